@@ -1,0 +1,1 @@
+//! The typed tensor IR of natgrad.

@@ -1,0 +1,1 @@
+//! Model builders over natgrad's IR.

@@ -1,0 +1,1 @@
+//! natgrad compiles a model and an optimizer into one XLA program per training step, and trains with it.
