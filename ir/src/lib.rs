@@ -1,1 +1,20 @@
-//! The typed tensor IR of natgrad.
+//! The typed tensor IR of natgrad: SSA functions over statically shaped tensors.
+//!
+//! It knows nothing of XLA, files or optimizers. Functions are built with [`Builder`], checked by [`verify()`],
+//! and lowered or interpreted elsewhere.
+
+pub mod build;
+pub mod graph;
+pub mod infer;
+pub mod literal;
+pub mod op;
+pub mod types;
+pub mod verify;
+
+pub use build::{BuildError, BuildErrors, Builder};
+pub use graph::{Def, FuncId, Function, Inst, InstData, Module, Origin, Value, ValueData};
+pub use infer::{Signature, TypeError, infer};
+pub use literal::{Elements, Literal, Scalar};
+pub use op::{BinaryOp, CompareOp, DotDims, Op, ReduceOp, UnaryOp};
+pub use types::{DType, Shape, TensorType};
+pub use verify::{Invariant, Verified, Violation, Violations, verify};

@@ -1,0 +1,342 @@
+//! The closed set of operations. One declaration per operation gives its name and what it accepts; the
+//! type rules are in [`crate::infer`].
+
+use crate::graph::FuncId;
+use crate::literal::Literal;
+use crate::types::{DType, Shape};
+
+/// Which element types an elementwise operation accepts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Domain {
+    /// Floating-point types.
+    Float,
+    /// Floating-point and integer types.
+    Number,
+    /// Integer types.
+    Integer,
+    /// Integer types and booleans.
+    Bits,
+    /// Every type.
+    Any,
+}
+
+impl Domain {
+    /// Whether `dtype` belongs to the domain.
+    pub fn accepts(self, dtype: DType) -> bool {
+        match self {
+            Domain::Float => dtype.is_float(),
+            Domain::Number => dtype != DType::Bool,
+            Domain::Integer => dtype.is_integer(),
+            Domain::Bits => !dtype.is_float(),
+            Domain::Any => true,
+        }
+    }
+
+    /// The domain in words, for error messages.
+    pub fn describe(self) -> &'static str {
+        match self {
+            Domain::Float => "a floating-point type",
+            Domain::Number => "a number type",
+            Domain::Integer => "an integer type",
+            Domain::Bits => "an integer type or bool",
+            Domain::Any => "any type",
+        }
+    }
+}
+
+macro_rules! elementwise {
+    ($(#[$meta:meta])* $kind:ident { $($(#[$doc:meta])* $variant:ident = $name:literal : $domain:ident,)* }) => {
+        $(#[$meta])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum $kind { $($(#[$doc])* $variant,)* }
+
+        impl $kind {
+            /// Every operation of this kind.
+            pub const ALL: &'static [$kind] = &[$($kind::$variant),*];
+
+            /// The name in the textual form.
+            pub const fn name(self) -> &'static str {
+                match self { $($kind::$variant => $name,)* }
+            }
+
+            /// The element types that it accepts.
+            pub const fn domain(self) -> Domain {
+                match self { $($kind::$variant => Domain::$domain,)* }
+            }
+
+            /// The operation with this name, if there is one.
+            pub fn from_name(name: &str) -> Option<$kind> {
+                $kind::ALL.iter().copied().find(|op| op.name() == name)
+            }
+        }
+    };
+}
+
+elementwise! {
+    /// Elementwise operations of one operand; the result has the operand's type.
+    UnaryOp {
+        /// `-x`; integers wrap.
+        Neg = "neg": Number,
+        /// `|x|`.
+        Abs = "abs": Float,
+        /// The sign: -1, 0 or 1 (NaN stays NaN).
+        Sign = "sign": Float,
+        /// The largest whole number not above `x`.
+        Floor = "floor": Float,
+        /// `e^x`.
+        Exp = "exp": Float,
+        /// `e^x - 1`, accurate near zero.
+        Expm1 = "expm1": Float,
+        /// The natural logarithm.
+        Log = "log": Float,
+        /// `ln(1 + x)`, accurate near zero.
+        Log1p = "log1p": Float,
+        /// The square root.
+        Sqrt = "sqrt": Float,
+        /// `1 / sqrt(x)`.
+        Rsqrt = "rsqrt": Float,
+        /// The hyperbolic tangent.
+        Tanh = "tanh": Float,
+        /// The logistic function `1 / (1 + e^-x)`.
+        Logistic = "logistic": Float,
+        /// The sine, in radians.
+        Sin = "sin": Float,
+        /// The cosine, in radians.
+        Cos = "cos": Float,
+        /// Logical negation of booleans, bitwise complement of integers.
+        Not = "not": Bits,
+    }
+}
+
+elementwise! {
+    /// Elementwise operations of two operands of one type; the result has that type.
+    BinaryOp {
+        /// `x + y`; integers wrap.
+        Add = "add": Number,
+        /// `x - y`; integers wrap.
+        Sub = "sub": Number,
+        /// `x * y`; integers wrap.
+        Mul = "mul": Number,
+        /// `x / y`.
+        Div = "div": Float,
+        /// The larger one; NaN if either is.
+        Max = "max": Number,
+        /// The smaller one; NaN if either is.
+        Min = "min": Number,
+        /// `x` to the power `y`.
+        Pow = "pow": Float,
+        /// Logical or bitwise and.
+        And = "and": Bits,
+        /// Logical or bitwise or.
+        Or = "or": Bits,
+        /// Logical or bitwise exclusive or.
+        Xor = "xor": Bits,
+        /// Shift left; zero where the shift is not below the width.
+        Shl = "shl": Integer,
+        /// Logical shift right; zero where the shift is not below the width.
+        Shr = "shr": Integer,
+    }
+}
+
+elementwise! {
+    /// Elementwise comparisons of two operands of one type; the result is boolean. Comparisons with NaN are
+    /// false, except `ne`.
+    CompareOp {
+        /// `x == y`.
+        Eq = "eq": Any,
+        /// `x != y`.
+        Ne = "ne": Any,
+        /// `x < y`.
+        Lt = "lt": Number,
+        /// `x <= y`.
+        Le = "le": Number,
+        /// `x > y`.
+        Gt = "gt": Number,
+        /// `x >= y`.
+        Ge = "ge": Number,
+    }
+}
+
+elementwise! {
+    /// Reductions over dimensions, each starting from its neutral element.
+    ReduceOp {
+        /// The sum.
+        Sum = "reduce_sum": Number,
+        /// The largest element; NaN if any is.
+        Max = "reduce_max": Number,
+        /// The smallest element; NaN if any is.
+        Min = "reduce_min": Number,
+        /// Whether all are true.
+        All = "reduce_all": Bits,
+        /// Whether any is true.
+        Any = "reduce_any": Bits,
+    }
+}
+
+/// Dimension numbers of a batched matrix product. The result's dimensions are the batch dimensions, then the
+/// free dimensions of the left operand, then those of the right one, each in operand order.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct DotDims {
+    /// Batch dimensions of the left operand.
+    pub lhs_batch: Vec<usize>,
+    /// Batch dimensions of the right operand, paired with `lhs_batch`.
+    pub rhs_batch: Vec<usize>,
+    /// Contracted dimensions of the left operand.
+    pub lhs_contract: Vec<usize>,
+    /// Contracted dimensions of the right operand, paired with `lhs_contract`.
+    pub rhs_contract: Vec<usize>,
+}
+
+impl DotDims {
+    /// The plain matrix product `[m,k] x [k,n]`.
+    pub fn matmul() -> DotDims {
+        DotDims::contracting(1, 0)
+    }
+
+    /// The product that contracts one dimension of each operand, without batch dimensions.
+    pub fn contracting(lhs: usize, rhs: usize) -> DotDims {
+        DotDims { lhs_contract: vec![lhs], rhs_contract: vec![rhs], ..DotDims::default() }
+    }
+
+    /// The dimensions of the left operand that are neither batch nor contracted.
+    pub fn lhs_free(&self, rank: usize) -> Vec<usize> {
+        free(rank, &self.lhs_batch, &self.lhs_contract)
+    }
+
+    /// The dimensions of the right operand that are neither batch nor contracted.
+    pub fn rhs_free(&self, rank: usize) -> Vec<usize> {
+        free(rank, &self.rhs_batch, &self.rhs_contract)
+    }
+}
+
+fn free(rank: usize, batch: &[usize], contract: &[usize]) -> Vec<usize> {
+    (0..rank).filter(|axis| !batch.contains(axis) && !contract.contains(axis)).collect()
+}
+
+/// An operation with its attributes.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Op {
+    /// A constant tensor.
+    Constant(Literal),
+    /// The index along one dimension, as a tensor of a number type.
+    Iota {
+        /// Element type of the result.
+        dtype: DType,
+        /// Shape of the result.
+        shape: Shape,
+        /// The dimension that is counted.
+        dim: usize,
+    },
+    /// An elementwise operation of one operand.
+    Unary(UnaryOp),
+    /// An elementwise operation of two operands.
+    Binary(BinaryOp),
+    /// An elementwise comparison.
+    Compare(CompareOp),
+    /// `select(condition, on_true, on_false)`, elementwise.
+    Select,
+    /// Conversion to another element type. Float to integer truncates; to bool is `!= 0`.
+    Convert {
+        /// Element type of the result.
+        dtype: DType,
+    },
+    /// Broadcasts to `shape`; dimension `i` of the operand becomes dimension `dims[i]` of the result.
+    Broadcast {
+        /// Shape of the result.
+        shape: Shape,
+        /// Where each operand dimension goes, increasing; sizes must agree.
+        dims: Vec<usize>,
+    },
+    /// The same elements, row-major, in another shape.
+    Reshape {
+        /// Shape of the result.
+        shape: Shape,
+    },
+    /// Permutes dimensions: dimension `i` of the result is dimension `perm[i]` of the operand.
+    Transpose {
+        /// The permutation.
+        perm: Vec<usize>,
+    },
+    /// Every `strides[i]`-th element of `[starts[i], limits[i])`.
+    Slice {
+        /// First index, per dimension.
+        starts: Vec<usize>,
+        /// One past the last index, per dimension.
+        limits: Vec<usize>,
+        /// Step, per dimension, at least one.
+        strides: Vec<usize>,
+    },
+    /// Pads with the scalar second operand: `low[i]` elements before, `high[i]` after and `interior[i]` between
+    /// the elements of each dimension.
+    Pad {
+        /// Elements before, per dimension.
+        low: Vec<usize>,
+        /// Elements after, per dimension.
+        high: Vec<usize>,
+        /// Elements between neighbours, per dimension.
+        interior: Vec<usize>,
+    },
+    /// Concatenates one or more operands along a dimension.
+    Concat {
+        /// The dimension that grows.
+        dim: usize,
+    },
+    /// Reduces over some dimensions, which vanish.
+    Reduce {
+        /// What is accumulated.
+        op: ReduceOp,
+        /// The reduced dimensions, increasing.
+        dims: Vec<usize>,
+    },
+    /// A batched matrix product.
+    Dot(DotDims),
+    /// A call of an earlier function of the module; its results are the function's results.
+    Call {
+        /// The function called.
+        callee: FuncId,
+    },
+}
+
+impl Op {
+    /// The name in the textual form.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Op::Constant(_) => "constant",
+            Op::Iota { .. } => "iota",
+            Op::Unary(op) => op.name(),
+            Op::Binary(op) => op.name(),
+            Op::Compare(op) => op.name(),
+            Op::Select => "select",
+            Op::Convert { .. } => "convert",
+            Op::Broadcast { .. } => "broadcast",
+            Op::Reshape { .. } => "reshape",
+            Op::Transpose { .. } => "transpose",
+            Op::Slice { .. } => "slice",
+            Op::Pad { .. } => "pad",
+            Op::Concat { .. } => "concat",
+            Op::Reduce { op, .. } => op.name(),
+            Op::Dot(_) => "dot",
+            Op::Call { .. } => "call",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_unique() {
+        let mut names: Vec<&str> = Vec::new();
+        names.extend(UnaryOp::ALL.iter().map(|op| op.name()));
+        names.extend(BinaryOp::ALL.iter().map(|op| op.name()));
+        names.extend(CompareOp::ALL.iter().map(|op| op.name()));
+        names.extend(ReduceOp::ALL.iter().map(|op| op.name()));
+        names.extend(["constant", "iota", "select", "convert", "broadcast", "reshape", "transpose"]);
+        names.extend(["slice", "pad", "concat", "dot", "call"]);
+        let count = names.len();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), count);
+    }
+}
