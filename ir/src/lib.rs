@@ -6,6 +6,7 @@
 pub mod build;
 pub mod graph;
 pub mod infer;
+pub mod interp;
 pub mod literal;
 pub mod op;
 pub mod types;
