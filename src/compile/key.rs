@@ -1,0 +1,190 @@
+//! What an executable is found by.
+
+use std::fmt;
+
+use sha2::{Digest, Sha256};
+
+use crate::pjrt::{ApiVersion, CompileOptions, Device};
+
+/// Changes with everything that makes older entries useless: what goes into the key, and how.
+const KEY_VERSION: u32 = 1;
+
+/// The SHA-256 of everything that can change the code of an executable.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Key([u8; 32]);
+
+/// What goes into a [`Key`].
+#[derive(Clone, Copy, Debug)]
+pub struct KeyParts<'a> {
+    /// The program, as text.
+    pub stablehlo: &'a str,
+    /// The compile options; flags that only ask for dumps do not count.
+    pub options: &'a CompileOptions,
+    /// The SHA-256 of the plugin's file.
+    pub plugin_sha256: [u8; 32],
+    /// The plugin's PJRT API version.
+    pub api_version: ApiVersion,
+    /// The platform's name.
+    pub platform_name: &'a str,
+    /// The platform's version.
+    pub platform_version: &'a str,
+    /// The devices of the client; their numbers, kinds and order count.
+    pub devices: &'a [Device],
+    /// The value of the environment variable XLA_FLAGS; flags that only ask for dumps do not count.
+    pub xla_flags: &'a str,
+    /// Model and features of the host's processor.
+    pub host_cpu: &'a str,
+}
+
+impl Key {
+    /// The key of these parts.
+    pub fn of(parts: &KeyParts<'_>) -> Key {
+        // Destructured, so that a new part cannot be forgotten here.
+        let KeyParts {
+            stablehlo,
+            options,
+            plugin_sha256,
+            api_version,
+            platform_name,
+            platform_version,
+            devices,
+            xla_flags,
+            host_cpu,
+        } = *parts;
+        let options = options.clone().retain_flags(|name| !is_dump_flag(name)).to_bytes();
+        let xla_flags: Vec<&str> = xla_flags.split_whitespace().filter(|flag| !is_dump_word(flag)).collect();
+
+        let mut hash = Fields(Sha256::new());
+        hash.number(u64::from(KEY_VERSION));
+        hash.bytes(stablehlo.as_bytes());
+        hash.bytes(&options);
+        hash.bytes(&plugin_sha256);
+        hash.bytes(api_version.to_string().as_bytes());
+        hash.bytes(platform_name.as_bytes());
+        hash.bytes(platform_version.as_bytes());
+        hash.number(devices.len() as u64);
+        for device in devices {
+            hash.bytes(&device.id.to_le_bytes());
+            hash.bytes(device.kind.as_bytes());
+        }
+        hash.number(xla_flags.len() as u64);
+        for flag in xla_flags {
+            hash.bytes(flag.as_bytes());
+        }
+        hash.bytes(host_cpu.as_bytes());
+        Key(hash.0.finalize().into())
+    }
+
+    /// The hash itself.
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+/// Writes the key as 64 hexadecimal digits.
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_hex(f, &self.0)
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Key({self})")
+    }
+}
+
+pub(super) fn write_hex(out: &mut impl fmt::Write, bytes: &[u8]) -> fmt::Result {
+    bytes.iter().try_for_each(|byte| write!(out, "{byte:02x}"))
+}
+
+/// A hash over fields that cannot run into each other, as each tells its length first.
+struct Fields(Sha256);
+
+impl Fields {
+    fn number(&mut self, number: u64) {
+        self.0.update(number.to_le_bytes());
+    }
+
+    fn bytes(&mut self, bytes: &[u8]) {
+        self.number(bytes.len() as u64);
+        self.0.update(bytes);
+    }
+}
+
+/// Whether compiling with these options, under this value of XLA_FLAGS, writes dumps.
+pub(super) fn asks_for_dumps(options: &CompileOptions, xla_flags: &str) -> bool {
+    options.flags().any(|(name, _)| is_dump_flag(name)) || xla_flags.split_whitespace().any(is_dump_word)
+}
+
+/// Dump flags make XLA write files and leave the code as it is.
+fn is_dump_flag(name: &str) -> bool {
+    name.starts_with("xla_dump_")
+}
+
+fn is_dump_word(word: &str) -> bool {
+    is_dump_flag(word.trim_start_matches('-'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    fn device(id: i32, kind: &str) -> Device {
+        Device { id, kind: kind.to_owned(), description: String::new(), addressable: true }
+    }
+
+    #[test]
+    fn every_part_changes_the_key_and_dump_flags_do_not() {
+        let options = CompileOptions::new().flag("xla_a", 1);
+        let cpu = [device(0, "cpu")];
+        let base = KeyParts {
+            stablehlo: "module {}",
+            options: &options,
+            plugin_sha256: [1; 32],
+            api_version: ApiVersion { major: 0, minor: 115 },
+            platform_name: "cpu",
+            platform_version: "1",
+            devices: &cpu,
+            xla_flags: "--xla_b=1 --xla_c=2",
+            host_cpu: "one",
+        };
+        let key = Key::of(&base);
+        assert_eq!(key, Key::of(&base));
+        assert_eq!(key.to_string().len(), 64);
+
+        let dumping = options.clone().flag("xla_dump_to", "/x").flag("xla_dump_hlo_as_text", true);
+        assert_eq!(key, Key::of(&KeyParts { options: &dumping, ..base }));
+        assert!(asks_for_dumps(&dumping, "") && !asks_for_dumps(&options, base.xla_flags));
+        let xla_flags = "--xla_dump_to=/x --xla_b=1  --xla_c=2 --xla_dump_hlo_as_text";
+        assert_eq!(key, Key::of(&KeyParts { xla_flags, ..base }));
+        assert!(asks_for_dumps(&options, xla_flags));
+
+        let other_flag = CompileOptions::new().flag("xla_a", 2);
+        let more_flags = options.clone().flag("xla_b", true);
+        let other_device = options.clone().device_id(1);
+        let (gpu, two) = ([device(0, "gpu")], [device(0, "cpu"), device(1, "cpu")]);
+        let renumbered = [device(3, "cpu")];
+        let changed = [
+            KeyParts { stablehlo: "module { }", ..base },
+            KeyParts { options: &other_flag, ..base },
+            KeyParts { options: &more_flags, ..base },
+            KeyParts { options: &other_device, ..base },
+            KeyParts { plugin_sha256: [2; 32], ..base },
+            KeyParts { api_version: ApiVersion { major: 0, minor: 116 }, ..base },
+            KeyParts { platform_name: "cuda", ..base },
+            KeyParts { platform_version: "2", ..base },
+            KeyParts { devices: &gpu, ..base },
+            KeyParts { devices: &two, ..base },
+            KeyParts { devices: &renumbered, ..base },
+            KeyParts { xla_flags: "--xla_b=1", ..base },
+            KeyParts { xla_flags: "", ..base },
+            KeyParts { host_cpu: "two", ..base },
+            // The same letters, divided otherwise.
+            KeyParts { platform_name: "cpu1", platform_version: "", ..base },
+        ];
+        let keys: HashSet<Key> = changed.iter().map(Key::of).chain([key]).collect();
+        assert_eq!(keys.len(), changed.len() + 1);
+    }
+}

@@ -1,0 +1,16 @@
+//! From StableHLO to an executable: the options of a target, and the cache that saves compiling twice.
+//!
+//! [`Target`] knows which XLA flags a platform needs; [`Cache`] keeps executables on disk under a [`Key`] made of
+//! everything that can change the code.
+
+mod cache;
+mod entry;
+mod host;
+mod key;
+mod plugin_hash;
+mod target;
+
+pub use cache::{Cache, CacheOutcome, MissReason};
+pub use entry::Damage;
+pub use key::{Key, KeyParts};
+pub use target::Target;

@@ -1,0 +1,115 @@
+//! What natgrad asks of XLA on each platform.
+
+use crate::pjrt::{Client, CompileOptions, OptionValue};
+
+/// A kind of platform.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// The host's processor.
+    Cpu,
+    /// A graphics processor of any vendor.
+    Gpu,
+    /// A tensor processing unit.
+    Tpu,
+    /// A platform natgrad knows nothing of.
+    Other,
+}
+
+impl Target {
+    /// The target a client compiles for.
+    pub fn of(client: &Client) -> Target {
+        match client.platform_name().to_ascii_lowercase().as_str() {
+            "cpu" => Target::Cpu,
+            "gpu" | "cuda" | "rocm" | "sycl" => Target::Gpu,
+            "tpu" => Target::Tpu,
+            _ => Target::Other,
+        }
+    }
+
+    /// The options natgrad starts a client with on this target, for [`Client::create`].
+    pub fn client_options(self) -> Vec<(String, OptionValue)> {
+        match self {
+            // Left alone, CPU plugins show one processor as several devices.
+            Target::Cpu => vec![("cpu_device_count".to_owned(), OptionValue::Int(1))],
+            Target::Gpu | Target::Tpu | Target::Other => Vec::new(),
+        }
+    }
+
+    /// The compile options natgrad starts from on this target.
+    pub fn options(self) -> CompileOptions {
+        match self {
+            // Without it XLA:CPU copies a donated parameter that something may still read later, which costs a
+            // training step one more pass over its whole state.
+            Target::Cpu => CompileOptions::new().flag("xla_cpu_copy_insertion_use_region_analysis", true),
+            Target::Gpu | Target::Tpu | Target::Other => CompileOptions::new(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pjrt::testing::{self, f32s};
+    use crate::pjrt::{Arg, ElementType, Executable};
+
+    /// A step on donated state (mean, momentum, hess), each read by several of the outputs that replace them.
+    const STEP: &str = r#"module @step {
+      "func.func"() ({
+      ^bb0(%mean: tensor<1024xf32>, %mom: tensor<1024xf32>, %hess: tensor<1024xf32>, %grad: tensor<1024xf32>):
+        %decay = "stablehlo.constant"() {value = dense<0.5> : tensor<1024xf32>} : () -> tensor<1024xf32>
+        %zero = "stablehlo.constant"() {value = dense<0.0> : tensor<f32>} : () -> tensor<f32>
+        %old_mom = "stablehlo.multiply"(%mom, %decay) : (tensor<1024xf32>, tensor<1024xf32>) -> tensor<1024xf32>
+        %new_mom = "stablehlo.add"(%old_mom, %grad) : (tensor<1024xf32>, tensor<1024xf32>) -> tensor<1024xf32>
+        %square = "stablehlo.multiply"(%grad, %grad) : (tensor<1024xf32>, tensor<1024xf32>) -> tensor<1024xf32>
+        %old_hess = "stablehlo.multiply"(%hess, %decay) : (tensor<1024xf32>, tensor<1024xf32>) -> tensor<1024xf32>
+        %new_hess = "stablehlo.add"(%old_hess, %square) : (tensor<1024xf32>, tensor<1024xf32>) -> tensor<1024xf32>
+        %step = "stablehlo.divide"(%new_mom, %new_hess) : (tensor<1024xf32>, tensor<1024xf32>) -> tensor<1024xf32>
+        %new_mean = "stablehlo.subtract"(%mean, %step) : (tensor<1024xf32>, tensor<1024xf32>) -> tensor<1024xf32>
+        %product = "stablehlo.multiply"(%mean, %grad) : (tensor<1024xf32>, tensor<1024xf32>) -> tensor<1024xf32>
+        %metric = "stablehlo.reduce"(%product, %zero) <{dimensions = array<i64: 0>}> ({
+        ^bb1(%a: tensor<f32>, %b: tensor<f32>):
+          %sum = "stablehlo.add"(%a, %b) : (tensor<f32>, tensor<f32>) -> tensor<f32>
+          "stablehlo.return"(%sum) : (tensor<f32>) -> ()
+        }) : (tensor<1024xf32>, tensor<f32>) -> tensor<f32>
+        "func.return"(%new_mean, %new_mom, %new_hess, %metric)
+          : (tensor<1024xf32>, tensor<1024xf32>, tensor<1024xf32>, tensor<f32>) -> ()
+      }) {function_type = (tensor<1024xf32>, tensor<1024xf32>, tensor<1024xf32>, tensor<1024xf32>)
+            -> (tensor<1024xf32>, tensor<1024xf32>, tensor<1024xf32>, tensor<f32>), sym_name = "main",
+          arg_attrs = [{tf.aliasing_output = 0 : i32}, {tf.aliasing_output = 1 : i32},
+                       {tf.aliasing_output = 2 : i32}, {}]} : () -> ()
+    }"#;
+
+    /// How many copy instructions the optimized program has: the opcode is field 2 of an instruction, a text.
+    fn copies(executable: &Executable) -> usize {
+        let hlo = executable.optimized_hlo().unwrap();
+        hlo.windows(6).filter(|window| window == b"\x12\x04copy").count()
+    }
+
+    #[test]
+    fn the_cpu_is_one_device() {
+        let client = Client::create(&testing::plugin(), &Target::Cpu.client_options()).unwrap();
+        assert_eq!(client.devices().len(), 1);
+    }
+
+    #[test]
+    fn donated_state_is_updated_without_copies() {
+        let client = testing::client();
+        assert_eq!(Target::of(&client), Target::Cpu);
+        let executable = client.compile(STEP.as_bytes(), &Target::of(&client).options()).unwrap();
+        assert_eq!(copies(&executable), 0);
+        let plain = client.compile(STEP.as_bytes(), &CompileOptions::new()).unwrap();
+        assert!(copies(&plain) > 0, "the flag is not needed any more");
+
+        let upload = |value: f32| client.upload(ElementType::F32, &[1024], &f32s(&[value; 1024])).unwrap();
+        let state = [upload(1.0), upload(2.0), upload(4.0)];
+        let addresses: Vec<usize> = state.iter().map(|buffer| buffer.address().unwrap()).collect();
+        let grad = upload(2.0);
+        let arguments = state.into_iter().map(Arg::Donate).chain([Arg::Keep(&grad)]);
+        let outputs = executable.execute(arguments).unwrap();
+        let results: Vec<Vec<u8>> = outputs.iter().map(|buffer| buffer.to_host().unwrap()).collect();
+        let expected = [f32s(&[0.5; 1024]), f32s(&[3.0; 1024]), f32s(&[6.0; 1024]), f32s(&[2048.0])];
+        assert!(results == expected);
+        let reused: Vec<usize> = outputs[..3].iter().map(|buffer| buffer.address().unwrap()).collect();
+        assert_eq!(reused, addresses);
+    }
+}

@@ -1,0 +1,32 @@
+//! XLA through its PJRT C API: plugins, clients, executables and buffers as owned, safe types.
+//!
+//! A PJRT plugin is a shared library that compiles and runs programs for one kind of device. [`Plugin::load`]
+//! opens it, [`Client::create`] starts its runtime, [`Client::compile`] turns StableHLO into an [`Executable`],
+//! and [`Buffer`]s hold arrays on its devices. Everything keeps alive what it depends on, so values may be
+//! dropped in any order. The layout of the C structs follows `xla/pjrt/c/pjrt_c_api.h` of the openxla/xla
+//! repository; this module is the only one in the project with `unsafe` code.
+#![allow(unsafe_code)]
+
+mod buffer;
+mod client;
+mod device;
+mod error;
+mod event;
+mod executable;
+mod inspect;
+mod options;
+mod plugin;
+mod sys;
+#[cfg(test)]
+pub(crate) mod testing;
+mod types;
+
+pub use buffer::{Buffer, PendingRead};
+pub use client::Client;
+pub use device::{Device, DeviceMemory};
+pub use error::{Code, Error, Identity, Result};
+pub use executable::{Arg, Executable};
+pub use inspect::MemoryStats;
+pub use options::CompileOptions;
+pub use plugin::{ApiVersion, Plugin};
+pub use types::{ElementType, OptionValue, Shape};
