@@ -1,6 +1,6 @@
 //! What natgrad asks of XLA on each platform.
 
-use crate::pjrt::{Client, CompileOptions};
+use crate::pjrt::{Client, CompileOptions, OptionValue};
 
 /// A kind of platform.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +23,15 @@ impl Target {
             "gpu" | "cuda" | "rocm" | "sycl" => Target::Gpu,
             "tpu" => Target::Tpu,
             _ => Target::Other,
+        }
+    }
+
+    /// The options natgrad starts a client with on this target, for [`Client::create`].
+    pub fn client_options(self) -> Vec<(String, OptionValue)> {
+        match self {
+            // Left alone, CPU plugins show one processor as several devices.
+            Target::Cpu => vec![("cpu_device_count".to_owned(), OptionValue::Int(1))],
+            Target::Gpu | Target::Tpu | Target::Other => Vec::new(),
         }
     }
 
@@ -74,6 +83,12 @@ mod tests {
     fn copies(executable: &Executable) -> usize {
         let hlo = executable.optimized_hlo().unwrap();
         hlo.windows(6).filter(|window| window == b"\x12\x04copy").count()
+    }
+
+    #[test]
+    fn the_cpu_is_one_device() {
+        let client = Client::create(&testing::plugin(), &Target::Cpu.client_options()).unwrap();
+        assert_eq!(client.devices().len(), 1);
     }
 
     #[test]

@@ -5,39 +5,14 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 
 use super::buffer::Buffer;
-use super::error::{self, Code, Error, Identity, Result};
+use super::device::{self, Device, DeviceMemory};
+use super::error::{self, Error, Identity, Result};
 use super::event::Event;
 use super::executable::Executable;
 use super::options::CompileOptions;
 use super::plugin::{self, Plugin};
 use super::sys::{self, Args};
 use super::types::{ElementType, OptionValue, Shape};
-
-/// A device that a client knows.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Device {
-    /// Its number, unique among the devices of its kind.
-    pub id: i32,
-    /// Its vendor's name, such as `cpu` or `NVIDIA H100 80GB HBM3`.
-    pub kind: String,
-    /// A text that tells it from every other device.
-    pub description: String,
-    /// Whether this process can use it.
-    pub addressable: bool,
-}
-
-/// What a device's allocator reports, in bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct DeviceMemory {
-    /// Bytes in use.
-    pub in_use: i64,
-    /// The most bytes that were in use at once.
-    pub peak_in_use: Option<i64>,
-    /// The most bytes that can be in use.
-    pub limit: Option<i64>,
-    /// The largest single allocation.
-    pub largest_allocation: Option<i64>,
-}
 
 /// A runtime of a plugin: devices, and what is needed to compile for them. Cheap to clone; the runtime stops
 /// when the last clone, executable and buffer are gone.
@@ -140,7 +115,10 @@ impl Client {
             platform: Some((inner.platform_name.clone(), inner.platform_version.clone())),
             ..Identity::clone(identity)
         });
-        read_devices(&mut inner)?;
+        for (handle, device) in device::all(&inner)? {
+            inner.handles.push(handle);
+            inner.devices.push(device);
+        }
         Ok(Client { inner: Arc::new(inner) })
     }
 
@@ -172,22 +150,7 @@ impl Client {
     /// What the allocator of a device (a place in [`Client::devices`]) reports; None where the platform, as the
     /// CPU, has no such numbers.
     pub fn device_memory(&self, device: usize) -> Result<Option<DeviceMemory>> {
-        let inner = &*self.inner;
-        let mut args = sys::DeviceMemoryStatsArgs::new();
-        args.device = self.device_handle(device)?;
-        // SAFETY: the device belongs to this client.
-        let read =
-            unsafe { inner.invoke(inner.api().device_memory_stats, "PJRT_Device_MemoryStats", &mut args) };
-        match read {
-            Err(error) if error.code() == Some(Code::Unimplemented) => Ok(None),
-            Err(error) => Err(error),
-            Ok(()) => Ok(Some(DeviceMemory {
-                in_use: args.bytes_in_use,
-                peak_in_use: args.peak_bytes_in_use.get(),
-                limit: args.bytes_limit.get(),
-                largest_allocation: args.largest_alloc_size.get(),
-            })),
-        }
+        device::memory(&self.inner, self.device_handle(device)?)
     }
 
     /// Compiles a StableHLO module, as text or as bytecode.
@@ -327,50 +290,6 @@ fn text(
     unsafe { client.invoke(function, call, &mut args) }?;
     // SAFETY: the text is the client's.
     Ok(unsafe { error::text(args.text, args.text_size) })
-}
-
-fn read_devices(client: &mut Inner) -> Result<()> {
-    let api = client.api();
-    let mut args = sys::ClientDevicesArgs::new();
-    args.client = client.raw();
-    // SAFETY: the client is alive.
-    unsafe { client.invoke(api.client_devices, "PJRT_Client_Devices", &mut args) }?;
-    // SAFETY: the list is the client's.
-    for &handle in unsafe { error::slice(args.devices, args.num_devices) } {
-        let device = read_device(client, handle)?;
-        client.handles.push(client.given(handle, "PJRT_Client_Devices")?);
-        client.devices.push(device);
-    }
-    Ok(())
-}
-
-fn read_device(client: &Inner, device: *mut sys::Device) -> Result<Device> {
-    let api = client.api();
-    let mut get = sys::DeviceGetDescriptionArgs::new();
-    get.device = device;
-    let mut usable = sys::DeviceIsAddressableArgs::new();
-    usable.device = device;
-    let mut id = sys::DescriptionIdArgs::new();
-    let mut kind = sys::DescriptionStringArgs::new();
-    let mut debug = sys::DescriptionStringArgs::new();
-    // SAFETY: the device is one of the client's, and so is its description; both texts are the device's.
-    unsafe {
-        client.invoke(api.device_get_description, "PJRT_Device_GetDescription", &mut get)?;
-        client.invoke(api.device_is_addressable, "PJRT_Device_IsAddressable", &mut usable)?;
-        id.description = get.description;
-        client.invoke(api.description_id, "PJRT_DeviceDescription_Id", &mut id)?;
-        kind.description = get.description;
-        client.invoke(api.description_kind, "PJRT_DeviceDescription_Kind", &mut kind)?;
-        debug.description = get.description;
-        let call = "PJRT_DeviceDescription_DebugString";
-        client.invoke(api.description_debug_string, call, &mut debug)?;
-        Ok(Device {
-            id: id.id,
-            kind: error::text(kind.text, kind.text_size),
-            description: error::text(debug.text, debug.text_size),
-            addressable: usable.is_addressable,
-        })
-    }
 }
 
 #[cfg(test)]

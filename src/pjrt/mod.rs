@@ -9,9 +9,11 @@
 
 mod buffer;
 mod client;
+mod device;
 mod error;
 mod event;
 mod executable;
+mod inspect;
 mod options;
 mod plugin;
 mod sys;
@@ -20,9 +22,11 @@ pub(crate) mod testing;
 mod types;
 
 pub use buffer::{Buffer, PendingRead};
-pub use client::{Client, Device, DeviceMemory};
+pub use client::Client;
+pub use device::{Device, DeviceMemory};
 pub use error::{Code, Error, Identity, Result};
-pub use executable::{Arg, Executable, MemoryStats};
+pub use executable::{Arg, Executable};
+pub use inspect::MemoryStats;
 pub use options::CompileOptions;
 pub use plugin::{ApiVersion, Plugin};
 pub use types::{ElementType, OptionValue, Shape};

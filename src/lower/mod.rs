@@ -1,0 +1,31 @@
+//! From the IR to StableHLO, the form that XLA compiles.
+//!
+//! [`emit`] walks a verified module and tells a [`Sink`] what to make of it; [`TextSink`] writes MLIR text. The
+//! entry becomes the public function `main`, the other functions (the stages) private ones. Every operation
+//! carries its stage, scope and name as its location, which XLA keeps as `op_name` in the metadata of what it
+//! makes of the operation.
+
+mod constant;
+mod donation;
+mod sink;
+mod stablehlo;
+#[cfg(test)]
+mod tests;
+mod text;
+
+use natgrad_ir::Verified;
+
+pub use donation::{Donation, LowerError};
+pub use sink::{Attr, ComparisonType, FuncHeader, FuncParam, Operation, Sink, Visibility};
+pub use stablehlo::emit;
+pub use text::TextSink;
+
+/// The module as StableHLO in MLIR's textual form: the same bytes for equal modules and donations.
+///
+/// # Errors
+/// Where the module has no entry, a name that lowering needs is taken, or the donation does not fit the entry.
+pub fn to_stablehlo(module: &Verified, donation: &Donation) -> Result<String, LowerError> {
+    let mut sink = TextSink::new();
+    emit(module, donation, &mut sink)?;
+    Ok(sink.into_text())
+}
