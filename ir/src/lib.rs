@@ -4,6 +4,7 @@
 //! and lowered or interpreted elsewhere.
 
 pub mod build;
+pub mod grad;
 pub mod graph;
 pub mod infer;
 pub mod interp;
