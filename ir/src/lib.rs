@@ -8,6 +8,7 @@ pub mod graph;
 pub mod infer;
 pub mod literal;
 pub mod op;
+pub mod text;
 pub mod types;
 pub mod verify;
 
