@@ -58,13 +58,7 @@ fn emit_function<S: Sink>(module: &Module, function: &Function, entry: Option<&D
     };
     let mut location = String::new();
     for inst in &function.insts {
-        location.clear();
-        location.push_str(&function.name);
-        for part in [inst.scope.as_str(), inst.op.name()] {
-            if !part.is_empty() {
-                location.extend(["/", part]);
-            }
-        }
+        set_location(&mut location, function, inst);
         let results: Vec<&TensorType> = inst.results.iter().map(|&result| function.ty(result)).collect();
         let operands = look_up(&values, &inst.operands);
         let mut emitter = Emitter { module, function, inst, results: &results, location: &location, sink };
@@ -82,6 +76,19 @@ fn emit_function<S: Sink>(module: &Module, function: &Function, entry: Option<&D
         location: &function.name,
     });
     sink.end_func();
+}
+
+/// The path of an instruction: its function, its scope and its name. A call's path ends before the name: where
+/// XLA inlines the function, it puts the call's path in front of the paths in it, which begin with its name.
+fn set_location(location: &mut String, function: &Function, inst: &InstData) {
+    location.clear();
+    location.push_str(&function.name);
+    if !inst.scope.is_empty() {
+        location.extend(["/", &inst.scope]);
+    }
+    if !matches!(inst.op, Op::Call { .. }) {
+        location.extend(["/", inst.op.name()]);
+    }
 }
 
 /// Emits one instruction.
