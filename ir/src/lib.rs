@@ -4,8 +4,10 @@
 //! and lowered or interpreted elsewhere.
 
 pub mod build;
+pub mod grad;
 pub mod graph;
 pub mod infer;
+pub mod interp;
 pub mod literal;
 pub mod op;
 pub mod types;

@@ -72,10 +72,18 @@ impl Scalar {
 pub fn round_to(dtype: DType, value: f64) -> f64 {
     match dtype {
         DType::F32 => f64::from(value as f32),
-        DType::BF16 => half::bf16::from_f64(value).to_f64(),
-        DType::F16 => half::f16::from_f64(value).to_f64(),
+        DType::BF16 => half::bf16::from_f64(to_odd(value)).to_f64(),
+        DType::F16 => half::f16::from_f64(to_odd(value)).to_f64(),
         DType::F64 | DType::S32 | DType::U32 | DType::U64 | DType::Bool => value,
     }
+}
+
+/// Folds the low half of a double's bits into the bit above it. `half` ignores that half, and would round a value
+/// just above the middle between two neighbours as if it were the middle.
+fn to_odd(value: f64) -> f64 {
+    let bits = value.to_bits();
+    let low = bits & 0xffff_ffff;
+    f64::from_bits((bits - low) | (u64::from(low != 0) << 32))
 }
 
 /// Wraps an integer into the range of an integer element type (identity for other types).
@@ -140,6 +148,17 @@ mod tests {
         assert!(!Scalar::Float(0.1).fits(DType::F32));
         assert!(Scalar::Float(0.1).fits(DType::F64));
         assert!(!Scalar::Int(-1).fits(DType::U64));
+    }
+
+    #[test]
+    fn half_precision_rounds_to_the_nearest() {
+        let (middle, above) = (1.0 + 2f64.powi(-8), 1.0 + 2f64.powi(-8) + 2f64.powi(-40));
+        assert_eq!(round_to(DType::BF16, middle), 1.0);
+        assert_eq!(round_to(DType::BF16, above), 1.0 + 2f64.powi(-7));
+        assert_eq!(round_to(DType::BF16, -above), -1.0 - 2f64.powi(-7));
+        assert_eq!(round_to(DType::F16, 1.0 + 2f64.powi(-11) + 2f64.powi(-50)), 1.0 + 2f64.powi(-10));
+        assert_eq!(round_to(DType::F16, f64::INFINITY), f64::INFINITY);
+        assert!(round_to(DType::BF16, f64::NAN).is_nan());
     }
 
     #[test]

@@ -1,0 +1,239 @@
+//! Appends the instructions of gradients to a function.
+
+use super::GradError;
+use crate::graph::{Def, Function, Inst, InstData, Origin, Value, ValueData};
+use crate::infer::infer;
+use crate::literal::{Literal, Scalar};
+use crate::op::{BinaryOp, CompareOp, DotDims, Op, ReduceOp, UnaryOp};
+use crate::types::{DType, Shape, TensorType};
+
+/// The last part of the scope paths of gradient instructions.
+const SCOPE: &str = "grad";
+
+/// A function that grows at its end.
+///
+/// Products with one and with minus one, and broadcasts of constants, are folded as they are made: the
+/// cotangent of a loss starts as the constant one. A rule that breaks a type rule is recorded, not answered at
+/// once, so that rules read as formulas.
+pub(super) struct Emitter {
+    pub function: Function,
+    /// How many of the values and instructions are the primal ones.
+    primal_values: usize,
+    primal_insts: usize,
+    scope: String,
+    origin: Origin,
+    error: Option<GradError>,
+}
+
+impl Emitter {
+    pub fn new(function: Function) -> Emitter {
+        Emitter {
+            primal_values: function.values.len(),
+            primal_insts: function.insts.len(),
+            function,
+            scope: SCOPE.to_string(),
+            origin: Origin::Unknown,
+            error: None,
+        }
+    }
+
+    /// Gives the instructions that follow the place of `inst`, and its scope with `/grad` appended.
+    pub fn follow(&mut self, inst: &InstData) {
+        self.origin = inst.origin;
+        self.scope =
+            if inst.scope.is_empty() { SCOPE.to_string() } else { format!("{}/{SCOPE}", inst.scope) };
+    }
+
+    /// Leaves the scopes of primal instructions.
+    pub fn follow_none(&mut self) {
+        self.origin = Origin::Unknown;
+        self.scope = SCOPE.to_string();
+    }
+
+    /// The type of a value.
+    pub fn ty(&self, value: Value) -> TensorType {
+        self.function.ty(value).clone()
+    }
+
+    fn dims(&self, value: Value) -> &[usize] {
+        self.function.ty(value).shape.dims()
+    }
+
+    /// The element that a value has everywhere, where that is plain to see.
+    pub fn splat_of(&self, value: Value) -> Option<f64> {
+        let inst = self.function.def_inst(value)?;
+        match (&inst.op, inst.operands.as_slice()) {
+            (Op::Constant(literal), _) => literal.as_splat().map(Scalar::to_f64),
+            (Op::Broadcast { .. }, [operand]) => self.splat_of(*operand),
+            _ => None,
+        }
+    }
+
+    pub fn emit(&mut self, op: Op, operands: Vec<Value>) -> Value {
+        let types: Vec<&TensorType> = operands.iter().map(|&operand| self.function.ty(operand)).collect();
+        let ty = match infer(&op, &types, None) {
+            Ok(mut types) if types.len() == 1 => types.remove(0),
+            Ok(_) => return self.fail("more than one result".to_string()),
+            Err(error) => return self.fail(error.to_string()),
+        };
+        let inst = Inst::from_index(self.function.insts.len());
+        let result = Value::from_index(self.function.values.len());
+        self.function.values.push(ValueData { ty, def: Def::Result { inst, index: 0 }, name: None });
+        let (scope, origin) = (self.scope.clone(), self.origin);
+        self.function.insts.push(InstData { op, operands, results: vec![result], scope, origin });
+        result
+    }
+
+    fn fail(&mut self, message: String) -> Value {
+        let error = GradError::Rule { function: self.function.name.clone(), origin: self.origin, message };
+        self.error.get_or_insert(error);
+        Value::from_index(0)
+    }
+
+    /// The constant with `value` everywhere.
+    pub fn full(&mut self, ty: TensorType, value: f64) -> Value {
+        self.emit(Op::Constant(Literal::splat(ty, value)), Vec::new())
+    }
+
+    /// The constant with the type of `like` and `value` everywhere.
+    pub fn full_like(&mut self, like: Value, value: f64) -> Value {
+        let ty = self.ty(like);
+        self.full(ty, value)
+    }
+
+    pub fn unary(&mut self, op: UnaryOp, x: Value) -> Value {
+        self.emit(Op::Unary(op), vec![x])
+    }
+
+    fn binary(&mut self, op: BinaryOp, x: Value, y: Value) -> Value {
+        self.emit(Op::Binary(op), vec![x, y])
+    }
+
+    pub fn neg(&mut self, x: Value) -> Value {
+        match self.splat_of(x) {
+            Some(value) => self.full_like(x, -value),
+            None => self.unary(UnaryOp::Neg, x),
+        }
+    }
+
+    pub fn add(&mut self, x: Value, y: Value) -> Value {
+        self.binary(BinaryOp::Add, x, y)
+    }
+
+    pub fn sub(&mut self, x: Value, y: Value) -> Value {
+        self.binary(BinaryOp::Sub, x, y)
+    }
+
+    pub fn mul(&mut self, x: Value, y: Value) -> Value {
+        match (self.splat_of(x), self.splat_of(y)) {
+            (Some(1.0), _) => y,
+            (_, Some(1.0)) => x,
+            (Some(-1.0), _) => self.neg(y),
+            (_, Some(-1.0)) => self.neg(x),
+            _ => self.binary(BinaryOp::Mul, x, y),
+        }
+    }
+
+    pub fn div(&mut self, x: Value, y: Value) -> Value {
+        self.binary(BinaryOp::Div, x, y)
+    }
+
+    pub fn pow(&mut self, x: Value, y: Value) -> Value {
+        self.binary(BinaryOp::Pow, x, y)
+    }
+
+    /// `x * value`.
+    pub fn scale(&mut self, x: Value, value: f64) -> Value {
+        let factor = self.full_like(x, value);
+        self.mul(x, factor)
+    }
+
+    pub fn compare(&mut self, op: CompareOp, x: Value, y: Value) -> Value {
+        self.emit(Op::Compare(op), vec![x, y])
+    }
+
+    pub fn select(&mut self, condition: Value, on_true: Value, on_false: Value) -> Value {
+        self.emit(Op::Select, vec![condition, on_true, on_false])
+    }
+
+    pub fn convert(&mut self, x: Value, dtype: DType) -> Value {
+        if self.function.ty(x).dtype == dtype { x } else { self.emit(Op::Convert { dtype }, vec![x]) }
+    }
+
+    pub fn broadcast(&mut self, x: Value, shape: Shape, dims: Vec<usize>) -> Value {
+        let ty = self.function.ty(x);
+        match self.splat_of(x) {
+            _ if ty.shape == shape => x,
+            Some(value) => self.full(TensorType { dtype: ty.dtype, shape }, value),
+            None => self.emit(Op::Broadcast { shape, dims }, vec![x]),
+        }
+    }
+
+    pub fn sum(&mut self, x: Value, dims: Vec<usize>) -> Value {
+        if dims.is_empty() { x } else { self.emit(Op::Reduce { op: ReduceOp::Sum, dims }, vec![x]) }
+    }
+
+    /// The sum over every dimension.
+    pub fn sum_all(&mut self, x: Value) -> Value {
+        let rank = self.dims(x).len();
+        self.sum(x, (0..rank).collect())
+    }
+
+    pub fn reshape(&mut self, x: Value, shape: Shape) -> Value {
+        if self.function.ty(x).shape == shape { x } else { self.emit(Op::Reshape { shape }, vec![x]) }
+    }
+
+    /// Permutes the dimensions; nothing if they stay.
+    pub fn transpose(&mut self, x: Value, perm: Vec<usize>) -> Value {
+        let stays = perm.iter().copied().eq(0..perm.len());
+        if stays { x } else { self.emit(Op::Transpose { perm }, vec![x]) }
+    }
+
+    pub fn dot(&mut self, x: Value, y: Value, dims: DotDims) -> Value {
+        self.emit(Op::Dot(dims), vec![x, y])
+    }
+
+    /// Ends the function: drops gradient instructions that no result needs.
+    ///
+    /// # Errors
+    /// The first type rule that a gradient broke.
+    pub fn finish(mut self) -> Result<Function, GradError> {
+        if let Some(error) = self.error {
+            return Err(error);
+        }
+        let function = &mut self.function;
+        let mut live = vec![false; function.values.len()];
+        for &result in &function.results {
+            live[result.index()] = true;
+        }
+        for inst in function.insts[self.primal_insts..].iter().rev() {
+            if inst.results.iter().any(|result| live[result.index()]) {
+                for &operand in &inst.operands {
+                    live[operand.index()] = true;
+                }
+            }
+        }
+        let values = function.values.split_off(self.primal_values);
+        let insts = function.insts.split_off(self.primal_insts);
+        let mut moved: Vec<Value> = (0..self.primal_values).map(Value::from_index).collect();
+        moved.resize(live.len(), Value::from_index(0));
+        // Every gradient instruction has one result, and both were appended in the same order.
+        for (mut data, mut inst) in values.into_iter().zip(insts) {
+            let old: Vec<Value> = inst.results.clone();
+            if !old.iter().all(|value| live[value.index()]) {
+                continue;
+            }
+            let new = Value::from_index(function.values.len());
+            for value in old {
+                moved[value.index()] = new;
+            }
+            data.def = Def::Result { inst: Inst::from_index(function.insts.len()), index: 0 };
+            inst.operands.iter_mut().for_each(|operand| *operand = moved[operand.index()]);
+            inst.results = vec![new];
+            function.values.push(data);
+            function.insts.push(inst);
+        }
+        function.results.iter_mut().for_each(|result| *result = moved[result.index()]);
+        Ok(self.function)
+    }
+}

@@ -1,0 +1,345 @@
+//! Reverse-mode differentiation, IR to IR.
+//!
+//! The gradient of a function is a function: the primal instructions as they are, then, backwards, the pullback
+//! of each instruction that lies on a path from a differentiated parameter to the loss. There is one rule per
+//! operation, grouped by kind.
+
+mod dot;
+mod elementwise;
+mod emit;
+mod reduce;
+mod shape;
+
+use crate::graph::{Function, InstData, Origin, Value};
+use crate::op::{BinaryOp, Op, ReduceOp, UnaryOp};
+use crate::types::TensorType;
+use crate::verify::{Violations, verify_function};
+
+use emit::Emitter;
+
+/// Why a function cannot be differentiated.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum GradError {
+    /// The function returns nothing.
+    #[error("function `{function}` has no result; its first result must be the loss, a float scalar")]
+    NoLoss {
+        /// The function.
+        function: String,
+    },
+    /// The first result is no loss.
+    #[error(
+        "the first result of function `{function}`, {value}, is {ty}; it must be the loss, a float scalar"
+    )]
+    LossType {
+        /// The function.
+        function: String,
+        /// How the result is written, e.g. `%loss`.
+        value: String,
+        /// Its type.
+        ty: TensorType,
+    },
+    /// A gradient was asked for with respect to a parameter that does not exist.
+    #[error("function `{function}` has {params} parameters; there is none with index {index}")]
+    NoParam {
+        /// The function.
+        function: String,
+        /// The index asked for.
+        index: usize,
+        /// How many parameters there are.
+        params: usize,
+    },
+    /// A gradient was asked for with respect to a parameter that is not floating-point.
+    #[error("parameter {index} of function `{function}`, {name}, is {ty}; only floats have a gradient")]
+    ParamType {
+        /// The function.
+        function: String,
+        /// The index asked for.
+        index: usize,
+        /// How the parameter is written, e.g. `%x`.
+        name: String,
+        /// Its type.
+        ty: TensorType,
+    },
+    /// A value to be held constant does not exist.
+    #[error("function `{function}` has {values} values; there is none with index {index} to hold constant")]
+    NoValue {
+        /// The function.
+        function: String,
+        /// The index given.
+        index: usize,
+        /// How many values there are.
+        values: usize,
+    },
+    /// The function calls another one.
+    #[error(
+        "function `{function}` calls another (made at {origin}); only functions without calls have a gradient"
+    )]
+    Call {
+        /// The function.
+        function: String,
+        /// Where the call was made.
+        origin: Origin,
+    },
+    /// The function breaks an invariant of the IR.
+    #[error("the function to differentiate is malformed: {0}")]
+    Malformed(Violations),
+    /// A rule made an instruction that does not type-check: a mistake in this module.
+    #[error("in function `{function}`, the gradient of what was made at {origin} is wrong: {message}")]
+    Rule {
+        /// The function.
+        function: String,
+        /// Where the primal instruction was made.
+        origin: Origin,
+        /// What is wrong.
+        message: String,
+    },
+}
+
+/// The function that returns the results of `function`, the first of which is the loss, and then the gradient of
+/// the loss with respect to the parameters with the indices `wrt`.
+///
+/// It has the same parameters, is named after `function` with `_grad` appended, and keeps the names of values.
+/// Gradients are named `grad/` and the parameter's name, unless the value has a name already or the name is
+/// taken. An instruction made for the gradient has the scope of its primal instruction with `/grad` appended.
+///
+/// Where a derivative does not exist, the value is that of convention: zero for `abs`, `sign` and `floor`; equal
+/// shares among those that tie for `max`, `min`, `reduce_max` and `reduce_min`.
+///
+/// # Errors
+/// If the first result is no float scalar, an index names no float parameter, or the function calls another or
+/// is malformed.
+///
+/// ```
+/// use natgrad_ir::{Builder, DType, TensorType, grad, interp};
+///
+/// let mut b = Builder::new("loss");
+/// let x = b.param("x", TensorType::new(DType::F32, [3]));
+/// let y = b.square(x);
+/// let loss = b.sum(y, &[0]);
+/// let gradient = grad::value_and_grad(&b.finish(&[loss]).unwrap(), &[0]).unwrap();
+/// let x = interp::Tensor::from_f32s([3], &[1.0, -2.0, 0.5]).unwrap();
+/// let results = interp::evaluate_flat(&gradient, &[x], interp::Precision::AsTyped).unwrap();
+/// assert_eq!(results[1].to_f32s(), [2.0, -4.0, 1.0]);
+/// ```
+pub fn value_and_grad(function: &Function, wrt: &[usize]) -> Result<Function, GradError> {
+    value_and_grad_with(function, wrt, &[])
+}
+
+/// As [`value_and_grad`], but the values `stop` count as constants: nothing is differentiated through them.
+///
+/// This is for values whose contributions are known to cancel, such as the row maximum that stabilizes a
+/// log-sum-exp.
+///
+/// # Errors
+/// As [`value_and_grad`], and if `stop` names a value that does not exist.
+pub fn value_and_grad_with(
+    function: &Function,
+    wrt: &[usize],
+    stop: &[Value],
+) -> Result<Function, GradError> {
+    let loss = check(function, wrt, stop)?;
+    let active = active_values(function, wrt, stop, loss);
+    let mut e = Emitter::new(function.clone());
+    let mut cotangents: Vec<Option<Value>> = vec![None; function.values.len()];
+    if active[loss.index()] {
+        if let Some(inst) = function.def_inst(loss) {
+            e.follow(inst);
+        }
+        cotangents[loss.index()] = Some(e.full_like(loss, 1.0));
+    }
+    for inst in function.insts.iter().rev() {
+        let [result] = inst.results.as_slice() else { continue };
+        let (true, Some(cotangent)) = (active[result.index()], cotangents[result.index()]) else { continue };
+        let wanted: Vec<bool> = (0..inst.operands.len())
+            .map(|index| active[inst.operands[index].index()] && carries(function, inst, index))
+            .collect();
+        e.follow(inst);
+        let parts = pullback(&mut e, inst, *result, cotangent, &wanted);
+        for (&operand, part) in inst.operands.iter().zip(parts) {
+            let slot = &mut cotangents[operand.index()];
+            *slot = match (*slot, part) {
+                (Some(sum), Some(part)) => Some(e.add(sum, part)),
+                (sum, part) => sum.or(part),
+            };
+        }
+    }
+    e.follow_none();
+    for &index in wrt {
+        let param = function.params[index];
+        let gradient = match cotangents[param.index()] {
+            Some(gradient) => gradient,
+            None => e.full_like(param, 0.0),
+        };
+        e.function.results.push(gradient);
+    }
+    let mut gradient = e.finish()?;
+    gradient.name = format!("{}_grad", function.name);
+    name_gradients(&mut gradient, function.results.len(), wrt);
+    Ok(gradient)
+}
+
+/// Checks what is asked for, and returns the loss.
+fn check(function: &Function, wrt: &[usize], stop: &[Value]) -> Result<Value, GradError> {
+    let name = || function.name.clone();
+    if let Some(inst) = function.insts.iter().find(|inst| matches!(inst.op, Op::Call { .. })) {
+        return Err(GradError::Call { function: name(), origin: inst.origin });
+    }
+    verify_function(function).map_err(GradError::Malformed)?;
+    let Some(&loss) = function.results.first() else {
+        return Err(GradError::NoLoss { function: name() });
+    };
+    let ty = function.ty(loss);
+    if !ty.dtype.is_float() || ty.rank() > 0 {
+        return Err(GradError::LossType { function: name(), value: function.label(loss), ty: ty.clone() });
+    }
+    for &index in wrt {
+        let Some(&param) = function.params.get(index) else {
+            return Err(GradError::NoParam { function: name(), index, params: function.params.len() });
+        };
+        let ty = function.ty(param);
+        if !ty.dtype.is_float() {
+            let label = function.label(param);
+            return Err(GradError::ParamType { function: name(), index, name: label, ty: ty.clone() });
+        }
+    }
+    let values = function.values.len();
+    match stop.iter().map(|value| value.index()).find(|&index| index >= values) {
+        Some(index) => Err(GradError::NoValue { function: name(), index, values }),
+        None => Ok(loss),
+    }
+}
+
+/// Which values lie on a differentiable path from a parameter of `wrt` to the loss, not through `stop`.
+fn active_values(function: &Function, wrt: &[usize], stop: &[Value], loss: Value) -> Vec<bool> {
+    let mut moves = vec![false; function.values.len()];
+    for &index in wrt {
+        moves[function.params[index].index()] = true;
+    }
+    for &value in stop {
+        moves[value.index()] = false;
+    }
+    for inst in &function.insts {
+        let moved = (0..inst.operands.len())
+            .any(|index| moves[inst.operands[index].index()] && carries(function, inst, index));
+        for &result in &inst.results {
+            moves[result.index()] = moved && !stop.contains(&result);
+        }
+    }
+    let mut reaches = vec![false; function.values.len()];
+    reaches[loss.index()] = true;
+    for inst in function.insts.iter().rev() {
+        if inst.results.iter().any(|result| reaches[result.index()] && moves[result.index()]) {
+            for (index, operand) in inst.operands.iter().enumerate() {
+                reaches[operand.index()] |= carries(function, inst, index);
+            }
+        }
+    }
+    moves.into_iter().zip(reaches).map(|(moves, reaches)| moves && reaches).collect()
+}
+
+/// Whether a cotangent of the instruction's result gives one of this operand.
+fn carries(function: &Function, inst: &InstData, operand: usize) -> bool {
+    let float = |value: &Value| function.ty(*value).dtype.is_float();
+    let floats = inst.operands.get(operand).is_some_and(float) && inst.results.iter().all(float);
+    floats
+        && match &inst.op {
+            Op::Constant(_) | Op::Iota { .. } | Op::Compare(_) | Op::Call { .. } => false,
+            Op::Unary(UnaryOp::Sign | UnaryOp::Floor | UnaryOp::Not) => false,
+            Op::Unary(_) => true,
+            Op::Binary(BinaryOp::And | BinaryOp::Or | BinaryOp::Xor | BinaryOp::Shl | BinaryOp::Shr) => false,
+            Op::Binary(_) => true,
+            Op::Select => operand > 0,
+            Op::Reduce { op: ReduceOp::All | ReduceOp::Any, .. } => false,
+            Op::Reduce { op: ReduceOp::Sum | ReduceOp::Max | ReduceOp::Min, .. } => true,
+            Op::Convert { .. }
+            | Op::Broadcast { .. }
+            | Op::Reshape { .. }
+            | Op::Transpose { .. }
+            | Op::Slice { .. }
+            | Op::Pad { .. }
+            | Op::Concat { .. }
+            | Op::Dot(_) => true,
+        }
+}
+
+/// The cotangents of the wanted operands from the cotangent `dy` of the result `y`.
+fn pullback(e: &mut Emitter, inst: &InstData, y: Value, dy: Value, wanted: &[bool]) -> Vec<Option<Value>> {
+    let operand_type = |e: &Emitter, index: usize| e.ty(inst.operands[index]);
+    match (&inst.op, inst.operands.as_slice(), wanted) {
+        (_, _, wanted) if !wanted.contains(&true) => Vec::new(),
+        (Op::Unary(op), &[x], _) => vec![elementwise::unary(e, *op, x, y, dy)],
+        (Op::Binary(op), &[a, b], &[want_a, want_b]) => {
+            elementwise::binary(e, *op, (a, b, y), dy, [want_a, want_b]).to_vec()
+        }
+        (Op::Select, &[condition, _, _], &[_, on_true, on_false]) => {
+            let [on_true, on_false] = elementwise::select(e, condition, dy, [on_true, on_false]);
+            vec![None, on_true, on_false]
+        }
+        (Op::Convert { .. }, &[x], _) => {
+            let dtype = e.ty(x).dtype;
+            vec![Some(e.convert(dy, dtype))]
+        }
+        (Op::Broadcast { dims, .. }, _, _) => vec![Some(shape::broadcast(e, dims, dy))],
+        (Op::Reshape { .. }, &[x], _) => {
+            let shape = e.ty(x).shape;
+            vec![Some(e.reshape(dy, shape))]
+        }
+        (Op::Transpose { perm }, _, _) => vec![Some(shape::transpose(e, perm, dy))],
+        (Op::Slice { starts, strides, .. }, _, _) => {
+            let ty = operand_type(e, 0);
+            vec![Some(shape::slice(e, &ty, starts, strides, dy))]
+        }
+        (op @ Op::Pad { low, interior, .. }, _, &[want_operand, want_value]) => {
+            let ty = operand_type(e, 0);
+            let operand = want_operand.then(|| shape::pad_operand(e, &ty, low, interior, dy));
+            vec![operand, want_value.then(|| shape::pad_value(e, &ty, op, dy))]
+        }
+        (Op::Concat { dim }, operands, wanted) => {
+            let mut start = 0;
+            let mut parts = Vec::with_capacity(operands.len());
+            for (&operand, &wanted) in operands.iter().zip(wanted) {
+                let ty = e.ty(operand);
+                parts.push(wanted.then(|| shape::concat_operand(e, &ty, *dim, start, dy)));
+                start += ty.shape.dims()[*dim];
+            }
+            parts
+        }
+        (Op::Reduce { op, dims }, &[x], _) => vec![reduce::reduce(e, *op, dims, x, y, dy)],
+        (Op::Dot(dims), &[a, b], &[want_a, want_b]) => {
+            dot::dot(e, dims, (a, b), dy, [want_a, want_b]).to_vec()
+        }
+        // Operations that carry no cotangent, and operand counts that the verifier has refused.
+        (
+            Op::Constant(_)
+            | Op::Iota { .. }
+            | Op::Compare(_)
+            | Op::Call { .. }
+            | Op::Unary(_)
+            | Op::Binary(_)
+            | Op::Select
+            | Op::Convert { .. }
+            | Op::Reshape { .. }
+            | Op::Pad { .. }
+            | Op::Reduce { .. }
+            | Op::Dot(_),
+            _,
+            _,
+        ) => Vec::new(),
+    }
+}
+
+/// Names the gradients, which are the results from `first` on.
+fn name_gradients(function: &mut Function, first: usize, wrt: &[usize]) {
+    let gradients: Vec<Value> = function.results[first..].to_vec();
+    for (gradient, &index) in gradients.into_iter().zip(wrt) {
+        let Some(param) = function.value(function.params[index]).name.clone() else { continue };
+        let name = format!("grad/{param}");
+        let taken = function.values.iter().any(|data| data.name.as_deref() == Some(name.as_str()));
+        if !taken && function.value(gradient).name.is_none() {
+            function.values[gradient.index()].name = Some(name);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

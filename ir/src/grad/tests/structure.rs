@@ -1,0 +1,137 @@
+//! What the generated IR looks like: XLA compiles it.
+
+use super::*;
+use crate::op::DotDims;
+
+/// Names of the operations after the first `primal`.
+fn appended(function: &Function, primal: &Function) -> Vec<&'static str> {
+    function.insts[primal.insts.len()..].iter().map(|inst| inst.op.name()).collect()
+}
+
+/// The dots among the gradient's instructions, with labels of their operands.
+fn dots(gradient: &Function, primal: &Function) -> Vec<(String, String, DotDims)> {
+    gradient.insts[primal.insts.len()..]
+        .iter()
+        .filter_map(|inst| match &inst.op {
+            Op::Dot(dims) => {
+                Some((gradient.label(inst.operands[0]), gradient.label(inst.operands[1]), dims.clone()))
+            }
+            _ => None,
+        })
+        .collect()
+}
+
+/// A function whose loss is the sum of squares of a dot.
+fn dot_function(lhs: &[usize], rhs: &[usize], dims: DotDims) -> Function {
+    let mut b = Builder::new("f");
+    let x = b.param("x", f64_type(lhs));
+    let w = b.param("w", f64_type(rhs));
+    let y = b.scoped("layer", |b| b.dot(x, w, dims));
+    let square = b.square(y);
+    let axes: Vec<usize> = (0..b.ty(square).rank()).collect();
+    let loss = b.sum(square, &axes);
+    b.finish(&[loss]).unwrap()
+}
+
+#[test]
+fn matrix_product_gradients_are_plain_dots() {
+    let function = dot_function(&[2, 3], &[3, 4], DotDims::matmul());
+    let gradient = value_and_grad(&function, &[0, 1]).unwrap();
+    let found = dots(&gradient, &function);
+    assert_eq!(found.len(), 2);
+    assert_eq!((found[0].1.as_str(), &found[0].2), ("%w", &DotDims::contracting(1, 1)));
+    assert_eq!((found[1].0.as_str(), &found[1].2), ("%x", &DotDims::contracting(0, 0)));
+    assert!(!appended(&gradient, &function).contains(&"transpose"));
+}
+
+#[test]
+fn usual_dots_need_no_transposes() {
+    let batched = |lhs_contract: usize, rhs_contract: usize| DotDims {
+        lhs_batch: vec![0],
+        rhs_batch: vec![0],
+        ..DotDims::contracting(lhs_contract, rhs_contract)
+    };
+    let cases: [(&[usize], &[usize], DotDims); 6] = [
+        (&[2, 3], &[3, 4], DotDims::contracting(1, 0)),
+        (&[2, 3], &[4, 3], DotDims::contracting(1, 1)),
+        (&[3, 2], &[3, 4], DotDims::contracting(0, 0)),
+        (&[3, 2], &[4, 3], DotDims::contracting(0, 1)),
+        (&[5, 2, 3], &[5, 4, 3], batched(2, 2)),
+        (&[5, 2, 3], &[5, 3, 4], batched(2, 1)),
+    ];
+    for (lhs, rhs, dims) in cases {
+        let function = dot_function(lhs, rhs, dims.clone());
+        let gradient = value_and_grad(&function, &[0, 1]).unwrap();
+        let ops = appended(&gradient, &function);
+        assert!(!ops.contains(&"transpose"), "{dims:?}: {ops:?}");
+        assert_eq!(ops.iter().filter(|&&op| op == "dot").count(), 2);
+    }
+}
+
+#[test]
+fn parameters_without_gradient_cost_nothing() {
+    let function = dot_function(&[2, 3], &[3, 4], DotDims::matmul());
+    let gradient = value_and_grad(&function, &[1]).unwrap();
+    assert_eq!(dots(&gradient, &function).len(), 1);
+    assert_eq!(gradient.results.len(), 2);
+    assert_eq!(value_and_grad(&function, &[]).unwrap().insts, function.insts);
+}
+
+#[test]
+fn derivatives_reuse_results() {
+    let function = function_of(&[f64_type(&[3])], |b, p| {
+        let y = b.tanh(p[0]);
+        let y = b.exp(y);
+        let y = b.logistic(y);
+        let y = b.sqrt(y);
+        b.sum(y, &[0])
+    });
+    let ops = appended(&value_and_grad(&function, &[0]).unwrap(), &function).join(" ");
+    for op in ["tanh", "exp", "logistic", "sqrt"] {
+        assert!(!ops.split(' ').any(|name| name == op), "{ops}");
+    }
+}
+
+#[test]
+fn the_mean_is_a_constant_cotangent() {
+    let function = function_of(&[f64_type(&[4]), f64_type(&[4])], |b, p| {
+        let y = b.mul(p[0], p[1]);
+        let sum = b.sum(y, &[0]);
+        b.mul_const(sum, 0.25)
+    });
+    let gradient = value_and_grad(&function, &[0]).unwrap();
+    assert_eq!(appended(&gradient, &function), ["constant", "mul"]);
+}
+
+#[test]
+fn names_scopes_and_places_are_kept() {
+    let mut b = Builder::new("loss");
+    let x = b.param("x", f64_type(&[3]));
+    let w = b.param("w", f64_type(&[3]));
+    let y = b.scoped("layers.0", |b| b.scoped("act", |b| b.tanh(x)));
+    b.name(y, "hidden");
+    let z = b.mul(y, w);
+    let loss = b.sum(z, &[0]);
+    b.name(loss, "loss");
+    let taken = b.neg(w);
+    b.name(taken, "grad/w");
+    let function = b.finish(&[loss, y]).unwrap();
+    let gradient = value_and_grad(&function, &[0, 1]).unwrap();
+    verify_function(&gradient).unwrap();
+    assert_eq!(gradient.name, "loss_grad");
+    assert_eq!(gradient.results.len(), 4);
+    assert_eq!(gradient.results[..2], function.results);
+    assert_eq!(gradient.insts[..function.insts.len()], function.insts);
+    for (old, new) in function.values.iter().zip(&gradient.values) {
+        assert!(old.name.is_none() || old.name == new.name);
+    }
+    assert_eq!(gradient.label(gradient.results[2]), "%grad/x");
+    assert_ne!(gradient.label(gradient.results[3]), "%grad/w");
+    let made = &gradient.insts[function.insts.len()..];
+    let act: Vec<_> = made.iter().filter(|inst| inst.scope == "layers.0/act/grad").collect();
+    assert!(!act.is_empty());
+    for inst in act {
+        assert!(inst.origin.to_string().contains("structure.rs:"), "{}", inst.origin);
+    }
+    assert!(made.iter().all(|inst| inst.scope.ends_with("grad")));
+}
