@@ -191,18 +191,40 @@ impl<S: Sink> Emitter<'_, S> {
     }
 
     fn reduce(&mut self, reduce: ReduceOp, dims: &[usize], operands: &[S::Value]) -> Vec<S::Value> {
-        let Some(&result) = self.results.first() else { return Vec::new() };
+        let (&[operand], &[result]) = (self.inst.operands.as_slice(), self.results) else {
+            return Vec::new();
+        };
+        match (reduce, result.dtype) {
+            // Partial sums of half precision would lose what is added to them.
+            (ReduceOp::Sum, DType::BF16 | DType::F16) => {
+                let wide = self.function.ty(operand).with_dtype(DType::F32);
+                let operands = self.op("stablehlo.convert", operands, &[&wide], &[], Vec::new());
+                let wide = result.with_dtype(DType::F32);
+                let sum = self.reduce_as_typed(reduce, dims, &operands, &wide);
+                self.op("stablehlo.convert", &sum, &[result], &[], Vec::new())
+            }
+            _ => self.reduce_as_typed(reduce, dims, operands, result),
+        }
+    }
+
+    fn reduce_as_typed(
+        &mut self,
+        reduce: ReduceOp,
+        dims: &[usize],
+        operands: &[S::Value],
+        result: &TensorType,
+    ) -> Vec<S::Value> {
         let scalar = TensorType::scalar(result.dtype);
         let neutral =
             Literal { ty: scalar.clone(), elements: Elements::Splat(neutral_element(reduce, result.dtype)) };
         let attrs = [("value", Attr::Literal(&neutral))];
         let neutral = self.op("stablehlo.constant", &[], &[&scalar], &attrs, Vec::new());
         let args = self.sink.begin_region(&[&scalar, &scalar], self.location);
-        let sum = self.op(reducer_name(reduce), &args, &[&scalar], &[], Vec::new());
-        self.op("stablehlo.return", &sum, &[], &[], Vec::new());
+        let reduced = self.op(reducer_name(reduce), &args, &[&scalar], &[], Vec::new());
+        self.op("stablehlo.return", &reduced, &[], &[], Vec::new());
         let regions = vec![self.sink.end_region()];
         let attrs = [("dimensions", Attr::Indices(dims))];
-        self.op("stablehlo.reduce", &[operands, &neutral].concat(), self.results, &attrs, regions)
+        self.op("stablehlo.reduce", &[operands, &neutral].concat(), &[result], &attrs, regions)
     }
 }
 
