@@ -2,6 +2,7 @@
 
 use std::fmt::{Arguments, Write};
 
+use natgrad_ir::literal::round_to;
 use natgrad_ir::{DType, Elements, Literal, Scalar};
 
 /// Appends formatted text.
@@ -51,9 +52,9 @@ fn write_float(out: &mut String, dtype: DType, value: f64) {
         DType::F64 | DType::S32 | DType::U32 | DType::U64 | DType::Bool => format!("{value:?}"),
     };
     // MLIR reads a decimal as a double, then rounds that to the element type.
-    let read = decimal.parse().map(|read: f64| float_bits(dtype, read));
-    let (bits, digits) = (float_bits(dtype, value), 2 * dtype.size_bytes());
-    if !value.is_finite() || read != Ok(bits) {
+    let exact = decimal.parse().is_ok_and(|read| round_to(dtype, read).to_bits() == value.to_bits());
+    if !value.is_finite() || !exact {
+        let (bits, digits) = (float_bits(dtype, value), 2 * dtype.size_bytes());
         return put(out, format_args!("0x{bits:0digits$X}"));
     }
     // MLIR wants a point also in front of an exponent.

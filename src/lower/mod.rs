@@ -1,9 +1,12 @@
 //! From the IR to StableHLO, the form that XLA compiles.
 //!
 //! [`emit`] walks a verified module and tells a [`Sink`] what to make of it; [`TextSink`] writes MLIR text. The
-//! entry becomes the public function `main`, the other functions (the stages) private ones. Every operation
-//! carries its stage, scope and name as its location, which XLA keeps as `op_name` in the metadata of what it
-//! makes of the operation.
+//! entry becomes the public function `main`, the other functions (the stages) private ones.
+//!
+//! Every operation carries the path of its stage, scope and name as its location, e.g.
+//! `update/layers.0.weight/mul`. XLA keeps it as `op_name` in the metadata of what it makes of the operation.
+//! Where it inlines a stage, it puts the path of the call in front: `step/update/layers.0.weight/mul`. Constants,
+//! and what XLA makes of them, have no path of their own: inlined, they have the call's.
 
 mod constant;
 mod donation;

@@ -58,13 +58,7 @@ fn emit_function<S: Sink>(module: &Module, function: &Function, entry: Option<&D
     };
     let mut location = String::new();
     for inst in &function.insts {
-        location.clear();
-        location.push_str(&function.name);
-        for part in [inst.scope.as_str(), inst.op.name()] {
-            if !part.is_empty() {
-                location.extend(["/", part]);
-            }
-        }
+        set_location(&mut location, function, inst);
         let results: Vec<&TensorType> = inst.results.iter().map(|&result| function.ty(result)).collect();
         let operands = look_up(&values, &inst.operands);
         let mut emitter = Emitter { module, function, inst, results: &results, location: &location, sink };
@@ -82,6 +76,19 @@ fn emit_function<S: Sink>(module: &Module, function: &Function, entry: Option<&D
         location: &function.name,
     });
     sink.end_func();
+}
+
+/// The path of an instruction: its function, its scope and its name. A call's path ends before the name: where
+/// XLA inlines the function, it puts the call's path in front of the paths in it, which begin with its name.
+fn set_location(location: &mut String, function: &Function, inst: &InstData) {
+    location.clear();
+    location.push_str(&function.name);
+    if !inst.scope.is_empty() {
+        location.extend(["/", &inst.scope]);
+    }
+    if !matches!(inst.op, Op::Call { .. }) {
+        location.extend(["/", inst.op.name()]);
+    }
 }
 
 /// Emits one instruction.
@@ -184,18 +191,40 @@ impl<S: Sink> Emitter<'_, S> {
     }
 
     fn reduce(&mut self, reduce: ReduceOp, dims: &[usize], operands: &[S::Value]) -> Vec<S::Value> {
-        let Some(&result) = self.results.first() else { return Vec::new() };
+        let (&[operand], &[result]) = (self.inst.operands.as_slice(), self.results) else {
+            return Vec::new();
+        };
+        match (reduce, result.dtype) {
+            // Partial sums of half precision would lose what is added to them.
+            (ReduceOp::Sum, DType::BF16 | DType::F16) => {
+                let wide = self.function.ty(operand).with_dtype(DType::F32);
+                let operands = self.op("stablehlo.convert", operands, &[&wide], &[], Vec::new());
+                let wide = result.with_dtype(DType::F32);
+                let sum = self.reduce_as_typed(reduce, dims, &operands, &wide);
+                self.op("stablehlo.convert", &sum, &[result], &[], Vec::new())
+            }
+            _ => self.reduce_as_typed(reduce, dims, operands, result),
+        }
+    }
+
+    fn reduce_as_typed(
+        &mut self,
+        reduce: ReduceOp,
+        dims: &[usize],
+        operands: &[S::Value],
+        result: &TensorType,
+    ) -> Vec<S::Value> {
         let scalar = TensorType::scalar(result.dtype);
         let neutral =
             Literal { ty: scalar.clone(), elements: Elements::Splat(neutral_element(reduce, result.dtype)) };
         let attrs = [("value", Attr::Literal(&neutral))];
         let neutral = self.op("stablehlo.constant", &[], &[&scalar], &attrs, Vec::new());
         let args = self.sink.begin_region(&[&scalar, &scalar], self.location);
-        let sum = self.op(reducer_name(reduce), &args, &[&scalar], &[], Vec::new());
-        self.op("stablehlo.return", &sum, &[], &[], Vec::new());
+        let reduced = self.op(reducer_name(reduce), &args, &[&scalar], &[], Vec::new());
+        self.op("stablehlo.return", &reduced, &[], &[], Vec::new());
         let regions = vec![self.sink.end_region()];
         let attrs = [("dimensions", Attr::Indices(dims))];
-        self.op("stablehlo.reduce", &[operands, &neutral].concat(), self.results, &attrs, regions)
+        self.op("stablehlo.reduce", &[operands, &neutral].concat(), &[result], &attrs, regions)
     }
 }
 

@@ -170,6 +170,7 @@ fn concat() {
 fn reduce_dimensions() {
     insta::assert_snapshot!(lower([
         function("outer", &[ty(DType::F32, [2, 3, 4])], |b, x| b.sum(x[0], &[0, 2])),
+        function("half", &[ty(DType::BF16, [2, 3])], |b, x| b.sum(x[0], &[1])),
         function("none", &[ty(DType::F32, [2])], |b, x| {
             b.push(Op::Reduce { op: ReduceOp::Sum, dims: Vec::new() }, x.to_vec(), None)[0]
         }),

@@ -1,0 +1,264 @@
+//! XLA computes what the interpreter computes, for every operation and element type, and keeps what lowering
+//! tells it of paths and donation.
+
+mod support;
+
+use natgrad::lower::{Donation, to_stablehlo};
+use natgrad_ir::interp::Tensor;
+use natgrad_ir::{
+    BinaryOp, Builder, CompareOp, DType, DotDims, Elements, Literal, Module, Op, ReduceOp, Scalar, Shape,
+    TensorType, UnaryOp, Value, verify,
+};
+use support::{Program, agree, compile};
+
+const FLOATS: [f64; 24] = [
+    0.0,
+    -0.0,
+    1.0,
+    -1.0,
+    0.5,
+    -0.5,
+    2.0,
+    -3.0,
+    1e-3,
+    -1e-3,
+    1e-7,
+    -1e-7,
+    0.1,
+    -0.7,
+    5.3,
+    -5.3,
+    10.7,
+    -10.7,
+    87.0,
+    -87.0,
+    1e4,
+    f64::INFINITY,
+    f64::NEG_INFINITY,
+    f64::NAN,
+];
+
+/// Numbers worth trying in this type, boundaries included.
+fn samples(dtype: DType) -> Literal {
+    let ints = |ints: &[i128]| Elements::Dense(ints.iter().copied().map(Scalar::Int).collect());
+    let elements = match dtype {
+        DType::F64 | DType::F32 | DType::BF16 | DType::F16 => {
+            Elements::Dense(FLOATS.iter().map(|&value| Scalar::of(dtype, value)).collect())
+        }
+        DType::S32 => ints(&[0, 1, -1, 2, 5, 31, 32, 33, 1 << 20, -(1 << 31), (1 << 31) - 1]),
+        DType::U32 => ints(&[0, 1, 2, 5, 31, 32, 33, 1 << 20, 1 << 31, (1 << 32) - 1]),
+        DType::U64 => ints(&[0, 1, 2, 5, 63, 64, 65, 1 << 33, 1 << 63, (1 << 64) - 1]),
+        DType::Bool => Elements::Dense(vec![Scalar::Bool(false), Scalar::Bool(true)]),
+    };
+    let Elements::Dense(list) = &elements else { unreachable!("a list") };
+    Literal { ty: TensorType::new(dtype, [list.len()]), elements }
+}
+
+/// A tensor of this shape that runs through the numbers worth trying.
+fn filled(dtype: DType, shape: impl Into<Shape>, skip: usize) -> Literal {
+    let ty = TensorType::new(dtype, shape);
+    let Elements::Dense(samples) = samples(dtype).elements else { unreachable!("a list") };
+    // NaN and infinities would hide all else in sums.
+    let finite: Vec<Scalar> = samples.into_iter().filter(|element| element.to_f64().abs() < 1e3).collect();
+    let elements = (0..ty.shape.elements()).map(|index| finite[(index + skip) % finite.len()]).collect();
+    Literal { ty, elements: Elements::Dense(elements) }
+}
+
+fn param(p: &mut Program, literal: &Literal) -> Value {
+    p.param(Tensor::from_literal(literal).unwrap())
+}
+
+/// Every pair of the numbers worth trying.
+fn pairs(b: &mut Builder, x: Value) -> (Value, Value) {
+    let size = b.ty(x).shape.elements();
+    let rows = b.broadcast(x, [size, size], &[0]);
+    let columns = b.broadcast(x, [size, size], &[1]);
+    (rows, columns)
+}
+
+#[test]
+fn unary() {
+    let mut p = Program::new();
+    for dtype in DType::ALL {
+        let x = param(&mut p, &samples(dtype));
+        for &op in UnaryOp::ALL.iter().filter(|op| op.domain().accepts(dtype)) {
+            let y = p.builder.unary(op, x);
+            p.result(format!("{} {dtype}", op.name()), y);
+        }
+    }
+    agree(p);
+}
+
+#[test]
+fn binary() {
+    let mut p = Program::new();
+    for dtype in DType::ALL {
+        let x = param(&mut p, &samples(dtype));
+        let (x, y) = pairs(&mut p.builder, x);
+        for &op in BinaryOp::ALL.iter().filter(|op| op.domain().accepts(dtype)) {
+            let z = p.builder.binary(op, x, y);
+            p.result(format!("{} {dtype}", op.name()), z);
+        }
+    }
+    agree(p);
+}
+
+#[test]
+fn compare_and_select() {
+    let mut p = Program::new();
+    for dtype in DType::ALL {
+        let x = param(&mut p, &samples(dtype));
+        let (x, y) = pairs(&mut p.builder, x);
+        for &op in CompareOp::ALL.iter().filter(|op| op.domain().accepts(dtype)) {
+            let z = p.builder.compare(op, x, y);
+            p.result(format!("{} {dtype}", op.name()), z);
+            let chosen = p.builder.select(z, x, y);
+            p.result(format!("select {} {dtype}", op.name()), chosen);
+        }
+    }
+    agree(p);
+}
+
+#[test]
+fn convert() {
+    let mut p = Program::new();
+    for from in DType::ALL {
+        let x = param(&mut p, &samples(from));
+        for to in DType::ALL {
+            let y = p.builder.push(Op::Convert { dtype: to }, vec![x], None)[0];
+            p.result(format!("{from} to {to}"), y);
+        }
+    }
+    agree(p);
+}
+
+#[test]
+fn reduce() {
+    let mut p = Program::new();
+    for dtype in DType::ALL {
+        let x = param(&mut p, &filled(dtype, [3, 4, 5], 0));
+        let empty = param(&mut p, &filled(dtype, [3, 0], 0));
+        let special = param(&mut p, &samples(dtype));
+        for &op in ReduceOp::ALL.iter().filter(|op| op.domain().accepts(dtype)) {
+            for dims in [vec![], vec![0], vec![1], vec![0, 2], vec![0, 1, 2]] {
+                let y = p.builder.push(Op::Reduce { op, dims: dims.clone() }, vec![x], None)[0];
+                p.result(format!("{} {dtype} {dims:?}", op.name()), y);
+            }
+            let y = p.builder.reduce(op, empty, &[1]);
+            p.result(format!("{} {dtype} of nothing", op.name()), y);
+            let y = p.builder.reduce(op, special, &[0]);
+            p.result(format!("{} {dtype} of special numbers", op.name()), y);
+        }
+    }
+    agree(p);
+}
+
+#[test]
+fn dot() {
+    let mut p = Program::new();
+    for dtype in DType::ALL.into_iter().filter(|dtype| dtype.is_float()) {
+        let mut product = |name: &str, lhs: &[usize], rhs: &[usize], dims: DotDims| {
+            let x = param(&mut p, &filled(dtype, lhs, 0));
+            let y = param(&mut p, &filled(dtype, rhs, 7));
+            let z = p.builder.dot(x, y, dims);
+            p.result(format!("{name} {dtype}"), z);
+        };
+        product("matmul", &[2, 3], &[3, 4], DotDims::matmul());
+        product("transposed", &[3, 2], &[4, 3], DotDims::contracting(0, 1));
+        product("vectors", &[5], &[5], DotDims::contracting(0, 0));
+        product("outer", &[2], &[3], DotDims::default());
+        product("over nothing", &[2, 0], &[0, 3], DotDims::matmul());
+        let batched = DotDims {
+            lhs_batch: vec![2, 0],
+            rhs_batch: vec![1, 3],
+            lhs_contract: vec![1],
+            rhs_contract: vec![2],
+        };
+        product("batched", &[2, 3, 4, 5], &[6, 4, 3, 2], batched);
+        let two = DotDims { lhs_contract: vec![1, 3], rhs_contract: vec![2, 0], ..DotDims::default() };
+        product("two contracted", &[2, 3, 4, 5], &[5, 2, 3], two);
+    }
+    agree(p);
+}
+
+#[test]
+fn layout() {
+    let mut p = Program::new();
+    for dtype in DType::ALL {
+        let x = param(&mut p, &filled(dtype, [4, 5], 0));
+        let y = param(&mut p, &filled(dtype, [4, 2], 3));
+        let value = param(&mut p, &filled(dtype, Shape::scalar(), 1));
+        let b = &mut p.builder;
+        let slice = Op::Slice { starts: vec![1, 0], limits: vec![4, 5], strides: vec![2, 3] };
+        let nothing = Op::Slice { starts: vec![1, 2], limits: vec![4, 2], strides: vec![1, 1] };
+        let pad = Op::Pad { low: vec![1, 0], high: vec![0, 2], interior: vec![2, 1] };
+        let mut results = vec![
+            ("broadcast", b.broadcast(x, [4, 3, 5], &[0, 2])),
+            ("splat", b.splat(value, [2, 3])),
+            ("reshape", b.reshape(x, [2, 10])),
+            ("transpose", b.transpose(x, &[1, 0])),
+            ("slice", b.push(slice, vec![x], None)[0]),
+            ("empty slice", b.push(nothing, vec![x], None)[0]),
+            ("pad", b.push(pad, vec![x, value], None)[0]),
+            ("concat", b.push(Op::Concat { dim: 1 }, vec![x, y, x], None)[0]),
+        ];
+        if dtype != DType::Bool {
+            results.push(("iota", b.iota(dtype, [2, 3], 1)));
+        }
+        for (name, result) in results {
+            p.result(format!("{name} {dtype}"), result);
+        }
+    }
+    agree(p);
+}
+
+#[test]
+fn constants() {
+    let mut p = Program::new();
+    for dtype in DType::ALL {
+        let dense = p.builder.constant(samples(dtype));
+        p.exact_result(format!("dense {dtype}"), dense);
+        let Elements::Dense(elements) = samples(dtype).elements else { unreachable!("a list") };
+        for element in elements {
+            let splat = Literal { ty: TensorType::new(dtype, [3]), elements: Elements::Splat(element) };
+            let splat = p.builder.constant(splat);
+            p.exact_result(format!("splat {element:?} {dtype}"), splat);
+        }
+        let nothing = p.builder.constant(Literal::splat(TensorType::new(dtype, [0, 2]), 1.0));
+        p.exact_result(format!("nothing {dtype}"), nothing);
+    }
+    // Numbers whose shortest decimals are hard to read back.
+    for bits in [0x0080_0000u32, 0x7f7f_ffff, 0x3f80_0001, 0x1554_2aaa, 0x6a09_e667, 0x3300_0001] {
+        let value = f64::from(f32::from_bits(bits));
+        let constant = p.builder.scalar(DType::F32, value);
+        p.exact_result(format!("{value:e}"), constant);
+    }
+    agree(p);
+}
+
+#[test]
+fn paths_and_donation_reach_the_optimized_program() {
+    let ty = TensorType::new(DType::F32, [64]);
+    let mut module = Module::new("step");
+    let mut b = Builder::new("update");
+    let mean = b.param("mean", ty.clone());
+    let grad = b.param("grad", ty.clone());
+    let new = b.scoped("layers.0.weight", |b| {
+        let step = b.mul_const(grad, -0.5);
+        b.add(mean, step)
+    });
+    let update = module.push(b.finish(&[new]).unwrap());
+    let mut b = Builder::new("step");
+    let mean = b.param("mean", ty.clone());
+    let grad = b.param("grad", ty);
+    let new = b.scoped("sample.0", |b| b.call(&module, update, &[mean, grad])[0]);
+    module.push(b.finish(&[new]).unwrap());
+
+    let module = verify(module).unwrap();
+    let executable = compile(&to_stablehlo(&module, &Donation::none().donate(0, 0)).unwrap());
+    let hlo = executable.optimized_hlo().unwrap();
+    for path in ["step/sample.0/update/layers.0.weight/mul", "step/sample.0/update/layers.0.weight/add"] {
+        assert!(hlo.windows(path.len()).any(|window| window == path.as_bytes()), "no {path}");
+    }
+    assert_eq!(executable.memory_stats().unwrap().aliased, 256);
+}

@@ -1,0 +1,195 @@
+//! What tests that run programs share: a client, and the comparison of XLA with the interpreter.
+
+use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
+
+use natgrad::compile::Target;
+use natgrad::lower::{Donation, to_stablehlo};
+use natgrad::pjrt::{Arg, Buffer, Client, ElementType, Executable, Plugin};
+use natgrad_ir::interp::{Data, Tensor, evaluate};
+use natgrad_ir::{Builder, DType, Module, TensorType, Value, Verified, verify};
+
+/// The one client of the test process.
+pub static CLIENT: LazyLock<Client> =
+    LazyLock::new(|| Client::create(&Plugin::load(plugin_path()).unwrap(), &[]).unwrap());
+
+/// The plugin that tests run against: `NATGRAD_PJRT_PLUGIN`, or the CPU plugin in natgrad's cache folder.
+fn plugin_path() -> PathBuf {
+    if let Some(path) = std::env::var_os("NATGRAD_PJRT_PLUGIN") {
+        return path.into();
+    }
+    let folder = |name| std::env::var_os(name).map(PathBuf::from);
+    let cache = folder("NATGRAD_CACHE")
+        .or_else(|| folder("XDG_CACHE_HOME").map(|cache| cache.join("natgrad")))
+        .or_else(|| folder("HOME").map(|home| home.join(".cache/natgrad")))
+        .expect("a cache folder");
+    let found = find(&cache, "pjrt_c_api_cpu_plugin.so");
+    found.unwrap_or_else(|| panic!("no CPU plugin under {}; set NATGRAD_PJRT_PLUGIN", cache.display()))
+}
+
+fn find(folder: &Path, name: &str) -> Option<PathBuf> {
+    let entries = std::fs::read_dir(folder).ok()?.flatten();
+    let (folders, files): (Vec<_>, Vec<_>) =
+        entries.map(|entry| entry.path()).partition(|path| path.is_dir());
+    let found = files.into_iter().find(|path| path.file_name().is_some_and(|own| own == name));
+    found.or_else(|| folders.iter().find_map(|folder| find(folder, name)))
+}
+
+/// A program of one function being built, with the inputs to run it on and what each result shows.
+pub struct Program {
+    /// Builds the function.
+    pub builder: Builder,
+    inputs: Vec<Tensor>,
+    results: Vec<(String, Value, bool)>,
+}
+
+impl Program {
+    /// Nothing yet.
+    pub fn new() -> Program {
+        Program { builder: Builder::new("main"), inputs: Vec::new(), results: Vec::new() }
+    }
+
+    /// Adds a parameter that is run with this value.
+    pub fn param(&mut self, input: Tensor) -> Value {
+        let value = self.builder.param(format!("x{}", self.inputs.len()), input.ty().clone());
+        self.inputs.push(input);
+        value
+    }
+
+    /// Adds a result.
+    pub fn result(&mut self, name: String, value: Value) {
+        self.results.push((name, value, false));
+    }
+
+    /// Adds a result that must be equal to the bit.
+    pub fn exact_result(&mut self, name: String, value: Value) {
+        self.results.push((name, value, true));
+    }
+}
+
+/// Runs the program in both ways and panics with every result that differs.
+pub fn agree(program: Program) {
+    let values: Vec<Value> = program.results.iter().map(|&(_, value, _)| value).collect();
+    let mut module = Module::new("program");
+    module.push(program.builder.finish(&values).unwrap());
+    let module = verify(module).unwrap();
+    let wanted = evaluate(&module, &program.inputs).unwrap();
+    let found = run(&module, &program.inputs);
+    let mut differences = Vec::new();
+    for ((name, _, exact), (wanted, found)) in program.results.iter().zip(wanted.iter().zip(&found)) {
+        if let Some(difference) = difference(wanted, found, *exact) {
+            differences.push(format!("{name}: {difference}"));
+        }
+    }
+    assert!(differences.is_empty(), "{}", differences.join("\n"));
+}
+
+/// Compiles a program with natgrad's options.
+pub fn compile(text: &str) -> Executable {
+    let options = Target::of(&CLIENT).options();
+    // By default XLA:CPU answers the number where one operand of a maximum is NaN.
+    let options = options.flag("xla_cpu_enable_fast_min_max", false);
+    CLIENT.compile(text.as_bytes(), &options).unwrap()
+}
+
+/// Compiles and runs the entry of a module on the test's client.
+pub fn run(module: &Verified, inputs: &[Tensor]) -> Vec<Tensor> {
+    let text = to_stablehlo(module, &Donation::none()).unwrap();
+    let executable = compile(&text);
+    let buffers: Vec<Buffer> = inputs.iter().map(upload).collect();
+    let outputs = executable.execute(buffers.iter().map(Arg::Keep)).unwrap();
+    let entry = module.module().entry().unwrap();
+    let types = entry.results.iter().map(|&result| entry.ty(result));
+    outputs.iter().zip(types).map(|(output, ty)| download(output, ty)).collect()
+}
+
+/// The first place where XLA's result is not the interpreter's.
+pub fn difference(wanted: &Tensor, found: &Tensor, exact: bool) -> Option<String> {
+    let dtype = wanted.ty().dtype;
+    if let (Data::Float(wanted), Data::Float(found)) = (wanted.data(), found.data()) {
+        let close = if exact { same_number } else { close };
+        let mut pairs = wanted.iter().zip(found).enumerate();
+        let (index, (wanted, found)) = pairs.find(|&(_, (&wanted, &found))| !close(dtype, wanted, found))?;
+        return Some(format!("element {index} is {found:e}, not {wanted:e}"));
+    }
+    let equal = wanted.data() == found.data();
+    (!equal).then(|| format!("is {:?}, not {:?}", found.data(), wanted.data()))
+}
+
+fn same_number(_: DType, wanted: f64, found: f64) -> bool {
+    wanted.to_bits() == found.to_bits() || (wanted.is_nan() && found.is_nan())
+}
+
+/// Whether two numbers agree to the precision of their type. XLA takes subnormal numbers for zero.
+fn close(dtype: DType, wanted: f64, found: f64) -> bool {
+    let (relative, normal) = match dtype {
+        DType::F32 => (1e-5, f64::from(f32::MIN_POSITIVE)),
+        DType::BF16 => (1.6e-2, f64::from(f32::MIN_POSITIVE)),
+        DType::F16 => (2e-3, 6.2e-5),
+        DType::F64 | DType::S32 | DType::U32 | DType::U64 | DType::Bool => (1e-12, f64::MIN_POSITIVE),
+    };
+    (wanted.is_nan() && found.is_nan())
+        || wanted == found
+        || (wanted - found).abs() <= relative * wanted.abs() + normal
+}
+
+fn element_type(dtype: DType) -> ElementType {
+    match dtype {
+        DType::F64 => ElementType::F64,
+        DType::F32 => ElementType::F32,
+        DType::BF16 => ElementType::Bf16,
+        DType::F16 => ElementType::F16,
+        DType::S32 => ElementType::S32,
+        DType::U32 => ElementType::U32,
+        DType::U64 => ElementType::U64,
+        DType::Bool => ElementType::Bool,
+    }
+}
+
+fn upload(tensor: &Tensor) -> Buffer {
+    let ty = tensor.ty();
+    let dims: Vec<i64> = ty.shape.dims().iter().map(|&dim| dim as i64).collect();
+    let bytes: Vec<u8> = match tensor.data() {
+        Data::Float(values) => values.iter().flat_map(|&value| float_bytes(ty.dtype, value)).collect(),
+        Data::Int(values) => {
+            values.iter().flat_map(|value| value.to_le_bytes()[..ty.dtype.size_bytes()].to_vec()).collect()
+        }
+        Data::Bool(values) => values.iter().map(|&value| u8::from(value)).collect(),
+    };
+    CLIENT.upload(element_type(ty.dtype), &dims, &bytes).unwrap()
+}
+
+fn float_bytes(dtype: DType, value: f64) -> Vec<u8> {
+    match dtype {
+        DType::F32 => (value as f32).to_le_bytes().to_vec(),
+        DType::BF16 => half::bf16::from_f64(value).to_le_bytes().to_vec(),
+        DType::F16 => half::f16::from_f64(value).to_le_bytes().to_vec(),
+        DType::F64 | DType::S32 | DType::U32 | DType::U64 | DType::Bool => value.to_le_bytes().to_vec(),
+    }
+}
+
+fn download(buffer: &Buffer, ty: &TensorType) -> Tensor {
+    let bytes = buffer.to_host().unwrap();
+    let shape = ty.shape.clone();
+    let tensor = match ty.dtype {
+        DType::F64 => Tensor::unrounded(ty.clone(), &numbers(&bytes, f64::from_le_bytes)),
+        DType::F32 => Tensor::from_f32s(shape, &numbers(&bytes, f32::from_le_bytes)),
+        DType::BF16 => {
+            let number = |bytes| half::bf16::from_le_bytes(bytes).to_f64();
+            Tensor::unrounded(ty.clone(), &numbers(&bytes, number))
+        }
+        DType::F16 => {
+            let number = |bytes| half::f16::from_le_bytes(bytes).to_f64();
+            Tensor::unrounded(ty.clone(), &numbers(&bytes, number))
+        }
+        DType::S32 => Tensor::from_i32s(shape, &numbers(&bytes, i32::from_le_bytes)),
+        DType::U32 => Tensor::from_u32s(shape, &numbers(&bytes, u32::from_le_bytes)),
+        DType::U64 => Tensor::from_u64s(shape, &numbers(&bytes, u64::from_le_bytes)),
+        DType::Bool => Tensor::from_bools(shape, &numbers(&bytes, |[byte]: [u8; 1]| byte != 0)),
+    };
+    tensor.unwrap()
+}
+
+fn numbers<const N: usize, T>(bytes: &[u8], read: impl Fn([u8; N]) -> T) -> Vec<T> {
+    bytes.as_chunks().0.iter().map(|&chunk| read(chunk)).collect()
+}
