@@ -1,4 +1,5 @@
 //! natgrad compiles a model and an optimizer into one XLA program per training step, and trains with it.
 
+pub mod assets;
 pub mod compile;
 pub mod pjrt;
