@@ -8,6 +8,8 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::Duration;
 
+use indicatif::ProgressBar;
+
 use super::error::{Error, at};
 use super::package::Package;
 use super::progress::{Say, largest_file};
@@ -58,13 +60,17 @@ impl Pip {
 
         let megabytes = package.wheel_size as f64 / 1e6;
         let message = format!("fetching {} {} ({megabytes:.1} MB) with pip", package.name, package.version);
+        let bar = say.bar(&message, package.wheel_size);
+        if bar.is_hidden() {
+            say.line(&message);
+        }
         let failed = |status: String, stderr: &str| Error::PipFailed {
             package,
             status,
             stderr: last_lines(stderr),
             wheels: wheels.to_owned(),
         };
-        let status = run(&mut pip, staging, say, &message, package.wheel_size)
+        let status = run(&mut pip, staging, &bar)
             .map_err(|error| failed("it did not run".to_owned(), &error.to_string()))?;
         if !status.success() {
             let stderr = fs::read(&log).map_err(at(&log))?;
@@ -103,16 +109,17 @@ fn works(words: &[OsString], staging: &Path) -> bool {
     command(words, staging).arg("--version").status().is_ok_and(|status| status.success())
 }
 
-/// Runs pip to its end, showing how much of `bytes` is there.
-fn run(pip: &mut Command, staging: &Path, say: &Say, message: &str, bytes: u64) -> io::Result<ExitStatus> {
-    let bar = say.bar(message, bytes);
+/// Runs pip to its end, showing how much of the wheel is there.
+fn run(pip: &mut Command, staging: &Path, bar: &ProgressBar) -> io::Result<ExitStatus> {
     let mut pip = Running(pip.spawn()?);
-    let Some(bar) = bar else { return pip.0.wait() };
+    if bar.is_hidden() {
+        return pip.0.wait();
+    }
     let status = loop {
         if let Some(status) = pip.0.try_wait()? {
             break status;
         }
-        bar.set_position(largest_file(staging).min(bytes));
+        bar.set_position(bar.length().unwrap_or(u64::MAX).min(largest_file(staging)));
         thread::sleep(Duration::from_millis(100));
     };
     bar.finish_and_clear();

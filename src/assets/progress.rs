@@ -27,17 +27,16 @@ impl Say {
         }
     }
 
-    /// A bar over `bytes`, or none where nobody would see it move; then the message is said as a line.
-    pub(super) fn bar(&self, message: &str, bytes: u64) -> Option<ProgressBar> {
+    /// A bar over `bytes`, hidden where nobody would see it move.
+    pub(super) fn bar(&self, message: &str, bytes: u64) -> ProgressBar {
         if !(matches!(self, Say::Stderr) && io::stderr().is_terminal()) {
-            self.line(message);
-            return None;
+            return ProgressBar::hidden();
         }
         let bar = ProgressBar::new(bytes).with_message(message.to_owned());
-        if let Ok(style) = ProgressStyle::with_template("{msg} {wide_bar} {decimal_bytes_per_sec} {eta}") {
-            bar.set_style(style);
+        match ProgressStyle::with_template("{msg} {wide_bar} {decimal_bytes_per_sec} {eta}") {
+            Ok(style) => bar.with_style(style),
+            Err(_) => bar,
         }
-        Some(bar)
     }
 }
 

