@@ -1,5 +1,6 @@
 //! natgrad compiles a model and an optimizer into one XLA program per training step, and trains with it.
 
+pub mod assets;
 pub mod compile;
 pub mod lower;
 pub mod pjrt;
