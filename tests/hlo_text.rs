@@ -101,6 +101,7 @@ fn damaged_modules_never_panic() {
             damaged[position] = value;
             if let Ok(module) = HloModule::decode(&damaged) {
                 let _ = module.to_text();
+                let _ = natgrad::inspect::Summary::of(&module).to_string();
             }
         }
     }

@@ -1,21 +1,36 @@
-//! Reads the programs that XLA made: optimized HLO as typed data and as text.
+//! Reads the programs that XLA made: optimized HLO as typed data and as text, what each stage of a training step
+//! became, and whether noise is computed where it is used.
 
 mod attributes;
 mod decode;
 mod devices;
+mod flow;
 mod literal;
 mod module;
+mod noise;
 mod opcode;
 mod proto;
 mod shape;
+mod stage;
+mod summary;
+mod table;
 mod text;
 
 pub use attributes::*;
 pub use devices::{DeviceOrder, ReplicaGroups, Sharding};
 pub use literal::{Literal, Values};
 pub use module::*;
+pub use noise::{
+    BufferRole, Emitter, EmitterOutput, MURMUR3_FINALIZER, NoiseSite, hashed_elements, noise_buffers,
+    noise_sites,
+};
 pub use opcode::Opcode;
 pub use shape::{ArrayShape, ElementType, Layout, Shape};
+pub use stage::{Stage, stage_of};
+pub use summary::{
+    CopySource, CopySummary, InstructionSummary, OutputSummary, ParameterSummary, StageTotal, Summary,
+    Traffic,
+};
 pub use text::TextOptions;
 
 /// Why bytes cannot be read as an HLO module.
