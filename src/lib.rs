@@ -1,8 +1,12 @@
 //! natgrad compiles a model and an optimizer into one XLA program per training step, and trains with it.
 //!
+//!
 
 pub mod assets;
 pub mod compile;
 pub mod inspect;
 pub mod lower;
+pub mod noise;
 pub mod pjrt;
+pub mod rule;
+pub mod step;
