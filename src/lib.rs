@@ -4,6 +4,8 @@
 
 pub mod assets;
 pub mod compile;
+pub mod config;
+pub mod data;
 pub mod inspect;
 pub mod lower;
 pub mod noise;
