@@ -10,5 +10,7 @@ pub mod inspect;
 pub mod lower;
 pub mod noise;
 pub mod pjrt;
+pub mod posterior;
 pub mod rule;
 pub mod step;
+pub mod train;
