@@ -11,6 +11,7 @@ pub mod lower;
 pub mod noise;
 pub mod pjrt;
 pub mod posterior;
+pub mod replay;
 pub mod rule;
 pub mod step;
 pub mod train;
