@@ -21,10 +21,10 @@ impl Activation {
     fn apply(self, b: &mut Builder, x: Value) -> Value {
         match self {
             Activation::Relu => {
-                // A select, not a maximum: its slope at zero is zero, as in PyTorch.
+                // A select, not a maximum: its slope at zero is zero, as in PyTorch, and NaN goes through.
                 let zero = b.full_like(x, 0.0);
-                let positive = b.compare(CompareOp::Gt, x, zero);
-                b.select(positive, x, zero)
+                let off = b.compare(CompareOp::Le, x, zero);
+                b.select(off, zero, x)
             }
             Activation::Tanh => b.tanh(x),
         }

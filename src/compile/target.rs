@@ -40,7 +40,10 @@ impl Target {
         match self {
             // Without it XLA:CPU copies a donated parameter that something may still read later, which costs a
             // training step one more pass over its whole state.
-            Target::Cpu => CompileOptions::new().flag("xla_cpu_copy_insertion_use_region_analysis", true),
+            Target::Cpu => CompileOptions::new()
+                .flag("xla_cpu_copy_insertion_use_region_analysis", true)
+                // By default XLA:CPU's max(0, NaN) is 0, so that a maximum hides a loss that has diverged.
+                .flag("xla_cpu_enable_fast_min_max", false),
             Target::Gpu | Target::Tpu | Target::Other => CompileOptions::new(),
         }
     }

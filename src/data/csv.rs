@@ -5,48 +5,49 @@ use std::path::Path;
 use super::Dataset;
 use super::error::{DataError, read_file};
 
-/// Reads a table. A first line that is not all numbers is a header and skipped.
+/// Reads a table. The first line is a header, and skipped, if its last cell is no number.
 pub(super) fn read(path: &Path, scale: f32) -> Result<Dataset, DataError> {
     if !(scale.is_finite() && scale > 0.0) {
         return Err(DataError::content(path, format!("`data.scale` is {scale}, but must be above 0")));
     }
     let bytes = read_file(path)?;
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
     let mut reader =
-        csv::ReaderBuilder::new().has_headers(false).trim(csv::Trim::All).from_reader(bytes.as_slice());
+        csv::ReaderBuilder::new().has_headers(false).flexible(true).trim(csv::Trim::All).from_reader(bytes);
     let mut data = Dataset::default();
-    let mut record = csv::StringRecord::new();
-    let mut line = 0u64;
-    loop {
-        let more =
-            reader.read_record(&mut record).map_err(|error| DataError::content(path, error.to_string()))?;
-        if !more {
-            break;
+    let mut is_first = true;
+    for record in reader.records() {
+        let record = record.map_err(|error| DataError::content(path, error.to_string()))?;
+        // The reader's position is before blank lines that it skipped, so the line is counted back from its end.
+        let line = line_of(bytes, record.position().map_or(0, |position| position.byte()));
+        let wrong = |reason: String| DataError::content(path, format!("line {line}{reason}"));
+        let is_header =
+            is_first && record.iter().next_back().is_some_and(|cell| cell.parse::<f64>().is_err());
+        if std::mem::take(&mut is_first) {
+            data.columns = record.len().saturating_sub(1);
+            if data.columns == 0 {
+                return Err(wrong(": 1 column, but a table needs features and then a class".to_string()));
+            }
         }
-        line += 1;
-        if line == 1 && record.iter().any(|cell| cell.parse::<f32>().is_err()) {
+        if record.len() != data.columns + 1 {
+            return Err(wrong(format!(
+                ": {} columns, but the first line has {}",
+                record.len(),
+                data.columns + 1
+            )));
+        }
+        if is_header {
             continue;
         }
-        if record.len() < 2 {
-            let reason = format!("line {line}: {} column, but needs features and then a class", record.len());
-            return Err(DataError::content(path, reason));
-        }
-        data.columns = record.len() - 1;
         for (column, cell) in record.iter().enumerate() {
-            let wrong = |wanted: &str| {
-                DataError::content(
-                    path,
-                    format!("line {line}, column {}: `{cell}` is no {wanted}", column + 1),
-                )
-            };
+            let no = |wanted: &str| wrong(format!(", column {}: `{cell}` is no {wanted}", column + 1));
             if column < data.columns {
                 let value = cell.parse::<f32>().ok().filter(|value| value.is_finite());
-                data.features.push(value.ok_or_else(|| wrong("finite number"))? / scale);
+                data.features.push(value.ok_or_else(|| no("finite number"))? / scale);
             } else {
-                let class = cell
-                    .parse::<f64>()
-                    .ok()
-                    .filter(|class| class.fract() == 0.0 && (0.0..65536.0).contains(class));
-                data.labels.push(class.ok_or_else(|| wrong("class: a whole number from 0 to 65535"))? as u32);
+                let is_class = |class: &f64| class.fract() == 0.0 && (0.0..65536.0).contains(class);
+                let class = cell.parse::<f64>().ok().filter(is_class);
+                data.labels.push(class.ok_or_else(|| no("class: a whole number from 0 to 65535"))? as u32);
             }
         }
     }
@@ -56,4 +57,11 @@ pub(super) fn read(path: &Path, scale: f32) -> Result<Dataset, DataError> {
     }
     data.classes = data.labels.iter().max().map_or(0, |&class| class as usize + 1);
     Ok(data)
+}
+
+/// The line, counted from 1, of the first cell at or after a byte.
+fn line_of(bytes: &[u8], start: u64) -> usize {
+    let start = usize::try_from(start).unwrap_or(bytes.len()).min(bytes.len());
+    let blank = bytes[start..].iter().take_while(|byte| byte.is_ascii_whitespace()).count();
+    1 + bytes[..start + blank].iter().filter(|&&byte| byte == b'\n').count()
 }

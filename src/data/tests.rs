@@ -21,7 +21,7 @@ fn load_csv(text: &str) -> Result<Splits, String> {
 
 #[test]
 fn a_table_is_scaled_and_split() {
-    let splits = load_csv("a,b,class\n2,4,0\n6,8,1\n1,1,2\n").unwrap();
+    let splits = load_csv("\u{feff}a,b,class\n2,4,0\n6,8,1\n1,1,2\n").unwrap();
     assert_eq!(splits.test.features, [1.0, 2.0, 0.5, 0.5]);
     assert_eq!(splits.test.labels, [0, 2]);
     assert_eq!((splits.train.rows, splits.train.labels[0], splits.train.classes), (1, 1, 3));
@@ -34,8 +34,10 @@ fn bad_tables_are_answered_with_line_and_column() {
         ("1,0\nnan,0\n", "data file table.csv: line 2, column 1: `nan` is no finite number"),
         ("1,0.5\n", "data file table.csv: line 1, column 2: `0.5` is no class"),
         ("", "data file table.csv: has no rows"),
-        ("1,0\n1,2,0\n", "data file table.csv: CSV error"),
+        ("1,0\n1,2,0\n", "data file table.csv: line 2: 3 columns, but the first line has 2"),
         ("7\n", "data file table.csv: line 1: 1 column"),
+        ("1,0\n\n\nx,0\n", "data file table.csv: line 4, column 1: `x` is no finite number"),
+        ("x,0\n1,0\n", "data file table.csv: line 1, column 1: `x` is no finite number"),
         ("1,0\n", "data file table.csv: 1 rows leave none to train on"),
     ];
     for (text, wanted) in cases {
