@@ -10,6 +10,8 @@ pub mod infer;
 pub mod interp;
 pub mod literal;
 pub mod op;
+pub mod pass;
+pub mod text;
 pub mod types;
 pub mod verify;
 

@@ -84,6 +84,20 @@ fn the_loss_may_be_a_parameter_or_a_constant() {
 }
 
 #[test]
+fn constant_cotangents_are_folded() {
+    let negated = |b: &mut Builder, p: &[Value]| {
+        let product = b.mul(p[0], p[1]);
+        b.neg(product)
+    };
+    assert_eq!(gradients(&[&[2.0, 3.0], &[5.0, 7.0]], negated), [[-5.0, -7.0], [-2.0, -3.0]]);
+    let reciprocal = |b: &mut Builder, p: &[Value]| {
+        let power = b.full_like(p[0], -1.0);
+        b.pow(p[0], power)
+    };
+    assert_eq!(gradients(&[&[2.0, -4.0]], reciprocal), [[-0.25, -0.0625]]);
+}
+
+#[test]
 fn cotangents_take_the_element_type_of_their_value() {
     let types = [TensorType::new(DType::F32, [2]), TensorType::new(DType::BF16, [2])];
     let function = function_of(&types, |b, p| {
@@ -121,6 +135,10 @@ fn stopped_values_are_constants() {
     assert_eq!(of(&[square]), [4.0, 9.0]);
     assert_eq!(of(&[loss]), [0.0, 0.0]);
     assert_eq!(of(&[x]), [0.0, 0.0]);
+    let both = function_of(&[f64_type(&[]), f64_type(&[])], |b, p| b.mul(p[0], p[1]));
+    let gradient = value_and_grad_with(&both, &[0, 1], &both.params[..1]).unwrap();
+    let found = run(&gradient, &[f64s(&[], &[2.0]), f64s(&[], &[3.0])]);
+    assert_eq!([found[1].to_f64s(), found[2].to_f64s()], [[0.0], [2.0]]);
     let ghost = Value::from_index(99);
     assert!(matches!(
         value_and_grad_with(&function, &[0], &[ghost]),

@@ -1,0 +1,66 @@
+//! Passes that make programs smaller without changing what they compute, bit by bit (NaNs up to their payload).
+//!
+//! A pass is a plain function; [`PASSES`] lists them in the order that they run in. They keep the parameters of
+//! every function, the names of parameters and results, and scope and origin of every instruction that stays.
+//! They number values anew, in the order of definition.
+
+mod cse;
+mod dce;
+mod fold;
+mod rebuild;
+mod splat;
+#[cfg(test)]
+mod tests;
+
+pub use cse::common_subexpressions;
+pub use dce::{dead_code, dead_functions};
+pub use fold::fold_constants;
+
+use crate::graph::Module;
+use crate::verify::{Verified, verify};
+
+/// A pass with its name.
+#[derive(Clone, Copy, Debug)]
+pub struct Pass {
+    /// The name.
+    pub name: &'static str,
+    /// What it does.
+    pub run: fn(&Verified) -> Module,
+}
+
+/// Every pass, in order.
+pub const PASSES: &[Pass] = &[
+    Pass { name: "fold_constants", run: fold_constants },
+    Pass { name: "common_subexpressions", run: common_subexpressions },
+    Pass { name: "dead_code", run: dead_code },
+    Pass { name: "dead_functions", run: dead_functions },
+];
+
+/// How often the list is run at most. Programs settle after two or three rounds.
+const MAX_ROUNDS: usize = 16;
+
+/// Runs every pass until nothing changes.
+pub fn run(module: Verified) -> Verified {
+    let mut module = module;
+    for _ in 0..MAX_ROUNDS {
+        let mut changed = false;
+        for pass in PASSES {
+            let next = run_one(pass, &module);
+            changed |= next != module;
+            module = next;
+        }
+        if !changed {
+            break;
+        }
+    }
+    module
+}
+
+/// Runs one pass. Should it break an invariant, which is a mistake in the pass, debug builds panic and others go
+/// on with the module as it was.
+pub fn run_one(pass: &Pass, module: &Verified) -> Verified {
+    verify((pass.run)(module)).unwrap_or_else(|violations| {
+        debug_assert!(false, "pass {} broke the module: {violations}", pass.name);
+        module.clone()
+    })
+}

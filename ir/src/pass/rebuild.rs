@@ -1,0 +1,87 @@
+//! The helper that passes are made of: it copies a function, instruction by instruction.
+
+use crate::graph::{Def, Function, Inst, InstData, Module, Value, ValueData};
+use crate::op::Op;
+use crate::verify::Verified;
+
+/// What becomes of an instruction. Values are those of the new function.
+pub(super) enum Fate {
+    /// It stays.
+    Keep,
+    /// It goes; nothing uses its results.
+    Drop,
+    /// It becomes another operation with results of the same types.
+    Become(Op, Vec<Value>),
+    /// It goes; these values, of the same types, take the place of its results.
+    Is(Vec<Value>),
+}
+
+/// Copies every function. `decide` sees the new function so far and the instruction with its operands in it.
+pub(super) fn rebuild_all(module: &Verified, mut decide: impl FnMut(&Function, &InstData) -> Fate) -> Module {
+    let module = module.module();
+    let functions = module
+        .functions
+        .iter()
+        .map(|function| rebuild(function, |_, so_far, inst| decide(so_far, inst)))
+        .collect();
+    Module { name: module.name.clone(), functions }
+}
+
+/// Copies a function: parameters first, then what `decide` makes of each instruction, which it sees with its old
+/// handle, the new function so far and its operands in that.
+///
+/// A value that takes the place of another takes its name too, unless it has one. A result of the function keeps its
+/// name always: if both have names, the instruction stays.
+pub(super) fn rebuild(
+    function: &Function,
+    mut decide: impl FnMut(Inst, &Function, &InstData) -> Fate,
+) -> Function {
+    let mut new = Function { name: function.name.clone(), ..Function::default() };
+    let mut map: Vec<Option<Value>> = vec![None; function.values.len()];
+    let mut returned = vec![false; function.values.len()];
+    for &result in &function.results {
+        returned[result.index()] = true;
+    }
+    for &param in &function.params {
+        let value = Value::from_index(new.values.len());
+        new.values.push(function.value(param).clone());
+        new.params.push(value);
+        map[param.index()] = Some(value);
+    }
+    for (index, data) in function.insts.iter().enumerate() {
+        let mut inst = data.clone();
+        inst.operands = data.operands.iter().filter_map(|operand| map[operand.index()]).collect();
+        let clash = |(old, taken): (&Value, &Value)| {
+            let (old_name, name) = (&function.value(*old).name, &new.value(*taken).name);
+            returned[old.index()] && old_name.is_some() && name.is_some()
+        };
+        match decide(Inst::from_index(index), &new, &inst) {
+            Fate::Drop => continue,
+            Fate::Is(values) if !data.results.iter().zip(&values).any(clash) => {
+                for (&old, &taken) in data.results.iter().zip(&values) {
+                    let name = &mut new.values[taken.index()].name;
+                    if name.is_none() {
+                        name.clone_from(&function.value(old).name);
+                    }
+                    map[old.index()] = Some(taken);
+                }
+                continue;
+            }
+            Fate::Become(op, operands) => {
+                inst.op = op;
+                inst.operands = operands;
+            }
+            Fate::Keep | Fate::Is(_) => {}
+        }
+        let handle = Inst::from_index(new.insts.len());
+        for (index, (&old, result)) in data.results.iter().zip(&mut inst.results).enumerate() {
+            *result = Value::from_index(new.values.len());
+            let def = Def::Result { inst: handle, index };
+            new.values.push(ValueData { def, ..function.value(old).clone() });
+            map[old.index()] = Some(*result);
+        }
+        new.insts.push(inst);
+    }
+    new.results = function.results.iter().filter_map(|result| map[result.index()]).collect();
+    new
+}

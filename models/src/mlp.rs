@@ -1,0 +1,106 @@
+//! Multilayer perceptrons, and linear (softmax regression) models as their case without hidden layers.
+
+use natgrad_ir::{Builder, CompareOp, Value};
+use serde::{Deserialize, Serialize};
+
+use crate::init::Init;
+use crate::spec::{ModelError, Param};
+
+/// The nonlinearity between layers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Activation {
+    /// `max(x, 0)`.
+    #[default]
+    Relu,
+    /// The hyperbolic tangent.
+    Tanh,
+}
+
+impl Activation {
+    fn apply(self, b: &mut Builder, x: Value) -> Value {
+        match self {
+            Activation::Relu => {
+                // A select, not a maximum: its slope at zero is zero, as in PyTorch.
+                let zero = b.full_like(x, 0.0);
+                let positive = b.compare(CompareOp::Gt, x, zero);
+                b.select(positive, x, zero)
+            }
+            Activation::Tanh => b.tanh(x),
+        }
+    }
+}
+
+/// A multilayer perceptron: `sizes[0]` inputs, hidden layers, `sizes.last()` classes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Mlp {
+    /// Widths: the inputs, each hidden layer, the classes.
+    pub sizes: Vec<usize>,
+    /// The nonlinearity after each hidden layer.
+    #[serde(default)]
+    pub activation: Activation,
+}
+
+/// Softmax regression: one linear layer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Linear {
+    /// Number of inputs.
+    pub inputs: usize,
+    /// Number of classes.
+    pub classes: usize,
+}
+
+impl Linear {
+    /// The same model as a perceptron without hidden layers.
+    pub fn as_mlp(&self) -> Mlp {
+        Mlp { sizes: vec![self.inputs, self.classes], activation: Activation::default() }
+    }
+}
+
+impl Mlp {
+    /// Checks the widths.
+    ///
+    /// # Errors
+    /// Names the field and the value.
+    pub fn validate(&self) -> Result<(), ModelError> {
+        if self.sizes.len() < 2 {
+            return Err(ModelError::new("sizes", &self.sizes, "at least two widths: inputs and classes"));
+        }
+        if self.sizes.contains(&0) {
+            return Err(ModelError::new("sizes", &self.sizes, "widths of at least 1"));
+        }
+        if self.sizes.last() == Some(&1) {
+            return Err(ModelError::new("sizes", &self.sizes, "at least 2 classes as the last width"));
+        }
+        Ok(())
+    }
+
+    /// The parameters: `layers.N.weight` of shape `[inputs, outputs]` and `layers.N.bias`.
+    pub fn params(&self) -> Vec<Param> {
+        let mut params = Vec::new();
+        for (layer, pair) in self.sizes.windows(2).enumerate() {
+            let init = Init::linear(pair[0]);
+            params.push(Param::new(format!("layers.{layer}.weight"), [pair[0], pair[1]], init));
+            params.push(Param::new(format!("layers.{layer}.bias"), [pair[1]], init));
+        }
+        params
+    }
+
+    /// The logits `[rows, classes]` of features `[rows, inputs]`.
+    pub fn logits(&self, b: &mut Builder, params: &[Value], features: Value) -> Value {
+        let layers = self.sizes.len() - 1;
+        let mut x = features;
+        for layer in 0..layers {
+            x = b.scoped(&format!("layers.{layer}"), |b| {
+                let product = b.matmul(x, params[2 * layer]);
+                let shape = b.ty(product).shape.clone();
+                let bias = b.broadcast(params[2 * layer + 1], shape, &[1]);
+                let out = b.add(product, bias);
+                if layer + 1 < layers { self.activation.apply(b, out) } else { out }
+            });
+        }
+        b.name(x, "logits")
+    }
+}

@@ -1,0 +1,130 @@
+//! What can go wrong with fetching.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use thiserror::Error as ThisError;
+
+use super::package::Package;
+
+/// Why an asset is not there.
+#[derive(Debug, ThisError)]
+pub enum Error {
+    /// There is no telling where the cache folder is.
+    #[error(
+        "the cache folder is unknown: none of NATGRAD_CACHE, XDG_CACHE_HOME and HOME is set; \
+         set NATGRAD_CACHE to a folder that can be written"
+    )]
+    NoCacheFolder,
+    /// `NATGRAD_PJRT_PLUGIN` names no file.
+    #[error(
+        "NATGRAD_PJRT_PLUGIN={}: {source}; set it to the file of a PJRT plugin \
+         (such as pjrt_c_api_cpu_plugin.so), or unset it to use natgrad's own CPU plugin",
+        path.display()
+    )]
+    Override {
+        /// The variable's value.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: io::Error,
+    },
+    /// The package is not built for this machine.
+    #[error(
+        "{} {} is built for Linux on x86_64 only, and this is {os} on {arch}; \
+         set NATGRAD_PJRT_PLUGIN to the file of a PJRT plugin for this machine",
+        package.name, package.version
+    )]
+    UnsupportedPlatform {
+        /// The package.
+        package: &'static Package,
+        /// The operating system here.
+        os: &'static str,
+        /// The architecture here.
+        arch: &'static str,
+    },
+    /// A file or folder of the cache cannot be read or written, for instance because the disk is full.
+    #[error("{}: {source}; NATGRAD_CACHE can name another cache folder, writable and with room", path.display())]
+    Cache {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the operating system says.
+        source: io::Error,
+    },
+    /// None of pip's usual commands works.
+    #[error(
+        "{} {} has to be fetched with pip, and none of {tried} works: install it (such as with \
+         `apt-get install python3-pip`), or {}",
+        package.name, package.version, package.by_hand(wheels)
+    )]
+    PipMissing {
+        /// The package.
+        package: &'static Package,
+        /// The commands tried.
+        tried: String,
+        /// The folder for wheels put there by hand.
+        wheels: PathBuf,
+    },
+    /// pip ran and did not get the package: no network, or no such package in the index that it uses.
+    #[error(
+        "pip did not get {} {} ({status}):\n{stderr}\ncheck the network and pip's configuration, or {}",
+        package.name, package.version, package.by_hand(wheels)
+    )]
+    PipFailed {
+        /// The package.
+        package: &'static Package,
+        /// How pip ended.
+        status: String,
+        /// The last lines that pip wrote, indented.
+        stderr: String,
+        /// The folder for wheels put there by hand.
+        wheels: PathBuf,
+    },
+    /// pip ended well, but the wheel is not there.
+    #[error(
+        "pip saved {found} and not the wheel {} of {} {}; check pip's configuration, or {}",
+        package.wheel, package.name, package.version, package.by_hand(wheels)
+    )]
+    OtherWheel {
+        /// The package.
+        package: &'static Package,
+        /// The names of the files that pip saved instead.
+        found: String,
+        /// The folder for wheels put there by hand.
+        wheels: PathBuf,
+    },
+    /// A file is not the pinned one.
+    #[error(
+        "{}: the SHA-256 is {actual}, and {expected} is pinned: the file is damaged or another one, \
+         and nothing of it is used",
+        file.display()
+    )]
+    HashMismatch {
+        /// The file: the name of a downloaded wheel, the path of one put there by hand, or a file in a wheel.
+        file: PathBuf,
+        /// The pinned hash.
+        expected: String,
+        /// The file's hash.
+        actual: String,
+    },
+    /// A wheel of the right hash cannot be unpacked.
+    #[error("{}: the wheel cannot be unpacked: {source}", file.display())]
+    CorruptWheel {
+        /// The wheel.
+        file: PathBuf,
+        /// What is wrong with the zip archive.
+        source: zip::result::ZipError,
+    },
+    /// A wheel does not hold the file.
+    #[error("{}: the wheel holds no file {member}", file.display())]
+    MemberMissing {
+        /// The wheel.
+        file: PathBuf,
+        /// The path inside it.
+        member: &'static str,
+    },
+}
+
+/// For `map_err`: an I/O error of the cache at `path`.
+pub(super) fn at(path: &Path) -> impl FnOnce(io::Error) -> Error + use<'_> {
+    move |source| Error::Cache { path: path.to_owned(), source }
+}
