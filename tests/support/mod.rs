@@ -1,8 +1,8 @@
 //! What tests that run programs share: a client, and the comparison of XLA with the interpreter.
 
-use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
+use natgrad::assets::cpu_plugin;
 use natgrad::compile::Target;
 use natgrad::lower::{Donation, to_stablehlo};
 use natgrad::pjrt::{Arg, Buffer, Client, ElementType, Executable, Plugin};
@@ -11,29 +11,7 @@ use natgrad_ir::{Builder, DType, Module, TensorType, Value, Verified, verify};
 
 /// The one client of the test process.
 pub static CLIENT: LazyLock<Client> =
-    LazyLock::new(|| Client::create(&Plugin::load(plugin_path()).unwrap(), &[]).unwrap());
-
-/// The plugin that tests run against: `NATGRAD_PJRT_PLUGIN`, or the CPU plugin in natgrad's cache folder.
-fn plugin_path() -> PathBuf {
-    if let Some(path) = std::env::var_os("NATGRAD_PJRT_PLUGIN") {
-        return path.into();
-    }
-    let folder = |name| std::env::var_os(name).map(PathBuf::from);
-    let cache = folder("NATGRAD_CACHE")
-        .or_else(|| folder("XDG_CACHE_HOME").map(|cache| cache.join("natgrad")))
-        .or_else(|| folder("HOME").map(|home| home.join(".cache/natgrad")))
-        .expect("a cache folder");
-    let found = find(&cache, "pjrt_c_api_cpu_plugin.so");
-    found.unwrap_or_else(|| panic!("no CPU plugin under {}; set NATGRAD_PJRT_PLUGIN", cache.display()))
-}
-
-fn find(folder: &Path, name: &str) -> Option<PathBuf> {
-    let entries = std::fs::read_dir(folder).ok()?.flatten();
-    let (folders, files): (Vec<_>, Vec<_>) =
-        entries.map(|entry| entry.path()).partition(|path| path.is_dir());
-    let found = files.into_iter().find(|path| path.file_name().is_some_and(|own| own == name));
-    found.or_else(|| folders.iter().find_map(|folder| find(folder, name)))
-}
+    LazyLock::new(|| Client::create(&Plugin::load(cpu_plugin().unwrap()).unwrap(), &[]).unwrap());
 
 /// A program of one function being built, with the inputs to run it on and what each result shows.
 pub struct Program {
