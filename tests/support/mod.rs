@@ -18,7 +18,7 @@ pub struct Program {
     /// Builds the function.
     pub builder: Builder,
     inputs: Vec<Tensor>,
-    results: Vec<(String, Value, bool)>,
+    results: Vec<(String, Value, Nearness)>,
 }
 
 impl Program {
@@ -36,12 +36,12 @@ impl Program {
 
     /// Adds a result.
     pub fn result(&mut self, name: String, value: Value) {
-        self.results.push((name, value, false));
+        self.results.push((name, value, Nearness::OneOperation));
     }
 
     /// Adds a result that must be equal to the bit.
     pub fn exact_result(&mut self, name: String, value: Value) {
-        self.results.push((name, value, true));
+        self.results.push((name, value, Nearness::Exact));
     }
 }
 
@@ -54,8 +54,8 @@ pub fn agree(program: Program) {
     let wanted = evaluate(&module, &program.inputs).unwrap();
     let found = run(&module, &program.inputs);
     let mut differences = Vec::new();
-    for ((name, _, exact), (wanted, found)) in program.results.iter().zip(wanted.iter().zip(&found)) {
-        if let Some(difference) = difference(wanted, found, *exact) {
+    for (&(ref name, _, nearness), (wanted, found)) in program.results.iter().zip(wanted.iter().zip(&found)) {
+        if let Some(difference) = difference(wanted, found, nearness) {
             differences.push(format!("{name}: {difference}"));
         }
     }
@@ -81,34 +81,49 @@ pub fn run(module: &Verified, inputs: &[Tensor]) -> Vec<Tensor> {
     outputs.iter().zip(types).map(|(output, ty)| download(output, ty)).collect()
 }
 
-/// The first place where XLA's result is not the interpreter's.
-pub fn difference(wanted: &Tensor, found: &Tensor, exact: bool) -> Option<String> {
+/// How near XLA's result must be to the interpreter's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Nearness {
+    /// Equal to the bit, any two NaNs being equal.
+    Exact,
+    /// To the precision of one operation in its type. XLA takes subnormal numbers for zero.
+    OneOperation,
+    /// To the precision of a whole program with values of about one.
+    Program,
+}
+
+impl Nearness {
+    fn accepts(self, dtype: DType, wanted: f64, found: f64) -> bool {
+        let (relative, normal) = match dtype {
+            DType::F32 => (1e-5, f64::from(f32::MIN_POSITIVE)),
+            DType::BF16 => (1.6e-2, f64::from(f32::MIN_POSITIVE)),
+            DType::F16 => (2e-3, 6.2e-5),
+            DType::F64 | DType::S32 | DType::U32 | DType::U64 | DType::Bool => (1e-12, f64::MIN_POSITIVE),
+        };
+        let absolute = match self {
+            Nearness::Exact => {
+                return wanted.to_bits() == found.to_bits() || (wanted.is_nan() && found.is_nan());
+            }
+            Nearness::OneOperation => normal,
+            Nearness::Program => relative,
+        };
+        (wanted.is_nan() && found.is_nan())
+            || wanted == found
+            || (wanted - found).abs() <= relative * wanted.abs() + absolute
+    }
+}
+
+/// The first place where XLA's result is not near the interpreter's. Integers and truth values must be equal.
+pub fn difference(wanted: &Tensor, found: &Tensor, nearness: Nearness) -> Option<String> {
     let dtype = wanted.ty().dtype;
     if let (Data::Float(wanted), Data::Float(found)) = (wanted.data(), found.data()) {
-        let close = if exact { same_number } else { close };
         let mut pairs = wanted.iter().zip(found).enumerate();
-        let (index, (wanted, found)) = pairs.find(|&(_, (&wanted, &found))| !close(dtype, wanted, found))?;
+        let near = |wanted, found| nearness.accepts(dtype, wanted, found);
+        let (index, (wanted, found)) = pairs.find(|&(_, (&wanted, &found))| !near(wanted, found))?;
         return Some(format!("element {index} is {found:e}, not {wanted:e}"));
     }
     let equal = wanted.data() == found.data();
     (!equal).then(|| format!("is {:?}, not {:?}", found.data(), wanted.data()))
-}
-
-fn same_number(_: DType, wanted: f64, found: f64) -> bool {
-    wanted.to_bits() == found.to_bits() || (wanted.is_nan() && found.is_nan())
-}
-
-/// Whether two numbers agree to the precision of their type. XLA takes subnormal numbers for zero.
-fn close(dtype: DType, wanted: f64, found: f64) -> bool {
-    let (relative, normal) = match dtype {
-        DType::F32 => (1e-5, f64::from(f32::MIN_POSITIVE)),
-        DType::BF16 => (1.6e-2, f64::from(f32::MIN_POSITIVE)),
-        DType::F16 => (2e-3, 6.2e-5),
-        DType::F64 | DType::S32 | DType::U32 | DType::U64 | DType::Bool => (1e-12, f64::MIN_POSITIVE),
-    };
-    (wanted.is_nan() && found.is_nan())
-        || wanted == found
-        || (wanted - found).abs() <= relative * wanted.abs() + normal
 }
 
 fn element_type(dtype: DType) -> ElementType {
