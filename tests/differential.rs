@@ -1,15 +1,18 @@
-//! XLA computes what the interpreter computes, for every operation and element type, and keeps what lowering
+//! XLA computes what the interpreter computes, for every operation and element type and random programs, and keeps what lowering
 //! tells it of paths and donation.
 
 mod support;
 
 use natgrad::lower::{Donation, to_stablehlo};
 use natgrad_ir::interp::Tensor;
+use natgrad_ir::interp::evaluate;
+use natgrad_ir::testing::{Config, arb_case};
 use natgrad_ir::{
     BinaryOp, Builder, CompareOp, DType, DotDims, Elements, Literal, Module, Op, ReduceOp, Scalar, Shape,
-    TensorType, UnaryOp, Value, verify,
+    TensorType, UnaryOp, Value, Verified, text, verify,
 };
-use support::{Program, agree, compile};
+use proptest::test_runner::{RngAlgorithm, TestCaseError, TestRng, TestRunner};
+use support::{Nearness, Program, agree, compile, difference, run};
 
 const FLOATS: [f64; 24] = [
     0.0,
@@ -261,4 +264,62 @@ fn paths_and_donation_reach_the_optimized_program() {
         assert!(hlo.windows(path.len()).any(|window| window == path.as_bytes()), "no {path}");
     }
     assert_eq!(executable.memory_stats().unwrap().aliased, 256);
+}
+
+/// Checks as many random programs as `PROPTEST_CASES` says, by default `cases`, and always the same.
+fn random(config: Config, cases: u32, check: impl Fn(&Verified, &[Tensor]) -> Result<(), String>) {
+    let mut setting = proptest::test_runner::Config {
+        max_shrink_iters: 512,
+        failure_persistence: None,
+        ..Default::default()
+    };
+    if std::env::var_os("PROPTEST_CASES").is_none() {
+        setting.cases = cases;
+    }
+    let rng = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
+    let outcome = TestRunner::new_with_rng(setting, rng).run(&arb_case(config), |(module, inputs)| {
+        let entry = module.module().entry().unwrap();
+        let typed = entry.params.iter().map(|&param| entry.ty(param).clone()).zip(&inputs);
+        let tensors: Vec<Tensor> = typed.map(|(ty, values)| Tensor::from_f64s(ty, values).unwrap()).collect();
+        check(&module, &tensors).map_err(|difference| {
+            TestCaseError::fail(format!("{difference}\n{}\n{inputs:?}", text::print(module.module())))
+        })
+    });
+    if let Err(proptest::test_runner::TestError::Fail(reason, _)) = outcome {
+        panic!("{}", reason.message());
+    }
+    outcome.unwrap();
+}
+
+fn agrees(module: &Verified, inputs: &[Tensor]) -> Result<(), String> {
+    let wanted = evaluate(module, inputs).unwrap();
+    let found = run(module, inputs);
+    let differences: Vec<String> = wanted
+        .iter()
+        .zip(&found)
+        .enumerate()
+        .filter_map(|(index, (wanted, found))| {
+            Some(format!("result {index}: {}", difference(wanted, found, Nearness::Program)?))
+        })
+        .collect();
+    if differences.is_empty() { Ok(()) } else { Err(differences.join("\n")) }
+}
+
+#[test]
+fn random_programs_in_single_precision() {
+    random(Config::robust(&[DType::F32]), 32, agrees);
+}
+
+#[test]
+fn random_programs_in_double_precision() {
+    random(Config::robust(&[DType::F64]), 32, agrees);
+}
+
+#[test]
+fn random_programs_of_every_type_run() {
+    random(Config::wild(), 32, |module, inputs| {
+        let found = run(module, inputs);
+        let count = module.module().entry().unwrap().results.len();
+        if found.len() == count { Ok(()) } else { Err(format!("{} results, not {count}", found.len())) }
+    });
 }

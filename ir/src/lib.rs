@@ -11,6 +11,8 @@ pub mod interp;
 pub mod literal;
 pub mod op;
 pub mod pass;
+#[cfg(feature = "testing")]
+pub mod testing;
 pub mod text;
 pub mod types;
 pub mod verify;

@@ -7,6 +7,9 @@
 //! `update/layers.0.weight/mul`. XLA keeps it as `op_name` in the metadata of what it makes of the operation.
 //! Where it inlines a stage, it puts the path of the call in front: `step/update/layers.0.weight/mul`. Constants,
 //! and what XLA makes of them, have no path of their own: inlined, they have the call's.
+//!
+//! Sums of `bf16` and `f16` are accumulated in `f32`. XLA:CPU keeps NaN in maxima and minima, as the IR says, only
+//! where its option `xla_cpu_enable_fast_min_max` is off.
 
 mod constant;
 mod donation;

@@ -11,7 +11,7 @@ use super::sink::{Attr, ComparisonType, FuncHeader, Operation, Sink, Visibility}
 #[derive(Debug, Default)]
 pub struct TextSink {
     out: String,
-    /// Texts of the functions and regions around the one being written.
+    /// What is around the region being written.
     outer: Vec<String>,
     depth: usize,
     values: Vec<Slot>,

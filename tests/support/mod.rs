@@ -1,8 +1,8 @@
 //! What tests that run programs share: a client, and the comparison of XLA with the interpreter.
 
-use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
+use natgrad::assets::cpu_plugin;
 use natgrad::compile::Target;
 use natgrad::lower::{Donation, to_stablehlo};
 use natgrad::pjrt::{Arg, Buffer, Client, ElementType, Executable, Plugin};
@@ -11,36 +11,14 @@ use natgrad_ir::{Builder, DType, Module, TensorType, Value, Verified, verify};
 
 /// The one client of the test process.
 pub static CLIENT: LazyLock<Client> =
-    LazyLock::new(|| Client::create(&Plugin::load(plugin_path()).unwrap(), &[]).unwrap());
-
-/// The plugin that tests run against: `NATGRAD_PJRT_PLUGIN`, or the CPU plugin in natgrad's cache folder.
-fn plugin_path() -> PathBuf {
-    if let Some(path) = std::env::var_os("NATGRAD_PJRT_PLUGIN") {
-        return path.into();
-    }
-    let folder = |name| std::env::var_os(name).map(PathBuf::from);
-    let cache = folder("NATGRAD_CACHE")
-        .or_else(|| folder("XDG_CACHE_HOME").map(|cache| cache.join("natgrad")))
-        .or_else(|| folder("HOME").map(|home| home.join(".cache/natgrad")))
-        .expect("a cache folder");
-    let found = find(&cache, "pjrt_c_api_cpu_plugin.so");
-    found.unwrap_or_else(|| panic!("no CPU plugin under {}; set NATGRAD_PJRT_PLUGIN", cache.display()))
-}
-
-fn find(folder: &Path, name: &str) -> Option<PathBuf> {
-    let entries = std::fs::read_dir(folder).ok()?.flatten();
-    let (folders, files): (Vec<_>, Vec<_>) =
-        entries.map(|entry| entry.path()).partition(|path| path.is_dir());
-    let found = files.into_iter().find(|path| path.file_name().is_some_and(|own| own == name));
-    found.or_else(|| folders.iter().find_map(|folder| find(folder, name)))
-}
+    LazyLock::new(|| Client::create(&Plugin::load(cpu_plugin().unwrap()).unwrap(), &[]).unwrap());
 
 /// A program of one function being built, with the inputs to run it on and what each result shows.
 pub struct Program {
     /// Builds the function.
     pub builder: Builder,
     inputs: Vec<Tensor>,
-    results: Vec<(String, Value, bool)>,
+    results: Vec<(String, Value, Nearness)>,
 }
 
 impl Program {
@@ -58,12 +36,12 @@ impl Program {
 
     /// Adds a result.
     pub fn result(&mut self, name: String, value: Value) {
-        self.results.push((name, value, false));
+        self.results.push((name, value, Nearness::OneOperation));
     }
 
     /// Adds a result that must be equal to the bit.
     pub fn exact_result(&mut self, name: String, value: Value) {
-        self.results.push((name, value, true));
+        self.results.push((name, value, Nearness::Exact));
     }
 }
 
@@ -76,8 +54,8 @@ pub fn agree(program: Program) {
     let wanted = evaluate(&module, &program.inputs).unwrap();
     let found = run(&module, &program.inputs);
     let mut differences = Vec::new();
-    for ((name, _, exact), (wanted, found)) in program.results.iter().zip(wanted.iter().zip(&found)) {
-        if let Some(difference) = difference(wanted, found, *exact) {
+    for (&(ref name, _, nearness), (wanted, found)) in program.results.iter().zip(wanted.iter().zip(&found)) {
+        if let Some(difference) = difference(wanted, found, nearness) {
             differences.push(format!("{name}: {difference}"));
         }
     }
@@ -103,34 +81,49 @@ pub fn run(module: &Verified, inputs: &[Tensor]) -> Vec<Tensor> {
     outputs.iter().zip(types).map(|(output, ty)| download(output, ty)).collect()
 }
 
-/// The first place where XLA's result is not the interpreter's.
-pub fn difference(wanted: &Tensor, found: &Tensor, exact: bool) -> Option<String> {
+/// How near XLA's result must be to the interpreter's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Nearness {
+    /// Equal to the bit, any two NaNs being equal.
+    Exact,
+    /// To the precision of one operation in its type. XLA takes subnormal numbers for zero.
+    OneOperation,
+    /// To the precision of a whole program with values of about one.
+    Program,
+}
+
+impl Nearness {
+    fn accepts(self, dtype: DType, wanted: f64, found: f64) -> bool {
+        let (relative, normal) = match dtype {
+            DType::F32 => (1e-5, f64::from(f32::MIN_POSITIVE)),
+            DType::BF16 => (1.6e-2, f64::from(f32::MIN_POSITIVE)),
+            DType::F16 => (2e-3, 6.2e-5),
+            DType::F64 | DType::S32 | DType::U32 | DType::U64 | DType::Bool => (1e-12, f64::MIN_POSITIVE),
+        };
+        let absolute = match self {
+            Nearness::Exact => {
+                return wanted.to_bits() == found.to_bits() || (wanted.is_nan() && found.is_nan());
+            }
+            Nearness::OneOperation => normal,
+            Nearness::Program => relative,
+        };
+        (wanted.is_nan() && found.is_nan())
+            || wanted == found
+            || (wanted - found).abs() <= relative * wanted.abs() + absolute
+    }
+}
+
+/// The first place where XLA's result is not near the interpreter's. Integers and truth values must be equal.
+pub fn difference(wanted: &Tensor, found: &Tensor, nearness: Nearness) -> Option<String> {
     let dtype = wanted.ty().dtype;
     if let (Data::Float(wanted), Data::Float(found)) = (wanted.data(), found.data()) {
-        let close = if exact { same_number } else { close };
         let mut pairs = wanted.iter().zip(found).enumerate();
-        let (index, (wanted, found)) = pairs.find(|&(_, (&wanted, &found))| !close(dtype, wanted, found))?;
+        let near = |wanted, found| nearness.accepts(dtype, wanted, found);
+        let (index, (wanted, found)) = pairs.find(|&(_, (&wanted, &found))| !near(wanted, found))?;
         return Some(format!("element {index} is {found:e}, not {wanted:e}"));
     }
     let equal = wanted.data() == found.data();
     (!equal).then(|| format!("is {:?}, not {:?}", found.data(), wanted.data()))
-}
-
-fn same_number(_: DType, wanted: f64, found: f64) -> bool {
-    wanted.to_bits() == found.to_bits() || (wanted.is_nan() && found.is_nan())
-}
-
-/// Whether two numbers agree to the precision of their type. XLA takes subnormal numbers for zero.
-fn close(dtype: DType, wanted: f64, found: f64) -> bool {
-    let (relative, normal) = match dtype {
-        DType::F32 => (1e-5, f64::from(f32::MIN_POSITIVE)),
-        DType::BF16 => (1.6e-2, f64::from(f32::MIN_POSITIVE)),
-        DType::F16 => (2e-3, 6.2e-5),
-        DType::F64 | DType::S32 | DType::U32 | DType::U64 | DType::Bool => (1e-12, f64::MIN_POSITIVE),
-    };
-    (wanted.is_nan() && found.is_nan())
-        || wanted == found
-        || (wanted - found).abs() <= relative * wanted.abs() + normal
 }
 
 fn element_type(dtype: DType) -> ElementType {
