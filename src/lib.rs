@@ -1,6 +1,19 @@
 //! natgrad compiles a model and an optimizer into one XLA program per training step, and trains with it.
+//!
+//! The modules follow the data: [`config`] -> model ([`natgrad_models`]) -> [`step`] (with [`rule`] and [`noise`])
+//! -> [`lower`] -> [`compile`] (over [`pjrt`]) -> [`train`], then [`posterior`].
 
 pub mod assets;
+pub mod cli;
 pub mod compile;
+pub mod config;
+pub mod data;
+pub mod inspect;
 pub mod lower;
+pub mod noise;
 pub mod pjrt;
+pub mod posterior;
+pub mod replay;
+pub mod rule;
+pub mod step;
+pub mod train;

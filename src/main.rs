@@ -1,2 +1,5 @@
 //! The `natgrad` command.
-fn main() {}
+
+fn main() -> std::process::ExitCode {
+    natgrad::cli::main()
+}

@@ -110,10 +110,20 @@ impl Builder {
 
     /// Runs `build` with `name` appended to the scope path of the instructions made in it.
     pub fn scoped<T>(&mut self, name: &str, build: impl FnOnce(&mut Builder) -> T) -> T {
-        self.scope.push(name.to_string());
+        self.enter(name);
         let result = build(self);
-        self.scope.pop();
+        self.leave();
         result
+    }
+
+    /// Appends `name` to the scope path, until [`Builder::leave`].
+    pub fn enter(&mut self, name: &str) {
+        self.scope.push(name.to_string());
+    }
+
+    /// Takes the last name off the scope path.
+    pub fn leave(&mut self) {
+        self.scope.pop();
     }
 
     /// Appends an instruction, as its type rule allows, and returns its results.

@@ -108,7 +108,7 @@ pub struct InstData {
 
 /// A function: typed parameters, instructions in order, results.
 ///
-/// The fields are open so that passes and mutation tests can rewrite them; [`crate::verify`] says what must hold.
+/// The fields are open so that passes and mutation tests can rewrite them; [`mod@crate::verify`] says what must hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Function {
     /// Its name, unique in the module.

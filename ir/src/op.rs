@@ -1,5 +1,5 @@
 //! The closed set of operations. One declaration per operation gives its name and what it accepts; the
-//! type rules are in [`crate::infer`].
+//! type rules are in [`mod@crate::infer`].
 
 use crate::graph::FuncId;
 use crate::literal::Literal;

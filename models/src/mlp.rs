@@ -1,6 +1,6 @@
 //! Multilayer perceptrons, and linear (softmax regression) models as their case without hidden layers.
 
-use natgrad_ir::{Builder, Value};
+use natgrad_ir::{Builder, CompareOp, Value};
 use serde::{Deserialize, Serialize};
 
 use crate::init::Init;
@@ -21,8 +21,10 @@ impl Activation {
     fn apply(self, b: &mut Builder, x: Value) -> Value {
         match self {
             Activation::Relu => {
+                // A select, not a maximum: its slope at zero is zero, as in PyTorch.
                 let zero = b.full_like(x, 0.0);
-                b.max(x, zero)
+                let positive = b.compare(CompareOp::Gt, x, zero);
+                b.select(positive, x, zero)
             }
             Activation::Tanh => b.tanh(x),
         }

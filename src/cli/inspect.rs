@@ -1,0 +1,93 @@
+//! `natgrad inspect`.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, ValueEnum};
+use natgrad_ir::{DType, text};
+
+use super::{Failure, backend};
+use crate::compile::stablehlo;
+use crate::config::RunConfig;
+use crate::inspect::{HloModule, Summary};
+use crate::step::{NoiseSource, Recipe};
+
+/// Print a run's programs
+#[derive(Debug, Args)]
+pub(super) struct Inspect {
+    /// The configuration; sections and fields that it leaves out have the default run's values
+    config: Option<PathBuf>,
+    /// Set a field of the configuration, e.g. rule.lr=0.1
+    #[arg(long = "set", value_name = "PATH=VALUE")]
+    set: Vec<String>,
+    /// What to print
+    #[arg(long, default_value = "ir")]
+    what: What,
+    /// Which program
+    #[arg(long, default_value = "step")]
+    program: ProgramName,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum What {
+    /// natgrad's own IR
+    Ir,
+    /// What XLA is given
+    Stablehlo,
+    /// What XLA made of it on this machine
+    Hlo,
+    /// Fusions, bytes and copies of the optimized HLO, by stage
+    Summary,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum ProgramName {
+    /// The training step
+    Step,
+    /// State at step 0 from the mean
+    Start,
+    /// A sample of the posterior
+    Draw,
+    /// Predictive log-probabilities of a batch
+    Predict,
+}
+
+impl Inspect {
+    pub(super) fn run(self) -> Result<ExitCode, Failure> {
+        let config = RunConfig::load(self.config.as_deref(), &self.set).map_err(Failure::usage)?;
+        let recipe = Recipe {
+            model: &config.model,
+            rule: &config.rule,
+            schedule: config.schedule,
+            dtype: DType::F32,
+            noise: NoiseSource::Counter,
+        };
+        let program = match self.program {
+            ProgramName::Step => recipe.step(config.batch)?,
+            ProgramName::Start => recipe.start()?,
+            ProgramName::Draw if !config.rule.has_posterior() => {
+                let rule = config.rule.name();
+                return Err(Failure::usage(anyhow::anyhow!(
+                    "{rule} leaves no posterior, so it has no program `draw`"
+                )));
+            }
+            ProgramName::Draw => recipe.draw()?,
+            ProgramName::Predict => recipe.predict(config.batch)?,
+        };
+        let printed = match self.what {
+            What::Ir => text::print(program.module.module()),
+            What::Stablehlo => stablehlo(&program)?,
+            What::Hlo | What::Summary => {
+                let compiled = backend::open()?.compile(program)?;
+                let hlo = HloModule::decode(&compiled.executable.optimized_hlo()?)?;
+                if self.what == What::Hlo { hlo.to_text() } else { Summary::of(&hlo).to_string() }
+            }
+        };
+        match std::io::stdout().write_all(printed.as_bytes()) {
+            // A reader such as `head` may have seen enough.
+            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(ExitCode::SUCCESS),
+            outcome => Ok(outcome.map(|()| ExitCode::SUCCESS)?),
+        }
+    }
+}

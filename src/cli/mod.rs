@@ -1,0 +1,80 @@
+//! The command line: one file a subcommand. Exit code 2 for wrong usage or input, 1 for failure.
+
+mod backend;
+mod inspect;
+mod plugin;
+mod replay;
+mod table;
+mod train;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
+
+/// Train with IVON, or AdamW, through one fused XLA program per step.
+#[derive(Debug, Parser)]
+#[command(name = "natgrad", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Train(train::Train),
+    Inspect(inspect::Inspect),
+    Plugin(plugin::PluginCommand),
+    Replay(replay::Replay),
+}
+
+/// How a command failed.
+#[derive(Debug)]
+enum Failure {
+    /// Wrong usage or input: exit code 2.
+    Usage(anyhow::Error),
+    /// Anything else: exit code 1.
+    Failed(anyhow::Error),
+}
+
+impl Failure {
+    fn usage(error: impl Into<anyhow::Error>) -> Failure {
+        Failure::Usage(error.into())
+    }
+}
+
+impl<E: Into<anyhow::Error>> From<E> for Failure {
+    fn from(error: E) -> Failure {
+        Failure::Failed(error.into())
+    }
+}
+
+/// Runs the command that the arguments name.
+pub fn main() -> ExitCode {
+    crate::pjrt::quiet_log();
+    let cli = Cli::parse();
+    let filter = EnvFilter::try_from_env("NATGRAD_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .without_time()
+        .with_target(false)
+        .init();
+    let outcome = match cli.command {
+        Command::Train(command) => command.run(),
+        Command::Inspect(command) => command.run(),
+        Command::Plugin(command) => command.run(),
+        Command::Replay(command) => command.run(),
+    };
+    match outcome {
+        Ok(code) => code,
+        Err(Failure::Usage(error)) => {
+            eprintln!("error: {error:#}");
+            ExitCode::from(2)
+        }
+        Err(Failure::Failed(error)) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

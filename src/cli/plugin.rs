@@ -1,0 +1,91 @@
+//! `natgrad plugin`.
+
+use std::process::ExitCode;
+
+use clap::Args;
+
+use super::{Failure, backend};
+use crate::assets;
+use crate::compile::Target;
+use crate::pjrt::{Client, Executable, Plugin};
+
+/// List the plugins that are installed and what they can do
+#[derive(Debug, Args)]
+pub(super) struct PluginCommand {}
+
+/// A program that doubles a number, to try a plugin with.
+const PROBE: &str = r#"module @probe {
+  "func.func"() ({
+  ^bb0(%x: tensor<f32>):
+    %y = "stablehlo.add"(%x, %x) : (tensor<f32>, tensor<f32>) -> tensor<f32>
+    "func.return"(%y) : (tensor<f32>) -> ()
+  }) {function_type = (tensor<f32>) -> tensor<f32>, sym_name = "main"} : () -> ()
+}
+"#;
+
+impl PluginCommand {
+    pub(super) fn run(self) -> Result<ExitCode, Failure> {
+        let installed = assets::installed();
+        if installed.is_empty() {
+            println!("nothing is installed in {}", assets::cache_root()?.display());
+        } else {
+            println!("installed in {}:", assets::cache_root()?.display());
+        }
+        for item in &installed {
+            println!("  {} {} ({:.1} MB)", item.name, item.version, item.size as f64 / 1e6);
+        }
+        let path = assets::cpu_plugin()?;
+        println!("\n{}", path.display());
+        let plugin = Plugin::load(&path)?;
+        let client = backend::open_client(&plugin)?;
+        let mut rows = vec![
+            pair("PJRT API", plugin.api_version().to_string()),
+            pair("platform", format!("{} ({})", client.platform_name(), client.platform_version())),
+        ];
+        for (index, device) in client.devices().iter().enumerate() {
+            rows.push(pair(&format!("device {index}"), device.kind.clone()));
+        }
+        for (name, value) in plugin.attributes() {
+            let value = value.to_string();
+            if value.len() <= 60 {
+                rows.push(pair(name, value));
+            }
+        }
+        rows.extend(capabilities(&client));
+        for (name, value) in rows {
+            println!("  {name:<22} {value}");
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn pair(name: &str, value: String) -> (String, String) {
+    (name.to_string(), value)
+}
+
+fn capabilities(client: &Client) -> Vec<(String, String)> {
+    let executable = match client.compile(PROBE.as_bytes(), &Target::of(client).options()) {
+        Ok(executable) => executable,
+        Err(error) => return vec![pair("compile StableHLO", format!("no: {error}"))],
+    };
+    let serialized = executable.serialize().and_then(|bytes| client.deserialize(&bytes));
+    vec![
+        pair("compile StableHLO", "yes".to_string()),
+        pair("cache executables", answer(serialized)),
+        pair("print optimized HLO", answer(executable.optimized_hlo())),
+        pair("memory statistics", answer(executable.memory_stats())),
+        pair("cost analysis", cost(&executable)),
+    ]
+}
+
+fn answer<T>(outcome: Result<T, crate::pjrt::Error>) -> String {
+    outcome.map_or_else(|error| format!("no: {error}"), |_| "yes".to_string())
+}
+
+fn cost(executable: &Executable) -> String {
+    match executable.cost_analysis() {
+        Ok(Some(_)) => "yes".to_string(),
+        Ok(None) => "no: the plugin does not implement it".to_string(),
+        Err(error) => format!("no: {error}"),
+    }
+}

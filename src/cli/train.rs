@@ -1,0 +1,257 @@
+//! `natgrad train`.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Args, ValueEnum};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde_json::json;
+
+use super::{Failure, backend, table};
+use crate::assets;
+use crate::compile::CacheOutcome;
+use crate::config::{Length, RunConfig};
+use crate::data::DataError;
+use crate::posterior::Scores;
+use crate::train::{Checkpoint, Progress, Run, RunReport, TrainError, Trial, tune_adamw, write_atomically};
+
+/// Train a model; without a configuration, a perceptron on 5,000 digits with IVON
+#[derive(Debug, Args)]
+pub(super) struct Train {
+    /// The configuration; sections and fields that it leaves out have the default run's values
+    config: Option<PathBuf>,
+    /// Set a field of the configuration, e.g. rule.lr=0.1
+    #[arg(long = "set", value_name = "PATH=VALUE")]
+    set: Vec<String>,
+    /// Train for this many steps
+    #[arg(long, conflicts_with = "epochs")]
+    steps: Option<u64>,
+    /// Train for this many passes over the training rows
+    #[arg(long)]
+    epochs: Option<u64>,
+    /// The output folder; an earlier run in it is replaced [default: runs/DATA-RULE-SEED]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// The seed of initialization, batches and noise
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Train the same run with this optimizer too, its learning rate tuned on held-out training rows
+    #[arg(long, value_name = "RULE")]
+    against: Option<Against>,
+    /// Continue the run in this folder from its checkpoint
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["config", "set", "steps", "epochs", "out", "seed"])]
+    resume: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Against {
+    Adamw,
+}
+
+impl Train {
+    pub(super) fn run(self) -> Result<ExitCode, Failure> {
+        let (config, resume) = match &self.resume {
+            Some(folder) => {
+                let checkpoint = Checkpoint::load(folder).map_err(Failure::usage)?;
+                let source = folder.display().to_string();
+                (
+                    RunConfig::from_json(&source, checkpoint.header.config.clone())
+                        .map_err(Failure::usage)?,
+                    Some(checkpoint),
+                )
+            }
+            None => (self.config()?, None),
+        };
+        let splits = config.data.load(assets::mnist_sample).map_err(|error| match error {
+            DataError::Fetch(_) => Failure::Failed(error.into()),
+            other => Failure::usage(other),
+        })?;
+        let out = self.out_folder(&config);
+        make_folder(&out)?;
+        write_atomically(&out.join("config.json"), pretty(&config.to_json())?.as_bytes())?;
+        let device = backend::open()?;
+
+        println!(
+            "{} on {}: {} training rows, {} test rows, batch {}, seed {}",
+            config.rule.name(),
+            config.data.name(),
+            splits.train.rows,
+            splits.test.rows,
+            config.batch,
+            config.seed
+        );
+        let run = Run { device: &device, config: &config, splits: &splits, out: Some(&out) };
+        let report = train(run, resume)?;
+        let mut summary = summarize(&config, &report);
+        let mut rows = vec![header(), row(&format!("{} at the mean", config.rule.name()), &report.test.mean)];
+        if let Some(scores) = &report.test.posterior {
+            let label = format!("{} over {} samples", config.rule.name(), config.evaluation.samples);
+            rows.push(row(&label, scores));
+        }
+        if let Some(Against::Adamw) = self.against {
+            let (tuned, report, trials) = against_adamw(run)?;
+            rows.push(row(&format!("adamw at lr {}", tuned.rule.lr()), &report.test.mean));
+            let mut other = summarize(&tuned, &report);
+            other["lr"] = json!(tuned.rule.lr());
+            other["trials"] = json!(trials);
+            summary["against"] = other;
+        }
+        write_atomically(&out.join("summary.json"), pretty(&summary)?.as_bytes())?;
+        println!("\n{}", table::render(&rows));
+        println!("written to {}: checkpoint, metrics.jsonl, summary.json, config.json", out.display());
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn config(&self) -> Result<RunConfig, Failure> {
+        let mut config = RunConfig::load(self.config.as_deref(), &self.set).map_err(Failure::usage)?;
+        if let Some(steps) = self.steps {
+            config.length = Length::Steps(steps);
+        }
+        if let Some(epochs) = self.epochs {
+            config.length = Length::Epochs(epochs);
+        }
+        if let Some(seed) = self.seed {
+            config.seed = seed;
+        }
+        config.validate("the command line").map_err(Failure::usage)?;
+        Ok(config)
+    }
+
+    fn out_folder(&self, config: &RunConfig) -> PathBuf {
+        match (&self.resume, &self.out) {
+            (Some(folder), _) if folder.is_dir() => folder.clone(),
+            (Some(file), _) => file.parent().map_or_else(PathBuf::new, Path::to_path_buf),
+            (None, Some(out)) => out.clone(),
+            (None, None) => Path::new("runs").join(format!(
+                "{}-{}-{}",
+                config.data.name(),
+                config.rule.name(),
+                config.seed
+            )),
+        }
+    }
+}
+
+/// Makes the output folder and tries whether it takes files, before any time is spent on training.
+fn make_folder(folder: &Path) -> Result<(), Failure> {
+    let wrong = |error: std::io::Error| {
+        let wanted = "--out must be a folder that files can be written to";
+        Failure::usage(anyhow::anyhow!("output folder {}: {error}; {wanted}", folder.display()))
+    };
+    std::fs::create_dir_all(folder).map_err(wrong)?;
+    tempfile::tempfile_in(folder).map(drop).map_err(wrong)
+}
+
+fn pretty(value: &serde_json::Value) -> Result<String, Failure> {
+    Ok(serde_json::to_string_pretty(value)? + "\n")
+}
+
+/// Trains with a progress bar.
+fn train(run: Run, resume: Option<Checkpoint>) -> Result<RunReport, Failure> {
+    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+    let style = ProgressStyle::with_template("{bar:30} {pos}/{len} steps  {msg}  {elapsed} left {eta}")?;
+    bar.set_style(style.progress_chars("=> "));
+    let (mut compiled, mut loaded) = (Vec::new(), Vec::new());
+    let (mut begun, mut told) = (0, 0);
+    let outcome = run.train(resume, &mut |progress| match progress {
+        Progress::Program { name, outcome: CacheOutcome::Miss { compile_seconds, .. } } => {
+            compiled.push(format!("{name} {compile_seconds:.2} s"));
+        }
+        Progress::Program { name, outcome: CacheOutcome::Hit { load_seconds } } => {
+            loaded.push(format!("{name} {load_seconds:.2} s"));
+        }
+        Progress::Begin { step, total } => {
+            if compiled.is_empty() {
+                println!("nothing compiled: {} from the cache", loaded.join(", "));
+            } else {
+                println!("compiled {}", compiled.join(", "));
+                if !loaded.is_empty() {
+                    println!("from the cache: {}", loaded.join(", "));
+                }
+            }
+            if step > 0 {
+                println!("continuing after step {step}");
+            }
+            begun = step;
+            bar.set_length(total);
+            bar.set_position(step);
+            bar.reset_eta();
+        }
+        Progress::Record { record } => {
+            let seconds = bar.elapsed().as_secs_f64().max(1e-9);
+            let speed = (record.step - begun) as f64 / seconds;
+            let line = format!(
+                "loss {:.4}  accuracy {:5.1} %  {speed:.0} steps/s",
+                record.loss,
+                100.0 * record.accuracy
+            );
+            bar.set_position(record.step);
+            // Without a terminal there is no bar: some ten lines tell of the run instead.
+            let tenth = bar.length().map_or(1, |total| total.div_ceil(10).max(1));
+            if bar.is_hidden() && record.step / tenth > told {
+                told = record.step / tenth;
+                println!("step {}  {line}", record.step);
+            }
+            bar.set_message(line);
+        }
+        Progress::Evaluating => bar.finish(),
+    });
+    let report = outcome.map_err(|error| match error {
+        TrainError::Data(_) | TrainError::Mismatch { .. } | TrainError::Checkpoint(_) => {
+            Failure::usage(error)
+        }
+        other => Failure::Failed(other.into()),
+    })?;
+    println!(
+        "{} steps in {:.1} s ({:.0} steps/s), {} parameters",
+        report.steps,
+        report.seconds,
+        report.steps as f64 / report.seconds.max(1e-9),
+        report.parameters
+    );
+    Ok(report)
+}
+
+/// The same run with AdamW at its tuned learning rate.
+fn against_adamw(run: Run) -> Result<(RunConfig, RunReport, Vec<Trial>), Failure> {
+    println!(
+        "\nadamw: choosing its learning rate by the NLL of every tenth training row, trained on the others"
+    );
+    let (tuned, trials) = tune_adamw(run, &mut |trial| match (trial.nll, trial.accuracy) {
+        (Some(nll), Some(accuracy)) => {
+            println!("  lr {:<7} held-out NLL {nll:.4}, accuracy {:.1} %", trial.lr, 100.0 * accuracy);
+        }
+        _ => println!("  lr {:<7} diverged", trial.lr),
+    })?;
+    println!("adamw at lr {}, on all training rows:", tuned.rule.lr());
+    let report = train(Run { config: &tuned, out: None, ..run }, None)?;
+    Ok((tuned, report, trials))
+}
+
+fn header() -> Vec<String> {
+    ["test", "accuracy", "NLL", "ECE"].map(String::from).to_vec()
+}
+
+fn row(label: &str, scores: &Scores) -> Vec<String> {
+    vec![
+        label.to_string(),
+        format!("{:.2} %", 100.0 * scores.accuracy),
+        format!("{:.4}", scores.nll),
+        format!("{:.4}", scores.ece),
+    ]
+}
+
+fn summarize(config: &RunConfig, report: &RunReport) -> serde_json::Value {
+    json!({
+        "rule": config.rule.name(),
+        "seed": config.seed,
+        "parameters": report.parameters,
+        "steps": report.steps,
+        "seconds": report.seconds,
+        "steps_per_second": report.steps as f64 / report.seconds.max(1e-9),
+        "compile_seconds": report.compile_seconds,
+        "programs_compiled": report.compiled,
+        "programs_from_cache": report.cached,
+        "test": report.test,
+    })
+}

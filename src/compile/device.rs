@@ -1,0 +1,124 @@
+//! The device of a run: a client, a cache of executables, and programs compiled for it.
+
+use std::time::Instant;
+
+use natgrad_ir::TensorType;
+
+use super::bytes::{element_type, to_bytes};
+use super::{Cache, CacheOutcome};
+use crate::lower;
+use crate::pjrt::{self, Arg, Buffer, Client, CompileOptions, Executable};
+use crate::step::{Program, Slot};
+
+/// Why a program could not be compiled or run.
+#[derive(Debug, thiserror::Error)]
+pub enum DeviceError {
+    /// The program could not be lowered to StableHLO.
+    #[error("lowering to StableHLO: {0}")]
+    Lower(#[from] lower::LowerError),
+    /// XLA or its plugin failed.
+    #[error(transparent)]
+    Pjrt(#[from] pjrt::Error),
+    /// An input was not given.
+    #[error("program {program}: its input `{input}` was not supplied")]
+    Unsupplied {
+        /// The program.
+        program: String,
+        /// The input.
+        input: String,
+    },
+}
+
+/// A client with a cache of executables.
+#[derive(Debug)]
+pub struct Device {
+    client: Client,
+    cache: Cache,
+    options: CompileOptions,
+}
+
+/// A program compiled for a device.
+#[derive(Debug)]
+pub struct Compiled {
+    /// The program.
+    pub program: Program,
+    /// Its executable.
+    pub executable: Executable,
+    /// Whether it came from the cache.
+    pub outcome: CacheOutcome,
+    /// Seconds spent lowering and compiling, or loading from the cache.
+    pub seconds: f64,
+}
+
+impl Device {
+    /// A device from its client, cache and compile options.
+    pub fn new(client: Client, cache: Cache, options: CompileOptions) -> Device {
+        Device { client, cache, options }
+    }
+
+    /// The client.
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// Lowers and compiles a program, or loads it from the cache.
+    ///
+    /// # Errors
+    /// The program cannot be lowered, or XLA refuses it.
+    pub fn compile(&self, program: Program) -> Result<Compiled, DeviceError> {
+        let begin = Instant::now();
+        let text = stablehlo(&program)?;
+        let (executable, outcome) = self.cache.compile(&self.client, &text, &self.options)?;
+        Ok(Compiled { program, executable, outcome, seconds: begin.elapsed().as_secs_f64() })
+    }
+
+    /// Copies bytes in the element order of `ty` onto the device.
+    ///
+    /// # Errors
+    /// The device's own, such as too little memory.
+    pub fn upload(&self, ty: &TensorType, bytes: &[u8]) -> Result<Buffer, DeviceError> {
+        let dims: Vec<i64> = ty.shape.dims().iter().map(|&dim| dim as i64).collect();
+        Ok(self.client.upload(element_type(ty.dtype), &dims, bytes)?)
+    }
+
+    /// Copies numbers onto the device, each converted to the element type.
+    ///
+    /// # Errors
+    /// As [`Device::upload`].
+    pub fn upload_numbers(&self, ty: &TensorType, numbers: &[f64]) -> Result<Buffer, DeviceError> {
+        self.upload(ty, &to_bytes(ty.dtype, numbers))
+    }
+}
+
+/// The StableHLO of a program, with its carried inputs donated.
+///
+/// # Errors
+/// See [`lower::LowerError`].
+pub fn stablehlo(program: &Program) -> Result<String, lower::LowerError> {
+    lower::to_stablehlo(&program.module, &lower::Donation { aliases: program.donation() })
+}
+
+impl Compiled {
+    /// Runs the program on what `supply` gives for each input, and returns the outputs with their meaning.
+    ///
+    /// # Errors
+    /// An input is not supplied, or the device fails.
+    pub fn run<'a>(
+        &self,
+        mut supply: impl FnMut(Slot) -> Option<Arg<'a>>,
+    ) -> Result<Vec<(Slot, Buffer)>, DeviceError> {
+        let arguments: Vec<Arg> = self
+            .program
+            .inputs
+            .iter()
+            .map(|&slot| {
+                supply(slot).ok_or_else(|| DeviceError::Unsupplied {
+                    program: self.executable.name().to_string(),
+                    input: self.program.layout.name(slot),
+                })
+            })
+            .collect::<Result<_, _>>()?;
+        let outputs = self.executable.execute(arguments)?;
+        Ok(self.program.outputs.iter().copied().zip(outputs).collect())
+    }
+}

@@ -1,0 +1,111 @@
+//! Reading, overriding and writing configurations as JSON.
+//!
+//! In files a choice is a `kind` beside its fields, `{"kind": "ivon", "lr": 0.2}`; the types are externally
+//! tagged enums, so that an error inside a choice still has its path.
+
+use std::path::Path;
+
+use serde_json::{Map, Value};
+
+use super::{ConfigError, RunConfig};
+
+/// The sections that are choices.
+const CHOICES: [&str; 4] = ["model", "rule", "schedule", "data"];
+
+pub(super) fn read(path: &Path) -> Result<Value, ConfigError> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|source| ConfigError::Read { path: path.to_path_buf(), source })?;
+    serde_json::from_str(&text).map_err(|source| ConfigError::Syntax { path: path.to_path_buf(), source })
+}
+
+/// Sets `a.b=value`. A choice that the configuration leaves out is first filled in from the default run, unless
+/// its `kind` is what is set.
+pub(super) fn apply_override(config: &mut Value, defaults: &Value, text: &str) -> Result<(), ConfigError> {
+    let bad_form = || ConfigError::Override { text: text.to_string() };
+    let (path, value) = text.split_once('=').ok_or_else(bad_form)?;
+    let keys: Vec<&str> = path.split('.').collect();
+    if keys.iter().any(|key| key.is_empty()) {
+        return Err(bad_form());
+    }
+    let value = serde_json::from_str(value).unwrap_or_else(|_| Value::String(value.to_string()));
+    let not_a_section = |key: &str| ConfigError::Field {
+        source_name: format!("--set {text}"),
+        path: key.to_string(),
+        message: "is not a section, so nothing can be set inside it".to_string(),
+    };
+
+    let (last, sections) = keys.split_last().ok_or_else(bad_form)?;
+    let mut place = config;
+    for (depth, key) in sections.iter().enumerate() {
+        let object = place.as_object_mut().ok_or_else(|| not_a_section(key))?;
+        let default = if depth == 0 && CHOICES.contains(key) && *last != "kind" {
+            defaults.get(key).cloned()
+        } else {
+            None
+        };
+        place =
+            object.entry((*key).to_string()).or_insert_with(|| default.unwrap_or(Value::Object(Map::new())));
+    }
+    let object = place.as_object_mut().ok_or_else(|| not_a_section(sections.last().unwrap_or(last)))?;
+    let changes_kind = *last == "kind" && object.get("kind").is_some_and(|kind| *kind != value);
+    if changes_kind || sections == ["length"] {
+        object.clear();
+    }
+    object.insert((*last).to_string(), value);
+    Ok(())
+}
+
+pub(super) fn parse(source: &str, mut value: Value) -> Result<RunConfig, ConfigError> {
+    let field = |path: &str, message: String| ConfigError::Field {
+        source_name: source.to_string(),
+        path: path.to_string(),
+        message,
+    };
+    let object = value
+        .as_object_mut()
+        .ok_or_else(|| field(".", "a configuration is a JSON object, such as {\"batch\": 50}".to_string()))?;
+    let mut kinds = Vec::new();
+    for section in CHOICES {
+        if let Some(choice) = object.get_mut(section) {
+            let inner = choice
+                .as_object_mut()
+                .ok_or_else(|| field(section, "must be an object with a `kind`".to_string()))?;
+            let kind = match inner.remove("kind") {
+                Some(Value::String(kind)) => kind,
+                Some(other) => {
+                    return Err(field(&format!("{section}.kind"), format!("{other} must be a string")));
+                }
+                None => return Err(field(section, "has no `kind`".to_string())),
+            };
+            let fields = Value::Object(std::mem::take(inner));
+            kinds.push((section, kind.clone()));
+            *choice = Value::Object(Map::from_iter([(kind, fields)]));
+        }
+    }
+    serde_path_to_error::deserialize(value).map_err(|error| {
+        let mut path = error.path().to_string();
+        for (section, kind) in kinds {
+            let tagged = format!("{section}.{kind}");
+            if path == section && error.inner().to_string().starts_with("unknown variant") {
+                path = format!("{section}.kind");
+            } else if let Some(rest) = path.strip_prefix(&tagged) {
+                path = format!("{section}{rest}");
+            }
+        }
+        field(&path, error.inner().to_string().replace("unknown variant", "unknown kind"))
+    })
+}
+
+pub(super) fn print(config: &RunConfig) -> Value {
+    let mut value = serde_json::to_value(config).unwrap_or(Value::Null);
+    for section in CHOICES {
+        if let Some(choice) = value.get_mut(section)
+            && let Some((kind, fields)) = choice.as_object().and_then(|tagged| tagged.iter().next())
+        {
+            let mut inner = Map::from_iter([("kind".to_string(), Value::String(kind.clone()))]);
+            inner.extend(fields.as_object().cloned().unwrap_or_default());
+            *choice = Value::Object(inner);
+        }
+    }
+    value
+}

@@ -1,0 +1,168 @@
+//! What a run is. Every error names the file, the path of the field, its value and what would be right.
+
+mod error;
+mod json;
+
+use std::path::Path;
+
+use natgrad_models::{Activation, Mlp, Model};
+use serde::{Deserialize, Serialize};
+
+pub use error::ConfigError;
+
+use crate::data::DataConfig;
+use crate::rule::{Ivon, Rule, Schedule};
+
+/// A training run. In JSON every section and field may be left out: it then has the default run's value.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RunConfig {
+    /// The model.
+    pub model: Model,
+    /// The optimizer.
+    pub rule: Rule,
+    /// The learning-rate schedule.
+    pub schedule: Schedule,
+    /// The data set.
+    pub data: DataConfig,
+    /// Rows of a batch.
+    pub batch: usize,
+    /// How long to train.
+    pub length: Length,
+    /// The seed of initialization, batches and noise.
+    pub seed: u64,
+    /// How the trained model is judged.
+    pub evaluation: Evaluation,
+}
+
+/// How long to train. In JSON: `{"epochs": 30}` or `{"steps": 1000}`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Length {
+    /// Passes over the training rows.
+    Epochs(u64),
+    /// Steps.
+    Steps(u64),
+}
+
+/// How the trained model is judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Evaluation {
+    /// Posterior samples that predictions are averaged over.
+    pub samples: u32,
+    /// Bins of the expected calibration error.
+    pub bins: usize,
+}
+
+impl Default for Evaluation {
+    fn default() -> Evaluation {
+        Evaluation { samples: 64, bins: 20 }
+    }
+}
+
+impl Default for RunConfig {
+    fn default() -> RunConfig {
+        RunConfig {
+            model: Model::Mlp(Mlp { sizes: vec![784, 512, 512, 10], activation: Activation::Relu }),
+            rule: Rule::Ivon(Ivon::default()),
+            schedule: Schedule::default(),
+            data: DataConfig::default(),
+            batch: 50,
+            length: Length::Epochs(30),
+            seed: 0,
+            evaluation: Evaluation::default(),
+        }
+    }
+}
+
+impl RunConfig {
+    /// Reads the file, or takes the default run, and applies overrides such as `rule.lr=0.1`.
+    ///
+    /// # Errors
+    /// Names the file or override, the path of the field, its value and what would be right.
+    pub fn load(file: Option<&Path>, overrides: &[String]) -> Result<RunConfig, ConfigError> {
+        let source = file.map_or_else(|| "the default run".to_string(), |path| path.display().to_string());
+        let mut value = match file {
+            Some(path) => json::read(path)?,
+            None => serde_json::Value::Object(serde_json::Map::new()),
+        };
+        for text in overrides {
+            json::apply_override(&mut value, &RunConfig::default().to_json(), text)?;
+        }
+        RunConfig::from_json(&source, value)
+    }
+
+    /// Parses a configuration that was printed by [`RunConfig::to_json`]. `source` is named in errors.
+    ///
+    /// # Errors
+    /// As [`RunConfig::load`].
+    pub fn from_json(source: &str, value: serde_json::Value) -> Result<RunConfig, ConfigError> {
+        let config = json::parse(source, value)?;
+        config.validate(source)?;
+        Ok(config)
+    }
+
+    /// The configuration as JSON that [`RunConfig::load`] reads.
+    pub fn to_json(&self) -> serde_json::Value {
+        json::print(self)
+    }
+
+    /// Steps of the run over data with this many steps an epoch.
+    pub fn total_steps(&self, steps_per_epoch: u64) -> u64 {
+        match self.length {
+            Length::Epochs(epochs) => epochs.saturating_mul(steps_per_epoch),
+            Length::Steps(steps) => steps,
+        }
+    }
+
+    /// Checks ranges. `source` is named in errors.
+    ///
+    /// # Errors
+    /// The first field out of range.
+    pub fn validate(&self, source: &str) -> Result<(), ConfigError> {
+        let out_of_range = |path: &str, value: String, wanted: &str| {
+            Err(ConfigError::Range {
+                source_name: source.to_string(),
+                path: path.to_string(),
+                value,
+                wanted: wanted.to_string(),
+            })
+        };
+        if let Err(error) = self.model.validate() {
+            return out_of_range(&format!("model.{}", error.field), error.value, error.wanted);
+        }
+        if let Err(error) = self.rule.validate() {
+            return out_of_range(&format!("rule.{}", error.field), error.value.to_string(), error.wanted);
+        }
+        if let Schedule::WarmupCosine { warmup } = self.schedule
+            && !(0.0..1.0).contains(&warmup)
+        {
+            return out_of_range("schedule.warmup", warmup.to_string(), "a part of the run, in [0, 1)");
+        }
+        if self.batch == 0 {
+            return out_of_range("batch", "0".to_string(), "at least 1");
+        }
+        match self.length {
+            Length::Epochs(0) => return out_of_range("length.epochs", "0".to_string(), "at least 1"),
+            Length::Steps(0) => return out_of_range("length.steps", "0".to_string(), "at least 1"),
+            Length::Steps(steps) if steps > MAX_STEPS => {
+                return out_of_range("length.steps", steps.to_string(), "at most 2^31 - 1");
+            }
+            Length::Epochs(_) | Length::Steps(_) => {}
+        }
+        if self.evaluation.samples == 0 {
+            return out_of_range("evaluation.samples", "0".to_string(), "at least 1");
+        }
+        if self.evaluation.bins == 0 {
+            return out_of_range("evaluation.bins", "0".to_string(), "at least 1");
+        }
+        Ok(())
+    }
+}
+
+/// The step is counted in 32 bits and converted as a signed number.
+pub const MAX_STEPS: u64 = (1 << 31) - 1;
+
+#[cfg(test)]
+mod tests;

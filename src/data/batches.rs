@@ -1,0 +1,78 @@
+//! Batches: which rows each step sees, a pure function of seed and step.
+
+use super::{DataError, Dataset};
+
+/// The order of a run's rows: each epoch is a permutation, cut into batches; an incomplete last batch is dropped.
+#[derive(Clone, Debug)]
+pub struct Batches {
+    rows: usize,
+    batch: usize,
+    seed: u64,
+    epoch: Option<u64>,
+    order: Vec<u32>,
+}
+
+impl Batches {
+    /// Batches of `batch` rows out of `rows`.
+    ///
+    /// # Errors
+    /// The batch is larger than the data, or empty.
+    pub fn new(rows: usize, batch: usize, seed: u64) -> Result<Batches, DataError> {
+        if batch > rows || batch == 0 {
+            return Err(DataError::Batch { batch, rows });
+        }
+        Ok(Batches { rows, batch, seed, epoch: None, order: Vec::new() })
+    }
+
+    /// Steps of an epoch.
+    pub fn steps_per_epoch(&self) -> u64 {
+        (self.rows / self.batch) as u64
+    }
+
+    /// The rows of a step, counted from 0. Depends only on the seed and the step.
+    pub fn rows(&mut self, step: u64) -> &[u32] {
+        let epoch = step / self.steps_per_epoch();
+        if self.epoch != Some(epoch) {
+            self.order = permutation(self.rows, self.seed, epoch);
+            self.epoch = Some(epoch);
+        }
+        let start = (step % self.steps_per_epoch()) as usize * self.batch;
+        &self.order[start..start + self.batch]
+    }
+
+    /// Copies a step's features and labels, as bytes in row-major order, into buffers that are reused.
+    pub fn fill(&mut self, data: &Dataset, step: u64, features: &mut Vec<u8>, labels: &mut Vec<u8>) {
+        features.clear();
+        labels.clear();
+        for &row in self.rows(step) {
+            features.extend(data.row(row as usize).iter().flat_map(|x| x.to_ne_bytes()));
+            labels.extend(data.labels[row as usize].to_ne_bytes());
+        }
+    }
+}
+
+/// SplitMix64 (Steele, Lea and Flood 2014).
+struct SplitMix(u64);
+
+impl SplitMix {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+}
+
+/// A Fisher-Yates shuffle of `0..rows`.
+fn permutation(rows: usize, seed: u64, epoch: u64) -> Vec<u32> {
+    // Two rounds of mixing, so that near seeds and epochs do not give shifted streams.
+    let key = SplitMix(seed).next() ^ epoch;
+    let mut random = SplitMix(SplitMix(key).next());
+    let mut order: Vec<u32> = (0..rows as u32).collect();
+    for last in (1..rows).rev() {
+        // Multiply-shift: the bias is below rows / 2^64.
+        let pick = ((u128::from(random.next()) * (last as u128 + 1)) >> 64) as usize;
+        order.swap(last, pick);
+    }
+    order
+}

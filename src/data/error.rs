@@ -1,0 +1,57 @@
+//! Errors of reading data.
+
+use std::path::{Path, PathBuf};
+
+/// Why data cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum DataError {
+    /// A file cannot be read.
+    #[error("cannot read the data file {}: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The reason.
+        source: std::io::Error,
+    },
+    /// A file's content is wrong.
+    #[error("data file {}: {reason}", path.display())]
+    Content {
+        /// The file.
+        path: PathBuf,
+        /// Where and what is wrong, and what would be right.
+        reason: String,
+    },
+    /// A batch larger than the data.
+    #[error("`batch` is {batch}, but there are only {rows} training rows: it must be at most that")]
+    Batch {
+        /// Rows of a batch.
+        batch: usize,
+        /// Training rows.
+        rows: usize,
+    },
+    /// No split.
+    #[error("`data.test_every` is {0}, but must be at least 2, so that rows are left to train on")]
+    TestEvery(usize),
+    /// A data set could not be fetched.
+    #[error(transparent)]
+    Fetch(#[from] crate::assets::Error),
+}
+
+impl DataError {
+    pub(super) fn content(path: &Path, reason: String) -> DataError {
+        DataError::Content { path: path.to_path_buf(), reason }
+    }
+}
+
+/// The whole file, decompressed if it is gzip.
+pub(super) fn read_file(path: &Path) -> Result<Vec<u8>, DataError> {
+    use std::io::Read;
+    let fail = |source| DataError::Read { path: path.to_path_buf(), source };
+    let bytes = std::fs::read(path).map_err(fail)?;
+    if !bytes.starts_with(&[0x1f, 0x8b]) {
+        return Ok(bytes);
+    }
+    let mut plain = Vec::new();
+    flate2::read::MultiGzDecoder::new(bytes.as_slice()).read_to_end(&mut plain).map_err(fail)?;
+    Ok(plain)
+}

@@ -1,0 +1,175 @@
+//! Counter-based Gaussian noise as IR: a pure function of (seed, purpose, step, tensor, element).
+//!
+//! Two keyed murmur3 finalizers over the element index give four 16-bit uniforms; their sum (Irwin-Hall of
+//! order 4) is bent to a normal by an odd polynomial. No hidden state and no buffer: XLA fuses it into the loop
+//! that uses it.
+
+use natgrad_ir::{Builder, DType, Shape, Value};
+
+/// First multiplier of murmur3's 32-bit finalizer (Appleby, MurmurHash3.cpp, `fmix32`).
+pub const MURMUR_FIRST: u32 = 0x85eb_ca6b;
+/// Second multiplier of murmur3's 32-bit finalizer.
+pub const MURMUR_SECOND: u32 = 0xc2b2_ae35;
+
+/// `2^32` over the golden ratio: sets apart the words of a key.
+const GOLDEN: u32 = 0x9e37_79b9;
+
+/// Coefficients of `z, z^3, .., z^13` that bend a standardized Irwin-Hall sum of order 4 to a standard normal.
+///
+/// Least squares against the exact quantile map under its density to the power 0.7, constrained to variance 1
+/// and the normal's 4th and 6th moments. Of the continuous sum: Kolmogorov-Smirnov distance 4.3e-5; the 8th
+/// moment is 4e-5 too large; beyond 4 sigma lie 1.8% too many, beyond 5 sigma 19% too few; the largest value
+/// is 5.70.
+const BEND: [f64; 7] = [
+    0.9647524708824018,
+    -0.00031978359627149336,
+    0.01197768269153664,
+    -0.004754365949227259,
+    0.000920133194821482,
+    -8.210622110606009e-05,
+    2.855541110758081e-06,
+];
+
+/// Mean of the sum of four uniform 16-bit integers.
+const SUM_MEAN: f64 = 131_070.0;
+/// Reciprocal standard deviation of that sum: `1 / sqrt(4 (2^32 - 1) / 12)`.
+const SUM_SCALE: f64 = 2.642_899_792_130_301_8e-5;
+
+/// What a draw is for. Draws for different purposes never share a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// The sample that a training step takes its gradient at; counted by the step.
+    Training,
+    /// A sample of the posterior; counted by the sample.
+    Posterior,
+}
+
+impl Purpose {
+    fn word(self) -> u32 {
+        match self {
+            Purpose::Training => 1,
+            Purpose::Posterior => 2,
+        }
+    }
+}
+
+/// Scalars that a key is derived from.
+#[derive(Clone, Copy, Debug)]
+pub struct Stream {
+    /// The seed, `u64[]`.
+    pub seed: Value,
+    /// What the draw is for.
+    pub purpose: Purpose,
+    /// The step or sample that is counted, `u32[]`.
+    pub count: Value,
+}
+
+/// A key of one tensor's noise: two words for each of its two hashes, `u32[]`.
+#[derive(Clone, Copy, Debug)]
+pub struct Key([Value; 4]);
+
+/// Murmur3's 32-bit finalizer, with `key` added between its two rounds if given.
+fn finalize(b: &mut Builder, x: Value, key: Option<Value>) -> Value {
+    let fold = |b: &mut Builder, x: Value, bits: f64| {
+        let shift = b.full_like(x, bits);
+        let shifted = b.shr(x, shift);
+        b.xor(x, shifted)
+    };
+    let x = fold(b, x, 16.0);
+    let x = b.mul_const(x, f64::from(MURMUR_FIRST));
+    let x = match key {
+        Some(key) => b.xor(x, key),
+        None => x,
+    };
+    let x = fold(b, x, 13.0);
+    let x = b.mul_const(x, f64::from(MURMUR_SECOND));
+    fold(b, x, 16.0)
+}
+
+impl Stream {
+    /// The stream's own key, shared by its tensors: absorbs seed, purpose and count one after another.
+    fn root(&self, b: &mut Builder) -> Value {
+        let low = b.convert(self.seed, DType::U32);
+        let half = b.full_like(self.seed, 32.0);
+        let high = b.shr(self.seed, half);
+        let high = b.convert(high, DType::U32);
+        let mut state = b.scalar(DType::U32, f64::from(self.purpose.word().wrapping_mul(GOLDEN)));
+        for word in [low, high, self.count] {
+            let mixed = b.xor(state, word);
+            let mixed = finalize(b, mixed, None);
+            state = b.add_const(mixed, f64::from(GOLDEN));
+        }
+        state
+    }
+
+    /// Keys of the tensors `0..tensors`.
+    pub fn keys(&self, b: &mut Builder, tensors: usize) -> Vec<Key> {
+        b.scoped("key", |b| {
+            let root = self.root(b);
+            (0..tensors)
+                .map(|tensor| {
+                    let own = b.add_const(root, f64::from((tensor as u32 + 1).wrapping_mul(GOLDEN)));
+                    let own = finalize(b, own, None);
+                    Key([1u32, 2, 3, 4].map(|word| {
+                        let word = b.add_const(own, f64::from(word.wrapping_mul(GOLDEN)));
+                        finalize(b, word, None)
+                    }))
+                })
+                .collect()
+        })
+    }
+}
+
+impl Key {
+    /// Standard normals of a floating-point type, one for each element, by its row-major index (modulo 2^32).
+    pub fn normal(self, b: &mut Builder, dtype: DType, shape: &Shape) -> Value {
+        b.scoped("noise", |b| {
+            let index = linear_index(b, shape);
+            let [first, second] = [[self.0[0], self.0[1]], [self.0[2], self.0[3]]].map(|[start, middle]| {
+                let keyed = b.xor(index, start);
+                finalize(b, keyed, Some(middle))
+            });
+            let fields = [first, second].map(|bits| {
+                let mask = b.full_like(bits, 65535.0);
+                let low = b.and(bits, mask);
+                let half = b.full_like(bits, 16.0);
+                let high = b.shr(bits, half);
+                b.add(low, high)
+            });
+            let sum = b.add(fields[0], fields[1]);
+            // A signed conversion is one vector instruction where an unsigned one is several.
+            let sum = b.convert(sum, DType::S32);
+            let sum = b.convert(sum, dtype);
+            let centred = b.add_const(sum, -SUM_MEAN);
+            let z = b.mul_const(centred, SUM_SCALE);
+            let square = b.square(z);
+            let mut bent = b.full_like(z, BEND[BEND.len() - 1]);
+            for &coefficient in BEND[..BEND.len() - 1].iter().rev() {
+                let product = b.mul(bent, square);
+                bent = b.add_const(product, coefficient);
+            }
+            b.mul(bent, z)
+        })
+    }
+}
+
+/// The row-major index of every element, `u32`.
+fn linear_index(b: &mut Builder, shape: &Shape) -> Value {
+    if shape.rank() == 0 {
+        return b.scalar(DType::U32, 0.0);
+    }
+    let flat = b.iota(DType::U32, [shape.elements()], 0);
+    b.reshape(flat, shape.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_sum_is_standardized() {
+        let variance = 4.0 * (65536.0f64.powi(2) - 1.0) / 12.0;
+        assert!((SUM_SCALE - variance.sqrt().recip()).abs() < 1e-17, "{}", variance.sqrt().recip());
+        assert_eq!(SUM_MEAN, 4.0 * 65535.0 / 2.0);
+    }
+}

@@ -1,0 +1,8 @@
+//! What the posterior is for: samples, averaged predictions and their calibration.
+
+pub mod calibration;
+mod predict;
+
+pub use calibration::Scores;
+pub(crate) use predict::upload_hypers;
+pub use predict::{Predictor, PredictorError, StateRef};

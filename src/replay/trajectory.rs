@@ -1,0 +1,287 @@
+//! The format of recorded trajectories: JSON with the model, the data, the start, and per step the learning rate,
+//! the noise and the reference optimizer's state afterwards.
+
+use std::path::Path;
+
+use natgrad_models::{Activation, Mlp, Model};
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use super::ReplayError;
+use crate::rule::{Adam, Estimator, Ivon, Rule};
+
+/// A recorded trajectory. Tensors are row-major, in the order of the model's parameters.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Trajectory {
+    /// Its name.
+    pub name: String,
+    /// The model.
+    pub model: Model,
+    /// The optimizer with its hyperparameters.
+    pub rule: Rule,
+    /// Features `[rows, inputs]`, the same at every step.
+    pub features: Vec<f64>,
+    /// The class of each row.
+    pub labels: Vec<f64>,
+    /// The parameters before the first step.
+    pub init: Vec<Vec<f64>>,
+    /// The steps.
+    pub steps: Vec<RecordedStep>,
+}
+
+/// One recorded step.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RecordedStep {
+    /// The learning rate.
+    pub lr: f64,
+    /// The standard normal noise of the sample that the gradient was taken at; empty for point rules.
+    pub noise: Vec<Vec<f64>>,
+    /// The parameters afterwards.
+    pub params: Vec<Vec<f64>>,
+    /// The momentum afterwards; empty if not recorded.
+    pub momentum: Vec<Vec<f64>>,
+    /// The Hessian afterwards; empty if not recorded.
+    pub hess: Vec<Vec<f64>>,
+}
+
+#[derive(Deserialize)]
+struct RawFile {
+    name: String,
+    model: RawModel,
+    x: Value,
+    y: Vec<u32>,
+    init: Map<String, Value>,
+    optimizer: String,
+    hyperparameters: Map<String, Value>,
+    #[serde(default = "one")]
+    mc_samples: u64,
+    steps: Vec<RawStep>,
+}
+
+fn one() -> u64 {
+    1
+}
+
+#[derive(Deserialize)]
+struct RawModel {
+    kind: String,
+    sizes: Vec<usize>,
+    activation: String,
+    loss: String,
+}
+
+#[derive(Deserialize)]
+struct RawStep {
+    lr: f64,
+    #[serde(default)]
+    noise: Vec<Map<String, Value>>,
+    params: Map<String, Value>,
+    #[serde(default)]
+    momentum: Option<Map<String, Value>>,
+    #[serde(default)]
+    hess: Option<Map<String, Value>>,
+}
+
+/// Makes errors that name the file.
+struct Errors<'a>(&'a Path);
+
+impl Errors<'_> {
+    fn malformed(&self, reason: impl Into<String>) -> ReplayError {
+        ReplayError::Malformed { path: self.0.to_path_buf(), reason: reason.into() }
+    }
+
+    fn unsupported(&self, feature: impl Into<String>) -> ReplayError {
+        ReplayError::Unsupported { path: self.0.to_path_buf(), feature: feature.into() }
+    }
+}
+
+impl Trajectory {
+    /// Reads a trajectory.
+    ///
+    /// # Errors
+    /// Names the file and the field; features that natgrad does not have are told apart from malformed files.
+    pub fn load(path: &Path) -> Result<Trajectory, ReplayError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| ReplayError::Read { path: path.to_path_buf(), source })?;
+        Trajectory::parse(&text, path)
+    }
+
+    /// Parses a trajectory; `path` is named in errors.
+    ///
+    /// # Errors
+    /// As [`Trajectory::load`].
+    pub fn parse(text: &str, path: &Path) -> Result<Trajectory, ReplayError> {
+        let errors = Errors(path);
+        let mut json = serde_json::Deserializer::from_str(text);
+        let raw: RawFile = serde_path_to_error::deserialize(&mut json)
+            .map_err(|error| errors.malformed(format!("at `{}`: {}", error.path(), error.inner())))?;
+        let model = model(&raw.model, &errors)?;
+        if raw.mc_samples != 1 {
+            let feature = format!("several Monte-Carlo samples a step (`mc_samples` is {})", raw.mc_samples);
+            return Err(errors.unsupported(feature));
+        }
+        let rule = rule(&raw, &errors)?;
+        rule.validate().map_err(|error| errors.malformed(format!("hyperparameters: {error}")))?;
+        let tensors = |at: &str, map: &Map<String, Value>| tensors(&model, at, map, &errors);
+
+        let features = flatten(&raw.x, &[raw.y.len(), model.inputs()]).ok_or_else(|| {
+            errors.malformed(format!("`x` must have the shape [{}, {}]", raw.y.len(), model.inputs()))
+        })?;
+        if let Some(label) = raw.y.iter().find(|&&label| label as usize >= model.classes()) {
+            return Err(errors
+                .malformed(format!("`y` has the label {label}, but there are {} classes", model.classes())));
+        }
+        let init = tensors("init", &raw.init)?;
+        let mut steps = Vec::with_capacity(raw.steps.len());
+        for (index, step) in raw.steps.iter().enumerate() {
+            let at = |field: &str| format!("steps[{index}].{field}");
+            let optional = |field: &str, map: &Option<Map<String, Value>>| match map {
+                Some(map) => tensors(&at(field), map),
+                None => Ok(Vec::new()),
+            };
+            let wanted = usize::from(rule.has_posterior());
+            if step.noise.len() != wanted {
+                let reason =
+                    format!("`{}` has {} draws, but must have {wanted}", at("noise"), step.noise.len());
+                return Err(errors.malformed(reason));
+            }
+            steps.push(RecordedStep {
+                lr: step.lr,
+                noise: optional("noise[0]", &step.noise.first().cloned())?,
+                params: tensors(&at("params"), &step.params)?,
+                momentum: optional("momentum", &step.momentum)?,
+                hess: optional("hess", &step.hess)?,
+            });
+        }
+        if steps.is_empty() {
+            return Err(errors.malformed("`steps` is empty"));
+        }
+        let labels = raw.y.iter().map(|&label| f64::from(label)).collect();
+        Ok(Trajectory { name: raw.name, model, rule, features, labels, init, steps })
+    }
+}
+
+fn model(raw: &RawModel, errors: &Errors) -> Result<Model, ReplayError> {
+    if raw.kind != "mlp" {
+        return Err(errors.unsupported(format!("the model kind `{}` (only `mlp`)", raw.kind)));
+    }
+    if raw.loss != "mean_cross_entropy" {
+        return Err(errors.unsupported(format!("the loss `{}` (only `mean_cross_entropy`)", raw.loss)));
+    }
+    let activation = match raw.activation.as_str() {
+        "tanh" => Activation::Tanh,
+        "relu" => Activation::Relu,
+        other => return Err(errors.unsupported(format!("the activation `{other}` (only `tanh` and `relu`)"))),
+    };
+    let model = Model::Mlp(Mlp { sizes: raw.sizes.clone(), activation });
+    model.validate().map_err(|error| errors.malformed(format!("model: {error}")))?;
+    Ok(model)
+}
+
+/// Takes hyperparameters out one by one, so that what is left over is unknown.
+struct Fields<'a> {
+    rest: Map<String, Value>,
+    errors: &'a Errors<'a>,
+}
+
+impl Fields<'_> {
+    fn take<T: for<'de> Deserialize<'de>>(&mut self, name: &str) -> Result<Option<T>, ReplayError> {
+        match self.rest.remove(name) {
+            None | Some(Value::Null) => Ok(None),
+            Some(value) => serde_json::from_value(value)
+                .map(Some)
+                .map_err(|error| self.errors.malformed(format!("at `hyperparameters.{name}`: {error}"))),
+        }
+    }
+
+    fn number(&mut self, name: &str) -> Result<f64, ReplayError> {
+        let missing = self.errors.malformed(format!("`hyperparameters.{name}` is missing"));
+        self.take(name)?.ok_or(missing)
+    }
+
+    fn end(self) -> Result<(), ReplayError> {
+        // What is switched off changes nothing.
+        match self.rest.into_iter().find(|(_, value)| *value != Value::Bool(false)) {
+            None => Ok(()),
+            Some((name, value)) => {
+                Err(self.errors.unsupported(format!("the hyperparameter `{name}` ({value})")))
+            }
+        }
+    }
+}
+
+fn rule(raw: &RawFile, errors: &Errors) -> Result<Rule, ReplayError> {
+    let mut fields = Fields { rest: raw.hyperparameters.clone(), errors };
+    let rule = match raw.optimizer.as_str() {
+        // Defaults are those of ivon-opt 0.1.3.
+        "ivon" => Rule::Ivon(Ivon {
+            lr: fields.number("lr")?,
+            ess: Some(fields.number("ess")?),
+            hess_init: fields.take("hess_init")?.unwrap_or(1.0),
+            beta1: fields.take("beta1")?.unwrap_or(0.9),
+            beta2: fields.take("beta2")?.unwrap_or(0.99999),
+            weight_decay: fields.take("weight_decay")?.unwrap_or(1e-4),
+            clip_radius: fields.take("clip_radius")?,
+            estimator: match fields.take::<String>("hess_approx")?.as_deref() {
+                None | Some("price") => Estimator::Price,
+                Some("gradsq") => Estimator::Gradsq,
+                Some(other) => return Err(errors.unsupported(format!("the Hessian estimator `{other}`"))),
+            },
+            debias: fields.take("debias")?.unwrap_or(true),
+            rescale_lr: fields.take("rescale_lr")?.unwrap_or(true),
+        }),
+        // Defaults are those of torch.optim.
+        name @ ("adam" | "adamw") => {
+            let [beta1, beta2] = fields.take("betas")?.unwrap_or([0.9, 0.999]);
+            let default_decay = if name == "adam" { 0.0 } else { 1e-2 };
+            let adam = Adam {
+                lr: fields.number("lr")?,
+                beta1,
+                beta2,
+                eps: fields.take("eps")?.unwrap_or(1e-8),
+                weight_decay: fields.take("weight_decay")?.unwrap_or(default_decay),
+            };
+            if name == "adam" { Rule::Adam(adam) } else { Rule::Adamw(adam) }
+        }
+        other => {
+            return Err(
+                errors.unsupported(format!("the optimizer `{other}` (only `ivon`, `adam` and `adamw`)"))
+            );
+        }
+    };
+    fields.end()?;
+    Ok(rule)
+}
+
+fn tensors(
+    model: &Model,
+    at: &str,
+    map: &Map<String, Value>,
+    errors: &Errors,
+) -> Result<Vec<Vec<f64>>, ReplayError> {
+    model
+        .params()
+        .iter()
+        .map(|param| {
+            let value = map
+                .get(&param.name)
+                .ok_or_else(|| errors.malformed(format!("`{at}` lacks the tensor `{}`", param.name)))?;
+            flatten(value, param.shape.dims()).ok_or_else(|| {
+                errors.malformed(format!("`{at}.{}` must have the shape {}", param.name, param.shape))
+            })
+        })
+        .collect()
+}
+
+/// The numbers of nested lists of this shape, row-major.
+fn flatten(value: &Value, dims: &[usize]) -> Option<Vec<f64>> {
+    let Some((&size, inner)) = dims.split_first() else {
+        return value.as_f64().map(|number| vec![number]);
+    };
+    let rows = value.as_array().filter(|rows| rows.len() == size)?;
+    let mut numbers = Vec::new();
+    for row in rows {
+        numbers.extend(flatten(row, inner)?);
+    }
+    Some(numbers)
+}

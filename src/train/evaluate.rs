@@ -1,0 +1,42 @@
+//! Scores of a trained model on data.
+
+use serde::{Deserialize, Serialize};
+
+use super::TrainError;
+use crate::config::Evaluation;
+use crate::data::Dataset;
+use crate::posterior::{Predictor, Scores};
+use crate::rule::HyperValues;
+
+use super::session::Session;
+
+/// Scores at the mean and, where the rule leaves a posterior, averaged over samples of it.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TestScores {
+    /// At the mean.
+    pub mean: Scores,
+    /// Predictions averaged over posterior samples.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub posterior: Option<Scores>,
+}
+
+/// Scores the session's state on `data`.
+pub(super) fn evaluate(
+    session: &Session,
+    predictor: &Predictor,
+    values: &HyperValues,
+    seed: u64,
+    evaluation: Evaluation,
+    data: &Dataset,
+) -> Result<TestScores, TrainError> {
+    let score =
+        |probabilities: &[f64]| Scores::of(probabilities, data.classes, &data.labels, evaluation.bins);
+    let state = |kind, param| session.state(kind, param);
+    let mean = score(&predictor.at_mean(&state, data)?);
+    let posterior = if predictor.has_posterior() {
+        Some(score(&predictor.averaged(&state, values, seed, evaluation.samples, data)?))
+    } else {
+        None
+    };
+    Ok(TestScores { mean, posterior })
+}

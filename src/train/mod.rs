@@ -1,0 +1,75 @@
+//! Training: sessions on a device, the step loop, metrics, checkpoints.
+
+mod checkpoint;
+mod diverge;
+mod evaluate;
+mod files;
+mod metrics;
+mod run;
+mod session;
+mod tune;
+
+use std::path::PathBuf;
+
+pub use checkpoint::{Checkpoint, FILE_NAME as CHECKPOINT_FILE, Header};
+pub use evaluate::TestScores;
+pub use files::write_atomically;
+pub use run::{Observer, Progress, Run, RunReport};
+pub use session::{HostTensor, PendingStep, Session, StepScalars};
+pub use tune::{Trial, tune_adamw};
+
+use crate::compile::DeviceError;
+use crate::data::DataError;
+use crate::posterior::PredictorError;
+use crate::step::StepError;
+
+/// Why training stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum TrainError {
+    /// A program could not be built.
+    #[error(transparent)]
+    Step(#[from] StepError),
+    /// The device failed.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
+    /// The data cannot be used.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// A prediction failed.
+    #[error(transparent)]
+    Predict(#[from] PredictorError),
+    /// The data does not fit the model.
+    #[error("`{field}` is {value}, but the data has {found}: {wanted}")]
+    Mismatch {
+        /// The field of the configuration.
+        field: &'static str,
+        /// Its value.
+        value: String,
+        /// What the data has.
+        found: String,
+        /// What would be right.
+        wanted: String,
+    },
+    /// A checkpoint does not fit the run.
+    #[error("the checkpoint does not fit the run: {0}")]
+    Checkpoint(String),
+    /// A file cannot be written.
+    #[error("cannot write {}: {reason}", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        reason: String,
+    },
+    /// A file cannot be read.
+    #[error("cannot read {}: {reason}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The loss is not a finite number any more.
+    #[error("{0}")]
+    Diverged(Box<diverge::Divergence>),
+}

@@ -1,0 +1,57 @@
+//! A fair opponent: AdamW with its learning rate chosen on held-out training rows.
+
+use serde::{Deserialize, Serialize};
+
+use super::TrainError;
+use super::run::Run;
+use crate::config::RunConfig;
+use crate::data::Splits;
+use crate::rule::{Adam, Rule};
+
+/// Learning rates that are tried, about half a decade apart around AdamW's usual 1e-3.
+const RATES: [f64; 5] = [1e-4, 3e-4, 1e-3, 3e-3, 1e-2];
+/// Every row of the training rows whose number this divides is held out.
+const HELD_OUT_EVERY: usize = 10;
+
+/// A learning rate and how it did on the held-out rows.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Trial {
+    /// The learning rate.
+    pub lr: f64,
+    /// Negative log-likelihood of the held-out rows, in nats; none if the run diverged.
+    pub nll: Option<f64>,
+    /// Accuracy on the held-out rows, in `[0, 1]`.
+    pub accuracy: Option<f64>,
+}
+
+/// The same run with AdamW, whose learning rate had the lowest negative log-likelihood on every tenth training
+/// row, when trained on the others with the same model, batches, schedule and number of epochs. Test rows are
+/// not looked at.
+///
+/// `tried` is told of each trial.
+///
+/// # Errors
+/// See [`TrainError`]; a trial that diverges is no error.
+pub fn tune_adamw(run: Run, tried: &mut dyn FnMut(Trial)) -> Result<(RunConfig, Vec<Trial>), TrainError> {
+    let (held_out, kept) = run.splits.train.partition(HELD_OUT_EVERY);
+    let splits = Splits { train: kept, test: held_out };
+    let with_rate =
+        |lr| RunConfig { rule: Rule::Adamw(Adam { lr, ..Adam::default() }), ..run.config.clone() };
+    let mut trials = Vec::new();
+    for lr in RATES {
+        let config = with_rate(lr);
+        let trial = Run { config: &config, splits: &splits, out: None, ..run };
+        let trial = match trial.train(None, &mut |_| {}) {
+            Ok(report) => {
+                Trial { lr, nll: Some(report.test.mean.nll), accuracy: Some(report.test.mean.accuracy) }
+            }
+            Err(TrainError::Diverged(_)) => Trial { lr, nll: None, accuracy: None },
+            Err(error) => return Err(error),
+        };
+        tried(trial);
+        trials.push(trial);
+    }
+    let nll = |trial: &Trial| trial.nll.unwrap_or(f64::INFINITY);
+    let best = trials.iter().min_by(|a, b| nll(a).total_cmp(&nll(b))).map_or(RATES[0], |trial| trial.lr);
+    Ok((with_rate(best), trials))
+}
