@@ -104,12 +104,12 @@ fn operations(config: &Config) -> BTreeSet<String> {
     let insts = functions.flat_map(|function| function.insts.iter().map(move |inst| (function, inst)));
     insts
         .map(|(function, inst)| {
-            let types = inst.operands.iter().map(|&value| function.ty(value).dtype.name());
+            let mut types = inst.operands.iter().map(|&value| function.ty(value).dtype.name());
             let result = inst.results.first().map(|&value| function.ty(value).dtype.name());
             match inst.op {
                 Op::Call { .. } | Op::Select | Op::Concat { .. } => inst.op.name().to_string(),
                 Op::Convert { .. } => format!("convert {:?} {result:?}", types.collect::<Vec<_>>()),
-                _ => format!("{} {:?}", inst.op.name(), types.last().or(result)),
+                _ => format!("{} {:?}", inst.op.name(), types.next_back().or(result)),
             }
         })
         .collect()

@@ -5,6 +5,7 @@
 
 mod facts;
 mod generate;
+mod movement;
 mod steps;
 
 use proptest::array::uniform12;
