@@ -1,6 +1,7 @@
 //! Tensors as bytes, in the layout that devices exchange with the host.
 
 use natgrad_ir::DType;
+use natgrad_ir::literal::round_to;
 
 use crate::pjrt::ElementType;
 
@@ -24,8 +25,9 @@ pub fn to_bytes(dtype: DType, numbers: &[f64]) -> Vec<u8> {
     match dtype {
         DType::F64 => each(|x| x.to_ne_bytes().to_vec()),
         DType::F32 => each(|x| (x as f32).to_ne_bytes().to_vec()),
-        DType::BF16 => each(|x| half::bf16::from_f64(x).to_ne_bytes().to_vec()),
-        DType::F16 => each(|x| half::f16::from_f64(x).to_ne_bytes().to_vec()),
+        // `half` looks at the upper half of a double alone, so it is rounded before.
+        DType::BF16 => each(|x| half::bf16::from_f64(round_to(DType::BF16, x)).to_ne_bytes().to_vec()),
+        DType::F16 => each(|x| half::f16::from_f64(round_to(DType::F16, x)).to_ne_bytes().to_vec()),
         DType::S32 => each(|x| (x as i32).to_ne_bytes().to_vec()),
         DType::U32 => each(|x| (x as u32).to_ne_bytes().to_vec()),
         DType::U64 => each(|x| (x as u64).to_ne_bytes().to_vec()),

@@ -1,53 +1,6 @@
-//! The stages of a training step, and which of them an instruction belongs to.
+//! Which stage of a program an instruction belongs to.
 
-use std::fmt;
-
-/// A stage of a training step. Programs keep its name as a component of their operations' names.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Stage {
-    /// The loss and its gradient at the carried sample.
-    LossAndGradient,
-    /// The estimators of gradient and curvature.
-    Estimate,
-    /// The new state of the optimizer.
-    Update,
-    /// The next sample, drawn in the same pass as the update.
-    Resample,
-    /// Further samples.
-    Draw,
-    /// What is reported.
-    Metrics,
-}
-
-impl Stage {
-    /// Every stage, in the order of a step.
-    pub const ALL: [Stage; 6] = [
-        Stage::LossAndGradient,
-        Stage::Estimate,
-        Stage::Update,
-        Stage::Resample,
-        Stage::Draw,
-        Stage::Metrics,
-    ];
-
-    /// The name in programs.
-    pub fn name(self) -> &'static str {
-        match self {
-            Stage::LossAndGradient => "loss_and_gradient",
-            Stage::Estimate => "estimate",
-            Stage::Update => "update",
-            Stage::Resample => "resample",
-            Stage::Draw => "draw",
-            Stage::Metrics => "metrics",
-        }
-    }
-}
-
-impl fmt::Display for Stage {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.name())
-    }
-}
+pub use crate::step::StageKind as Stage;
 
 /// The stage in an operation's name: the outermost component of its path that is a stage's name.
 ///

@@ -1,12 +1,15 @@
 //! Building one stage: an IR function whose parameters are the slots that it asks for.
 
+use std::fmt;
+
 use natgrad_ir::{BuildErrors, Builder, DType, Function, Value};
 
 use super::layout::{Layout, NoiseSource};
 use super::slot::Slot;
 
-/// The stages of a step, and of the programs around it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// The stages of a step, and of the programs around it. Programs keep their names as components of their
+/// operations' names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum StageKind {
     /// The loss and its gradient at the carried sample.
     LossAndGradient,
@@ -25,6 +28,17 @@ pub enum StageKind {
 }
 
 impl StageKind {
+    /// Every stage: those of a step in their order, then the others.
+    pub const ALL: [StageKind; 7] = [
+        StageKind::LossAndGradient,
+        StageKind::Estimate,
+        StageKind::Update,
+        StageKind::Resample,
+        StageKind::Start,
+        StageKind::Draw,
+        StageKind::Predict,
+    ];
+
     /// The name of the stage's function, which lowering keeps as metadata.
     pub const fn name(self) -> &'static str {
         match self {
@@ -36,6 +50,12 @@ impl StageKind {
             StageKind::Draw => "draw",
             StageKind::Predict => "predict",
         }
+    }
+}
+
+impl fmt::Display for StageKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
     }
 }
 

@@ -4,8 +4,9 @@ use std::sync::LazyLock;
 
 use natgrad::assets::cpu_plugin;
 use natgrad::compile::Target;
+use natgrad::compile::bytes::{element_type, to_bytes};
 use natgrad::lower::{Donation, to_stablehlo};
-use natgrad::pjrt::{Arg, Buffer, Client, ElementType, Executable, Plugin};
+use natgrad::pjrt::{Arg, Buffer, Client, Executable, Plugin};
 use natgrad_ir::interp::{Data, Tensor, evaluate};
 use natgrad_ir::{Builder, DType, Module, TensorType, Value, Verified, verify};
 
@@ -126,39 +127,17 @@ pub fn difference(wanted: &Tensor, found: &Tensor, nearness: Nearness) -> Option
     (!equal).then(|| format!("is {:?}, not {:?}", found.data(), wanted.data()))
 }
 
-fn element_type(dtype: DType) -> ElementType {
-    match dtype {
-        DType::F64 => ElementType::F64,
-        DType::F32 => ElementType::F32,
-        DType::BF16 => ElementType::Bf16,
-        DType::F16 => ElementType::F16,
-        DType::S32 => ElementType::S32,
-        DType::U32 => ElementType::U32,
-        DType::U64 => ElementType::U64,
-        DType::Bool => ElementType::Bool,
-    }
-}
-
 fn upload(tensor: &Tensor) -> Buffer {
     let ty = tensor.ty();
     let dims: Vec<i64> = ty.shape.dims().iter().map(|&dim| dim as i64).collect();
     let bytes: Vec<u8> = match tensor.data() {
-        Data::Float(values) => values.iter().flat_map(|&value| float_bytes(ty.dtype, value)).collect(),
+        Data::Float(values) => to_bytes(ty.dtype, values),
         Data::Int(values) => {
             values.iter().flat_map(|value| value.to_le_bytes()[..ty.dtype.size_bytes()].to_vec()).collect()
         }
         Data::Bool(values) => values.iter().map(|&value| u8::from(value)).collect(),
     };
     CLIENT.upload(element_type(ty.dtype), &dims, &bytes).unwrap()
-}
-
-fn float_bytes(dtype: DType, value: f64) -> Vec<u8> {
-    match dtype {
-        DType::F32 => (value as f32).to_le_bytes().to_vec(),
-        DType::BF16 => half::bf16::from_f64(value).to_le_bytes().to_vec(),
-        DType::F16 => half::f16::from_f64(value).to_le_bytes().to_vec(),
-        DType::F64 | DType::S32 | DType::U32 | DType::U64 | DType::Bool => value.to_le_bytes().to_vec(),
-    }
 }
 
 fn download(buffer: &Buffer, ty: &TensorType) -> Tensor {
