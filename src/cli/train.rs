@@ -215,11 +215,11 @@ fn train(run: Run, resume: Option<Checkpoint>) -> Result<RunReport, Failure> {
 /// The same run with AdamW at its tuned learning rate.
 fn against_adamw(run: Run) -> Result<(RunConfig, RunReport, Vec<Trial>), Failure> {
     println!(
-        "\nadamw: choosing its learning rate by the NLL of every tenth training row, trained on the others"
+        "\nadamw: choosing its learning rate by the accuracy on every tenth training row, trained on the others"
     );
     let (tuned, trials) = tune_adamw(run, &mut |trial| match (trial.nll, trial.accuracy) {
         (Some(nll), Some(accuracy)) => {
-            println!("  lr {:<7} held-out NLL {nll:.4}, accuracy {:.1} %", trial.lr, 100.0 * accuracy);
+            println!("  lr {:<7} held-out accuracy {:.2} %, NLL {nll:.4}", trial.lr, 100.0 * accuracy);
         }
         _ => println!("  lr {:<7} diverged", trial.lr),
     })?;
