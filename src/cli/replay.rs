@@ -13,7 +13,7 @@ use crate::replay::{ReplayError, Trajectory, replay, tolerance};
 /// Replay a recorded trajectory of a reference optimizer through the compiled step
 #[derive(Debug, Args)]
 pub(super) struct Replay {
-    /// The trajectory
+    /// The trajectory, as JSON; gzip is recognized
     file: PathBuf,
     /// The floating-point type of the step; tolerance 1e-9 in f64, 1e-4 in f32
     #[arg(long, default_value = "f64")]
