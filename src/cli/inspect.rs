@@ -1,12 +1,12 @@
 //! `natgrad inspect`.
 
-use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
 use natgrad_ir::{DType, text};
 
+use super::print::print;
 use super::{Failure, backend};
 use crate::compile::stablehlo;
 use crate::config::RunConfig;
@@ -84,10 +84,7 @@ impl Inspect {
                 if self.what == What::Hlo { hlo.to_text() } else { Summary::of(&hlo).to_string() }
             }
         };
-        match std::io::stdout().write_all(printed.as_bytes()) {
-            // A reader such as `head` may have seen enough.
-            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(ExitCode::SUCCESS),
-            outcome => Ok(outcome.map(|()| ExitCode::SUCCESS)?),
-        }
+        print(&printed)?;
+        Ok(ExitCode::SUCCESS)
     }
 }

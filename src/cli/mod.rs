@@ -1,8 +1,11 @@
-//! The command line: one file a subcommand. Exit code 2 for wrong usage or input, 1 for failure.
+//! The command line: one file a subcommand. Exit code 2 for wrong usage or input, 1 for failure, 130 and 143 for a
+//! run that was interrupted or terminated.
 
 mod backend;
 mod inspect;
+mod interrupt;
 mod plugin;
+mod print;
 mod replay;
 mod table;
 mod train;
@@ -35,6 +38,13 @@ enum Failure {
     Usage(anyhow::Error),
     /// Anything else: exit code 1.
     Failed(anyhow::Error),
+    /// A signal ended the run in good order.
+    Stopped {
+        /// Where it stands.
+        note: String,
+        /// The exit code of the signal.
+        code: u8,
+    },
 }
 
 impl Failure {
@@ -69,12 +79,16 @@ pub fn main() -> ExitCode {
     match outcome {
         Ok(code) => code,
         Err(Failure::Usage(error)) => {
-            eprintln!("error: {error:#}");
+            print::error(&error);
             ExitCode::from(2)
         }
         Err(Failure::Failed(error)) => {
-            eprintln!("error: {error:#}");
+            print::error(&error);
             ExitCode::FAILURE
+        }
+        Err(Failure::Stopped { note, code }) => {
+            print::note(&note);
+            ExitCode::from(code)
         }
     }
 }

@@ -4,12 +4,13 @@ use std::process::ExitCode;
 
 use clap::Args;
 
+use super::print::print;
 use super::{Failure, backend};
 use crate::assets;
 use crate::compile::Target;
-use crate::pjrt::{Client, Executable, Plugin};
+use crate::pjrt::{Client, Executable};
 
-/// List the plugins that are installed and what they can do
+/// List what is installed, and what the plugin in use can do
 #[derive(Debug, Args)]
 pub(super) struct PluginCommand {}
 
@@ -25,18 +26,15 @@ const PROBE: &str = r#"module @probe {
 
 impl PluginCommand {
     pub(super) fn run(self) -> Result<ExitCode, Failure> {
+        let plugin = backend::open_plugin()?;
         let installed = assets::installed();
-        if installed.is_empty() {
-            println!("nothing is installed in {}", assets::cache_root()?.display());
-        } else {
-            println!("installed in {}:", assets::cache_root()?.display());
-        }
+        let begin = if installed.is_empty() { "nothing is installed in" } else { "installed in" };
+        let mut text = format!("{begin} {}\n", assets::cache_root()?.display());
         for item in &installed {
-            println!("  {} {} ({:.1} MB)", item.name, item.version, item.size as f64 / 1e6);
+            let megabytes = item.size as f64 / 1e6;
+            text.push_str(&format!("  {} {} ({megabytes:.1} MB)\n", item.name, item.version));
         }
-        let path = assets::cpu_plugin()?;
-        println!("\n{}", path.display());
-        let plugin = Plugin::load(&path)?;
+        text.push_str(&format!("\n{}\n", plugin.path().display()));
         let client = backend::open_client(&plugin)?;
         let mut rows = vec![
             pair("PJRT API", plugin.api_version().to_string()),
@@ -53,8 +51,9 @@ impl PluginCommand {
         }
         rows.extend(capabilities(&client));
         for (name, value) in rows {
-            println!("  {name:<22} {value}");
+            text.push_str(&format!("  {name:<25} {value}\n"));
         }
+        print(&text)?;
         Ok(ExitCode::SUCCESS)
     }
 }

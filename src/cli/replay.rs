@@ -7,13 +7,14 @@ use clap::{Args, ValueEnum};
 use natgrad_ir::DType;
 use serde_json::json;
 
+use super::print::print;
 use super::{Failure, backend};
 use crate::replay::{ReplayError, Trajectory, replay, tolerance};
 
 /// Replay a recorded trajectory of a reference optimizer through the compiled step
 #[derive(Debug, Args)]
 pub(super) struct Replay {
-    /// The trajectory
+    /// The trajectory, as JSON; gzip is recognized
     file: PathBuf,
     /// The floating-point type of the step; tolerance 1e-9 in f64, 1e-4 in f32
     #[arg(long, default_value = "f64")]
@@ -43,12 +44,13 @@ impl Replay {
         })?;
         let pass = worst.within(tolerance(dtype));
         if self.json {
-            println!("{}", json!({ "file": self.file, "worst": worst, "pass": pass }));
+            let file = self.file.to_string_lossy();
+            print(&format!("{}\n", json!({ "file": file, "worst": worst, "pass": pass })))?;
         } else {
             let show =
                 |deviation: Option<f64>| deviation.map_or("not recorded".to_string(), |x| format!("{x:.2e}"));
-            println!(
-                "{}: {} steps of {} in {dtype}\nworst relative deviation: params {}, momentum {}, hess {}\n{} (tolerance {:.0e})",
+            print(&format!(
+                "{}: {} steps of {} in {dtype}\nworst relative deviation: params {}, momentum {}, hess {}\n{} (tolerance {:.0e})\n",
                 trajectory.name,
                 trajectory.steps.len(),
                 trajectory.rule.name(),
@@ -57,7 +59,7 @@ impl Replay {
                 show(worst.hess),
                 if pass { "pass" } else { "FAIL" },
                 tolerance(dtype)
-            );
+            ))?;
         }
         Ok(if pass { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }

@@ -7,13 +7,18 @@ use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 
+use super::interrupt::Interrupt;
+use super::print::tell;
 use super::{Failure, backend, table};
 use crate::assets;
 use crate::compile::CacheOutcome;
 use crate::config::{Length, RunConfig};
 use crate::data::DataError;
 use crate::posterior::Scores;
-use crate::train::{Checkpoint, Progress, Run, RunReport, TrainError, Trial, tune_adamw, write_atomically};
+use crate::train::{
+    Checkpoint, Progress, Run, RunReport, TrainError, Trial, check, rows_to_tune_on, tune_adamw,
+    write_atomically,
+};
 
 /// Train a model; without a configuration, a perceptron on 5,000 digits with IVON
 #[derive(Debug, Args)]
@@ -24,21 +29,21 @@ pub(super) struct Train {
     #[arg(long = "set", value_name = "PATH=VALUE")]
     set: Vec<String>,
     /// Train for this many steps
-    #[arg(long, conflicts_with = "epochs")]
+    #[arg(long, conflicts_with = "epochs", allow_negative_numbers = true)]
     steps: Option<u64>,
     /// Train for this many passes over the training rows
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     epochs: Option<u64>,
     /// The output folder; an earlier run in it is replaced [default: runs/DATA-RULE-SEED]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// The seed of initialization, batches and noise
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     seed: Option<u64>,
     /// Train the same run with this optimizer too, its learning rate tuned on held-out training rows
     #[arg(long, value_name = "RULE")]
     against: Option<Against>,
-    /// Continue the run in this folder from its checkpoint
+    /// Continue the run in this folder from its checkpoint; Ctrl-C saves one
     #[arg(long, value_name = "DIR", conflicts_with_all = ["config", "set", "steps", "epochs", "out", "seed"])]
     resume: Option<PathBuf>,
 }
@@ -66,12 +71,28 @@ impl Train {
             DataError::Fetch(_) => Failure::Failed(error.into()),
             other => Failure::usage(other),
         })?;
+        check(&config, &splits).map_err(|error| failure(error, None))?;
+        if let Some(Against::Adamw) = self.against
+            && config.batch > rows_to_tune_on(splits.train.rows)
+        {
+            return Err(Failure::usage(anyhow::anyhow!(
+                "`batch` is {}, but must be at most {} with --against, which holds out every tenth of the {} \
+                 training rows",
+                config.batch,
+                rows_to_tune_on(splits.train.rows),
+                splits.train.rows
+            )));
+        }
         let out = self.out_folder(&config);
         make_folder(&out)?;
-        write_atomically(&out.join("config.json"), pretty(&config.to_json())?.as_bytes())?;
         let device = backend::open()?;
+        if resume.is_none() {
+            // An earlier run's summary is not this one's.
+            remove(&out.join("summary.json"))?;
+        }
+        write_atomically(&out.join("config.json"), pretty(&config.to_json())?.as_bytes())?;
 
-        println!(
+        tell(format_args!(
             "{} on {}: {} training rows, {} test rows, batch {}, seed {}",
             config.rule.name(),
             config.data.name(),
@@ -79,9 +100,10 @@ impl Train {
             splits.test.rows,
             config.batch,
             config.seed
-        );
+        ));
+        let interrupt = Interrupt::new()?;
         let run = Run { device: &device, config: &config, splits: &splits, out: Some(&out) };
-        let report = train(run, resume)?;
+        let report = train(run, resume, &interrupt)?;
         let mut summary = summarize(&config, &report);
         let mut rows = vec![header(), row(&format!("{} at the mean", config.rule.name()), &report.test.mean)];
         if let Some(scores) = &report.test.posterior {
@@ -89,16 +111,21 @@ impl Train {
             rows.push(row(&label, scores));
         }
         if let Some(Against::Adamw) = self.against {
-            let (tuned, report, trials) = against_adamw(run)?;
+            // Already now, so that the run's scores outlive whatever happens to its opponent's.
+            write_atomically(&out.join("summary.json"), pretty(&summary)?.as_bytes())?;
+            let (tuned, report, trials) = against_adamw(run, &interrupt)?;
             rows.push(row(&format!("adamw at lr {}", tuned.rule.lr()), &report.test.mean));
             let mut other = summarize(&tuned, &report);
             other["lr"] = json!(tuned.rule.lr());
             other["trials"] = json!(trials);
             summary["against"] = other;
         }
+        tell(format_args!("\n{}", table::render(&rows)));
         write_atomically(&out.join("summary.json"), pretty(&summary)?.as_bytes())?;
-        println!("\n{}", table::render(&rows));
-        println!("written to {}: checkpoint, metrics.jsonl, summary.json, config.json", out.display());
+        tell(format_args!(
+            "written to {}: checkpoint, metrics.jsonl, summary.json, config.json",
+            out.display()
+        ));
         Ok(ExitCode::SUCCESS)
     }
 
@@ -120,7 +147,10 @@ impl Train {
     fn out_folder(&self, config: &RunConfig) -> PathBuf {
         match (&self.resume, &self.out) {
             (Some(folder), _) if folder.is_dir() => folder.clone(),
-            (Some(file), _) => file.parent().map_or_else(PathBuf::new, Path::to_path_buf),
+            (Some(file), _) => match file.parent() {
+                Some(folder) if folder != Path::new("") => folder.to_path_buf(),
+                _ => PathBuf::from("."),
+            },
             (None, Some(out)) => out.clone(),
             (None, None) => Path::new("runs").join(format!(
                 "{}-{}-{}",
@@ -142,18 +172,46 @@ fn make_folder(folder: &Path) -> Result<(), Failure> {
     tempfile::tempfile_in(folder).map(drop).map_err(wrong)
 }
 
+/// Removes a file if it is there.
+fn remove(path: &Path) -> Result<(), Failure> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Failure::Failed(anyhow::anyhow!(
+            "cannot remove {} of an earlier run: {error}",
+            path.display()
+        ))),
+        _ => Ok(()),
+    }
+}
+
 fn pretty(value: &serde_json::Value) -> Result<String, Failure> {
     Ok(serde_json::to_string_pretty(value)? + "\n")
 }
 
+/// Wrong input or failure; a run that was stopped says how to continue it.
+fn failure(error: TrainError, interrupt: Option<&Interrupt>) -> Failure {
+    match error {
+        TrainError::Data(_) | TrainError::Mismatch { .. } | TrainError::Checkpoint(_) => {
+            Failure::usage(error)
+        }
+        TrainError::Stopped { ref checkpoint, .. } => {
+            let mut note = error.to_string();
+            if let Some(folder) = checkpoint.as_deref().and_then(Path::parent) {
+                note.push_str(&format!("; continue with: natgrad train --resume {}", folder.display()));
+            }
+            Failure::Stopped { note, code: interrupt.and_then(Interrupt::received).unwrap_or(1) }
+        }
+        other => Failure::Failed(other.into()),
+    }
+}
+
 /// Trains with a progress bar.
-fn train(run: Run, resume: Option<Checkpoint>) -> Result<RunReport, Failure> {
+fn train(run: Run, resume: Option<Checkpoint>, interrupt: &Interrupt) -> Result<RunReport, Failure> {
     let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
     let style = ProgressStyle::with_template("{bar:30} {pos}/{len} steps  {msg}  {elapsed} left {eta}")?;
     bar.set_style(style.progress_chars("=> "));
     let (mut compiled, mut loaded) = (Vec::new(), Vec::new());
     let (mut begun, mut told) = (0, 0);
-    let outcome = run.train(resume, &mut |progress| match progress {
+    let mut observer = |progress: Progress| match progress {
         Progress::Program { name, outcome: CacheOutcome::Miss { compile_seconds, .. } } => {
             compiled.push(format!("{name} {compile_seconds:.2} s"));
         }
@@ -161,20 +219,23 @@ fn train(run: Run, resume: Option<Checkpoint>) -> Result<RunReport, Failure> {
             loaded.push(format!("{name} {load_seconds:.2} s"));
         }
         Progress::Begin { step, total } => {
+            interrupt.hold();
             if compiled.is_empty() {
-                println!("nothing compiled: {} from the cache", loaded.join(", "));
+                tell(format_args!("nothing compiled: {} from the cache", loaded.join(", ")));
             } else {
-                println!("compiled {}", compiled.join(", "));
+                tell(format_args!("compiled {}", compiled.join(", ")));
                 if !loaded.is_empty() {
-                    println!("from the cache: {}", loaded.join(", "));
+                    tell(format_args!("from the cache: {}", loaded.join(", ")));
                 }
             }
             if step > 0 {
-                println!("continuing after step {step}");
+                tell(format_args!("continuing after step {step}"));
             }
             begun = step;
             bar.set_length(total);
             bar.set_position(step);
+            // What came before was compiling.
+            bar.reset_elapsed();
             bar.reset_eta();
         }
         Progress::Record { record } => {
@@ -190,41 +251,43 @@ fn train(run: Run, resume: Option<Checkpoint>) -> Result<RunReport, Failure> {
             let tenth = bar.length().map_or(1, |total| total.div_ceil(10).max(1));
             if bar.is_hidden() && record.step / tenth > told {
                 told = record.step / tenth;
-                println!("step {}  {line}", record.step);
+                tell(format_args!("step {}  {line}", record.step));
             }
             bar.set_message(line);
         }
-        Progress::Evaluating => bar.finish(),
-    });
-    let report = outcome.map_err(|error| match error {
-        TrainError::Data(_) | TrainError::Mismatch { .. } | TrainError::Checkpoint(_) => {
-            Failure::usage(error)
+        Progress::Evaluating => {
+            interrupt.release();
+            bar.finish();
         }
-        other => Failure::Failed(other.into()),
-    })?;
-    println!(
+    };
+    let outcome = run.train_until(resume, &mut observer, &|| interrupt.received().is_some());
+    interrupt.release();
+    let report = outcome.map_err(|error| failure(error, Some(interrupt)))?;
+    tell(format_args!(
         "{} steps in {:.1} s ({:.0} steps/s), {} parameters",
         report.steps,
         report.seconds,
         report.steps as f64 / report.seconds.max(1e-9),
         report.parameters
-    );
+    ));
     Ok(report)
 }
 
 /// The same run with AdamW at its tuned learning rate.
-fn against_adamw(run: Run) -> Result<(RunConfig, RunReport, Vec<Trial>), Failure> {
-    println!(
-        "\nadamw: choosing its learning rate by the accuracy on every tenth training row, trained on the others"
+fn against_adamw(run: Run, interrupt: &Interrupt) -> Result<(RunConfig, RunReport, Vec<Trial>), Failure> {
+    tell(
+        "\nadamw: choosing its learning rate by the accuracy on every tenth training row, trained on the others",
     );
     let (tuned, trials) = tune_adamw(run, &mut |trial| match (trial.nll, trial.accuracy) {
         (Some(nll), Some(accuracy)) => {
-            println!("  lr {:<7} held-out accuracy {:.2} %, NLL {nll:.4}", trial.lr, 100.0 * accuracy);
+            let accuracy = 100.0 * accuracy;
+            tell(format_args!("  lr {:<7} held-out accuracy {accuracy:.2} %, NLL {nll:.4}", trial.lr));
         }
-        _ => println!("  lr {:<7} diverged", trial.lr),
-    })?;
-    println!("adamw at lr {}, on all training rows:", tuned.rule.lr());
-    let report = train(Run { config: &tuned, out: None, ..run }, None)?;
+        _ => tell(format_args!("  lr {:<7} diverged", trial.lr)),
+    })
+    .map_err(|error| failure(error, None))?;
+    tell(format_args!("adamw at lr {}, on all training rows:", tuned.rule.lr()));
+    let report = train(Run { config: &tuned, out: None, ..run }, None, interrupt)?;
     Ok((tuned, report, trials))
 }
 

@@ -50,3 +50,24 @@ pub enum ConfigError {
         text: String,
     },
 }
+
+impl ConfigError {
+    /// The same error, said of the last override that set the field, if one did.
+    pub(super) fn blame(mut self, overrides: &[String]) -> ConfigError {
+        if let ConfigError::Field { source_name, path, .. } | ConfigError::Range { source_name, path, .. } =
+            &mut self
+            && let Some(text) = overrides.iter().rev().find(|text| sets(text, path))
+        {
+            *source_name = format!("--set {text}");
+        }
+        self
+    }
+}
+
+/// Whether the override is of the field at `path`, of something around it or of something inside it.
+fn sets(text: &str, path: &str) -> bool {
+    let inside = |outer: &str, inner: &str| {
+        inner.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+    };
+    text.split_once('=').is_some_and(|(set, _)| inside(set, path) || inside(path, set))
+}

@@ -64,6 +64,12 @@ pub(super) fn parse(source: &str, mut value: Value) -> Result<RunConfig, ConfigE
     let object = value
         .as_object_mut()
         .ok_or_else(|| field(".", "a configuration is a JSON object, such as {\"batch\": 50}".to_string()))?;
+    if let Some(length) = object.get("length")
+        && !length.as_object().is_some_and(|map| map.len() == 1)
+    {
+        let message = format!("{length} must be {{\"epochs\": N}} or {{\"steps\": N}}");
+        return Err(field("length", message));
+    }
     let mut kinds = Vec::new();
     for section in CHOICES {
         if let Some(choice) = object.get_mut(section) {
@@ -92,8 +98,20 @@ pub(super) fn parse(source: &str, mut value: Value) -> Result<RunConfig, ConfigE
                 path = format!("{section}{rest}");
             }
         }
-        field(&path, error.inner().to_string().replace("unknown variant", "unknown kind"))
+        field(&path, plain(&error.inner().to_string()))
     })
+}
+
+/// Rust's names of types in words.
+fn plain(message: &str) -> String {
+    let message = message.replace("unknown variant", "unknown kind");
+    let expected = |(words, types): (&str, &[&str])| {
+        types.iter().find_map(|name| Some(format!("{}{words}", message.strip_suffix(name)?)))
+    };
+    [("a whole number of at least 0", &["usize", "u64", "u32"][..]), ("a number", &["f64", "f32"])]
+        .into_iter()
+        .find_map(expected)
+        .unwrap_or(message.clone())
 }
 
 pub(super) fn print(config: &RunConfig) -> Value {

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 pub use error::ConfigError;
 
 use crate::data::DataConfig;
-use crate::rule::{Ivon, Rule, Schedule};
+use crate::rule::{Hyper, Ivon, Rule, Schedule};
 
 /// A training run. In JSON every section and field may be left out: it then has the default run's value.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -33,6 +33,8 @@ pub struct RunConfig {
     pub seed: u64,
     /// How the trained model is judged.
     pub evaluation: Evaluation,
+    /// When the run is saved.
+    pub checkpoint: CheckpointConfig,
 }
 
 /// How long to train. In JSON: `{"epochs": 30}` or `{"steps": 1000}`.
@@ -55,6 +57,15 @@ pub struct Evaluation {
     pub bins: usize,
 }
 
+/// When the run is saved, besides at its start and end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CheckpointConfig {
+    /// Steps between checkpoints. About every ten seconds if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub every_steps: Option<u64>,
+}
+
 impl Default for Evaluation {
     fn default() -> Evaluation {
         Evaluation { samples: 64, bins: 20 }
@@ -72,6 +83,7 @@ impl Default for RunConfig {
             length: Length::Epochs(30),
             seed: 0,
             evaluation: Evaluation::default(),
+            checkpoint: CheckpointConfig::default(),
         }
     }
 }
@@ -90,7 +102,7 @@ impl RunConfig {
         for text in overrides {
             json::apply_override(&mut value, &RunConfig::default().to_json(), text)?;
         }
-        RunConfig::from_json(&source, value)
+        RunConfig::from_json(&source, value).map_err(|error| error.blame(overrides))
     }
 
     /// Parses a configuration that was printed by [`RunConfig::to_json`]. `source` is named in errors.
@@ -132,16 +144,30 @@ impl RunConfig {
         if let Err(error) = self.model.validate() {
             return out_of_range(&format!("model.{}", error.field), error.value, error.wanted);
         }
+        let parameters = self.model.params().into_iter().map(|param| param.shape.elements());
+        let parameters = parameters.fold(0, usize::saturating_add);
+        if parameters > MAX_PARAMETERS {
+            return out_of_range("model", format!("one of {parameters} parameters"), "one of at most 2^36");
+        }
         if let Err(error) = self.rule.validate() {
             return out_of_range(&format!("rule.{}", error.field), error.value.to_string(), error.wanted);
+        }
+        let values = self.rule.values(self.schedule, 1, 1);
+        for (hyper, field) in SINGLE_PRECISION {
+            if let Some(value) = values.get(hyper)
+                && !(value == 0.0 || (value as f32).is_normal())
+            {
+                let wanted = "in the range of single precision, 1.2e-38 to 3.4e38";
+                return out_of_range(&format!("rule.{field}"), format!("{value:e}"), wanted);
+            }
         }
         if let Schedule::WarmupCosine { warmup } = self.schedule
             && !(0.0..1.0).contains(&warmup)
         {
             return out_of_range("schedule.warmup", warmup.to_string(), "a part of the run, in [0, 1)");
         }
-        if self.batch == 0 {
-            return out_of_range("batch", "0".to_string(), "at least 1");
+        if !(1..=MAX_BATCH).contains(&self.batch) {
+            return out_of_range("batch", self.batch.to_string(), "from 1 to 2^31 - 1");
         }
         match self.length {
             Length::Epochs(0) => return out_of_range("length.epochs", "0".to_string(), "at least 1"),
@@ -154,8 +180,12 @@ impl RunConfig {
         if self.evaluation.samples == 0 {
             return out_of_range("evaluation.samples", "0".to_string(), "at least 1");
         }
-        if self.evaluation.bins == 0 {
-            return out_of_range("evaluation.bins", "0".to_string(), "at least 1");
+        if !(1..=MAX_BINS).contains(&self.evaluation.bins) {
+            return out_of_range("evaluation.bins", self.evaluation.bins.to_string(), "from 1 to 1000000");
+        }
+        if self.checkpoint.every_steps == Some(0) {
+            let wanted = "at least 1, or absent for about every ten seconds";
+            return out_of_range("checkpoint.every_steps", "0".to_string(), wanted);
         }
         Ok(())
     }
@@ -163,6 +193,20 @@ impl RunConfig {
 
 /// The step is counted in 32 bits and converted as a signed number.
 pub const MAX_STEPS: u64 = (1 << 31) - 1;
+/// More than any machine holds: a mistyped width is answered as such, not by running out of memory.
+const MAX_PARAMETERS: usize = 1 << 36;
+/// Rows are counted in 32 bits.
+const MAX_BATCH: usize = (1 << 31) - 1;
+const MAX_BINS: usize = 1_000_000;
+/// Hyperparameters that the compiled step takes in single precision as they are, and their fields.
+const SINGLE_PRECISION: [(Hyper, &str); 6] = [
+    (Hyper::LearningRate, "lr"),
+    (Hyper::Ess, "ess"),
+    (Hyper::WeightDecay, "weight_decay"),
+    (Hyper::HessInit, "hess_init"),
+    (Hyper::ClipRadius, "clip_radius"),
+    (Hyper::Epsilon, "eps"),
+];
 
 #[cfg(test)]
 mod tests;

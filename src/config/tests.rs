@@ -37,7 +37,11 @@ fn errors_name_the_path_and_what_would_be_right() {
         ("{", &[], "run.json is not valid JSON"),
         ("[]", &[], "run.json: at `.`: a configuration is a JSON object"),
         (r#"{"bach": 5}"#, &[], "run.json: at `bach`: unknown field `bach`, expected one of `model`"),
-        (r#"{"batch": "many"}"#, &[], "run.json: at `batch`: invalid type: string \"many\", expected usize"),
+        (
+            r#"{"batch": "many"}"#,
+            &[],
+            "run.json: at `batch`: invalid type: string \"many\", expected a whole number",
+        ),
         (r#"{"rule": {"kind": "ivon", "rate": 1}}"#, &[], "run.json: at `rule.rate`: unknown field `rate`"),
         (r#"{"rule": {"kind": "ivon", "lr": "x"}}"#, &[], "run.json: at `rule.lr`: invalid type"),
         (
@@ -46,20 +50,73 @@ fn errors_name_the_path_and_what_would_be_right() {
             "run.json: at `rule.kind`: unknown kind `sophia`, expected one of",
         ),
         (r#"{"rule": {"lr": 1}}"#, &[], "run.json: at `rule`: has no `kind`"),
-        ("{}", &["rule.ess=0"], "run.json: `rule.ess` is 0, but must be a number above 0"),
-        ("{}", &["rule.hess_init=-1"], "run.json: `rule.hess_init` is -1, but must be a number above 0"),
-        ("{}", &["rule.beta1=1"], "run.json: `rule.beta1` is 1, but must be in [0, 1)"),
-        ("{}", &["rule.beta2=-0.1"], "run.json: `rule.beta2` is -0.1, but must be in [0, 1)"),
-        ("{}", &["model.sizes=[784]"], "run.json: `model.sizes` is [784], but must be at least two widths"),
-        ("{}", &["batch=0"], "run.json: `batch` is 0, but must be at least 1"),
-        ("{}", &["schedule.warmup=1.5"], "run.json: `schedule.warmup` is 1.5, but must be"),
+        ("{}", &["rule.ess=0"], "--set rule.ess=0: `rule.ess` is 0, but must be a number above 0"),
+        (
+            "{}",
+            &["rule.hess_init=-1"],
+            "--set rule.hess_init=-1: `rule.hess_init` is -1, but must be a number above 0",
+        ),
+        ("{}", &["rule.beta1=1"], "--set rule.beta1=1: `rule.beta1` is 1, but must be in [0, 1)"),
+        ("{}", &["rule.beta2=-0.1"], "--set rule.beta2=-0.1: `rule.beta2` is -0.1, but must be in [0, 1)"),
+        (
+            "{}",
+            &["model.sizes=[784]"],
+            "--set model.sizes=[784]: `model.sizes` is [784], but must be at least two widths",
+        ),
+        ("{}", &["batch=0"], "--set batch=0: `batch` is 0, but must be from 1 to"),
+        ("{}", &["schedule.warmup=1.5"], "--set schedule.warmup=1.5: `schedule.warmup` is 1.5, but must be"),
         ("{}", &["rule.lr"], "--set rule.lr: must be PATH=VALUE"),
-        ("{}", &["batch.x=1", "batch.y.z=2"], "run.json: at `batch`: invalid type: map, expected usize"),
+        (
+            "{}",
+            &["batch.x=1", "batch.y.z=2"],
+            "--set batch.y.z=2: at `batch`: invalid type: map, expected a whole",
+        ),
+        (r#"{"length": 5}"#, &[], "run.json: at `length`: 5 must be {\"epochs\": N} or {\"steps\": N}"),
+        ("{}", &["length={}"], "--set length={}: at `length`: {} must be"),
+        ("{}", &["length.hours=5"], "--set length.hours=5: at `length`: unknown kind `hours`"),
+        (r#"{"rule": {"kind": "ivon", "lr": 1e300}}"#, &["batch=5"], "run.json: `rule.lr` is 1e300, but"),
+        ("{}", &["rule.hess_init=1e-300"], "--set rule.hess_init=1e-300: `rule.hess_init` is 1e-300, but"),
+        (
+            "{}",
+            &["rule.ess=1e999"],
+            "--set rule.ess=1e999: at `rule.ess`: invalid type: string \"1e999\", expected a number",
+        ),
+        (
+            "{}",
+            &["model.sizes=[784,1e3,10]"],
+            "--set model.sizes=[784,1e3,10]: at `model.sizes[1]`: invalid type",
+        ),
+        (
+            "{}",
+            &["model.sizes=[9,99999999999,2]"],
+            "--set model.sizes=[9,99999999999,2]: `model` is one of 1199",
+        ),
+        (
+            "{}",
+            &["evaluation.bins=10000000"],
+            "--set evaluation.bins=10000000: `evaluation.bins` is 10000000, but",
+        ),
+        (
+            "{}",
+            &["checkpoint.every_steps=0"],
+            "--set checkpoint.every_steps=0: `checkpoint.every_steps` is 0, but",
+        ),
         (r#"{"batch": 5}"#, &["batch.x=1"], "--set batch.x=1: at `batch`: is not a section"),
     ];
     for (json, overrides, wanted) in cases {
         let error = load(json, overrides).unwrap_err();
         assert!(error.starts_with(wanted), "{json} {overrides:?}: {error}");
+    }
+}
+
+#[test]
+fn numbers_survive_printing_and_reading() {
+    for text in ["0.1", "0.9999999999999999", "0.30000000000000004", "1.7976931348623157e-10"] {
+        let config = load("{}", &[&format!("rule.weight_decay={text}")]).unwrap();
+        let Rule::Ivon(ivon) = &config.rule else { panic!("not IVON") };
+        assert_eq!(ivon.weight_decay, text.parse::<f64>().unwrap());
+        let printed = serde_json::to_string(&config.to_json()).unwrap();
+        assert_eq!(load(&printed, &[]).unwrap(), config);
     }
 }
 

@@ -45,13 +45,5 @@ impl DataError {
 
 /// The whole file, decompressed if it is gzip.
 pub(super) fn read_file(path: &Path) -> Result<Vec<u8>, DataError> {
-    use std::io::Read;
-    let fail = |source| DataError::Read { path: path.to_path_buf(), source };
-    let bytes = std::fs::read(path).map_err(fail)?;
-    if !bytes.starts_with(&[0x1f, 0x8b]) {
-        return Ok(bytes);
-    }
-    let mut plain = Vec::new();
-    flate2::read::MultiGzDecoder::new(bytes.as_slice()).read_to_end(&mut plain).map_err(fail)?;
-    Ok(plain)
+    super::gzip::read(path).map_err(|source| DataError::Read { path: path.to_path_buf(), source })
 }

@@ -3,6 +3,7 @@
 mod batches;
 mod csv;
 mod error;
+pub(crate) mod gzip;
 mod idx;
 
 use std::path::{Path, PathBuf};

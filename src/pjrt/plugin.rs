@@ -95,12 +95,13 @@ impl fmt::Debug for Plugin {
 
 fn open(path: &Path) -> Result<Plugin> {
     let head = read_head(path)?;
+    check_whole(path, &head)?;
     // SAFETY: a plugin is a library made to be loaded; its constructors are XLA's, trusted as XLA is.
     let library = unsafe { libloading::Library::new(path) }.map_err(|reason| Error::NotLoadable {
         path: path.to_owned(),
         reason: in_full(&reason),
         found: describe(&head),
-        wanted: format!("a PJRT plugin built for {} {}", std::env::consts::OS, std::env::consts::ARCH),
+        wanted: wanted_library(),
     })?;
     // SAFETY: GetPjrtApi has this type in every PJRT plugin.
     let entry = unsafe { library.get::<unsafe extern "C" fn() -> *const sys::Api>(b"GetPjrtApi\0") }
@@ -225,6 +226,39 @@ fn read_head(path: &Path) -> Result<Vec<u8>> {
     Ok(head)
 }
 
+/// Refuses an ELF file that is cut off, say by a download that broke: the dynamic linker maps it all the same, and
+/// the process dies of touching what is not there.
+fn check_whole(path: &Path, head: &[u8]) -> Result<()> {
+    let size =
+        std::fs::metadata(path).map_err(|reason| Error::Missing { path: path.to_owned(), reason })?.len();
+    match section_table_end(head) {
+        Some(end) if end > size => {
+            let reason = format!("it is cut off: {size} bytes of {end} or more");
+            Err(Error::NotLoadable {
+                path: path.to_owned(),
+                reason,
+                found: describe(head),
+                wanted: wanted_library(),
+            })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Where the table of sections ends, which linkers write last; None if it is no 64-bit little-endian ELF file.
+fn section_table_end(head: &[u8]) -> Option<u64> {
+    if !head.starts_with(b"\x7fELF\x02\x01") {
+        return None;
+    }
+    let start = u64::from_le_bytes(head.get(40..48)?.try_into().ok()?);
+    let half = |at: usize| Some(u16::from_le_bytes(head.get(at..at + 2)?.try_into().ok()?));
+    start.checked_add(u64::from(half(58)?) * u64::from(half(60)?))
+}
+
+fn wanted_library() -> String {
+    format!("a PJRT plugin built for {} {}", std::env::consts::OS, std::env::consts::ARCH)
+}
+
 /// What a file is, by its first bytes.
 fn describe(head: &[u8]) -> String {
     const MACHINES: [(u16, &str); 5] =
@@ -286,6 +320,18 @@ mod tests {
         assert!(error.contains("the file is a text file"), "{error}");
         assert!(error.contains(std::env::consts::ARCH), "{error}");
         assert!(error.contains("plugin.so"), "{error}");
+    }
+
+    #[test]
+    #[cfg(all(target_endian = "little", target_pointer_width = "64"))]
+    fn a_library_that_is_cut_off_is_refused() {
+        let plugin = std::fs::read(testing::plugin().path()).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("plugin.so");
+        std::fs::write(&path, &plugin[..plugin.len() / 2]).unwrap();
+        let error = Plugin::load(&path).unwrap_err();
+        assert!(matches!(error, Error::NotLoadable { .. }));
+        assert!(error.to_string().contains("it is cut off"), "{error}");
     }
 
     #[test]

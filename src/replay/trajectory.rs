@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::ReplayError;
+use crate::data::gzip;
 use crate::rule::{Adam, Estimator, Ivon, Rule};
 
 /// A recorded trajectory. Tensors are row-major, in the order of the model's parameters.
@@ -96,13 +97,15 @@ impl Errors<'_> {
 }
 
 impl Trajectory {
-    /// Reads a trajectory.
+    /// Reads a trajectory, which may be compressed with gzip.
     ///
     /// # Errors
     /// Names the file and the field; features that natgrad does not have are told apart from malformed files.
     pub fn load(path: &Path) -> Result<Trajectory, ReplayError> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|source| ReplayError::Read { path: path.to_path_buf(), source })?;
+        let bytes =
+            gzip::read(path).map_err(|source| ReplayError::Read { path: path.to_path_buf(), source })?;
+        let text = String::from_utf8(bytes)
+            .map_err(|error| Errors(path).malformed(format!("is not text: {error}")))?;
         Trajectory::parse(&text, path)
     }
 

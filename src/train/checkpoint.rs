@@ -72,7 +72,8 @@ impl Checkpoint {
         let path = if path.is_dir() { path.join(FILE_NAME) } else { path.to_path_buf() };
         let fail = |reason: String| TrainError::Read { path: path.clone(), reason };
         let bytes = std::fs::read(&path).map_err(|error| fail(error.to_string()))?;
-        let (_, metadata) = SafeTensors::read_metadata(&bytes).map_err(|error| fail(error.to_string()))?;
+        let (_, metadata) = SafeTensors::read_metadata(&bytes)
+            .map_err(|error| fail(format!("not a safetensors file, or cut off: {error}")))?;
         let header = metadata
             .metadata()
             .as_ref()

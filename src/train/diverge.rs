@@ -9,12 +9,10 @@ use super::session::HostTensor;
 /// Where a run lost its numbers.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Divergence {
-    /// The step, counted from 1, whose loss was not finite.
-    pub step: u64,
-    /// That loss.
-    pub loss: f64,
-    /// The learning rate of that step.
-    pub learning_rate: f64,
+    /// What was seen.
+    pub symptom: Symptom,
+    /// The learning rate of the step; none before the first.
+    pub learning_rate: Option<f64>,
     /// The first tensor that was not finite and the step that made it so; none if the state was finite when the
     /// loss was not.
     pub tensor: Option<(String, u64)>,
@@ -24,13 +22,45 @@ pub struct Divergence {
     pub checkpoint: Option<(PathBuf, u64)>,
 }
 
+/// The first sign of a divergence. Steps are counted from 1.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Symptom {
+    /// The loss of a step was not finite.
+    Loss {
+        /// The step.
+        step: u64,
+        /// The loss.
+        loss: f64,
+    },
+    /// Every loss was finite, but the state after a step is not; after step 0, the state that the run starts from.
+    State {
+        /// The step.
+        step: u64,
+    },
+}
+
+impl Symptom {
+    /// The steps done in the last state that can tell what happened.
+    pub(super) fn last_state(self) -> u64 {
+        match self {
+            Symptom::Loss { step, .. } => step - 1,
+            Symptom::State { step } => step,
+        }
+    }
+}
+
 impl fmt::Display for Divergence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "the loss became {} at step {} (learning rate {:.3e})",
-            self.loss, self.step, self.learning_rate
-        )?;
+        match self.symptom {
+            Symptom::Loss { step, loss } => write!(f, "the loss became {loss} at step {step}")?,
+            Symptom::State { step: 0 } => write!(f, "the state is not finite before the first step")?,
+            Symptom::State { step } => {
+                write!(f, "the state is not finite after step {step}, though every loss was")?
+            }
+        }
+        if let Some(rate) = self.learning_rate {
+            write!(f, " (learning rate {rate:.3e})")?;
+        }
         match &self.tensor {
             Some((name, step)) => {
                 write!(f, "; the first tensor that is not finite is `{name}`, after step {step}")?
@@ -46,7 +76,10 @@ impl fmt::Display for Divergence {
             }
             None => write!(f, ". There is no checkpoint")?,
         }
-        write!(f, ". A smaller `rule.lr` or a longer `schedule.warmup` usually helps")
+        match self.symptom {
+            Symptom::State { step: 0 } => write!(f, ". Check `rule.ess` and `rule.hess_init`"),
+            _ => write!(f, ". A smaller `rule.lr` or a longer `schedule.warmup` usually helps"),
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use super::TrainError;
 /// The file's name in the output folder.
 pub(super) const FILE_NAME: &str = "metrics.jsonl";
 
-/// One line: means over the steps since the line before.
+/// One line: means over the steps since the line before, or since the checkpoint that a run was continued from.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Record {
     /// Steps done.

@@ -1,5 +1,6 @@
 //! Training: sessions on a device, the step loop, metrics, checkpoints.
 
+mod check;
 mod checkpoint;
 mod diverge;
 mod evaluate;
@@ -11,12 +12,14 @@ mod tune;
 
 use std::path::PathBuf;
 
+pub use check::check;
 pub use checkpoint::{Checkpoint, FILE_NAME as CHECKPOINT_FILE, Header};
+pub use diverge::{Divergence, Symptom};
 pub use evaluate::TestScores;
 pub use files::write_atomically;
 pub use run::{Observer, Progress, Run, RunReport};
 pub use session::{HostTensor, PendingStep, Session, StepScalars};
-pub use tune::{Trial, tune_adamw};
+pub use tune::{Trial, rows_to_tune_on, tune_adamw};
 
 use crate::compile::DeviceError;
 use crate::data::DataError;
@@ -71,5 +74,15 @@ pub enum TrainError {
     },
     /// The loss is not a finite number any more.
     #[error("{0}")]
-    Diverged(Box<diverge::Divergence>),
+    Diverged(Box<Divergence>),
+    /// The run was asked to stop.
+    #[error("stopped after step {step} of {total}")]
+    Stopped {
+        /// Steps done.
+        step: u64,
+        /// Steps of the whole run.
+        total: u64,
+        /// Where the run can be continued from; none without an output folder.
+        checkpoint: Option<PathBuf>,
+    },
 }

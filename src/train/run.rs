@@ -7,13 +7,14 @@ use std::time::{Duration, Instant};
 use natgrad_ir::DType;
 
 use super::TrainError;
+use super::check::check;
 use super::checkpoint::{Checkpoint, Header};
-use super::diverge::{self, Divergence};
+use super::diverge::{self, Divergence, Symptom};
 use super::evaluate::{TestScores, evaluate};
 use super::metrics::{Record, Writer};
 use super::session::{HostTensor, PendingStep, Session, StepScalars};
 use crate::compile::{CacheOutcome, Compiled, Device};
-use crate::config::{MAX_STEPS, RunConfig};
+use crate::config::RunConfig;
 use crate::data::{Batches, Splits};
 use crate::posterior::Predictor;
 use crate::step::{NoiseSource, Recipe};
@@ -22,8 +23,10 @@ use crate::step::{NoiseSource, Recipe};
 const STEPS_IN_FLIGHT: usize = 3;
 /// Steps that one line of `metrics.jsonl` averages over.
 const STEPS_PER_RECORD: u64 = 10;
-/// The least time between two checkpoints.
+/// The least time between two checkpoints, unless the configuration says after how many steps.
 const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(10);
+/// So many times as long as saving took, nothing is saved again: large checkpoints come less often.
+const CHECKPOINT_REST: u32 = 20;
 /// The most rows that a prediction takes at once.
 const PREDICT_ROWS: usize = 500;
 
@@ -94,18 +97,25 @@ impl Run<'_> {
     /// # Errors
     /// See [`TrainError`].
     pub fn train(&self, resume: Option<Checkpoint>, observer: Observer) -> Result<RunReport, TrainError> {
+        self.train_until(resume, observer, &|| false)
+    }
+
+    /// As [`Run::train`], but ends after the step during which `stop` becomes true: the state is saved then, and
+    /// the error is [`TrainError::Stopped`].
+    ///
+    /// # Errors
+    /// See [`TrainError`].
+    pub fn train_until(
+        &self,
+        resume: Option<Checkpoint>,
+        observer: Observer,
+        stop: &dyn Fn() -> bool,
+    ) -> Result<RunReport, TrainError> {
         let config = self.config;
-        let splits = self.fitted_splits()?;
+        check(config, self.splits)?;
+        let splits = self.fitted_splits();
         let batches = Batches::new(splits.train.rows, config.batch, config.seed)?;
         let total = config.total_steps(batches.steps_per_epoch());
-        if total > MAX_STEPS {
-            return Err(TrainError::Mismatch {
-                field: "length.epochs",
-                value: format!("{total} steps in all"),
-                found: format!("{} steps an epoch", batches.steps_per_epoch()),
-                wanted: format!("at most {MAX_STEPS} steps can be counted"),
-            });
-        }
         let values = config.rule.values(config.schedule, splits.train.rows, total);
         let recipe = self.recipe();
         let session = Session::new(self.device, &recipe, config.batch, &values, config.seed)?;
@@ -122,7 +132,7 @@ impl Run<'_> {
 
         let mut looping =
             Loop { run: self, splits: &splits, session, batches, total, seconds_before: 0.0, saved: None };
-        let seconds = looping.run_steps(resume, observer)?;
+        let seconds = looping.run_steps(resume, observer, stop)?;
         observer(Progress::Evaluating);
         let test =
             evaluate(&looping.session, &predictor, &values, config.seed, config.evaluation, &splits.test)?;
@@ -149,29 +159,11 @@ impl Run<'_> {
     }
 
     /// The splits, with the model's number of classes.
-    fn fitted_splits(&self) -> Result<Splits, TrainError> {
-        let model = &self.config.model;
+    fn fitted_splits(&self) -> Splits {
         let mut splits = self.splits.clone();
-        if splits.train.columns != model.inputs() {
-            return Err(TrainError::Mismatch {
-                field: "model",
-                value: format!("a model of {} inputs", model.inputs()),
-                found: format!("{} feature columns", splits.train.columns),
-                wanted: format!("the first width must be {}", splits.train.columns),
-            });
-        }
-        let classes = splits.train.classes.max(splits.test.classes);
-        if classes > model.classes() {
-            return Err(TrainError::Mismatch {
-                field: "model",
-                value: format!("a model of {} classes", model.classes()),
-                found: format!("{classes} classes"),
-                wanted: format!("the last width must be at least {classes}"),
-            });
-        }
-        splits.train.classes = model.classes();
-        splits.test.classes = model.classes();
-        Ok(splits)
+        splits.train.classes = self.config.model.classes();
+        splits.test.classes = self.config.model.classes();
+        splits
     }
 }
 
@@ -207,32 +199,37 @@ struct Loop<'a> {
 
 impl Loop<'_> {
     /// Runs every step and returns the seconds of training.
-    fn run_steps(&mut self, resume: Option<Checkpoint>, observer: Observer) -> Result<f64, TrainError> {
+    fn run_steps(
+        &mut self,
+        resume: Option<Checkpoint>,
+        observer: Observer,
+        stop: &dyn Fn() -> bool,
+    ) -> Result<f64, TrainError> {
         let first = self.begin(resume)?;
         observer(Progress::Begin { step: first, total: self.total });
         let mut writer = self.run.out.map(|out| Writer::open(out, first)).transpose()?;
+        self.save(first, self.seconds_before)?;
         let begin = Instant::now();
-        let mut last_save = Instant::now();
-        if first == 0 {
-            self.save(0, 0.0)?;
-        }
+        let mut saving = SaveClock::new(self.run.config.checkpoint.every_steps);
         let mut pending: VecDeque<(u64, PendingStep)> = VecDeque::new();
         let mut mean = RunningMean::default();
         let (mut features, mut labels) = (Vec::new(), Vec::new());
         for step in first..self.total {
             self.batches.fill(&self.splits.train, step, &mut features, &mut labels);
             pending.push_back((step + 1, self.session.step(&features, &labels, &[])?));
-            let epoch_ends = (step + 1).is_multiple_of(self.batches.steps_per_epoch());
-            let save = step + 1 == self.total || (epoch_ends && last_save.elapsed() >= CHECKPOINT_INTERVAL);
+            let stopping = stop();
+            let ending = stopping || step + 1 == self.total;
+            let save = ending || saving.is_due(step + 1);
             let keep = if save { 0 } else { STEPS_IN_FLIGHT };
             while pending.len() > keep {
                 let Some((done, scalars)) = pending.pop_front() else { break };
                 let scalars = scalars.wait()?;
                 if !scalars.loss.is_finite() {
-                    return Err(self.diverged(done, scalars)?);
+                    let symptom = Symptom::Loss { step: done, loss: scalars.loss };
+                    return Err(self.diverged(symptom, Some(scalars.learning_rate))?);
                 }
                 mean.add(scalars);
-                if done.is_multiple_of(STEPS_PER_RECORD) || done == self.total {
+                if done.is_multiple_of(STEPS_PER_RECORD) || (ending && done == step + 1) {
                     let record =
                         self.record(done, mean.take(), self.seconds_before + begin.elapsed().as_secs_f64());
                     if let Some(writer) = &mut writer {
@@ -242,11 +239,17 @@ impl Loop<'_> {
                 }
             }
             if save {
-                self.save(step + 1, self.seconds_before + begin.elapsed().as_secs_f64())?;
-                last_save = Instant::now();
+                // Records first: a run that continues from the checkpoint does not write them again.
                 if let Some(writer) = &mut writer {
                     writer.flush()?;
                 }
+                let started = Instant::now();
+                self.save(step + 1, self.seconds_before + begin.elapsed().as_secs_f64())?;
+                saving.saved(started.elapsed());
+            }
+            if stopping && step + 1 < self.total {
+                let checkpoint = self.saved.take().map(|(path, _)| path);
+                return Err(TrainError::Stopped { step: step + 1, total: self.total, checkpoint });
             }
         }
         Ok(self.seconds_before + begin.elapsed().as_secs_f64())
@@ -280,8 +283,7 @@ impl Loop<'_> {
     fn save(&mut self, step: u64, seconds: f64) -> Result<(), TrainError> {
         let tensors = self.session.state_to_host()?;
         if diverge::first_not_finite(&tensors).is_some() {
-            let scalars = StepScalars { loss: f64::NAN, correct: 0.0, learning_rate: f64::NAN };
-            return Err(self.diverged(step + 1, scalars)?);
+            return Err(self.diverged(Symptom::State { step }, None)?);
         }
         if let Some(out) = self.run.out {
             let config = self.run.config.to_json();
@@ -303,33 +305,63 @@ impl Loop<'_> {
     }
 
     /// Runs the steps since the last good checkpoint again to find the tensor that lost its numbers first.
-    fn diverged(&mut self, bad_step: u64, scalars: StepScalars) -> Result<TrainError, TrainError> {
+    fn diverged(&mut self, symptom: Symptom, learning_rate: Option<f64>) -> Result<TrainError, TrainError> {
         let checkpoint = match &self.saved {
             Some((path, _)) => Some(Checkpoint::load(path)?),
             None => None,
         };
-        let first = self.begin(checkpoint)?;
+        let mut step = self.begin(checkpoint)?;
         let mut divergence = Divergence {
-            step: bad_step,
-            loss: scalars.loss,
-            learning_rate: scalars.learning_rate,
+            symptom,
+            learning_rate,
             tensor: None,
             largest: None,
             checkpoint: self.saved.clone(),
         };
         let (mut features, mut labels) = (Vec::new(), Vec::new());
-        for step in first..bad_step {
+        loop {
             let tensors: Vec<HostTensor> = self.session.state_to_host()?;
             if let Some(tensor) = diverge::first_not_finite(&tensors) {
                 divergence.tensor = Some((tensor.name.clone(), step));
                 break;
             }
             divergence.largest = diverge::largest(&tensors);
+            if step == symptom.last_state() {
+                break;
+            }
             self.batches.fill(&self.splits.train, step, &mut features, &mut labels);
             let again = self.session.step(&features, &labels, &[])?.wait()?;
-            divergence.learning_rate = again.learning_rate;
+            step += 1;
+            if let Symptom::State { .. } = symptom {
+                divergence.learning_rate = Some(again.learning_rate);
+            }
         }
         Ok(TrainError::Diverged(Box::new(divergence)))
+    }
+}
+
+/// When to save next.
+struct SaveClock {
+    every_steps: Option<u64>,
+    since: Instant,
+    wait: Duration,
+}
+
+impl SaveClock {
+    fn new(every_steps: Option<u64>) -> SaveClock {
+        SaveClock { every_steps, since: Instant::now(), wait: CHECKPOINT_INTERVAL }
+    }
+
+    fn is_due(&self, step: u64) -> bool {
+        match self.every_steps {
+            Some(steps) => step.is_multiple_of(steps),
+            None => self.since.elapsed() >= self.wait,
+        }
+    }
+
+    fn saved(&mut self, took: Duration) {
+        self.since = Instant::now();
+        self.wait = CHECKPOINT_INTERVAL.max(took * CHECKPOINT_REST);
     }
 }
 

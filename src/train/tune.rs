@@ -13,6 +13,11 @@ const RATES: [f64; 5] = [1e-4, 3e-4, 1e-3, 3e-3, 1e-2];
 /// Every row of the training rows whose number this divides is held out.
 const HELD_OUT_EVERY: usize = 10;
 
+/// How many of the training rows [`tune_adamw`] trains on.
+pub fn rows_to_tune_on(rows: usize) -> usize {
+    rows - rows.div_ceil(HELD_OUT_EVERY)
+}
+
 /// A learning rate and how it did on the held-out rows.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Trial {

@@ -1,0 +1,45 @@
+//! Whether data and configuration fit each other, before anything is compiled or written.
+
+use natgrad_models::Model;
+
+use super::TrainError;
+use crate::config::{MAX_STEPS, RunConfig};
+use crate::data::{Batches, Splits};
+
+/// Checks that the model takes the data's columns and classes, that there are rows for a batch, and that the steps
+/// can be counted. [`super::Run::train`] does so too.
+///
+/// # Errors
+/// Names the field, its value, what the data has and what would be right.
+pub fn check(config: &RunConfig, splits: &Splits) -> Result<(), TrainError> {
+    let (inputs, classes) = match &config.model {
+        Model::Linear(linear) => {
+            (("model.inputs", linear.inputs.to_string()), ("model.classes", linear.classes.to_string()))
+        }
+        Model::Mlp(mlp) => {
+            let sizes = ("model.sizes", format!("{:?}", mlp.sizes));
+            (sizes.clone(), sizes)
+        }
+    };
+    let wrong = |(field, value): (&'static str, String), found: String, wanted: String| {
+        Err(TrainError::Mismatch { field, value, found, wanted })
+    };
+    let columns = splits.train.columns;
+    if columns != config.model.inputs() {
+        let found = format!("{columns} feature columns");
+        return wrong(inputs, found, format!("the model must take {columns} inputs"));
+    }
+    let found = splits.train.classes.max(splits.test.classes);
+    if found > config.model.classes() {
+        let wanted = format!("the model must have at least {found} classes");
+        return wrong(classes, format!("{found} classes"), wanted);
+    }
+    let steps_per_epoch = Batches::new(splits.train.rows, config.batch, config.seed)?.steps_per_epoch();
+    let total = config.total_steps(steps_per_epoch);
+    if total > MAX_STEPS {
+        let length = ("length", format!("{total} steps"));
+        let found = format!("{steps_per_epoch} steps an epoch");
+        return wrong(length, found, format!("at most {MAX_STEPS} steps can be counted"));
+    }
+    Ok(())
+}
