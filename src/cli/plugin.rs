@@ -28,8 +28,8 @@ impl PluginCommand {
     pub(super) fn run(self) -> Result<ExitCode, Failure> {
         let plugin = backend::open_plugin()?;
         let installed = assets::installed();
-        let begin = if installed.is_empty() { "nothing is installed in" } else { "installed in" };
-        let mut text = format!("{begin} {}\n", assets::cache_root()?.display());
+        let begin = if installed.is_empty() { "nothing installed in" } else { "installed in" };
+        let mut text = format!("{begin} {}:\n", assets::cache_root()?.display());
         for item in &installed {
             let megabytes = item.size as f64 / 1e6;
             text.push_str(&format!("  {} {} ({megabytes:.1} MB)\n", item.name, item.version));

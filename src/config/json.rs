@@ -65,7 +65,7 @@ pub(super) fn parse(source: &str, mut value: Value) -> Result<RunConfig, ConfigE
         .as_object_mut()
         .ok_or_else(|| field(".", "a configuration is a JSON object, such as {\"batch\": 50}".to_string()))?;
     if let Some(length) = object.get("length")
-        && !length.as_object().is_some_and(|map| map.len() == 1)
+        && length.as_object().is_none_or(|map| map.len() != 1)
     {
         let message = format!("{length} must be {{\"epochs\": N}} or {{\"steps\": N}}");
         return Err(field("length", message));

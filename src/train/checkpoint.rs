@@ -21,7 +21,7 @@ const HEADER_KEY: &str = "natgrad";
 pub struct Checkpoint {
     /// What it belongs to.
     pub header: Header,
-    /// The carried tensors.
+    /// The carried tensors; by name, if the checkpoint was loaded.
     pub tensors: Vec<HostTensor>,
 }
 
@@ -91,6 +91,8 @@ impl Checkpoint {
             let ty = TensorType::new(dtype, view.shape());
             tensors.push(HostTensor { name, ty, bytes: view.data().to_vec() });
         }
+        // They come in no particular order.
+        tensors.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(Checkpoint { header, tensors })
     }
 }

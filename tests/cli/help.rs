@@ -1,0 +1,26 @@
+//! What the command says of itself.
+
+use crate::support::Bench;
+
+#[test]
+fn help() {
+    let bench = Bench::cold();
+    for command in ["", "train", "inspect", "plugin", "replay"] {
+        let args: Vec<&str> = [command, "--help"].into_iter().filter(|word| !word.is_empty()).collect();
+        let name = format!("help_{}", if command.is_empty() { "natgrad" } else { command });
+        insta::assert_snapshot!(name, bench.ok(&args).stdout);
+    }
+}
+
+#[test]
+fn nothing_to_do_is_wrong_usage() {
+    let bench = Bench::cold();
+    let outcome = bench.run::<&str>(&[]);
+    assert_eq!(outcome.code, Some(2));
+    assert!(outcome.stderr.contains("Usage: natgrad <COMMAND>"), "{outcome:?}");
+    for args in
+        [&["frobnicate"][..], &["train", "--steps", "3", "--epochs", "4"], &["train", "--against", "sgd"]]
+    {
+        assert_eq!(bench.run(args).code, Some(2), "{args:?}");
+    }
+}

@@ -1,0 +1,130 @@
+//! Wrong input: exit code 2, a message that names what is wrong and what would be right, and nothing written.
+
+use crate::support::{Bench, exists};
+
+/// Runs `natgrad train` and expects it to refuse.
+fn refused(bench: &Bench, args: &[&str], wanted: &str) {
+    let args = [&["train"], args].concat();
+    let outcome = bench.run(&args);
+    assert_eq!(outcome.code, Some(2), "{args:?}: {outcome:?}");
+    assert_eq!(outcome.stdout, "", "{args:?}");
+    let message = outcome.stderr.trim_end();
+    assert!(message.starts_with("error: ") && !message.contains('\n'), "{args:?}: {message}");
+    assert!(message.contains(wanted), "{args:?}: {message}");
+    // A cause that is in the message is not told again after it.
+    let parts: Vec<&str> = message.split(": ").collect();
+    assert!(parts.windows(2).all(|pair| pair[0] != pair[1]), "{message}");
+}
+
+#[test]
+fn configurations() {
+    let bench = Bench::cold();
+    let file = |text: &str, wanted: &str| {
+        bench.write("bad.json", text);
+        refused(&bench, &["bad.json", "--out", "out"], wanted);
+    };
+    file("", "bad.json is not valid JSON: EOF");
+    file("{\"batch\": }", "bad.json is not valid JSON: expected value at line 1 column 11");
+    file("[]", "bad.json: at `.`: a configuration is a JSON object");
+    file("{\"bach\": 5}", "bad.json: at `bach`: unknown field `bach`, expected one of `model`, `rule`");
+    file("{\"rule\": {\"kind\": \"ivon\", \"ess\": NaN}}", "bad.json is not valid JSON: expected value");
+    file("{\"rule\": {\"kind\": \"ivon\", \"ess\": 1e999}}", "number out of range at line 1");
+    file("{\"rule\": \"ivon\"}", "bad.json: at `rule`: must be an object with a `kind`");
+    file("{\"data\": {\"kind\": \"csv\"}}", "bad.json: at `data`: missing field `path`");
+    std::fs::write(bench.path("bad.json"), b"\xff\xfe{").unwrap();
+    refused(&bench, &["bad.json", "--out", "out"], "bad.json: stream did not contain valid UTF-8");
+    refused(&bench, &["none.json", "--out", "out"], "cannot read the configuration none.json: No such file");
+    std::fs::create_dir(bench.path("folder")).unwrap();
+    refused(&bench, &["folder", "--out", "out"], "cannot read the configuration folder: Is a directory");
+    assert!(!exists(&bench.path("out")));
+}
+
+#[test]
+fn overrides() {
+    let bench = Bench::cold();
+    let cases = [
+        ("rule.ess=0", "--set rule.ess=0: `rule.ess` is 0, but must be a number above 0"),
+        ("rule.hess_init=-1", "`rule.hess_init` is -1, but must be a number above 0"),
+        ("rule.beta1=1", "`rule.beta1` is 1, but must be in [0, 1)"),
+        ("rule.beta2=-0.5", "`rule.beta2` is -0.5, but must be in [0, 1)"),
+        ("rule.lr=NaN", "at `rule.lr`: invalid type: string \"NaN\", expected a number"),
+        ("rule.lr=1e39", "`rule.lr` is 1e39, but must be in the range of single precision"),
+        ("rule.lr=", "at `rule.lr`: invalid type: string \"\", expected a number"),
+        ("rule.kind=sgd", "at `rule.kind`: unknown kind `sgd`, expected one of `ivon`, `adam`, `adamw`"),
+        ("model.kind=cnn", "at `model.kind`: unknown kind `cnn`, expected `linear` or `mlp`"),
+        ("schedule.kind=step", "unknown kind `step`, expected `constant` or `warmup-cosine`"),
+        ("data.kind=parquet", "unknown kind `parquet`, expected one of `mnist-sample`, `csv`, `idx`"),
+        (
+            "batch=2.5",
+            "at `batch`: invalid type: floating point `2.5`, expected a whole number of at least 0",
+        ),
+        ("batch=-1", "at `batch`: invalid value: integer `-1`, expected a whole number of at least 0"),
+        ("batch=0", "`batch` is 0, but must be from 1 to 2^31 - 1"),
+        ("batch=49", "`batch` is 49, but there are only 48 training rows: it must be at most that"),
+        (
+            "model.sizes=[3,8,3]",
+            "`model.sizes` is [3, 8, 3], but the data has 2 feature columns: the model must",
+        ),
+        (
+            "model.sizes=[2,8,2]",
+            "`model.sizes` is [2, 8, 2], but the data has 3 classes: the model must have",
+        ),
+        ("model.sizes=[2,999999999999,3]", "`model` is one of"),
+        ("evaluation.bins=99999999999", "`evaluation.bins` is 99999999999, but must be from 1 to 1000000"),
+        ("checkpoint.every_steps=0", "`checkpoint.every_steps` is 0, but must be at least 1"),
+        ("length.steps=2147483648", "`length.steps` is 2147483648, but must be at most 2^31 - 1"),
+        ("length.epochs=999999999", "`length` is 5999999994 steps, but the data has 6 steps an epoch"),
+        ("length=3", "at `length`: 3 must be {\"epochs\": N} or {\"steps\": N}"),
+        ("rule.lr", "--set rule.lr: must be PATH=VALUE, for example --set rule.lr=0.1"),
+        ("=1", "--set =1: must be PATH=VALUE"),
+        ("rule.lr.x=1", "--set rule.lr.x=1: at `lr`: is not a section"),
+        ("speed=11", "--set speed=11: at `speed`: unknown field `speed`"),
+        ("data.path=none.csv", "cannot read the data file none.csv: No such file"),
+        ("data.path=.", "cannot read the data file .: Is a directory"),
+        ("data.scale=0", "data file table.csv: `data.scale` is 0, but must be above 0"),
+        ("data.test_every=1", "`data.test_every` is 1, but must be at least 2"),
+    ];
+    for (set, wanted) in cases {
+        refused(&bench, &["run.json", "--out", "out", "--set", "rule.lr=0.1", "--set", set], wanted);
+    }
+    refused(
+        &bench,
+        &["run.json", "--out", "out", "--steps", "0"],
+        "`length.steps` is 0, but must be at least 1",
+    );
+    let against = ["run.json", "--out", "out", "--against", "adamw", "--set", "batch=48"];
+    refused(&bench, &against, "`batch` is 48, but must be at most 43 with --against");
+    assert!(!exists(&bench.path("out")));
+}
+
+#[test]
+fn tables() {
+    let bench = Bench::cold();
+    let cases = [
+        ("", "data file bad.csv: has no rows"),
+        ("a,b\n", "data file bad.csv: has no rows"),
+        ("1,2,0\n1,x,0\n", "data file bad.csv: line 2, column 2: `x` is no finite number"),
+        ("1,2,0\n1,2,0.5\n", "data file bad.csv: line 2, column 3: `0.5` is no class"),
+        ("1,2,0\n1,2\n", "data file bad.csv: CSV error: record 1 (line: 2"),
+        ("1,2,0\n", "data file bad.csv: 1 rows leave none to train on"),
+    ];
+    for (text, wanted) in cases {
+        bench.write("bad.csv", text);
+        refused(&bench, &["run.json", "--out", "out", "--set", "data.path=bad.csv"], wanted);
+    }
+    std::fs::write(bench.path("bad.csv"), b"\x1f\x8b\x08\x00cut off").unwrap();
+    refused(&bench, &["run.json", "--set", "data.path=bad.csv"], "cannot read the data file bad.csv: ");
+}
+
+#[test]
+fn folders_to_continue() {
+    let bench = Bench::cold();
+    refused(&bench, &["--resume", "none"], "cannot read none: No such file");
+    std::fs::create_dir(bench.path("empty")).unwrap();
+    refused(&bench, &["--resume", "empty"], "cannot read empty/checkpoint.safetensors: No such file");
+    refused(&bench, &["--resume", "table.csv"], "cannot read table.csv: not a safetensors file, or cut off");
+    let views: [(&str, safetensors::tensor::TensorView); 0] = [];
+    std::fs::write(bench.path("other.safetensors"), safetensors::serialize(views, None).unwrap()).unwrap();
+    let wanted = "cannot read other.safetensors: no `natgrad` header: not a checkpoint of natgrad";
+    refused(&bench, &["--resume", "other.safetensors"], wanted);
+}

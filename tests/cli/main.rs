@@ -1,0 +1,13 @@
+//! The `natgrad` command as its users run it.
+
+mod diverge;
+mod fetch;
+mod help;
+mod input;
+mod inspect;
+mod outputs;
+mod plugins;
+mod replay;
+mod resume;
+mod support;
+mod train;

@@ -1,0 +1,74 @@
+//! `natgrad plugin`, and files that are no plugin for this machine.
+
+use crate::support::{Bench, PLUGIN, exists, run};
+
+#[test]
+fn the_plugin_is_listed() {
+    let bench = Bench::new();
+    let text = bench.redact(&bench.ok(&["plugin"]).stdout);
+    assert!(text.starts_with("installed in [cache]:\n") || std::env::var_os("NATGRAD_PJRT_PLUGIN").is_some());
+    assert!(text.contains(&bench.redact(&PLUGIN.display().to_string())), "{text}");
+    let rows: Vec<(&str, &str)> =
+        text.lines().filter_map(|line| line.strip_prefix("  ")?.split_once("  ")).collect();
+    let value = |name: &str| rows.iter().find(|row| row.0 == name).map(|row| row.1.trim());
+    for name in ["compile StableHLO", "cache executables", "print optimized HLO"] {
+        assert_eq!(value(name), Some("yes"), "{text}");
+    }
+    assert!(value("PJRT API").is_some_and(|version| version.starts_with("0.")), "{text}");
+    assert!(value("device 0").is_some() && value("platform").is_some(), "{text}");
+}
+
+#[test]
+fn files_that_are_no_plugin_are_wrong_input() {
+    let bench = Bench::cold();
+    // The start of an ELF file for a machine that this is not, by e_machine at byte 18.
+    let (machine, name) = if cfg!(target_arch = "aarch64") { (62u16, "x86_64") } else { (183, "aarch64") };
+    let mut elf = vec![0; 64];
+    elf[..7].copy_from_slice(b"\x7fELF\x02\x01\x01");
+    elf[16] = 3;
+    elf[18..20].copy_from_slice(&machine.to_le_bytes());
+    std::fs::write(bench.path("other.so"), elf).unwrap();
+    bench.write("empty.so", "");
+    std::fs::write(bench.path("wheel.whl"), b"PK\x03\x04").unwrap();
+    let plugin = std::fs::read(&*PLUGIN).unwrap();
+    std::fs::write(bench.path("half.so"), &plugin[..plugin.len() / 2]).unwrap();
+
+    let other = format!("the file is an ELF file for {name}, and should be a PJRT plugin built for");
+    let cases = [
+        ("none.so", "NATGRAD_PJRT_PLUGIN=none.so: No such file"),
+        (".", "NATGRAD_PJRT_PLUGIN=.: it is not a file"),
+        ("table.csv", "the file is a text file, and should be a PJRT plugin built for"),
+        ("empty.so", "the file is empty"),
+        ("wheel.whl", "the file is a zip archive (a wheel that still has to be unpacked?)"),
+        ("other.so", &other),
+        ("half.so", "it is cut off"),
+    ];
+    for command in [&["train", "run.json", "--out", "out"][..], &["plugin"]] {
+        for (file, wanted) in cases {
+            let outcome = run(bench.command(command).env("NATGRAD_PJRT_PLUGIN", file));
+            assert_eq!(outcome.code, Some(2), "{file}: {outcome:?}");
+            assert!(outcome.stderr.starts_with("error: NATGRAD_PJRT_PLUGIN"), "{file}: {outcome:?}");
+            assert!(outcome.stderr.contains(wanted), "{file}: {outcome:?}");
+            assert!(
+                outcome.stderr.contains("unset it to use natgrad's own CPU plugin"),
+                "{file}: {outcome:?}"
+            );
+        }
+    }
+    assert!(!exists(&bench.path("out/config.json")));
+}
+
+/// A shared library of this machine that is whole, but no plugin.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_library_that_is_no_plugin_is_wrong_input() {
+    let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+    let libc =
+        maps.lines().find_map(|line| line.split_whitespace().nth(5).filter(|path| path.contains("/libc")));
+    let bench = Bench::cold();
+    let mut command = bench.command(&["train", "run.json", "--out", "out"]);
+    let outcome = run(command.env("NATGRAD_PJRT_PLUGIN", libc.unwrap()));
+    assert_eq!(outcome.code, Some(2), "{outcome:?}");
+    let wanted = "the library has no function GetPjrtApi, so it is not a PJRT plugin";
+    assert!(outcome.stderr.contains(wanted), "{outcome:?}");
+}

@@ -1,0 +1,185 @@
+//! Runs that end before their last step, and go on as if they had not.
+
+use std::process::{Child, Command, Stdio};
+
+use natgrad::assets;
+use natgrad::compile::{Cache, Device, Target};
+use natgrad::config::RunConfig;
+use natgrad::pjrt::{Client, Plugin};
+use natgrad::train::{Checkpoint, Progress, Run};
+
+use crate::support::{Bench, Outcome, PLUGIN, run, wait_for};
+
+/// A run of more steps than anyone waits for. Its learning rate does not depend on their number.
+const ENDLESS: [&str; 10] = [
+    "train",
+    "run.json",
+    "--out",
+    "out",
+    "--set",
+    "schedule.kind=constant",
+    "--set",
+    "checkpoint.every_steps=7",
+    "--steps",
+    "2000000000",
+];
+
+fn start(bench: &Bench, args: &[&str]) -> Child {
+    bench.command(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+}
+
+fn send(signal: &str, child: &Child) {
+    let script = format!("kill -{signal} {}", child.id());
+    assert!(Command::new("sh").args(["-c", &script]).status().unwrap().success());
+}
+
+fn end(child: Child) -> Outcome {
+    let output = child.wait_with_output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    Outcome { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+}
+
+/// Waits for a checkpoint beyond a step; what is there before must be whole whenever it is looked at.
+fn checkpoint_beyond(bench: &Bench, step: u64) {
+    wait_for("a checkpoint", || {
+        bench
+            .path("out/checkpoint.safetensors")
+            .exists()
+            .then(|| bench.checkpoint("out").header.step)
+            .filter(|&saved| saved > step)
+    });
+}
+
+/// The checkpoint in `out` is that of a run which had so many steps to begin with.
+fn assert_as_if_never_stopped(bench: &Bench) -> u64 {
+    let checkpoint = bench.checkpoint("out");
+    let steps = checkpoint.header.step.to_string();
+    let constant = ["--set", "schedule.kind=constant"];
+    bench.ok(&[&["train", "run.json", "--out", "straight", "--steps", &steps], &constant[..]].concat());
+    assert_eq!(bench.checkpoint("straight").tensors, checkpoint.tensors);
+    checkpoint.header.step
+}
+
+/// With a schedule that depends on the run's length, continued from a checkpoint in its middle.
+#[test]
+fn a_continued_run_ends_as_one_that_never_stopped() {
+    let bench = Bench::new();
+    bench.ok(&["train", "run.json", "--out", "straight", "--set", "checkpoint.every_steps=7"]);
+
+    let client = Client::create(&Plugin::load(&*PLUGIN).unwrap(), &[]).unwrap();
+    let options = Target::of(&client).options();
+    let device = Device::new(client, Cache::open(assets::cache_root().unwrap().join("executables")), options);
+    let config = RunConfig::from_json("config.json", bench.json("straight/config.json")).unwrap();
+    let table = natgrad::data::DataConfig::Csv { path: bench.path("table.csv"), scale: 1.0, test_every: 5 };
+    let splits = table.load(assets::mnist_sample).unwrap();
+    let out = bench.path("part");
+    std::fs::create_dir(&out).unwrap();
+    let mut middle = None;
+    let mut observer = |progress: Progress| {
+        if let Progress::Record { record } = progress
+            && record.step == 20
+        {
+            middle = Some(Checkpoint::load(&out).unwrap());
+        }
+    };
+    let run = Run { device: &device, config: &config, splits: &splits, out: Some(&out) };
+    run.train(None, &mut observer).unwrap();
+
+    let middle = middle.unwrap();
+    assert_eq!((middle.header.step, middle.header.total_steps), (14, 30));
+    middle.save(&out).unwrap();
+    let outcome = bench.ok(&["train", "--resume", "part"]);
+    assert!(outcome.stdout.contains("continuing after step 14\n"), "{outcome:?}");
+    let (straight, continued) = (bench.checkpoint("straight"), bench.checkpoint("part"));
+    assert_eq!(continued.tensors, straight.tensors);
+    assert_eq!(continued.header.step, 30);
+    let test = |folder: &str| bench.json(&format!("{folder}/summary.json"))["test"].clone();
+    assert_eq!(test("part"), test("straight"));
+
+    // Once more there is nothing left to do but to judge the model.
+    let outcome = bench.ok(&["train", "--resume", "part/checkpoint.safetensors"]);
+    assert!(outcome.stdout.contains("continuing after step 30\n"), "{outcome:?}");
+    assert_eq!(test("part"), test("straight"));
+    assert_eq!(bench.checkpoint("part").tensors, straight.tensors);
+}
+
+#[test]
+#[cfg(unix)]
+fn a_killed_run_leaves_a_whole_checkpoint() {
+    let bench = Bench::new();
+    let mut child = start(&bench, &ENDLESS);
+    checkpoint_beyond(&bench, 0);
+    child.kill().unwrap();
+    assert_eq!(child.wait().unwrap().code(), None);
+    let step = assert_as_if_never_stopped(&bench);
+    assert_eq!(step % 7, 0);
+}
+
+#[test]
+#[cfg(unix)]
+fn an_interrupted_run_is_saved_and_continues() {
+    let bench = Bench::new();
+    let stopped = |child: Child, signal: &str, code: i32| {
+        send(signal, &child);
+        let outcome = end(child);
+        assert_eq!(outcome.code, Some(code), "{outcome:?}");
+        let step = bench.checkpoint("out").header.step;
+        let wanted =
+            format!("stopped after step {step} of 2000000000; continue with: natgrad train --resume out\n");
+        assert_eq!(outcome.stderr, wanted);
+        step
+    };
+    let child = start(&bench, &ENDLESS);
+    checkpoint_beyond(&bench, 0);
+    let first = stopped(child, "INT", 130);
+    let child = start(&bench, &["train", "--resume", "out"]);
+    checkpoint_beyond(&bench, first);
+    let second = stopped(child, "TERM", 143);
+    assert!(first > 0 && second > first);
+    assert_eq!(assert_as_if_never_stopped(&bench), second);
+
+    let metrics = bench.read("out/metrics.jsonl");
+    let step =
+        |line: &str| serde_json::from_str::<serde_json::Value>(line).unwrap()["step"].as_u64().unwrap();
+    let steps: Vec<u64> = metrics.lines().map(step).collect();
+    assert!(steps.windows(2).all(|pair| pair[0] < pair[1]), "{steps:?}");
+    assert_eq!(steps.last(), Some(&second));
+    assert!(steps.contains(&first));
+}
+
+#[test]
+fn a_checkpoint_of_another_run_is_refused() {
+    let bench = Bench::new();
+    bench.ok(&["train", "run.json", "--out", "out"]);
+    let good = bench.checkpoint("out");
+    let refused = |change: &dyn Fn(&mut Checkpoint), wanted: &str| {
+        let mut changed = good.clone();
+        change(&mut changed);
+        changed.save(&bench.path("out")).unwrap();
+        let outcome = run(&mut bench.command(&["train", "--resume", "out"]));
+        assert_eq!(outcome.code, Some(2), "{outcome:?}");
+        assert!(outcome.stderr.starts_with("error: ") && outcome.stderr.contains(wanted), "{outcome:?}");
+    };
+    let does_not_fit = "the checkpoint does not fit the run: ";
+    refused(
+        &|c| c.header.total_steps = 31,
+        &format!("{does_not_fit}it is of a run of 31 steps, but this run has 30"),
+    );
+    refused(
+        &|c| c.tensors.retain(|tensor| tensor.name != "hess/layers.0.bias"),
+        &format!("{does_not_fit}the tensor `hess/layers.0.bias` is missing"),
+    );
+    refused(&|c| c.header.config["model"]["sizes"][1] = 9.into(), does_not_fit);
+    refused(&|c| c.header.config["batch"] = 0.into(), "out: `batch` is 0, but must be from 1");
+    let mut later = good.clone();
+    later.header.version = 2;
+    later.save(&bench.path("out")).unwrap();
+    let outcome = bench.run(&["train", "--resume", "out"]);
+    assert!(outcome.stderr.contains("header version 2, but this natgrad reads version 1"), "{outcome:?}");
+
+    let bytes = std::fs::read(bench.path("out/checkpoint.safetensors")).unwrap();
+    std::fs::write(bench.path("out/checkpoint.safetensors"), &bytes[..bytes.len() - 1]).unwrap();
+    let outcome = bench.run(&["train", "--resume", "out"]);
+    assert_eq!(outcome.code, Some(2));
+    assert!(outcome.stderr.contains("not a safetensors file, or cut off"), "{outcome:?}");
+}
