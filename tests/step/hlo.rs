@@ -1,0 +1,337 @@
+//! What XLA:CPU makes of a step: one program of all stages, noise computed once an element and never stored, state
+//! updated in place. And that each of these checks can fail.
+
+use std::collections::BTreeSet;
+
+use natgrad::compile::{Target, stablehlo};
+use natgrad::inspect::{BufferRole, CopySource, HloModule, Stage, StageTotal, Summary, hashed_elements};
+use natgrad::lower::{Donation, to_stablehlo};
+use natgrad::pjrt::{Arg, Buffer, CompileOptions, Executable};
+use natgrad::rule::{Adam, Estimator, Ivon, Rule, Schedule};
+use natgrad::step::{NoiseSource, Program, Slot};
+use natgrad_ir::graph::{Def, ValueData};
+use natgrad_ir::{DType, FuncId, Function, Inst, Op, Value, verify};
+use natgrad_models::{Activation, Mlp, Model};
+
+use crate::device::{DEVICE, upload};
+use crate::kit::Setup;
+
+/// Hashes that one normal takes.
+const HASHES: u64 = 2;
+const POINT: &[Stage] = &[Stage::LossAndGradient, Stage::Update];
+const VARIATIONAL: &[Stage] = &[Stage::LossAndGradient, Stage::Estimate, Stage::Update, Stage::Resample];
+
+pub fn mlp(sizes: &[usize], activation: Activation) -> Model {
+    Model::Mlp(Mlp { sizes: sizes.to_vec(), activation })
+}
+
+fn small() -> Model {
+    mlp(&[4, 3, 2], Activation::Tanh)
+}
+
+/// The step program in single precision, as training compiles it.
+pub fn step(model: Model, rule: Rule, rows: usize) -> Program {
+    let schedule = Schedule::default();
+    Setup { dtype: DType::F32, schedule, rows, ..Setup::new(model, rule) }.recipe().step(rows).unwrap()
+}
+
+fn compile(text: &str, options: &CompileOptions) -> Executable {
+    DEVICE.client().compile(text.as_bytes(), options).unwrap()
+}
+
+fn natgrads_own() -> CompileOptions {
+    Target::of(DEVICE.client()).options()
+}
+
+pub fn summary(executable: &Executable) -> Summary {
+    Summary::of(&HloModule::decode(&executable.optimized_hlo().unwrap()).unwrap())
+}
+
+/// A promise that an optimized step does not keep.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Fault {
+    /// Nothing in the program belongs to the stage.
+    NoStage(Stage),
+    /// Another number of elements is hashed than the noise of all parameters takes.
+    Hashed { found: u64, wanted: u64 },
+    /// A fusion computes the hash of one element several times, or a loop runs around it.
+    Repeated { instruction: String },
+    /// A hash is in another stage than the one that draws.
+    Elsewhere { stage: Option<Stage> },
+    /// What computes noise writes something other than state.
+    Stored { shape: String, role: BufferRole },
+    /// A copy is made.
+    Copied { source: String },
+    /// A carried input is not in the memory of the output that replaces it, or another input is in any.
+    NotInPlace { input: Slot },
+}
+
+fn faults(summary: &Summary, program: &Program, stages: &[Stage], draws: bool) -> BTreeSet<Fault> {
+    let mut faults = BTreeSet::new();
+    let found: BTreeSet<Stage> = summary.instructions.iter().flat_map(|it| it.stages.clone()).collect();
+    faults.extend(stages.iter().filter(|stage| !found.contains(stage)).map(|&stage| Fault::NoStage(stage)));
+
+    let elements: usize = program.layout.params.iter().map(|param| param.shape.elements()).sum();
+    let wanted = if draws { HASHES * elements as u64 } else { 0 };
+    let hashed = hashed_elements(&summary.noise);
+    if hashed != wanted {
+        faults.insert(Fault::Hashed { found: hashed, wanted });
+    }
+    for site in &summary.noise {
+        if site.evaluations != site.elements || site.trips != Some(1) {
+            faults.insert(Fault::Repeated { instruction: site.instruction.clone() });
+        }
+        if site.stage != Some(Stage::Resample) {
+            faults.insert(Fault::Elsewhere { stage: site.stage });
+        }
+        for output in &site.producer.outputs {
+            if !matches!(output.role, BufferRole::State { .. }) {
+                faults.insert(Fault::Stored { shape: output.shape.to_string(), role: output.role.clone() });
+            }
+        }
+    }
+    for copy in &summary.copies {
+        let source = match &copy.source {
+            CopySource::Parameter(number) => format!("{:?}", program.inputs[*number as usize]),
+            CopySource::Value(_) => "a value".to_owned(),
+        };
+        faults.insert(Fault::Copied { source });
+    }
+    assert_eq!(summary.parameters.len(), program.inputs.len());
+    for (parameter, (&input, output)) in
+        summary.parameters.iter().zip(program.inputs.iter().zip(program.donation()))
+    {
+        let wanted: Vec<Vec<i64>> = output.into_iter().map(|output| vec![output as i64]).collect();
+        if parameter.aliased_outputs != wanted {
+            faults.insert(Fault::NotInPlace { input });
+        }
+    }
+    faults
+}
+
+/// The faults of a step by IVON, compiled as training compiles it.
+fn faults_of_ivon(program: &Program) -> BTreeSet<Fault> {
+    let executable = compile(&stablehlo(program).unwrap(), &natgrads_own());
+    faults(&summary(&executable), program, VARIATIONAL, true)
+}
+
+#[test]
+fn every_variant_is_one_program_that_keeps_all_promises() {
+    let variants = [
+        Ivon::default(),
+        Ivon { estimator: Estimator::Gradsq, clip_radius: Some(0.1), ..Ivon::default() },
+        Ivon { debias: false, rescale_lr: false, ..Ivon::default() },
+    ];
+    for variant in variants {
+        for activation in [Activation::Relu, Activation::Tanh] {
+            let model = mlp(&[12, 16, 8, 3], activation);
+            let program = step(model, Rule::Ivon(variant.clone()), 5);
+            assert_eq!(faults_of_ivon(&program), BTreeSet::new(), "{variant:?}");
+        }
+    }
+    for rule in [Rule::Adam(Adam::default()), Rule::Adamw(Adam::default())] {
+        let program = step(small(), rule, 5);
+        let executable = compile(&stablehlo(&program).unwrap(), &natgrads_own());
+        assert_eq!(faults(&summary(&executable), &program, POINT, false), BTreeSet::new());
+    }
+}
+
+#[test]
+fn one_call_replaces_all_state_in_place() {
+    let setup = Setup::new(small(), Rule::Ivon(Ivon::default()));
+    let program = setup.recipe().step(setup.rows).unwrap();
+    let given = setup.begin(&program);
+    let compiled = DEVICE.compile(program).unwrap();
+    let mut buffers: Vec<(Slot, Buffer)> =
+        compiled.program.inputs.iter().map(|&slot| (slot, upload(&given[&slot]))).collect();
+    let address = |buffers: &[(Slot, Buffer)]| -> Vec<(Slot, usize)> {
+        let carried = buffers.iter().filter(|(slot, _)| slot.is_carried());
+        carried.map(|(slot, buffer)| (*slot, buffer.address().unwrap())).collect()
+    };
+    let before = address(&buffers);
+    let (carried, kept): (Vec<_>, Vec<_>) = buffers.drain(..).partition(|(slot, _)| slot.is_carried());
+    let mut carried = carried.into_iter();
+    let outputs = compiled.run(|slot| match slot.is_carried() {
+        true => carried.next().map(|(_, buffer)| Arg::Donate(buffer)),
+        false => kept.iter().find(|(known, _)| *known == slot).map(|(_, buffer)| Arg::Keep(buffer)),
+    });
+    assert_eq!(address(&outputs.unwrap()), before);
+    assert_eq!(before.len(), 4 * 4 + 1);
+}
+
+/// The stages of a rule's step and its memory, as text.
+fn costs(rule: &Rule, executable: &Executable, program: &Program) -> (Vec<StageTotal>, String) {
+    let summary = summary(executable);
+    let elements: usize = program.layout.params.iter().map(|param| param.shape.elements()).sum();
+    let mut text = format!("{}, {elements} parameters\n", rule.name());
+    for total in &summary.stages {
+        let name = total.stage.map_or("none", Stage::name);
+        let (read, written) = (total.traffic.read, total.traffic.written);
+        let per_parameter = total.traffic.total() as f64 / elements as f64;
+        text += &format!(
+            "  {name:<18} {:>2} instructions, {:>2} fusions, {read:>8} bytes read, {written:>8} written, \
+             {per_parameter:>5.1} a parameter\n",
+            total.instructions, total.fusions
+        );
+    }
+    let stats = executable.memory_stats().unwrap();
+    text += &format!(
+        "  arguments {}, outputs {}, in place {}, temporaries {}\n",
+        stats.arguments, stats.outputs, stats.aliased, stats.temporaries
+    );
+    (summary.stages, text)
+}
+
+/// Stages, fusions, bytes and temporaries of IVON's step and AdamW's, in a snapshot.
+///
+/// XLA:CPU decides all of this from shapes. How many threads share a loop and which instructions it is made of
+/// depend on the machine, and are not in here.
+fn compare(name: &str, model: &Model, rows: usize) {
+    let [(ivon, ivon_text), (adamw, adamw_text)] =
+        [(Rule::Ivon(Ivon::default()), VARIATIONAL), (Rule::Adamw(Adam::default()), POINT)].map(
+            |(rule, stages)| {
+                let program = step(model.clone(), rule.clone(), rows);
+                let executable = compile(&stablehlo(&program).unwrap(), &natgrads_own());
+                let draws = rule.has_posterior();
+                let found = faults(&summary(&executable), &program, stages, draws);
+                assert_eq!(found, BTreeSet::new(), "{name} {}", rule.name());
+                costs(&rule, &executable, &program)
+            },
+        );
+    assert_eq!(ivon[0].stage, Some(Stage::LossAndGradient));
+    assert_eq!(ivon[0], adamw[0], "{name}: the gradient costs what it costs AdamW");
+    insta::assert_snapshot!(name, format!("{adamw_text}{ivon_text}"));
+}
+
+#[test]
+fn what_ivon_costs_beyond_adamw_in_a_small_step() {
+    compare("costs_of_a_small_step", &small(), 2);
+}
+
+#[test]
+fn what_ivon_costs_beyond_adamw_in_the_step_of_the_large_perceptron() {
+    compare("costs_of_a_large_step", &mlp(&[784, 1024, 1024, 10], Activation::Relu), 256);
+}
+
+/// A result added to one of the program's calls, and to the program.
+fn add_result(main: &mut Function, call: usize, ty: natgrad_ir::TensorType) {
+    let value = Value::from_index(main.values.len());
+    let def = Def::Result { inst: Inst::from_index(call), index: main.insts[call].results.len() };
+    main.values.push(ValueData { ty, def, name: None });
+    main.insts[call].results.push(value);
+    main.results.push(value);
+}
+
+/// The program with a change to its module, whose new results are counted as outputs.
+fn changed(program: &Program, change: impl FnOnce(&mut [Function], FuncId)) -> Program {
+    let mut module = program.module.module().clone();
+    let resample = module.by_name("resample").unwrap();
+    change(&mut module.functions, resample);
+    let mut outputs = program.outputs.clone();
+    let results = module.entry().unwrap().results.len();
+    outputs.extend((outputs.len()..results).map(Slot::Noise));
+    Program { module: verify(module).unwrap(), outputs, ..program.clone() }
+}
+
+fn call_of(main: &Function, callee: FuncId) -> usize {
+    main.insts.iter().position(|inst| inst.op == Op::Call { callee }).unwrap()
+}
+
+#[test]
+fn noise_that_is_also_an_output_is_found() {
+    let program = step(small(), Rule::Ivon(Ivon::default()), 2);
+    let program = changed(&program, |functions, resample| {
+        let function = &mut functions[resample.index()];
+        let noise = function.insts.iter().rev().find(|inst| inst.scope.ends_with("noise")).unwrap();
+        let noise = noise.results[0];
+        function.results.push(noise);
+        let ty = function.ty(noise).clone();
+        let main = functions.last_mut().unwrap();
+        add_result(main, call_of(main, resample), ty);
+    });
+    let output = BufferRole::Output { output: vec![program.outputs.len() as i64 - 1] };
+    let found = faults_of_ivon(&program);
+    let stored = |fault: &Fault| matches!(fault, Fault::Stored { role, .. } if *role == output);
+    assert!(found.iter().any(stored), "{found:?}");
+}
+
+#[test]
+fn noise_that_is_used_twice_is_found() {
+    let program = step(small(), Rule::Ivon(Ivon::default()), 2);
+    let program = changed(&program, |functions, resample| {
+        let callee = functions[resample.index()].clone();
+        let main = functions.last_mut().unwrap();
+        let mut again = main.insts[call_of(main, resample)].clone();
+        // Another width of the posterior: two samples with one noise.
+        let ess = callee.params.iter().position(|&param| Some(param) == callee.param("ess")).unwrap();
+        again.operands[ess] = main.param("learning_rate").unwrap();
+        again.results = Vec::new();
+        main.insts.push(again);
+        let call = main.insts.len() - 1;
+        for &result in &callee.results {
+            add_result(main, call, callee.ty(result).clone());
+        }
+    });
+    let found = faults_of_ivon(&program);
+    let twice = |fault: &Fault| matches!(fault, Fault::Hashed { .. });
+    let stored = |fault: &Fault| matches!(fault, Fault::Stored { .. });
+    assert!(found.iter().any(twice) || found.iter().any(stored), "{found:?}");
+    // Recomputed for each use or kept for both: here XLA recomputes.
+    let elements = 4 * 3 + 3 + 3 * 2 + 2;
+    assert!(found.contains(&Fault::Hashed { found: 4 * elements, wanted: 2 * elements }), "{found:?}");
+}
+
+#[test]
+fn noise_from_outside_is_not_taken_for_noise_of_the_program() {
+    let setup = Setup {
+        dtype: DType::F32,
+        noise: NoiseSource::Input,
+        schedule: Schedule::default(),
+        ..Setup::new(small(), Rule::Ivon(Ivon::default()))
+    };
+    let found = faults_of_ivon(&setup.recipe().step(2).unwrap());
+    assert_eq!(found, [Fault::Hashed { found: 0, wanted: 46 }].into());
+}
+
+#[test]
+fn missing_stages_are_found() {
+    let found = faults_of_ivon(&step(small(), Rule::Adamw(Adam::default()), 2));
+    let stages = [Stage::Estimate, Stage::Resample].map(Fault::NoStage);
+    let noise = Fault::Hashed { found: 0, wanted: 46 };
+    assert_eq!(found, stages.into_iter().chain([noise]).collect());
+}
+
+#[test]
+fn state_that_is_not_donated_is_found() {
+    let program = step(small(), Rule::Ivon(Ivon::default()), 2);
+    let mut donation = Donation { aliases: program.donation() };
+    donation.aliases[5] = None;
+    let text = to_stablehlo(&program.module, &donation).unwrap();
+    let found = faults(&summary(&compile(&text, &natgrads_own())), &program, VARIATIONAL, true);
+    assert!(found.contains(&Fault::NotInPlace { input: program.inputs[5] }), "{found:?}");
+}
+
+#[test]
+fn state_donated_to_other_state_is_found() {
+    let program = step(small(), Rule::Ivon(Ivon::default()), 2);
+    let mut donation = Donation { aliases: program.donation() };
+    let tensors = program.layout.params.len();
+    // The mean of each tensor in the place of its momentum and the other way round.
+    for param in 0..tensors {
+        donation.aliases.swap(param, tensors + param);
+    }
+    let text = to_stablehlo(&program.module, &donation).unwrap();
+    let found = faults(&summary(&compile(&text, &natgrads_own())), &program, VARIATIONAL, true);
+    for input in &program.inputs[..2 * tensors] {
+        assert!(found.contains(&Fault::NotInPlace { input: *input }), "{input:?}: {found:?}");
+    }
+    assert!(found.iter().any(|fault| matches!(fault, Fault::Copied { .. })), "{found:?}");
+}
+
+#[test]
+fn copies_that_xla_makes_without_natgrads_options_are_found() {
+    let program = step(small(), Rule::Ivon(Ivon::default()), 2);
+    let executable = compile(&stablehlo(&program).unwrap(), &CompileOptions::new());
+    let found = faults(&summary(&executable), &program, VARIATIONAL, true);
+    assert!(found.iter().any(|fault| matches!(fault, Fault::Copied { .. })), "{found:?}");
+}

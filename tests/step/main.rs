@@ -1,0 +1,11 @@
+//! The compiled step: what XLA makes of it, that it computes what the interpreter computes, and the laws of the rules.
+
+#[path = "../support/device.rs"]
+mod device;
+mod hlo;
+mod kit;
+mod laws;
+mod oracle;
+mod random;
+mod schedule;
+mod snapshots;

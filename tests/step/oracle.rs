@@ -1,0 +1,130 @@
+//! XLA and the interpreter carry the same state through a run, whatever the model, the rule and its numbers.
+
+use natgrad::compile::bytes::{from_bytes, to_bytes};
+use natgrad::rule::{Ivon, Rule};
+use natgrad::step::{NoiseSource, Slot, StateKind};
+use natgrad::train::{HostTensor, Session};
+use natgrad_ir::DType;
+use natgrad_models::Activation;
+use proptest::prelude::*;
+
+use crate::device::{DEVICE, download, upload};
+use crate::hlo::mlp;
+use crate::kit::{Setup, Values, floats, interpret, scalar};
+use crate::random::{rules, setups};
+
+/// The largest distance of two tensors' elements, relative to the largest magnitude.
+fn distance(found: &[f64], wanted: &[f64]) -> f64 {
+    let scale = wanted.iter().fold(f64::MIN_POSITIVE, |most, x| most.max(x.abs()));
+    assert_eq!(found.len(), wanted.len());
+    let apart = found.iter().zip(wanted).map(|(found, wanted)| (found - wanted).abs() / scale);
+    // NaN is as far apart as can be.
+    apart.map(|x| if x.is_nan() { f64::INFINITY } else { x }).fold(0.0, f64::max)
+}
+
+/// The largest distance of any tensor or scalar after any step of a run, and what it is of. The session donates its
+/// state from call to call; the interpreter goes its own way from the same beginning.
+fn furthest(setup: &Setup, steps: u64) -> (f64, String) {
+    let recipe = setup.recipe();
+    let program = recipe.step(setup.rows).unwrap();
+    let mut session = Session::new(&DEVICE, &recipe, setup.rows, &setup.hypers(), setup.seed).unwrap();
+    let params = setup.model.params().len();
+    let noise = |step: u64| -> Vec<Vec<f64>> {
+        let given = setup.noise == NoiseSource::Input && setup.rule.has_posterior();
+        if given { (0..params).map(|param| setup.given_noise(step, param)).collect() } else { Vec::new() }
+    };
+    let mut values = setup.begin(&program);
+    let means = setup.inputs(&recipe.start().unwrap());
+    let means: Vec<Vec<f64>> =
+        (0..params).map(|param| floats(&means, Slot::State(StateKind::Mean, param))).collect();
+    session.begin(&means, &noise(0)).unwrap();
+
+    let mut worst = (0.0, String::new());
+    let mut compare = |found: &[f64], wanted: &[f64], name: String| {
+        let distance = distance(found, wanted);
+        if distance > worst.0 {
+            worst = (distance, name);
+        }
+    };
+    for step in 0..steps {
+        setup.feed(step, &mut values);
+        values.extend(interpret(&program, &values));
+        let features = to_bytes(setup.dtype, &setup.features(step));
+        let labels = to_bytes(DType::U32, &setup.labels(step));
+        let scalars = session.step(&features, &labels, &noise(step + 1)).unwrap().wait().unwrap();
+        let found = [scalars.loss, scalars.correct, scalars.learning_rate];
+        for (slot, found) in [Slot::Loss, Slot::Correct, Slot::LearningRate].into_iter().zip(found) {
+            compare(&[found], &[scalar(&values, slot)], format!("{slot:?} after step {step}"));
+        }
+        let state = session.state_to_host().unwrap();
+        let carried = program.inputs.iter().filter(|slot| slot.is_carried());
+        assert_eq!(state.len(), carried.clone().count());
+        for (&slot, tensor) in carried.zip(&state) {
+            let HostTensor { name, ty, bytes } = tensor;
+            assert_eq!((name, ty), (&program.layout.name(slot), &program.layout.ty(slot)));
+            compare(
+                &from_bytes(ty.dtype, bytes),
+                &floats(&values, slot),
+                format!("{name} after step {step}"),
+            );
+        }
+    }
+    worst
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { max_shrink_iters: 16, ..ProptestConfig::with_cases(12) })]
+
+    #[test]
+    fn xla_and_the_interpreter_agree_in_double_precision(setup in setups(rules())) {
+        let (distance, of) = furthest(&setup, setup.total_steps.min(5));
+        prop_assert!(distance < 1e-11, "{} {:e}", of, distance);
+    }
+}
+
+#[test]
+fn xla_and_the_interpreter_agree_in_single_precision() {
+    for rule in [Rule::Ivon(Ivon::default()), Rule::Adamw(Default::default())] {
+        let setup =
+            Setup { dtype: DType::F32, rows: 8, ..Setup::new(mlp(&[6, 10, 3], Activation::Tanh), rule) };
+        let (distance, of) = furthest(&setup, 4);
+        assert!(distance < 1e-5, "{of} {distance:e}");
+    }
+}
+
+/// Noise alone, as the sample of a posterior around zero with unit precision.
+#[test]
+fn noise_is_the_interpreters() {
+    let ivon = Ivon { ess: Some(1.0), hess_init: 1.0, weight_decay: 0.0, ..Ivon::default() };
+    for (dtype, tolerance) in [(DType::F64, 1e-12), (DType::F32, 1e-6)] {
+        for seed in [0, 1, u64::MAX, 0x8000_0000_0000_0000] {
+            let model = mlp(&[7, 5, 3], Activation::Relu);
+            let setup = Setup { dtype, seed, ..Setup::new(model, Rule::Ivon(ivon.clone())) };
+            let start = setup.recipe().start().unwrap();
+            let mut given = setup.inputs(&start);
+            for (slot, tensor) in &mut given {
+                if let Slot::State(StateKind::Mean, _) = slot {
+                    let zeros = vec![0.0; tensor.data().len()];
+                    *tensor = natgrad_ir::interp::Tensor::from_f64s(tensor.ty().clone(), &zeros).unwrap();
+                }
+            }
+            let wanted = interpret(&start, &given);
+            let compiled = DEVICE.compile(start).unwrap();
+            let buffers: Vec<_> = compiled.program.inputs.iter().map(|slot| upload(&given[slot])).collect();
+            let mut buffers = buffers.iter();
+            let outputs = compiled.run(|_| buffers.next().map(natgrad::pjrt::Arg::Keep)).unwrap();
+            let found: Values = outputs
+                .into_iter()
+                .map(|(slot, buffer)| (slot, download(&buffer, &compiled.program.layout.ty(slot))))
+                .collect();
+            for param in 0..4 {
+                let slot = Slot::State(StateKind::Sample, param);
+                let noise = floats(&wanted, slot);
+                assert!(noise.iter().any(|x| x.abs() > 0.1));
+                for (found, wanted) in floats(&found, slot).iter().zip(&noise) {
+                    assert!((found - wanted).abs() <= tolerance, "{dtype} {found:e} {wanted:e}");
+                }
+            }
+        }
+    }
+}
