@@ -31,7 +31,9 @@ impl Scores {
                 });
             let hit = f64::from(u8::from(prediction == label as usize));
             correct += hit;
-            nll -= row[label as usize].max(f64::MIN_POSITIVE).ln();
+            let probability = row[label as usize];
+            // A probability that rounded to zero is finite, but one that is NaN stays so: `max` would hide it.
+            nll -= if probability < f64::MIN_POSITIVE { f64::MIN_POSITIVE.ln() } else { probability.ln() };
             // Bins are closed above, as in the definition; a confidence of 1 belongs to the last.
             let bin = ((confidence * bins as f64).ceil() as usize).clamp(1, bins) - 1;
             counts[bin] += 1.0;
@@ -66,5 +68,6 @@ mod tests {
         let scores = Scores::of(&[1.0, 0.0], 2, &[1], 20);
         assert!(scores.nll.is_finite());
         assert_eq!((scores.accuracy, scores.ece), (0.0, 1.0));
+        assert!(Scores::of(&[f64::NAN, f64::NAN], 2, &[1], 20).nll.is_nan());
     }
 }
