@@ -241,11 +241,12 @@ fn train(run: Run, resume: Option<Checkpoint>, interrupt: &Interrupt) -> Result<
         Progress::Record { record } => {
             let seconds = bar.elapsed().as_secs_f64().max(1e-9);
             let speed = (record.step - begun) as f64 / seconds;
-            let line = format!(
-                "loss {:.4}  accuracy {:5.1} %  {speed:.0} steps/s",
-                record.loss,
-                100.0 * record.accuracy
-            );
+            let loss = if record.loss < 1e5 {
+                format!("{:.4}", record.loss)
+            } else {
+                format!("{:.3e}", record.loss)
+            };
+            let line = format!("loss {loss}  accuracy {:5.1} %  {speed:.0} steps/s", 100.0 * record.accuracy);
             bar.set_position(record.step);
             // Without a terminal there is no bar: some ten lines tell of the run instead.
             let tenth = bar.length().map_or(1, |total| total.div_ceil(10).max(1));

@@ -18,6 +18,20 @@ pub(super) fn read(path: &Path) -> Result<Value, ConfigError> {
     serde_json::from_str(&text).map_err(|source| ConfigError::Syntax { path: path.to_path_buf(), source })
 }
 
+/// The overrides, those of a choice's kind before those of its other fields, which belong to that kind whatever the
+/// order they are given in.
+pub(super) fn kinds_first(overrides: &[String]) -> Vec<&str> {
+    let mut sorted: Vec<&str> = Vec::with_capacity(overrides.len());
+    for text in overrides {
+        let section = text.split_once('=').and_then(|(path, _)| path.strip_suffix("kind"));
+        let place = section.filter(|section| section.ends_with('.')).and_then(|section| {
+            sorted.iter().position(|earlier| earlier.starts_with(section) && !earlier.contains(".kind="))
+        });
+        sorted.insert(place.unwrap_or(sorted.len()), text);
+    }
+    sorted
+}
+
 /// Sets `a.b=value`. A choice that the configuration leaves out is first filled in from the default run, unless
 /// its `kind` is what is set.
 pub(super) fn apply_override(config: &mut Value, defaults: &Value, text: &str) -> Result<(), ConfigError> {

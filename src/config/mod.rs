@@ -99,7 +99,7 @@ impl RunConfig {
             Some(path) => json::read(path)?,
             None => serde_json::Value::Object(serde_json::Map::new()),
         };
-        for text in overrides {
+        for text in json::kinds_first(overrides) {
             json::apply_override(&mut value, &RunConfig::default().to_json(), text)?;
         }
         RunConfig::from_json(&source, value).map_err(|error| error.blame(overrides))

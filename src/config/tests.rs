@@ -27,6 +27,10 @@ fn overrides_reach_into_sections() {
     let config = load("{}", &["rule.kind=adamw", "rule.lr=0.002"]).unwrap();
     assert_eq!(config.rule.name(), "adamw");
     assert_eq!(config.rule.lr(), 0.002);
+    let config = load("{}", &["rule.lr=0.002", "batch=8", "rule.kind=adamw", "rule.eps=1e-6"]).unwrap();
+    assert_eq!((config.rule.name(), config.rule.lr()), ("adamw", 0.002));
+    let config = load("{}", &["rule.kind=adamw", "rule.kind=adam"]).unwrap();
+    assert_eq!(config.rule.name(), "adam");
     let config = load(r#"{"rule": {"kind": "ivon", "ess": 10}}"#, &["rule.kind=adamw"]).unwrap();
     assert_eq!(config.rule.name(), "adamw");
 }

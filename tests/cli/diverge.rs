@@ -26,12 +26,12 @@ fn assert_checkpoint_is_good(bench: &Bench, out: &str, message: &str) -> u64 {
 #[test]
 fn a_loss_that_overflows_is_told_with_its_step() {
     let bench = Bench::new();
-    let rate = ["--set", "rule.lr=1e30"];
+    let rate = ["--set", "rule.lr=1e6"];
     let outcome = train(&bench, "out", &rate);
     assert_eq!(outcome.code, Some(1), "{outcome:?}");
     let message = outcome.stderr;
-    assert!(message.starts_with("error: the loss became NaN at step "), "{message}");
-    assert!(message.contains("(learning rate 1.000e30)"), "{message}");
+    assert!(message.starts_with("error: the loss became "), "{message}");
+    assert!(message.contains("(learning rate 1.000e6)"), "{message}");
     assert!(
         message.contains("every state tensor was still finite, so the loss itself overflowed"),
         "{message}"
@@ -40,6 +40,7 @@ fn a_loss_that_overflows_is_told_with_its_step() {
 
     // By hand: up to the step before, every loss and the state are fine.
     let step = number_after(&message, "at step ");
+    assert!(step > 3, "{message}");
     let before = (step - 1).to_string();
     let outcome = train(&bench, "before", &[&rate[..], &["--steps", &before]].concat());
     assert_eq!(outcome.code, Some(0), "{outcome:?}");
@@ -53,8 +54,7 @@ fn a_loss_that_overflows_is_told_with_its_step() {
 #[test]
 fn a_tensor_that_overflows_is_named() {
     let bench = Bench::new();
-    // The decayed mean grows a thousandfold a step, in both layers, until it overflows; the loss is seen to do so
-    // only at the step after.
+    // The first step overflows the mean, which the next step's loss shows.
     let rate = ["--set", "rule.lr=3e38", "--set", "rule.rescale_lr=false"];
     let outcome = train(&bench, "out", &rate);
     assert_eq!(outcome.code, Some(1), "{outcome:?}");
