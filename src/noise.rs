@@ -165,11 +165,151 @@ fn linear_index(b: &mut Builder, shape: &Shape) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use natgrad_ir::TensorType;
+    use natgrad_ir::interp::{Precision, Tensor, evaluate_flat};
+    use std::collections::BTreeSet;
+
+    /// The same function of plain numbers, written a second time.
+    mod plain {
+        use super::super::{BEND, GOLDEN, MURMUR_FIRST, MURMUR_SECOND, Purpose, SUM_MEAN, SUM_SCALE};
+
+        pub fn finalize(mut x: u32, key: u32) -> u32 {
+            x ^= x >> 16;
+            x = x.wrapping_mul(MURMUR_FIRST) ^ key;
+            x ^= x >> 13;
+            x = x.wrapping_mul(MURMUR_SECOND);
+            x ^ (x >> 16)
+        }
+
+        pub fn key(seed: u64, purpose: Purpose, count: u32, tensor: u32) -> [u32; 4] {
+            let words = [seed as u32, (seed >> 32) as u32, count];
+            let start = purpose.word().wrapping_mul(GOLDEN);
+            let root = words.iter().fold(start, |state, word| finalize(state ^ word, 0).wrapping_add(GOLDEN));
+            let own = finalize(root.wrapping_add((tensor + 1).wrapping_mul(GOLDEN)), 0);
+            [1u32, 2, 3, 4].map(|word| finalize(own.wrapping_add(word.wrapping_mul(GOLDEN)), 0))
+        }
+
+        pub fn normal(key: [u32; 4], element: u32) -> f64 {
+            let hashes = [finalize(element ^ key[0], key[1]), finalize(element ^ key[2], key[3])];
+            let sum: u32 = hashes.iter().map(|hash| (hash & 0xffff) + (hash >> 16)).sum();
+            bend((f64::from(sum) - SUM_MEAN) * SUM_SCALE)
+        }
+
+        pub fn bend(z: f64) -> f64 {
+            BEND.iter().enumerate().map(|(k, coefficient)| coefficient * z.powi(2 * k as i32 + 1)).sum()
+        }
+    }
 
     #[test]
     fn the_sum_is_standardized() {
         let variance = 4.0 * (65536.0f64.powi(2) - 1.0) / 12.0;
         assert!((SUM_SCALE - variance.sqrt().recip()).abs() < 1e-17, "{}", variance.sqrt().recip());
         assert_eq!(SUM_MEAN, 4.0 * 65535.0 / 2.0);
+    }
+
+    /// What the documentation of the coefficients states, for the continuous sum.
+    #[test]
+    fn the_bent_sum_is_as_normal_as_stated() {
+        // The density of a sum of four uniforms at a distance `x` from its middle.
+        let density = |x: f64| match x.abs() {
+            x if x < 1.0 => (4.0 - 6.0 * x * x + 3.0 * x * x * x) / 6.0,
+            x => (2.0 - x).max(0.0).powi(3) / 6.0,
+        };
+        const STEPS: usize = 200_000;
+        let h = 2.0 / STEPS as f64;
+        let bent = |x: f64| plain::bend(x * 3.0f64.sqrt());
+        let (mut moments, mut bound, mut below, mut distance) = ([0.0; 4], 0.0f64, 0.5, 0.0f64);
+        let (mut area, mut last) = (0.5, 0.0);
+        let (mut beyond_4, mut beyond_5) = (0.0, 0.0);
+        for step in 0..STEPS {
+            // By midpoints, over the positive half; the normal's own distribution function beside it.
+            let x = (step as f64 + 0.5) * h;
+            let (y, next) = (bent(x), bent((step + 1) as f64 * h));
+            assert!(next > last, "the map falls at {x}");
+            let weight = density(x) * h;
+            for (k, moment) in moments.iter_mut().enumerate() {
+                *moment += 2.0 * weight * y.powi(2 * k as i32 + 2);
+            }
+            below += weight;
+            area += (-y * y / 2.0).exp() / (2.0 * std::f64::consts::PI).sqrt() * (next - last);
+            distance = distance.max((below - area).abs());
+            beyond_4 += if y > 4.0 { weight } else { 0.0 };
+            beyond_5 += if y > 5.0 { weight } else { 0.0 };
+            (last, bound) = (next, bound.max(next));
+        }
+        for (found, wanted, tolerance) in
+            [(moments[0], 1.0, 1e-6), (moments[1], 3.0, 1e-6), (moments[2], 15.0, 1e-5)]
+        {
+            assert!((found - wanted).abs() < tolerance, "{found}, not {wanted}");
+        }
+        assert!((moments[3] / 105.0 - 1.0 - 4e-5).abs() < 1e-5, "{}", moments[3]);
+        assert!((distance - 4.3e-5).abs() < 1e-6, "{distance}");
+        assert!((beyond_4 / 3.167_124e-5 - 1.018).abs() < 2e-3, "{beyond_4}");
+        assert!((beyond_5 / 2.866_516e-7 - 0.81).abs() < 1e-2, "{beyond_5}");
+        assert!((bound - 5.70).abs() < 5e-3, "{bound}");
+    }
+
+    #[test]
+    fn the_hash_is_murmurs() {
+        // From the reference implementation.
+        assert_eq!([0, 1, 2].map(|x| plain::finalize(x, 0)), [0, 0x514e_28b7, 0x30f4_c306]);
+        let mut b = Builder::new("main");
+        let x = b.param("x", TensorType::new(DType::U32, [4]));
+        let key = b.param("key", TensorType::scalar(DType::U32));
+        let plain = finalize(&mut b, x, None);
+        let keyed = finalize(&mut b, x, Some(key));
+        let function = b.finish(&[plain, keyed]).unwrap();
+        let inputs = [0, 1, 0x8000_0001, u32::MAX];
+        let given =
+            [Tensor::from_u32s([4], &inputs).unwrap(), Tensor::from_u32s([], &[0xdead_beef]).unwrap()];
+        let results = evaluate_flat(&function, &given, Precision::AsTyped).unwrap();
+        for (result, key) in results.iter().zip([0, 0xdead_beef]) {
+            let wanted = inputs.map(|x| i128::from(plain::finalize(x, key)));
+            assert_eq!(result.to_ints(), wanted);
+        }
+    }
+
+    #[test]
+    fn the_graph_computes_the_plain_function() {
+        const TENSORS: usize = 3;
+        for purpose in [Purpose::Training, Purpose::Posterior] {
+            let mut b = Builder::new("main");
+            let seed = b.param("seed", TensorType::scalar(DType::U64));
+            let count = b.param("count", TensorType::scalar(DType::U32));
+            let keys = Stream { seed, purpose, count }.keys(&mut b, TENSORS);
+            let mut results: Vec<Value> = keys.iter().flat_map(|key| key.0).collect();
+            results.extend(keys.iter().map(|key| key.normal(&mut b, DType::F64, &Shape::from([3, 5]))));
+            let function = b.finish(&results).unwrap();
+            for (seed, count) in [(0, 0), (u64::MAX, 1), (0x0123_4567_89ab_cdef, u32::MAX)] {
+                let given =
+                    [Tensor::from_u64s([], &[seed]).unwrap(), Tensor::from_u32s([], &[count]).unwrap()];
+                let found = evaluate_flat(&function, &given, Precision::AsTyped).unwrap();
+                for tensor in 0..TENSORS {
+                    let key = plain::key(seed, purpose, count, tensor as u32);
+                    let words = found[4 * tensor..4 * tensor + 4].iter().flat_map(Tensor::to_ints);
+                    assert!(words.eq(key.map(i128::from)), "{seed:#x} {count} {tensor}");
+                    let noise = found[4 * TENSORS + tensor].to_f64s();
+                    for (element, noise) in noise.into_iter().enumerate() {
+                        assert!((noise - plain::normal(key, element as u32)).abs() < 1e-12);
+                    }
+                }
+            }
+        }
+    }
+
+    /// For one seed and tensor, steps never share a key: every round of the derivation can be undone.
+    #[test]
+    fn keys_of_steps_and_tensors_differ() {
+        let mut seen = BTreeSet::new();
+        for count in 0..1000 {
+            for tensor in 0..8 {
+                for purpose in [Purpose::Training, Purpose::Posterior] {
+                    assert!(
+                        seen.insert(plain::key(7, purpose, count, tensor)),
+                        "{purpose:?} {count} {tensor}"
+                    );
+                }
+            }
+        }
     }
 }

@@ -166,3 +166,67 @@ struct Rates {
     step_size: Value,
     root_scale: Value,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rule::testing::{assert_close, evaluate, of};
+
+    const MEAN: Slot = Slot::State(StateKind::Mean, 0);
+    const MOMENTUM: Slot = Slot::State(StateKind::Momentum, 0);
+    const SECOND: Slot = Slot::State(StateKind::SecondMoment, 0);
+
+    fn update(decay: Decay, step: f64, betas: [f64; 2]) -> Vec<(Slot, f64)> {
+        let adam = Adam { beta1: betas[0], beta2: betas[1], lr: 0.1, eps: 0.01, weight_decay: 0.5 };
+        let mut values = HyperValues::default();
+        adam.set_values(&mut values);
+        let mut numbers = vec![(Slot::Step, step)];
+        let hypers = [
+            Hyper::LearningRate,
+            Hyper::WeightDecay,
+            Hyper::Epsilon,
+            Hyper::OneMinusBeta1,
+            Hyper::LogBeta1,
+            Hyper::OneMinusBeta2,
+            Hyper::LogBeta2,
+        ];
+        numbers.extend(hypers.map(|hyper| (Slot::Hyper(hyper), values.get(hyper).unwrap())));
+        for param in 0..2 {
+            numbers.extend([
+                (Slot::State(StateKind::Mean, param), 2.0),
+                (Slot::State(StateKind::Momentum, param), 0.4),
+                (Slot::State(StateKind::SecondMoment, param), 0.09),
+                (Slot::Gradient(param), -0.2),
+            ]);
+        }
+        evaluate(|stage| adam.update(stage, Schedule::Constant {}, decay), &numbers)
+    }
+
+    #[test]
+    fn updates_by_hand() {
+        let moved = |momentum: f64, second: f64| {
+            0.1 * (momentum / (1.0 - 0.8f64.powi(3))) / ((second / (1.0 - 0.9f64.powi(3))).sqrt() + 0.01)
+        };
+        let out = update(Decay::Decoupled, 2.0, [0.8, 0.9]);
+        let (momentum, second) = (0.8 * 0.4 - 0.2 * 0.2, 0.9 * 0.09 + 0.1 * 0.04);
+        assert_close(of(&out, MOMENTUM), momentum);
+        assert_close(of(&out, SECOND), second);
+        assert_close(of(&out, MEAN), 2.0 * (1.0 - 0.1 * 0.5) - moved(momentum, second));
+        assert_eq!((of(&out, Slot::Step), of(&out, Slot::LearningRate)), (3.0, 0.1));
+
+        // Coupled decay makes the gradient -0.2 + 0.5 * 2.
+        let out = update(Decay::Coupled, 2.0, [0.8, 0.9]);
+        let (momentum, second) = (0.8 * 0.4 + 0.2 * 0.8, 0.9 * 0.09 + 0.1 * 0.64);
+        assert_close(of(&out, SECOND), second);
+        assert_close(of(&out, MEAN), 2.0 - moved(momentum, second));
+    }
+
+    #[test]
+    fn without_memory_a_step_has_the_gradients_sign() {
+        // ln 0 is minus infinity, and the bias corrections one.
+        let out = update(Decay::Decoupled, 0.0, [0.0, 0.0]);
+        assert_close(of(&out, MOMENTUM), -0.2);
+        assert_close(of(&out, SECOND), 0.04);
+        assert_close(of(&out, MEAN), 2.0 * 0.95 + 0.1 * 0.2 / 0.21);
+    }
+}

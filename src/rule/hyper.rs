@@ -80,3 +80,28 @@ impl HyperValues {
         self.0.iter().find(|&&(other, _)| other == hyper).map(|&(_, value)| value)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_that_is_set_again_is_replaced() {
+        let mut values = HyperValues::default();
+        assert_eq!(values.get(Hyper::Ess), None);
+        values.set(Hyper::Ess, 1.0);
+        values.set(Hyper::Ess, 2.0);
+        assert_eq!(values.get(Hyper::Ess), Some(2.0));
+    }
+
+    #[test]
+    fn betas_near_one_keep_their_distance_from_it() {
+        let mut values = HyperValues::default();
+        values.set_beta2(0.99999);
+        let [distance, log] = [Hyper::OneMinusBeta2, Hyper::LogBeta2].map(|hyper| values.get(hyper).unwrap());
+        assert!((distance / 1e-5 - 1.0).abs() < 1e-10, "{distance}");
+        assert!((log / -1.000005000033e-5 - 1.0).abs() < 1e-10, "{log}");
+        values.set_beta1(0.0);
+        assert_eq!(values.get(Hyper::LogBeta1), Some(f64::NEG_INFINITY));
+    }
+}

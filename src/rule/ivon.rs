@@ -259,3 +259,89 @@ impl Ivon {
         sample_all(stage, Purpose::Posterior)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rule::testing::{assert_close, evaluate, of};
+
+    const MEAN: Slot = Slot::State(StateKind::Mean, 0);
+    const MOMENTUM: Slot = Slot::State(StateKind::Momentum, 0);
+    const HESS: Slot = Slot::State(StateKind::Hess, 0);
+    const SAMPLE: Slot = Slot::State(StateKind::Sample, 0);
+
+    /// The same numbers for both parameters: state, gradient, estimate and noise.
+    fn numbers() -> Vec<(Slot, f64)> {
+        let mut numbers = vec![
+            (Slot::Step, 1.0),
+            (Slot::Hyper(Hyper::Ess), 8.0),
+            (Slot::Hyper(Hyper::WeightDecay), 0.5),
+            (Slot::Hyper(Hyper::HessInit), 1.5),
+            (Slot::Hyper(Hyper::LearningRate), 0.3),
+            (Slot::Hyper(Hyper::ClipRadius), 0.25),
+            (Slot::Hyper(Hyper::OneMinusBeta1), 0.25),
+            (Slot::Hyper(Hyper::LogBeta1), 0.75f64.ln()),
+            (Slot::Hyper(Hyper::OneMinusBeta2), 0.5),
+        ];
+        for param in 0..2 {
+            numbers.extend([
+                (Slot::State(StateKind::Mean, param), 0.5),
+                (Slot::State(StateKind::Momentum, param), 0.1),
+                (Slot::State(StateKind::Hess, param), 1.0),
+                (Slot::State(StateKind::Sample, param), 1.5),
+                (Slot::Gradient(param), 0.2),
+                (Slot::HessEstimate(param), 0.6),
+                (Slot::Noise(param), -2.0),
+            ]);
+        }
+        numbers
+    }
+
+    fn update(ivon: &Ivon) -> Vec<(Slot, f64)> {
+        evaluate(|stage| ivon.update(stage, Schedule::Constant {}), &numbers())
+    }
+
+    #[test]
+    fn estimators() {
+        let estimate = |estimator| {
+            let ivon = Ivon { estimator, ..Ivon::default() };
+            of(&evaluate(|stage| ivon.estimate(stage), &numbers()), Slot::HessEstimate(1))
+        };
+        // 0.2 (1.5 - 0.5) 8 (1 + 0.5) and 8 0.2^2.
+        assert_close(estimate(Estimator::Price), 2.4);
+        assert_close(estimate(Estimator::Gradsq), 0.32);
+    }
+
+    #[test]
+    fn an_update_by_hand() {
+        let out = update(&Ivon::default());
+        let momentum = 0.75 * 0.1 + 0.25 * 0.2;
+        let hess = 0.5 * 1.0 + 0.5 * 0.6 + 0.5 * 0.25 * 0.4f64.powi(2) / 1.5;
+        assert_close(of(&out, MOMENTUM), momentum);
+        assert_close(of(&out, HESS), hess);
+        // The second step, so the momentum is over 1 - 0.75^2; the rate is scaled by 1.5 + 0.5.
+        let newton = (momentum / (1.0 - 0.5625) + 0.5 * 0.5) / (hess + 0.5);
+        assert_close(of(&out, MEAN), 0.5 - 0.3 * 2.0 * newton);
+        assert_eq!((of(&out, Slot::Step), of(&out, Slot::LearningRate)), (2.0, 0.3));
+
+        let plain = update(&Ivon { debias: false, rescale_lr: false, ..Ivon::default() });
+        assert_close(of(&plain, MEAN), 0.5 - 0.3 * (momentum + 0.25) / (hess + 0.5));
+        let clipped = update(&Ivon { clip_radius: Some(0.25), ..Ivon::default() });
+        assert_close(of(&clipped, MEAN), 0.5 - 0.3 * 2.0 * 0.25);
+    }
+
+    #[test]
+    fn a_sample_is_as_wide_as_the_precision_says() {
+        for purpose in [Ivon::resample, Ivon::draw] {
+            let out = evaluate(|stage| purpose(&Ivon::default(), stage), &numbers());
+            assert_close(of(&out, SAMPLE), 0.5 - 2.0 / (8.0f64 * 1.5).sqrt());
+        }
+    }
+
+    #[test]
+    fn the_start_has_no_momentum_and_the_initial_hessian() {
+        let out = evaluate(|stage| Ivon::default().start(stage), &numbers());
+        assert_eq!((of(&out, MOMENTUM), of(&out, HESS)), (0.0, 1.5));
+        assert_eq!(out.len(), 4);
+    }
+}

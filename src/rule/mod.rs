@@ -8,6 +8,8 @@ pub mod hyper;
 pub mod ivon;
 pub(crate) mod parts;
 pub mod schedule;
+#[cfg(test)]
+pub(crate) mod testing;
 
 use natgrad_ir::Value;
 use serde::{Deserialize, Serialize};
@@ -154,5 +156,59 @@ impl Rule {
             Rule::Ivon(ivon) => ivon.draw(stage),
             Rule::Adam(_) | Rule::Adamw(_) => Vec::new(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_out_of_range_are_named() {
+        let message = |rule: Rule| rule.validate().unwrap_err().to_string();
+        let ivon = Ivon::default();
+        let adam = Adam::default();
+        for (rule, wanted) in [
+            (
+                Rule::Ivon(Ivon { lr: f64::NAN, ..ivon.clone() }),
+                "lr is NaN, but must be a number of at least 0",
+            ),
+            (
+                Rule::Ivon(Ivon { lr: f64::INFINITY, ..ivon.clone() }),
+                "lr is inf, but must be a number of at least 0",
+            ),
+            (Rule::Ivon(Ivon { ess: Some(0.0), ..ivon.clone() }), "ess is 0, but must be a number above 0"),
+            (Rule::Ivon(Ivon { beta2: 1.0, ..ivon.clone() }), "beta2 is 1, but must be in [0, 1)"),
+            (
+                Rule::Ivon(Ivon { clip_radius: Some(-1.0), ..ivon.clone() }),
+                "clip_radius is -1, but must be a number above 0, or absent for no clipping",
+            ),
+            (Rule::Adam(Adam { eps: 0.0, ..adam.clone() }), "eps is 0, but must be a number above 0"),
+            (
+                Rule::Adamw(Adam { weight_decay: -0.1, ..adam.clone() }),
+                "weight_decay is -0.1, but must be a number of at least 0",
+            ),
+        ] {
+            assert_eq!(message(rule), wanted);
+        }
+        assert!(Rule::Ivon(ivon).validate().is_ok() && Rule::Adamw(adam).validate().is_ok());
+    }
+
+    #[test]
+    fn the_gradient_is_taken_at_state_that_the_rule_keeps() {
+        for rule in [Rule::Ivon(Ivon::default()), Rule::Adam(Adam::default()), Rule::Adamw(Adam::default())] {
+            assert_eq!(rule.state()[0], StateKind::Mean, "{}", rule.name());
+            assert!(rule.state().contains(&rule.gradient_at()), "{}", rule.name());
+            assert_eq!(rule.state().contains(&StateKind::Sample), rule.has_posterior(), "{}", rule.name());
+        }
+    }
+
+    #[test]
+    fn ess_is_the_number_of_rows_unless_it_is_given() {
+        let ess = |ess| {
+            let rule = Rule::Ivon(Ivon { ess, ..Ivon::default() });
+            rule.values(Schedule::Constant {}, 60_000, 10).get(Hyper::Ess)
+        };
+        assert_eq!((ess(None), ess(Some(5e3))), (Some(60_000.0), Some(5e3)));
     }
 }

@@ -84,3 +84,36 @@ fn sample(stage: &mut Stage, param: usize, key: Option<Key>) -> Value {
         stage.b.add(mean, offset)
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rule::testing::{assert_close, evaluate, of};
+
+    #[test]
+    fn bias_corrections_are_exact_for_betas_near_one() {
+        let correction = |beta: f64, step: f64| {
+            let numbers = [(Slot::Step, step), (Slot::Hyper(Hyper::LogBeta1), beta.ln())];
+            let slot = Slot::LearningRate;
+            of(&evaluate(|stage| vec![(slot, bias_correction(stage, Hyper::LogBeta1))], &numbers), slot)
+        };
+        assert_close(correction(0.9, 0.0), 0.1);
+        assert_close(correction(0.9, 2.0), 0.271);
+        assert_eq!(correction(0.0, 0.0), 1.0);
+        assert_eq!(correction(0.9, 1e9), 1.0);
+        // 1 - (1 - 1e-9)^2.
+        assert!((correction(1.0 - 1e-9, 1.0) / (2e-9 - 1e-18) - 1.0).abs() < 1e-7);
+    }
+
+    #[test]
+    fn clipping_is_to_the_radius_on_both_sides() {
+        for (x, wanted) in [(0.3, 0.3), (2.0, 0.5), (-2.0, -0.5), (0.5, 0.5)] {
+            let numbers = [(Slot::Loss, x), (Slot::Hyper(Hyper::ClipRadius), 0.5)];
+            let build = |stage: &mut Stage| {
+                let (x, radius) = (stage.get(Slot::Loss), stage.get(Slot::Hyper(Hyper::ClipRadius)));
+                vec![(Slot::Correct, clip(&mut stage.b, x, radius))]
+            };
+            assert_eq!(of(&evaluate(build, &numbers), Slot::Correct), wanted);
+        }
+    }
+}

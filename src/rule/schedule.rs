@@ -82,3 +82,47 @@ impl Schedule {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rule::testing::{assert_close, evaluate, of};
+
+    fn rate(schedule: Schedule, total: u64, step: f64) -> f64 {
+        let mut values = HyperValues::default();
+        values.set(Hyper::LearningRate, 0.5);
+        schedule.set_values(total, &mut values);
+        let mut numbers = vec![(Slot::Step, step)];
+        for hyper in [Hyper::LearningRate, Hyper::WarmupSteps, Hyper::TotalSteps] {
+            numbers.extend(values.get(hyper).map(|value| (Slot::Hyper(hyper), value)));
+        }
+        of(
+            &evaluate(|stage| vec![(Slot::LearningRate, schedule.learning_rate(stage))], &numbers),
+            Slot::LearningRate,
+        )
+    }
+
+    #[test]
+    fn warmup_rises_to_the_base_rate_and_the_cosine_halves_it() {
+        let schedule = Schedule::WarmupCosine { warmup: 0.2 };
+        let rates = [0.0, 1.0, 2.0, 6.0, 10.0].map(|step| rate(schedule, 10, step));
+        for (found, wanted) in rates.into_iter().zip([0.25, 0.5, 0.5, 0.25, 0.0]) {
+            assert_close(found, wanted);
+        }
+    }
+
+    #[test]
+    fn warmup_is_rounded_to_whole_steps() {
+        let steps = |warmup, total| {
+            let mut values = HyperValues::default();
+            Schedule::WarmupCosine { warmup }.set_values(total, &mut values);
+            values.get(Hyper::WarmupSteps)
+        };
+        assert_eq!((steps(0.0, 9), steps(0.05, 9), steps(0.06, 9)), (Some(0.0), Some(0.0), Some(1.0)));
+    }
+
+    #[test]
+    fn a_constant_rate_needs_no_length() {
+        assert_eq!(rate(Schedule::Constant {}, 0, 7.0), 0.5);
+    }
+}

@@ -223,3 +223,105 @@ impl<'a> Wiring<'a> {
         Ok(Program { module, inputs: self.inputs, outputs, layout: self.layout.clone() })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rule::{Adam, Ivon};
+    use natgrad_models::{Activation, Mlp};
+
+    const TENSORS: usize = 4;
+
+    fn programs(rule: &Rule, noise: NoiseSource) -> Vec<Program> {
+        let model = Model::Mlp(Mlp { sizes: vec![3, 4, 2], activation: Activation::Tanh });
+        let recipe = Recipe { model: &model, rule, schedule: Schedule::default(), dtype: DType::F32, noise };
+        let mut programs = vec![recipe.step(5).unwrap(), recipe.start().unwrap(), recipe.predict(7).unwrap()];
+        if rule.has_posterior() {
+            programs.push(recipe.draw().unwrap());
+        }
+        programs
+    }
+
+    fn rules() -> [Rule; 3] {
+        [Rule::Ivon(Ivon::default()), Rule::Adam(Adam::default()), Rule::Adamw(Adam::default())]
+    }
+
+    #[test]
+    fn state_comes_first_in_the_rules_order_and_goes_out_in_the_same() {
+        for rule in rules() {
+            let step = &programs(&rule, NoiseSource::Counter)[0];
+            let mut state = Vec::new();
+            for &kind in rule.state() {
+                state.extend((0..TENSORS).map(|param| Slot::State(kind, param)));
+            }
+            state.push(Slot::Step);
+            assert_eq!(step.inputs[..state.len()], state, "{}", rule.name());
+            assert_eq!(step.outputs[..state.len()], state, "{}", rule.name());
+            let rest = [Slot::Loss, Slot::Correct, Slot::LearningRate];
+            assert_eq!(step.outputs[state.len()..], rest, "{}", rule.name());
+            assert!(step.inputs[state.len()..].iter().all(|slot| !slot.is_carried()), "{}", rule.name());
+        }
+    }
+
+    #[test]
+    fn every_carried_input_is_donated_to_the_output_that_replaces_it() {
+        for rule in rules() {
+            let step = &programs(&rule, NoiseSource::Counter)[0];
+            let carried = TENSORS * rule.state().len() + 1;
+            let mut wanted: Vec<Option<usize>> = (0..carried).map(Some).collect();
+            wanted.resize(step.inputs.len(), None);
+            assert_eq!(step.donation(), wanted, "{}", rule.name());
+        }
+        let ivon = programs(&rules()[0], NoiseSource::Counter);
+        let [_, start, predict, draw] = &ivon[..] else { panic!("{} programs", ivon.len()) };
+        // The start keeps the means; prediction and samples leave all they read in place.
+        let means: Vec<_> = (0..TENSORS).map(Some).collect();
+        assert_eq!(start.donation()[..TENSORS], means);
+        assert!(start.donation()[TENSORS..].iter().all(Option::is_none));
+        assert!(predict.donation().iter().chain(&draw.donation()).all(Option::is_none));
+    }
+
+    #[test]
+    fn slots_are_distinct_and_have_the_programs_types() {
+        for rule in rules() {
+            for noise in [NoiseSource::Counter, NoiseSource::Input] {
+                for program in programs(&rule, noise) {
+                    let module = program.module.module();
+                    let signature = module.entry().unwrap().signature();
+                    for (slots, types) in
+                        [(&program.inputs, signature.params), (&program.outputs, signature.results)]
+                    {
+                        let wanted: Vec<_> = slots.iter().map(|&slot| program.layout.ty(slot)).collect();
+                        assert_eq!(types, wanted, "{} {}", rule.name(), module.name);
+                        let distinct: std::collections::BTreeSet<_> = slots.iter().collect();
+                        assert_eq!(distinct.len(), slots.len(), "{} {}", rule.name(), module.name);
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn noise_is_either_drawn_from_the_seed_or_an_input() {
+        let ivon = &rules()[0];
+        for (index, stage) in [(0, "step"), (1, "start"), (3, "draw")] {
+            let counter = &programs(ivon, NoiseSource::Counter)[index].inputs;
+            let given = &programs(ivon, NoiseSource::Input)[index].inputs;
+            let noise: Vec<_> = given.iter().filter(|slot| matches!(slot, Slot::Noise(_))).collect();
+            assert_eq!(noise.len(), TENSORS, "{stage}");
+            assert!(counter.contains(&Slot::Seed) && !given.contains(&Slot::Seed), "{stage}");
+            assert!(!counter.iter().any(|slot| matches!(slot, Slot::Noise(_))), "{stage}");
+        }
+    }
+
+    #[test]
+    fn a_step_calls_its_stages_in_order() {
+        let stages = |rule: &Rule| -> Vec<String> {
+            let step = &programs(rule, NoiseSource::Counter)[0];
+            step.module.module().functions.iter().map(|function| function.name.clone()).collect()
+        };
+        let [ivon, _, adamw] = rules();
+        assert_eq!(stages(&ivon), ["loss_and_gradient", "estimate", "update", "resample", "main"]);
+        assert_eq!(stages(&adamw), ["loss_and_gradient", "update", "main"]);
+    }
+}

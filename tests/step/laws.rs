@@ -1,9 +1,11 @@
 //! What must hold of the rules whatever the numbers, in the interpreter in double precision.
 
 use natgrad::compile::stablehlo;
+use natgrad::noise::{Purpose, Stream};
 use natgrad::rule::{Adam, Decay, Estimator, Ivon, Rule, Schedule};
 use natgrad::step::{NoiseSource, Slot, StateKind};
-use natgrad_ir::interp::Tensor;
+use natgrad_ir::interp::{Precision, Tensor, evaluate_flat};
+use natgrad_ir::{Builder, DType, TensorType};
 use natgrad_models::{Activation, Model};
 use proptest::prelude::*;
 
@@ -130,6 +132,41 @@ fn check_adam(adam: &Adam, decay: Decay, around: &Around, params: usize) -> Resu
     Ok(())
 }
 
+/// The noise that the generator gives for a training sample, in a program of its own.
+fn generated(setup: &Setup, count: u64) -> Vec<Vec<f64>> {
+    let mut b = Builder::new("main");
+    let seed = b.param("seed", TensorType::scalar(DType::U64));
+    let count_of = b.param("count", TensorType::scalar(DType::U32));
+    let params = setup.model.params();
+    let stream = Stream { seed, purpose: Purpose::Training, count: count_of };
+    let keys = stream.keys(&mut b, params.len());
+    let noise: Vec<_> =
+        keys.iter().zip(&params).map(|(key, param)| key.normal(&mut b, DType::F64, &param.shape)).collect();
+    let function = b.finish(&noise).unwrap();
+    let inputs = [Tensor::from_u64s([], &[setup.seed]), Tensor::from_u32s([], &[count as u32])];
+    let results = evaluate_flat(&function, &inputs.map(Result::unwrap), Precision::AsTyped).unwrap();
+    results.iter().map(Tensor::to_f64s).collect()
+}
+
+/// Asserts that the sample is that of the posterior beside it, drawn with the noise of this count of steps.
+fn check_sample(setup: &Setup, values: &Values, count: u64) -> Result<(), TestCaseError> {
+    let ivon = ivon_of(setup);
+    let generated = generated(setup, count);
+    for (param, generated) in generated.into_iter().enumerate() {
+        let of = |kind| floats(values, Slot::State(kind, param));
+        let (mean, hess) = (of(StateKind::Mean), of(StateKind::Hess));
+        let noise = match setup.noise {
+            NoiseSource::Counter => generated,
+            NoiseSource::Input => setup.given_noise(count, param),
+        };
+        let sample = mean.iter().zip(&hess).zip(&noise).map(|((mean, hess), noise)| {
+            mean + noise / (ivon.ess.unwrap() * (hess + ivon.weight_decay)).sqrt()
+        });
+        assert_close("sample", &of(StateKind::Sample), &sample.collect::<Vec<_>>(), 1e-3)?;
+    }
+    Ok(())
+}
+
 fn ivon_of(setup: &Setup) -> &Ivon {
     let Rule::Ivon(ivon) = &setup.rule else { panic!("{:?}", setup.rule) };
     ivon
@@ -142,6 +179,16 @@ proptest! {
     fn ivon_is_algorithm_1(setup in setups(ivons().prop_map(Rule::Ivon))) {
         for around in run(&setup, setup.total_steps.min(4)) {
             check_ivon(ivon_of(&setup), &around, setup.model.params().len())?;
+        }
+    }
+
+    /// Where the next gradient is taken: a sample of the new posterior, with noise of its own at every step.
+    #[test]
+    fn the_sample_is_of_the_new_posterior(setup in setups(ivons().prop_map(Rule::Ivon))) {
+        let trail = run(&setup, 3);
+        check_sample(&setup, &trail[0].before, 0)?;
+        for around in &trail {
+            check_sample(&setup, &around.after, around.step + 1)?;
         }
     }
 

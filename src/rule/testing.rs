@@ -1,0 +1,50 @@
+//! What the rules' tests share: a stage built and evaluated on numbers for its inputs.
+
+use natgrad_ir::interp::{Precision, Tensor, evaluate_flat};
+use natgrad_ir::{DType, Value};
+use natgrad_models::{Linear, Model};
+
+use crate::step::{Layout, NoiseSource, Slot, Stage, StageKind};
+
+/// The layout of a model of one input and two classes, whose parameters are a weight and a bias of two elements each.
+pub(crate) fn layout() -> Layout {
+    let model = Model::Linear(Linear { inputs: 1, classes: 2 });
+    Layout::new(&model, 1, DType::F64, NoiseSource::Input)
+}
+
+/// Builds a stage and evaluates it. Every element of an input is the number given for its slot, and every element of
+/// an output must be one number, which is returned.
+pub(crate) fn evaluate(
+    build: impl FnOnce(&mut Stage) -> Vec<(Slot, Value)>,
+    given: &[(Slot, f64)],
+) -> Vec<(Slot, f64)> {
+    let layout = layout();
+    let mut stage = Stage::new(StageKind::Update, &layout);
+    let outputs = build(&mut stage);
+    let stage = stage.finish(outputs).unwrap();
+    let input = |slot: &Slot| {
+        let (_, number) =
+            given.iter().find(|(known, _)| known == slot).unwrap_or_else(|| panic!("no {slot:?}"));
+        let ty = layout.ty(*slot);
+        let elements = ty.shape.elements();
+        Tensor::from_f64s(ty, &vec![*number; elements]).unwrap()
+    };
+    let inputs: Vec<Tensor> = stage.inputs.iter().map(input).collect();
+    let results = evaluate_flat(&stage.function, &inputs, Precision::AsTyped).unwrap();
+    let number = |tensor: Tensor| {
+        let numbers = tensor.to_f64s();
+        assert!(numbers.iter().all(|number| *number == numbers[0]), "{numbers:?}");
+        numbers[0]
+    };
+    stage.outputs.into_iter().zip(results.into_iter().map(number)).collect()
+}
+
+/// The number of one output.
+pub(crate) fn of(outputs: &[(Slot, f64)], slot: Slot) -> f64 {
+    outputs.iter().find(|(known, _)| *known == slot).unwrap_or_else(|| panic!("no {slot:?}")).1
+}
+
+/// Asserts that two numbers agree to rounding.
+pub(crate) fn assert_close(found: f64, wanted: f64) {
+    assert!((found - wanted).abs() <= 1e-14 * wanted.abs().max(1.0), "{found}, not {wanted}");
+}
