@@ -18,9 +18,10 @@ pub(super) fn read(path: &Path, scale: f32) -> Result<Dataset, DataError> {
     let mut is_first = true;
     for record in reader.records() {
         let record = record.map_err(|error| DataError::content(path, error.to_string()))?;
-        // The reader's position is before blank lines that it skipped, so the line is counted back from its end.
-        let line = line_of(bytes, record.position().map_or(0, |position| position.byte()));
-        let wrong = |reason: String| DataError::content(path, format!("line {line}{reason}"));
+        let wrong = |reason: String| {
+            let line = line_of(bytes, record.position().map_or(0, |position| position.byte()));
+            DataError::content(path, format!("line {line}{reason}"))
+        };
         let is_header =
             is_first && record.iter().next_back().is_some_and(|cell| cell.parse::<f64>().is_err());
         if std::mem::take(&mut is_first) {
@@ -59,7 +60,8 @@ pub(super) fn read(path: &Path, scale: f32) -> Result<Dataset, DataError> {
     Ok(data)
 }
 
-/// The line, counted from 1, of the first cell at or after a byte.
+/// The line, counted from 1, of the first cell at or after a byte: the reader's own position is before blank lines
+/// that it skipped. Reads the file from its start, so it is for errors.
 fn line_of(bytes: &[u8], start: u64) -> usize {
     let start = usize::try_from(start).unwrap_or(bytes.len()).min(bytes.len());
     let blank = bytes[start..].iter().take_while(|byte| byte.is_ascii_whitespace()).count();
