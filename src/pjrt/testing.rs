@@ -1,29 +1,12 @@
 //! What the tests share: a plugin to run against, and small programs.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::{Client, CompileOptions, Executable, Plugin};
 
-/// The plugin the tests run against: `NATGRAD_PJRT_PLUGIN`, or the CPU plugin in natgrad's cache folder.
+/// The plugin the tests run against: `NATGRAD_PJRT_PLUGIN`, or the CPU plugin, which is fetched if need be.
 pub(crate) fn plugin_path() -> PathBuf {
-    if let Some(path) = std::env::var_os("NATGRAD_PJRT_PLUGIN") {
-        return path.into();
-    }
-    let folder = |name| std::env::var_os(name).map(PathBuf::from);
-    let cache = folder("NATGRAD_CACHE")
-        .or_else(|| folder("XDG_CACHE_HOME").map(|cache| cache.join("natgrad")))
-        .or_else(|| folder("HOME").map(|home| home.join(".cache/natgrad")))
-        .expect("a cache folder");
-    let found = find(&cache, "pjrt_c_api_cpu_plugin.so");
-    found.unwrap_or_else(|| panic!("no CPU plugin under {}; set NATGRAD_PJRT_PLUGIN", cache.display()))
-}
-
-fn find(folder: &Path, name: &str) -> Option<PathBuf> {
-    let entries = std::fs::read_dir(folder).ok()?.flatten();
-    let (folders, files): (Vec<_>, Vec<_>) =
-        entries.map(|entry| entry.path()).partition(|path| path.is_dir());
-    let found = files.into_iter().find(|path| path.file_name().is_some_and(|own| own == name));
-    found.or_else(|| folders.iter().find_map(|folder| find(folder, name)))
+    crate::assets::cpu_plugin().unwrap()
 }
 
 pub(crate) fn plugin() -> Plugin {
