@@ -35,7 +35,7 @@ const SUM_MEAN: f64 = 131_070.0;
 /// Reciprocal standard deviation of that sum: `1 / sqrt(4 (2^32 - 1) / 12)`.
 const SUM_SCALE: f64 = 2.642_899_792_130_301_8e-5;
 
-/// What a draw is for. Draws for different purposes never share a key.
+/// What a draw is for. Draws for different purposes have unrelated keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
     /// The sample that a training step takes its gradient at; counted by the step.
@@ -64,7 +64,7 @@ pub struct Stream {
     pub count: Value,
 }
 
-/// A key of one tensor's noise: two words for each of its two hashes, `u32[]`.
+/// A key of one tensor's noise: two words for each of its two hashes, `u32[]`, made from 64 bits.
 #[derive(Clone, Copy, Debug)]
 pub struct Key([Value; 4]);
 
@@ -87,19 +87,29 @@ fn finalize(b: &mut Builder, x: Value, key: Option<Value>) -> Value {
 }
 
 impl Stream {
-    /// The stream's own key, shared by its tensors: absorbs seed, purpose and count one after another.
-    fn root(&self, b: &mut Builder) -> Value {
+    /// The stream's own key of 64 bits, shared by its tensors: two words that absorb seed and count in opposite
+    /// orders, one word after another, from starts of their own.
+    ///
+    /// One word would not do: it gives any two seeds the same 2^32 keys in another order, and among the tensors and
+    /// steps of a long run some hundred pairs the same key.
+    fn root(&self, b: &mut Builder) -> [Value; 2] {
         let low = b.convert(self.seed, DType::U32);
         let half = b.full_like(self.seed, 32.0);
         let high = b.shr(self.seed, half);
         let high = b.convert(high, DType::U32);
-        let mut state = b.scalar(DType::U32, f64::from(self.purpose.word().wrapping_mul(GOLDEN)));
-        for word in [low, high, self.count] {
-            let mixed = b.xor(state, word);
-            let mixed = finalize(b, mixed, None);
-            state = b.add_const(mixed, f64::from(GOLDEN));
-        }
-        state
+        let purpose = self.purpose.word();
+        [
+            (purpose.wrapping_mul(GOLDEN), [low, high, self.count]),
+            (purpose.wrapping_mul(MURMUR_FIRST), [self.count, high, low]),
+        ]
+        .map(|(start, words)| {
+            let start = b.scalar(DType::U32, f64::from(start));
+            words.into_iter().fold(start, |state, word| {
+                let mixed = b.xor(state, word);
+                let mixed = finalize(b, mixed, None);
+                b.add_const(mixed, f64::from(GOLDEN))
+            })
+        })
     }
 
     /// Keys of the tensors `0..tensors`.
@@ -108,10 +118,13 @@ impl Stream {
             let root = self.root(b);
             (0..tensors)
                 .map(|tensor| {
-                    let own = b.add_const(root, f64::from((tensor as u32 + 1).wrapping_mul(GOLDEN)));
-                    let own = finalize(b, own, None);
+                    let own = root.map(|root| {
+                        let own = b.add_const(root, f64::from((tensor as u32 + 1).wrapping_mul(GOLDEN)));
+                        finalize(b, own, None)
+                    });
                     Key([1u32, 2, 3, 4].map(|word| {
-                        let word = b.add_const(own, f64::from(word.wrapping_mul(GOLDEN)));
+                        let word = b.add_const(own[0], f64::from(word.wrapping_mul(GOLDEN)));
+                        let word = b.xor(word, own[1]);
                         finalize(b, word, None)
                     }))
                 })
@@ -181,12 +194,24 @@ mod tests {
             x ^ (x >> 16)
         }
 
+        /// The two words of a stream's key.
+        pub fn root(seed: u64, purpose: Purpose, count: u32) -> [u32; 2] {
+            let (low, high) = (seed as u32, (seed >> 32) as u32);
+            let absorb = |multiplier: u32, words: [u32; 3]| {
+                let start = purpose.word().wrapping_mul(multiplier);
+                words.iter().fold(start, |state, word| finalize(state ^ word, 0).wrapping_add(GOLDEN))
+            };
+            [absorb(GOLDEN, [low, high, count]), absorb(MURMUR_FIRST, [count, high, low])]
+        }
+
+        /// The two words that the key of a tensor is made from.
+        pub fn own(root: [u32; 2], tensor: u32) -> [u32; 2] {
+            root.map(|root| finalize(root.wrapping_add((tensor + 1).wrapping_mul(GOLDEN)), 0))
+        }
+
         pub fn key(seed: u64, purpose: Purpose, count: u32, tensor: u32) -> [u32; 4] {
-            let words = [seed as u32, (seed >> 32) as u32, count];
-            let start = purpose.word().wrapping_mul(GOLDEN);
-            let root = words.iter().fold(start, |state, word| finalize(state ^ word, 0).wrapping_add(GOLDEN));
-            let own = finalize(root.wrapping_add((tensor + 1).wrapping_mul(GOLDEN)), 0);
-            [1u32, 2, 3, 4].map(|word| finalize(own.wrapping_add(word.wrapping_mul(GOLDEN)), 0))
+            let own = own(root(seed, purpose, count), tensor);
+            [1u32, 2, 3, 4].map(|word| finalize(own[0].wrapping_add(word.wrapping_mul(GOLDEN)) ^ own[1], 0))
         }
 
         pub fn normal(key: [u32; 4], element: u32) -> f64 {
@@ -297,19 +322,26 @@ mod tests {
         }
     }
 
-    /// For one seed and tensor, steps never share a key: every round of the derivation can be undone.
+    /// With one word these would share keys: tensors of the same run, and whole runs of seeds 0 and 22688, whose steps
+    /// `c` and `c ^ 24573` begin with the same one.
     #[test]
-    fn keys_of_steps_and_tensors_differ() {
+    fn tensors_steps_and_seeds_share_no_key() {
         let mut seen = BTreeSet::new();
-        for count in 0..1000 {
-            for tensor in 0..8 {
-                for purpose in [Purpose::Training, Purpose::Posterior] {
-                    assert!(
-                        seen.insert(plain::key(7, purpose, count, tensor)),
-                        "{purpose:?} {count} {tensor}"
-                    );
-                }
+        for count in 0..5000 {
+            let root = plain::root(7, Purpose::Training, count);
+            for tensor in 0..12 {
+                assert!(seen.insert(plain::own(root, tensor)), "{count} {tensor}");
             }
+        }
+        for count in [0, 1, 1000] {
+            let [one, other] =
+                [(0, count), (22688, count ^ 24573)].map(|(seed, c)| plain::root(seed, Purpose::Training, c));
+            assert!(one[0] == other[0] && one[1] != other[1], "{one:x?} {other:x?}");
+        }
+        for count in 0..100 {
+            let [training, posterior] =
+                [Purpose::Training, Purpose::Posterior].map(|purpose| plain::key(7, purpose, count, 0));
+            assert!(training.iter().zip(&posterior).all(|(a, b)| a != b), "{count}");
         }
     }
 }
