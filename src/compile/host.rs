@@ -11,13 +11,20 @@ pub(super) fn xla_flags() -> String {
     std::fs::read_to_string(&value).unwrap_or_else(|_| text.into_owned())
 }
 
-/// The processor's model and features. XLA compiles for what the host can do, so code from one host may not run
-/// on another.
+/// The processor's model and features, and how many threads XLA will use. XLA compiles for what the host can do, so
+/// code from one host may not run on another; and it cuts loops into as many parts as it has threads.
 pub(super) fn cpu() -> String {
-    match std::fs::read_to_string("/proc/cpuinfo") {
+    let processor = match std::fs::read_to_string("/proc/cpuinfo") {
         Ok(text) => from_cpuinfo(&text),
         Err(_) => format!("{} {}", std::env::consts::ARCH, detected_features()),
-    }
+    };
+    format!("{processor};threads={}", threads())
+}
+
+/// The threads of XLA:CPU's pool: as many as NPROC says, else as this process may run on.
+fn threads() -> usize {
+    let told = std::env::var("NPROC").ok().and_then(|count| count.parse().ok());
+    told.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from))
 }
 
 /// The lines of Linux's `/proc/cpuinfo` that tell the model and the features of the first processor.
