@@ -38,10 +38,11 @@ impl Init {
     }
 }
 
-const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
+/// What SplitMix64 adds to its state for each number: `2^64` over the golden ratio.
+pub const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 
-/// The output function of SplitMix64 (Steele, Lea and Flood 2014).
-fn splitmix64(key: u64) -> u64 {
+/// The number that SplitMix64 (Steele, Lea and Flood 2014) gives from this state.
+pub fn splitmix64(key: u64) -> u64 {
     let mut z = key.wrapping_add(GOLDEN);
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

@@ -1,5 +1,7 @@
 //! Batches: which rows each step sees, a pure function of seed and step.
 
+use natgrad_models::init::{GOLDEN, splitmix64};
+
 use super::{DataError, Dataset};
 
 /// The order of a run's rows: each epoch is a permutation, cut into batches; an incomplete last batch is dropped.
@@ -56,10 +58,9 @@ struct SplitMix(u64);
 
 impl SplitMix {
     fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
+        let number = splitmix64(self.0);
+        self.0 = self.0.wrapping_add(GOLDEN);
+        number
     }
 }
 
