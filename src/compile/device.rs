@@ -8,6 +8,7 @@ use super::bytes::{element_type, to_bytes};
 use super::{Cache, CacheOutcome};
 use crate::lower;
 use crate::pjrt::{self, Arg, Buffer, Client, CompileOptions, Executable};
+use crate::rule::HyperValues;
 use crate::step::{Program, Slot};
 
 /// Why a program could not be compiled or run.
@@ -79,6 +80,29 @@ impl Device {
     pub fn upload(&self, ty: &TensorType, bytes: &[u8]) -> Result<Buffer, DeviceError> {
         let dims: Vec<i64> = ty.shape.dims().iter().map(|&dim| dim as i64).collect();
         Ok(self.client.upload(element_type(ty.dtype), &dims, bytes)?)
+    }
+
+    /// Uploads the hyperparameters that a program asks for.
+    ///
+    /// # Errors
+    /// A value is missing, or the device fails.
+    pub fn upload_hypers(
+        &self,
+        compiled: &Compiled,
+        values: &HyperValues,
+    ) -> Result<Vec<(Slot, Buffer)>, DeviceError> {
+        let layout = &compiled.program.layout;
+        let mut buffers = Vec::new();
+        for &slot in &compiled.program.inputs {
+            if let Slot::Hyper(hyper) = slot {
+                let value = values.get(hyper).ok_or_else(|| DeviceError::Unsupplied {
+                    program: compiled.executable.name().to_string(),
+                    input: layout.name(slot),
+                })?;
+                buffers.push((slot, self.upload_numbers(&layout.ty(slot), &[value])?));
+            }
+        }
+        Ok(buffers)
     }
 
     /// Copies numbers onto the device, each converted to the element type.

@@ -4,5 +4,4 @@ pub mod calibration;
 mod predict;
 
 pub use calibration::Scores;
-pub(crate) use predict::upload_hypers;
 pub use predict::{Predictor, PredictorError, StateRef};

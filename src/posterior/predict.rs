@@ -56,6 +56,11 @@ impl<'a> Predictor<'a> {
         self.draw.is_some()
     }
 
+    /// The model's number of classes, which may be more than the data shows.
+    pub fn classes(&self) -> usize {
+        self.predict.program.layout.classes
+    }
+
     /// Class probabilities `[rows, classes]` at the mean.
     ///
     /// # Errors
@@ -79,8 +84,8 @@ impl<'a> Predictor<'a> {
         let draw = self.draw.as_ref().ok_or(PredictorError::NoPosterior(self.rule))?;
         let batches = self.batches(data)?;
         let seed = self.device.upload(&draw.program.layout.ty(Slot::Seed), &seed.to_ne_bytes())?;
-        let hypers = upload_hypers(self.device, draw, values)?;
-        let mut total = vec![0.0; data.rows * data.classes];
+        let hypers = self.device.upload_hypers(draw, values)?;
+        let mut total = vec![0.0; data.rows * self.classes()];
         for sample in 0..samples {
             let index = self.device.upload(&TensorType::scalar(DType::U32), &sample.to_ne_bytes())?;
             let drawn = draw.run(|slot| match slot {
@@ -121,7 +126,7 @@ impl<'a> Predictor<'a> {
         data: &Dataset,
     ) -> Result<Vec<f64>, PredictorError> {
         let layout = &self.predict.program.layout;
-        let mut probabilities = Vec::with_capacity(data.rows * data.classes);
+        let mut probabilities = Vec::with_capacity(data.rows * self.classes());
         for batch in batches {
             let outputs = self.predict.run(|slot| match slot {
                 Slot::State(_, param) => parameters(param).map(Arg::Keep),
@@ -133,30 +138,7 @@ impl<'a> Predictor<'a> {
                 probabilities.extend(logs.into_iter().map(f64::exp));
             }
         }
-        probabilities.truncate(data.rows * data.classes);
+        probabilities.truncate(data.rows * self.classes());
         Ok(probabilities)
     }
-}
-
-/// Uploads the hyperparameters that a program asks for.
-///
-/// # Errors
-/// A value is missing, or the device fails.
-pub(crate) fn upload_hypers(
-    device: &Device,
-    compiled: &Compiled,
-    values: &HyperValues,
-) -> Result<Vec<(Slot, Buffer)>, DeviceError> {
-    let layout = &compiled.program.layout;
-    let mut buffers = Vec::new();
-    for &slot in &compiled.program.inputs {
-        if let Slot::Hyper(hyper) = slot {
-            let value = values.get(hyper).ok_or_else(|| DeviceError::Unsupplied {
-                program: compiled.executable.name().to_string(),
-                input: layout.name(slot),
-            })?;
-            buffers.push((slot, device.upload_numbers(&layout.ty(slot), &[value])?));
-        }
-    }
-    Ok(buffers)
 }

@@ -30,7 +30,7 @@ pub(super) fn evaluate(
     data: &Dataset,
 ) -> Result<TestScores, TrainError> {
     let score =
-        |probabilities: &[f64]| Scores::of(probabilities, data.classes, &data.labels, evaluation.bins);
+        |probabilities: &[f64]| Scores::of(probabilities, predictor.classes(), &data.labels, evaluation.bins);
     let state = |kind, param| session.state(kind, param);
     let mean = score(&predictor.at_mean(&state, data)?);
     let posterior = if predictor.has_posterior() {

@@ -6,7 +6,6 @@ use super::TrainError;
 use crate::compile::bytes::from_bytes;
 use crate::compile::{Compiled, Device, DeviceError};
 use crate::pjrt::{Arg, Buffer, PendingRead};
-use crate::posterior::upload_hypers;
 use crate::rule::HyperValues;
 use crate::step::{Recipe, Slot, StateKind};
 
@@ -103,8 +102,8 @@ impl<'a> Session<'a> {
     /// # Errors
     /// A value is missing, or the device fails.
     pub fn set_values(&mut self, values: &HyperValues, seed: u64) -> Result<(), TrainError> {
-        self.fixed = upload_hypers(self.device, &self.step, values)?;
-        for (slot, buffer) in upload_hypers(self.device, &self.start, values)? {
+        self.fixed = self.device.upload_hypers(&self.step, values)?;
+        for (slot, buffer) in self.device.upload_hypers(&self.start, values)? {
             if find(&self.fixed, slot).is_none() {
                 self.fixed.push((slot, buffer));
             }
