@@ -4,14 +4,13 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
-use natgrad_ir::{DType, text};
+use natgrad_ir::text;
 
 use super::print::print;
 use super::{Failure, backend};
 use crate::compile::stablehlo;
 use crate::config::RunConfig;
 use crate::inspect::{HloModule, Summary};
-use crate::step::{NoiseSource, Recipe};
 
 /// Print a run's programs
 #[derive(Debug, Args)]
@@ -56,13 +55,7 @@ enum ProgramName {
 impl Inspect {
     pub(super) fn run(self) -> Result<ExitCode, Failure> {
         let config = RunConfig::load(self.config.as_deref(), &self.set).map_err(Failure::usage)?;
-        let recipe = Recipe {
-            model: &config.model,
-            rule: &config.rule,
-            schedule: config.schedule,
-            dtype: DType::F32,
-            noise: NoiseSource::Counter,
-        };
+        let recipe = config.recipe();
         let program = match self.program {
             ProgramName::Step => recipe.step(config.batch)?,
             ProgramName::Start => recipe.start()?,

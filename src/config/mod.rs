@@ -5,6 +5,7 @@ mod json;
 
 use std::path::Path;
 
+use natgrad_ir::DType;
 use natgrad_models::{Activation, Mlp, Model};
 use serde::{Deserialize, Serialize};
 
@@ -12,6 +13,7 @@ pub use error::ConfigError;
 
 use crate::data::DataConfig;
 use crate::rule::{Hyper, Ivon, Rule, Schedule};
+use crate::step::{NoiseSource, Recipe};
 
 /// A training run. In JSON every section and field may be left out: it then has the default run's value.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -113,6 +115,17 @@ impl RunConfig {
         let config = json::parse(source, value)?;
         config.validate(source)?;
         Ok(config)
+    }
+
+    /// Where the run's programs come from.
+    pub fn recipe(&self) -> Recipe<'_> {
+        Recipe {
+            model: &self.model,
+            rule: &self.rule,
+            schedule: self.schedule,
+            dtype: DType::F32,
+            noise: NoiseSource::Counter,
+        }
     }
 
     /// The configuration as JSON that [`RunConfig::load`] reads.

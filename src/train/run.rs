@@ -4,8 +4,6 @@ use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use natgrad_ir::DType;
-
 use super::TrainError;
 use super::check::check;
 use super::checkpoint::{Checkpoint, Header};
@@ -17,7 +15,6 @@ use crate::compile::{CacheOutcome, Compiled, Device};
 use crate::config::RunConfig;
 use crate::data::{Batches, Splits};
 use crate::posterior::Predictor;
-use crate::step::{NoiseSource, Recipe};
 
 /// Steps that may be under way before the oldest one's loss is waited for.
 const STEPS_IN_FLIGHT: usize = 3;
@@ -113,11 +110,11 @@ impl Run<'_> {
     ) -> Result<RunReport, TrainError> {
         let config = self.config;
         check(config, self.splits)?;
-        let splits = self.fitted_splits();
+        let splits = self.splits;
         let batches = Batches::new(splits.train.rows, config.batch, config.seed)?;
         let total = config.total_steps(batches.steps_per_epoch());
         let values = config.rule.values(config.schedule, splits.train.rows, total);
-        let recipe = self.recipe();
+        let recipe = config.recipe();
         let session = Session::new(self.device, &recipe, config.batch, &values, config.seed)?;
         let predictor = Predictor::new(self.device, &recipe, splits.test.rows.clamp(1, PREDICT_ROWS))?;
 
@@ -131,7 +128,7 @@ impl Run<'_> {
         }
 
         let mut looping =
-            Loop { run: self, splits: &splits, session, batches, total, seconds_before: 0.0, saved: None };
+            Loop { run: self, splits, session, batches, total, seconds_before: 0.0, saved: None };
         let seconds = looping.run_steps(resume, observer, stop)?;
         observer(Progress::Evaluating);
         let test =
@@ -145,25 +142,6 @@ impl Run<'_> {
             parameters: config.model.params().iter().map(|param| param.shape.elements()).sum(),
             test,
         })
-    }
-
-    /// Where the run's programs come from.
-    pub fn recipe(&self) -> Recipe<'_> {
-        Recipe {
-            model: &self.config.model,
-            rule: &self.config.rule,
-            schedule: self.config.schedule,
-            dtype: DType::F32,
-            noise: NoiseSource::Counter,
-        }
-    }
-
-    /// The splits, with the model's number of classes.
-    fn fitted_splits(&self) -> Splits {
-        let mut splits = self.splits.clone();
-        splits.train.classes = self.config.model.classes();
-        splits.test.classes = self.config.model.classes();
-        splits
     }
 }
 
