@@ -266,6 +266,60 @@ fn paths_and_donation_reach_the_optimized_program() {
     assert_eq!(executable.memory_stats().unwrap().aliased, 256);
 }
 
+/// A module whose entry takes `count` steps down the gradient `weight * decay + x`, and adds up the indices.
+fn descent() -> Module {
+    let weights = TensorType::new(DType::F32, [64]);
+    let mut module = Module::new("descent");
+    let mut b = Builder::new("one");
+    let index = b.param("index", TensorType::scalar(DType::U32));
+    let w = b.param("weight", weights.clone());
+    let total = b.param("total", TensorType::scalar(DType::U32));
+    let x = b.param("x", weights.clone());
+    let decay = b.param("decay", TensorType::scalar(DType::F32));
+    let new = b.scoped("layers.0.weight", |b| {
+        let pull = b.mul(w, decay);
+        let gradient = b.add(pull, x);
+        let step = b.mul_const(gradient, -0.25);
+        b.add(w, step)
+    });
+    let total = b.add(total, index);
+    let body = module.push(b.finish(&[new, total]).unwrap());
+    let mut b = Builder::new("descent");
+    let count = b.param("count", TensorType::scalar(DType::U32));
+    let w = b.param("weight", weights.clone());
+    let x = b.param("x", weights);
+    let decay = b.param("decay", TensorType::scalar(DType::F32));
+    let zero = b.scalar(DType::U32, 0.0);
+    let results = b.scoped("steps", |b| b.repeat(&module, body, count, &[w, zero], &[x, decay]));
+    module.push(b.finish(&results).unwrap());
+    module
+}
+
+#[test]
+fn loops_run_as_often_as_their_input_says() {
+    let module = verify(descent()).unwrap();
+    let numbers = |scale: f32| (0..64).map(|index| (index as f32 - 20.0) * scale).collect::<Vec<f32>>();
+    for count in [0, 1, 7] {
+        let inputs = [
+            Tensor::from_u32s([], &[count]).unwrap(),
+            Tensor::from_f32s([64], &numbers(0.1)).unwrap(),
+            Tensor::from_f32s([64], &numbers(-0.03)).unwrap(),
+            Tensor::scalar(DType::F32, 0.5),
+        ];
+        agrees(&module, &inputs).unwrap();
+    }
+}
+
+#[test]
+fn paths_of_loop_bodies_reach_the_optimized_program() {
+    let module = verify(descent()).unwrap();
+    let executable = compile(&to_stablehlo(&module, &Donation::none().donate(1, 0)).unwrap());
+    let hlo = executable.optimized_hlo().unwrap();
+    let path = "descent/steps/one/layers.0.weight/mul";
+    assert!(hlo.windows(path.len()).any(|window| window == path.as_bytes()), "no {path}");
+    assert_eq!(executable.memory_stats().unwrap().aliased, 256);
+}
+
 /// Checks as many random programs as `PROPTEST_CASES` says, by default `cases`, and always the same.
 fn random(config: Config, cases: u32, check: impl Fn(&Verified, &[Tensor]) -> Result<(), String>) {
     let mut setting = proptest::test_runner::Config {

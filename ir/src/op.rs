@@ -295,9 +295,51 @@ pub enum Op {
         /// The function called.
         callee: FuncId,
     },
+    /// A counted loop: `loop(count, carried..., invariants...)` runs the body for each index below `count`, which is
+    /// known only when the program runs. Its results are the carried values after the last run; the initial ones if
+    /// `count` is zero.
+    Loop {
+        /// An earlier function of the module, with parameters `(index: u32[], carried..., invariants...)` and the
+        /// next carried values as its results.
+        body: FuncId,
+        /// How many values are carried from one run to the next.
+        carried: usize,
+    },
 }
 
 impl Op {
+    /// The function of the module that the operation runs, if it runs one.
+    pub fn callee(&self) -> Option<FuncId> {
+        match self {
+            Op::Call { callee } => Some(*callee),
+            Op::Loop { body, carried: _ } => Some(*body),
+            Op::Constant(_)
+            | Op::Iota { .. }
+            | Op::Unary(_)
+            | Op::Binary(_)
+            | Op::Compare(_)
+            | Op::Select
+            | Op::Convert { .. }
+            | Op::Broadcast { .. }
+            | Op::Reshape { .. }
+            | Op::Transpose { .. }
+            | Op::Slice { .. }
+            | Op::Pad { .. }
+            | Op::Concat { .. }
+            | Op::Reduce { .. }
+            | Op::Dot(_) => None,
+        }
+    }
+
+    /// The function of the module that the operation runs, to be changed.
+    pub fn callee_mut(&mut self) -> Option<&mut FuncId> {
+        match self {
+            Op::Call { callee } => Some(callee),
+            Op::Loop { body, carried: _ } => Some(body),
+            _ => None,
+        }
+    }
+
     /// The name in the textual form.
     pub fn name(&self) -> &'static str {
         match self {
@@ -317,6 +359,7 @@ impl Op {
             Op::Reduce { op, .. } => op.name(),
             Op::Dot(_) => "dot",
             Op::Call { .. } => "call",
+            Op::Loop { .. } => "loop",
         }
     }
 }
@@ -333,7 +376,7 @@ mod tests {
         names.extend(CompareOp::ALL.iter().map(|op| op.name()));
         names.extend(ReduceOp::ALL.iter().map(|op| op.name()));
         names.extend(["constant", "iota", "select", "convert", "broadcast", "reshape", "transpose"]);
-        names.extend(["slice", "pad", "concat", "dot", "call"]);
+        names.extend(["slice", "pad", "concat", "dot", "call", "loop"]);
         let count = names.len();
         names.sort_unstable();
         names.dedup();

@@ -221,6 +221,7 @@ fn attributes(op: &mut Op) -> bool {
         Op::Concat { dim } => *dim = 99,
         Op::Reduce { dims, .. } => dims.push(99),
         Op::Dot(dims) => dims.lhs_contract.push(0),
+        Op::Loop { carried, .. } => *carried += 1,
         Op::Constant(_)
         | Op::Unary(_)
         | Op::Binary(_)
@@ -279,8 +280,10 @@ proptest! {
             Ok(module) => {
                 prop_assert_eq!(parsed.as_ref(), Ok(module.module()), "{}", printed);
                 let Some(entry) = module.module().entry() else { return Ok(()) };
+                // A count that was edited may be anything.
                 let small = |function: &Function| {
                     function.values.iter().all(|value| value.ty.shape.elements() < 10_000)
+                        && !function.insts.iter().any(|inst| matches!(inst.op, Op::Loop { .. }))
                 };
                 if module.module().functions.iter().all(small) {
                     let values = inputs(entry, 0);
@@ -372,7 +375,7 @@ fn edit_attribute(op: &mut Op, odd: usize) {
         Op::Slice { limits, .. } => limits,
         Op::Pad { interior, .. } => interior,
         Op::Dot(dims) => &mut dims.rhs_contract,
-        Op::Iota { dim, .. } | Op::Concat { dim } => {
+        Op::Iota { dim, .. } | Op::Concat { dim } | Op::Loop { carried: dim, .. } => {
             *dim = odd;
             return;
         }
@@ -386,7 +389,7 @@ fn edit_attribute(op: &mut Op, odd: usize) {
 
 fn some_op(kind: usize, list: Vec<usize>, dtype: DType, shape: Shape, callee: FuncId) -> Op {
     let literal = Literal::splat(TensorType { dtype, shape: shape.clone() }, 3.0);
-    match kind % 16 {
+    match kind % 17 {
         0 => Op::Constant(Literal { elements: Elements::Dense(vec![Scalar::Int(0)]), ..literal }),
         1 => Op::Constant(literal),
         2 => Op::Iota { dtype, shape, dim: list.len() },
@@ -402,6 +405,7 @@ fn some_op(kind: usize, list: Vec<usize>, dtype: DType, shape: Shape, callee: Fu
         12 => Op::Concat { dim: list.len() },
         13 => Op::Reduce { op: ReduceOp::Sum, dims: list },
         14 => Op::Dot(DotDims { lhs_batch: list.clone(), rhs_batch: list.clone(), ..DotDims::default() }),
+        15 => Op::Loop { body: callee, carried: list.len() },
         _ => Op::Call { callee },
     }
 }

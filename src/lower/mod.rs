@@ -5,7 +5,7 @@
 //!
 //! Every operation carries the path of its stage, scope and name as its location, e.g.
 //! `update/layers.0.weight/mul`. XLA keeps it as `op_name` in the metadata of what it makes of the operation.
-//! Where it inlines a stage, it puts the path of the call in front: `step/update/layers.0.weight/mul`. Constants,
+//! Where it inlines a stage, it puts the path of the call or loop in front: `step/update/layers.0.weight/mul`. Constants,
 //! and what XLA makes of them, have no path of their own: inlined, they have the call's.
 //!
 //! Sums of `bf16` and `f16` are accumulated in `f32`. XLA:CPU keeps NaN in maxima and minima, as the IR says, only

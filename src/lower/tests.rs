@@ -263,6 +263,26 @@ fn calls_and_donation() {
 }
 
 #[test]
+fn loops() {
+    let mut module = Module::new("steps");
+    let mut b = Builder::new("step");
+    let index = b.param("index", ty(DType::U32, []));
+    let w = b.param("weight", ty(DType::F32, [2]));
+    let runs = b.param("runs", ty(DType::U32, []));
+    let rate = b.param("rate", ty(DType::F32, []));
+    let new = b.scoped("layers.0", |b| b.mul(w, rate));
+    let runs = b.add(runs, index);
+    let body = module.push(b.finish(&[new, runs]).unwrap());
+    let mut b = Builder::new("many");
+    let count = b.param("count", ty(DType::U32, []));
+    let w = b.param("weight", ty(DType::F32, [2]));
+    let rate = b.param("rate", ty(DType::F32, []));
+    let results = b.scoped("micro", |b| b.repeat(&module, body, count, &[w, count], &[rate]));
+    module.push(b.finish(&results).unwrap());
+    insta::assert_snapshot!(to_stablehlo(&verify(module).unwrap(), &Donation::none()).unwrap());
+}
+
+#[test]
 fn nothing_in_and_nothing_out() {
     let mut module = Module::new("a \"quoted\" name");
     module.push(Builder::new("empty").finish(&[]).unwrap());

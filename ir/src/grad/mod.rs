@@ -70,14 +70,17 @@ pub enum GradError {
         /// How many values there are.
         values: usize,
     },
-    /// The function calls another one.
+    /// The function calls or repeats another one.
     #[error(
-        "function `{function}` calls another (made at {origin}); only functions without calls have a gradient"
+        "function `{function}` has a {operation} of another (made at {origin}); only functions without calls and \
+         loops have a gradient"
     )]
     Call {
         /// The function.
         function: String,
-        /// Where the call was made.
+        /// `call` or `loop`.
+        operation: &'static str,
+        /// Where the call or loop was made.
         origin: Origin,
     },
     /// The function breaks an invariant of the IR.
@@ -106,8 +109,8 @@ pub enum GradError {
 /// shares among those that tie for `max`, `min`, `reduce_max` and `reduce_min`.
 ///
 /// # Errors
-/// If the first result is no float scalar, an index names no float parameter, or the function calls another or
-/// is malformed.
+/// If the first result is no float scalar, an index names no float parameter, or the function calls or repeats
+/// another or is malformed.
 ///
 /// ```
 /// use natgrad_ir::{Builder, DType, TensorType, grad, interp};
@@ -181,8 +184,8 @@ pub fn value_and_grad_with(
 /// Checks what is asked for, and returns the loss.
 fn check(function: &Function, wrt: &[usize], stop: &[Value]) -> Result<Value, GradError> {
     let name = || function.name.clone();
-    if let Some(inst) = function.insts.iter().find(|inst| matches!(inst.op, Op::Call { .. })) {
-        return Err(GradError::Call { function: name(), origin: inst.origin });
+    if let Some(inst) = function.insts.iter().find(|inst| inst.op.callee().is_some()) {
+        return Err(GradError::Call { function: name(), operation: inst.op.name(), origin: inst.origin });
     }
     verify_function(function).map_err(GradError::Malformed)?;
     let Some(&loss) = function.results.first() else {
@@ -243,7 +246,7 @@ fn carries(function: &Function, inst: &InstData, operand: usize) -> bool {
     let floats = inst.operands.get(operand).is_some_and(float) && inst.results.iter().all(float);
     floats
         && match &inst.op {
-            Op::Constant(_) | Op::Iota { .. } | Op::Compare(_) | Op::Call { .. } => false,
+            Op::Constant(_) | Op::Iota { .. } | Op::Compare(_) | Op::Call { .. } | Op::Loop { .. } => false,
             Op::Unary(UnaryOp::Sign | UnaryOp::Floor | UnaryOp::Not) => false,
             Op::Unary(_) => true,
             Op::Binary(BinaryOp::And | BinaryOp::Or | BinaryOp::Xor | BinaryOp::Shl | BinaryOp::Shr) => false,
@@ -314,6 +317,7 @@ fn pullback(e: &mut Emitter, inst: &InstData, y: Value, dy: Value, wanted: &[boo
             | Op::Iota { .. }
             | Op::Compare(_)
             | Op::Call { .. }
+            | Op::Loop { .. }
             | Op::Unary(_)
             | Op::Binary(_)
             | Op::Select

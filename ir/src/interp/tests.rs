@@ -327,6 +327,37 @@ fn calls_run_functions_of_the_module() {
     assert_eq!(found[1].to_f64s(), [2.0, 6.0]);
 }
 
+/// A module whose entry sums `scale * (index + 1)` over a loop and counts its runs.
+fn summing() -> crate::verify::Verified {
+    let text = "module @m
+        func @body(%index: u32[], %sum: f64[2], %runs: u32[], %scale: f64[]) -> (f64[2], u32[]) {
+            %one: u32[] = constant {1}
+            %next: u32[] = add %runs, %one
+            %place: u32[] = add %index, %one
+            %float: f64[] = convert %place
+            %term: f64[] = mul %float, %scale
+            %wide: f64[2] = broadcast %term {dims = []}
+            %total: f64[2] = add %sum, %wide
+            return %total, %next
+        }
+        func @main(%count: u32[], %start: f64[2], %scale: f64[]) -> (f64[2], u32[]) {
+            %zero: u32[] = constant {0}
+            %sum: f64[2], %runs: u32[] = loop @body(%count, %start, %zero, %scale)
+            return %sum, %runs
+        }";
+    verify(crate::text::parse(text).unwrap()).unwrap()
+}
+
+#[test]
+fn loops_carry_values_from_run_to_run() {
+    let module = summing();
+    for (count, sum) in [(0, [1.0, 2.0]), (1, [1.5, 2.5]), (4, [6.0, 7.0])] {
+        let inputs = [Tensor::from_u32s([], &[count]).unwrap(), f64s(&[2], &[1.0, 2.0]), f64s(&[], &[0.5])];
+        let results = evaluate(&module, &inputs).unwrap();
+        assert_eq!((results[0].to_f64s(), results[1].to_ints()), (sum.to_vec(), vec![count.into()]));
+    }
+}
+
 #[test]
 fn wrong_inputs_are_errors() {
     let mut b = Builder::new("f");

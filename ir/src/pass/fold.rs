@@ -35,6 +35,9 @@ fn fold(function: &Function, inst: &InstData) -> Fate {
         (Op::Convert { dtype }, &[x]) => element(function, x)
             .and_then(|element| splat::convert(function.ty(x).dtype, *dtype, element))
             .map(|element| constant(function.ty(x).with_dtype(*dtype), element)),
+        (Op::Loop { body: _, carried }, [count, values @ ..]) => {
+            (element(function, *count) == Some(Scalar::Int(0))).then(|| Fate::Is(values[..*carried].to_vec()))
+        }
         (op, &[x]) => fold_movement(function, op, x),
         (Op::Pad { low, high, interior }, &[x, _]) => {
             [low, high, interior].into_iter().flatten().all(|&count| count == 0).then(|| is(x))

@@ -216,6 +216,32 @@ fn functions_that_nothing_calls_vanish() {
 }
 
 #[test]
+fn loops_keep_their_bodies_and_vanish_where_they_do_not_run() {
+    let text = |count: &str| {
+        format!(
+            "module @m
+            func @unused(%x: f32[]) -> (f32[]) {{ return %x }}
+            func @body(%i: u32[], %x: f32[], %y: f32[]) -> (f32[]) {{ %0: f32[] = add %x, %y return %0 }}
+            func @main(%x: f32[], %y: f32[]) -> (f32[]) {{
+                %count: u32[] = constant {{{count}}}
+                %1: f32[] = loop @body(%count, %x, %y)
+                %2: f32[] = loop @body(%count, %x, %y)
+                %3: f32[] = loop @body(%count, %y, %y)
+                %4: f32[] = mul %1, %2
+                return %4
+            }}"
+        )
+    };
+    let module = run(verify(parse(&text("2")).unwrap()).unwrap()).into_module();
+    assert_eq!(module.functions.len(), 2);
+    let printed = print(&module);
+    assert_eq!(printed.matches("loop @body").count(), 1, "{printed}");
+    let module = run(verify(parse(&text("0")).unwrap()).unwrap()).into_module();
+    let printed = print(&module);
+    assert!(module.functions.len() == 1 && printed.contains("mul %x, %x"), "{printed}");
+}
+
+#[test]
 fn origins_and_scopes_stay() {
     let text =
         "module @m\nfunc @f(%x: f32[]) -> (f32[]) {\n%u: f32[] = exp %x\n%0: f32[] = exp %x @\"deep/er\"

@@ -9,11 +9,11 @@ use crate::types::{DType, TensorType};
 
 /// An operation whose names are not resolved yet.
 pub(super) struct Operation {
-    /// The operation; a call's callee is not set.
+    /// The operation; the callee of a call or loop is not set.
     pub op: Op,
     /// The names of the operands.
     pub operands: Vec<(String, Place)>,
-    /// The name of the function called, if this is a call.
+    /// The name of the function called or repeated, if this is a call or loop.
     pub callee: Option<(String, Place)>,
 }
 
@@ -22,12 +22,17 @@ pub(super) fn operation(cursor: &mut Cursor, results: &[TensorType]) -> Parsed<O
     let start = cursor.place();
     let unknown = cursor.unexpected("an operation");
     let name = cursor.word("an operation")?;
-    if name == "call" {
+    let unset = FuncId::from_index(usize::MAX);
+    let call = match name.as_str() {
+        "call" => Some(Op::Call { callee: unset }),
+        "loop" => Some(Op::Loop { body: unset, carried: results.len() }),
+        _ => None,
+    };
+    if let Some(op) = call {
         let place = cursor.place();
         let callee = cursor.symbol("a function, as `@inner`")?;
         cursor.expect_mark('(')?;
         let operands = cursor.list(')', Cursor::value)?;
-        let op = Op::Call { callee: FuncId::from_index(usize::MAX) };
         return Ok(Operation { op, operands, callee: Some((callee, place)) });
     }
     let mut operands = Vec::new();

@@ -76,7 +76,7 @@ impl FunctionText<'_> {
     fn write_operation(&self, f: &mut fmt::Formatter<'_>, inst: &InstData) -> fmt::Result {
         f.write_str(inst.op.name())?;
         let operands = self.labels(&inst.operands);
-        if let Op::Call { callee } = inst.op {
+        if let Some(callee) = inst.op.callee() {
             let callee = match self.module.functions.get(callee.index()) {
                 Some(function) => symbol(&function.name),
                 None => format!("@?{}", callee.index()),
@@ -112,7 +112,8 @@ impl FunctionText<'_> {
             | Op::Select
             | Op::Convert { .. }
             | Op::Reshape { .. }
-            | Op::Call { .. } => Ok(()),
+            | Op::Call { .. }
+            | Op::Loop { .. } => Ok(()),
         }
     }
 }

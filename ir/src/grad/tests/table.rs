@@ -231,6 +231,7 @@ const NOT_DIFFERENTIABLE: &[&str] = &[
     "constant",
     "iota",
     "call",
+    "loop",
 ];
 
 /// The name of an operation that is not of a kind with a list. A new operation must be entered here and in
@@ -249,7 +250,8 @@ fn structural_name(op: &Op) -> Option<&'static str> {
         | Op::Pad { .. }
         | Op::Concat { .. }
         | Op::Dot(_)
-        | Op::Call { .. } => STRUCTURAL.iter().copied().find(|&name| name == op.name()),
+        | Op::Call { .. }
+        | Op::Loop { .. } => STRUCTURAL.iter().copied().find(|&name| name == op.name()),
     }
 }
 
@@ -266,6 +268,7 @@ const STRUCTURAL: &[&str] = &[
     "concat",
     "dot",
     "call",
+    "loop",
 ];
 
 /// Inputs from numbers between zero and one.
