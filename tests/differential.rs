@@ -216,6 +216,24 @@ fn layout() {
 }
 
 #[test]
+fn at() {
+    let mut p = Program::new();
+    for dtype in DType::ALL {
+        let x = param(&mut p, &filled(dtype, [4, 2, 3], 0));
+        let list = param(&mut p, &filled(dtype, [5], 2));
+        let empty = param(&mut p, &filled(dtype, [2, 0], 0));
+        for index in [0, 2, 3, 4, 5, 1 << 31, u32::MAX] {
+            let place = p.param(Tensor::from_u32s([], &[index]).unwrap());
+            for (name, operand) in [("block", x), ("element", list), ("nothing", empty)] {
+                let taken = p.builder.at(operand, place);
+                p.exact_result(format!("{name} {index} {dtype}"), taken);
+            }
+        }
+    }
+    agree(p);
+}
+
+#[test]
 fn constants() {
     let mut p = Program::new();
     for dtype in DType::ALL {

@@ -389,6 +389,13 @@ impl Builder {
         self.dot(x, y, DotDims::matmul())
     }
 
+    /// The slice of `x` with this index, a `u32[]`, along its first dimension, which vanishes. An index past the end
+    /// takes the last one.
+    #[track_caller]
+    pub fn at(&mut self, x: Value, index: Value) -> Value {
+        self.one(Op::At, vec![x, index])
+    }
+
     /// Calls a function of `module`.
     #[track_caller]
     pub fn call(&mut self, module: &Module, callee: FuncId, operands: &[Value]) -> Vec<Value> {

@@ -193,6 +193,21 @@ fn infer_one(op: &Op, operands: &[&TensorType]) -> Result<TensorType, TypeError>
             Ok(TensorType::new(operand.dtype, kept.as_slice()))
         }
         Op::Dot(dims) => infer_dot(op, operands, dims),
+        Op::At => {
+            arity(op, operands, 2)?;
+            let operand = operands[0];
+            ensure!(
+                *operands[1] == TensorType::scalar(DType::U32),
+                "the index of at is {}, not {}",
+                operands[1],
+                TensorType::scalar(DType::U32)
+            );
+            let Some((&size, rest)) = operand.shape.dims().split_first() else {
+                return Err(TypeError(format!("at of {operand}, which has no dimension to index")));
+            };
+            ensure!(size > 0, "at of {operand}, which has nothing to take");
+            Ok(TensorType::new(operand.dtype, rest))
+        }
         Op::Call { .. } | Op::Loop { .. } => Err(TypeError(format!("{} has no single result", op.name()))),
     }
 }

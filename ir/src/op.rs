@@ -290,6 +290,9 @@ pub enum Op {
     },
     /// A batched matrix product.
     Dot(DotDims),
+    /// `at(x: T[n, ...], index: u32[]) -> T[...]`: the slice of `x` with this index along its first dimension, which
+    /// vanishes. An index past the end takes the last one.
+    At,
     /// A call of an earlier function of the module; its results are the function's results.
     Call {
         /// The function called.
@@ -327,7 +330,8 @@ impl Op {
             | Op::Pad { .. }
             | Op::Concat { .. }
             | Op::Reduce { .. }
-            | Op::Dot(_) => None,
+            | Op::Dot(_)
+            | Op::At => None,
         }
     }
 
@@ -358,6 +362,7 @@ impl Op {
             Op::Concat { .. } => "concat",
             Op::Reduce { op, .. } => op.name(),
             Op::Dot(_) => "dot",
+            Op::At => "at",
             Op::Call { .. } => "call",
             Op::Loop { .. } => "loop",
         }
@@ -376,7 +381,7 @@ mod tests {
         names.extend(CompareOp::ALL.iter().map(|op| op.name()));
         names.extend(ReduceOp::ALL.iter().map(|op| op.name()));
         names.extend(["constant", "iota", "select", "convert", "broadcast", "reshape", "transpose"]);
-        names.extend(["slice", "pad", "concat", "dot", "call", "loop"]);
+        names.extend(["slice", "pad", "concat", "dot", "at", "call", "loop"]);
         let count = names.len();
         names.sort_unstable();
         names.dedup();

@@ -228,6 +228,7 @@ fn attributes(op: &mut Op) -> bool {
         | Op::Compare(_)
         | Op::Select
         | Op::Convert { .. }
+        | Op::At
         | Op::Call { .. } => return false,
     }
     true
@@ -389,7 +390,7 @@ fn edit_attribute(op: &mut Op, odd: usize) {
 
 fn some_op(kind: usize, list: Vec<usize>, dtype: DType, shape: Shape, callee: FuncId) -> Op {
     let literal = Literal::splat(TensorType { dtype, shape: shape.clone() }, 3.0);
-    match kind % 17 {
+    match kind % 18 {
         0 => Op::Constant(Literal { elements: Elements::Dense(vec![Scalar::Int(0)]), ..literal }),
         1 => Op::Constant(literal),
         2 => Op::Iota { dtype, shape, dim: list.len() },
@@ -405,6 +406,7 @@ fn some_op(kind: usize, list: Vec<usize>, dtype: DType, shape: Shape, callee: Fu
         12 => Op::Concat { dim: list.len() },
         13 => Op::Reduce { op: ReduceOp::Sum, dims: list },
         14 => Op::Dot(DotDims { lhs_batch: list.clone(), rhs_batch: list.clone(), ..DotDims::default() }),
+        16 => Op::At,
         15 => Op::Loop { body: callee, carried: list.len() },
         _ => Op::Call { callee },
     }

@@ -154,9 +154,28 @@ impl<S: Sink> Emitter<'_, S> {
                 let attrs = [("dot_dimension_numbers", Attr::Dot(dims))];
                 self.plain("stablehlo.dot_general", operands, &attrs)
             }
+            Op::At => self.at(operands),
             Op::Call { callee } => self.call(*callee, operands),
             Op::Loop { body, carried: _ } => self.repeat(*body, operands),
         }
+    }
+
+    /// A slice that starts at the index and at zero in the other dimensions, without its first dimension.
+    fn at(&mut self, operands: &[S::Value]) -> Vec<S::Value> {
+        let Some(operand) = self.inst.operands.first().map(|&operand| self.function.ty(operand)) else {
+            return Vec::new();
+        };
+        let mut sizes = operand.shape.dims().to_vec();
+        sizes[0] = 1;
+        let mut operands = operands.to_vec();
+        if operand.rank() > 1 {
+            let zero = self.index_constant(0);
+            (1..operand.rank()).for_each(|_| operands.extend(zero.first()));
+        }
+        let attrs = [("slice_sizes", Attr::Indices(&sizes))];
+        let row = TensorType::new(operand.dtype, sizes.as_slice());
+        let taken = self.op("stablehlo.dynamic_slice", &operands, &[&row], &attrs, Vec::new());
+        self.plain("stablehlo.reshape", &taken, &[])
     }
 
     /// A call, whose location is the path without a name: where XLA inlines the function, it puts the call's path in

@@ -167,6 +167,15 @@ fn concat() {
 }
 
 #[test]
+fn at() {
+    let params = |shape: &[usize]| [ty(DType::F32, shape), ty(DType::U32, [])];
+    insta::assert_snapshot!(lower([
+        function("scalar", &params(&[4]), |b, x| b.at(x[0], x[1])),
+        function("slice", &params(&[4, 3, 2]), |b, x| b.at(x[0], x[1])),
+    ]));
+}
+
+#[test]
 fn reduce_dimensions() {
     insta::assert_snapshot!(lower([
         function("outer", &[ty(DType::F32, [2, 3, 4])], |b, x| b.sum(x[0], &[0, 2])),

@@ -261,7 +261,8 @@ fn carries(function: &Function, inst: &InstData, operand: usize) -> bool {
             | Op::Slice { .. }
             | Op::Pad { .. }
             | Op::Concat { .. }
-            | Op::Dot(_) => true,
+            | Op::Dot(_)
+            | Op::At => true,
         }
 }
 
@@ -311,6 +312,10 @@ fn pullback(e: &mut Emitter, inst: &InstData, y: Value, dy: Value, wanted: &[boo
         (Op::Dot(dims), &[a, b], &[want_a, want_b]) => {
             dot::dot(e, dims, (a, b), dy, [want_a, want_b]).to_vec()
         }
+        (Op::At, &[x, index], _) => {
+            let ty = e.ty(x);
+            vec![Some(shape::at(e, &ty, index, dy))]
+        }
         // Operations that carry no cotangent, and operand counts that the verifier has refused.
         (
             Op::Constant(_)
@@ -325,7 +330,8 @@ fn pullback(e: &mut Emitter, inst: &InstData, y: Value, dy: Value, wanted: &[boo
             | Op::Reshape { .. }
             | Op::Pad { .. }
             | Op::Reduce { .. }
-            | Op::Dot(_),
+            | Op::Dot(_)
+            | Op::At,
             _,
             _,
         ) => Vec::new(),

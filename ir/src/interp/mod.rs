@@ -331,6 +331,7 @@ fn apply(op: &Op, operands: &[&Tensor], ty: TensorType, precision: Precision) ->
         (Op::Concat { dim }, _) => return Ok(layout::concat(operands, ty, *dim)),
         (Op::Reduce { op, dims }, [x]) => return Ok(layout::reduce(*op, x, ty, dims)),
         (Op::Dot(dims), [x, y]) => return Ok(layout::dot(x, y, ty, dims)),
+        (Op::At, [x, index]) => return Ok(layout::at(x, index, ty)),
         (
             Op::Unary(_)
             | Op::Binary(_)
@@ -344,6 +345,7 @@ fn apply(op: &Op, operands: &[&Tensor], ty: TensorType, precision: Precision) ->
             | Op::Pad { .. }
             | Op::Reduce { .. }
             | Op::Dot(_)
+            | Op::At
             | Op::Call { .. }
             | Op::Loop { .. },
             _,

@@ -265,6 +265,18 @@ fn shapes_move_data() {
 }
 
 #[test]
+fn an_index_past_the_end_takes_the_last_slice() {
+    let x = counting(&[3, 2]);
+    for (index, wanted) in
+        [(0, [0.0, 1.0]), (1, [2.0, 3.0]), (2, [4.0, 5.0]), (3, [4.0, 5.0]), (u32::MAX, [4.0, 5.0])]
+    {
+        let index = Tensor::from_u32s([], &[index]).unwrap();
+        let taken = run_typed(&[x.clone(), index], |b, p| b.at(p[0], p[1]));
+        assert_eq!((taken.ty(), taken.to_f64s()), (&ty(DType::F64, &[2]), wanted.to_vec()));
+    }
+}
+
+#[test]
 fn reductions_start_from_their_neutral_element() {
     let x = [counting(&[2, 3])];
     assert_eq!(run_typed(&x, |b, p| b.sum(p[0], &[0])).to_f64s(), [3., 5., 7.]);

@@ -216,6 +216,19 @@ fn functions_that_nothing_calls_vanish() {
 }
 
 #[test]
+fn the_only_slice_and_slices_of_constants_need_no_index() {
+    let body = "%c: f32[3,2] = constant {2.5}
+        %0: f32[2] = at %c, %i
+        %1: f32[2] = at %x, %i
+        %2: f32[2] = add %0, %1
+        return %2";
+    assert_eq!(
+        optimized("%x: f32[1,2], %i: u32[]", "f32[2]", body),
+        "%2: f32[2] = constant {2.5}\n%3: f32[2] = reshape %x\n%4: f32[2] = add %2, %3\nreturn %4"
+    );
+}
+
+#[test]
 fn loops_keep_their_bodies_and_vanish_where_they_do_not_run() {
     let text = |count: &str| {
         format!(

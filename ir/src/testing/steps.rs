@@ -29,7 +29,7 @@ const FLOAT_BINARY: [BinaryOp; 7] =
 impl Generator<'_> {
     /// Makes one random instruction, with the others that it needs. `None` if the values at hand do not allow it.
     pub fn step(&mut self) -> Option<Value> {
-        match self.dice.below(23) {
+        match self.dice.below(24) {
             0..=2 => self.unary_float(),
             3..=5 => self.binary_float(),
             6 => self.broadcast(),
@@ -45,6 +45,7 @@ impl Generator<'_> {
             17 => self.select(),
             18 if self.config.max_functions > 1 => self.call(),
             18 => self.dot(),
+            23 => self.at(),
             22 if self.config.max_functions > 1 => self.repeat(),
             _ if self.smooth() => self.binary_float(),
             _ => self.discrete(),

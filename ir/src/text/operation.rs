@@ -65,6 +65,7 @@ fn attributes(cursor: &mut Cursor, name: &str, result: &TensorType) -> Parsed<Op
     let shape = result.shape.clone();
     let op = match name {
         "select" => return Ok(Some(Op::Select)),
+        "at" => return Ok(Some(Op::At)),
         "convert" => return Ok(Some(Op::Convert { dtype: result.dtype })),
         "reshape" => return Ok(Some(Op::Reshape { shape })),
         "constant" => {

@@ -112,6 +112,7 @@ impl FunctionText<'_> {
             | Op::Select
             | Op::Convert { .. }
             | Op::Reshape { .. }
+            | Op::At
             | Op::Call { .. }
             | Op::Loop { .. } => Ok(()),
         }

@@ -47,6 +47,11 @@ fn concat(b: &mut Builder, operands: &[Value], dim: usize) -> Value {
     b.push(Op::Concat { dim }, operands.to_vec(), None)[0]
 }
 
+fn at(b: &mut Builder, x: Value, index: f64) -> Value {
+    let index = b.scalar(DType::U32, index);
+    b.at(x, index)
+}
+
 fn power(b: &mut Builder, x: Value, exponent: f64) -> Value {
     let exponent = b.full_like(x, exponent);
     b.pow(x, exponent)
@@ -168,6 +173,13 @@ const SHAPE: &[Case] = &[
         let y = concat(b, &[p[0], constant, p[1]], 0);
         b.square(y)
     }),
+    case("at", Signed, &[&[3, 2, 2]], |b, p| at(b, p[0], 1.0)),
+    case("at", Signed, &[&[4]], |b, p| at(b, p[0], 9.0)),
+    case("at", Signed, &[&[3, 2]], |b, p| {
+        let first = at(b, p[0], 0.0);
+        let last = at(b, p[0], 2.0);
+        b.mul(first, last)
+    }),
 ];
 
 const REDUCE: &[Case] = &[
@@ -209,7 +221,7 @@ const DOT: &[Case] = &[
 
 const TABLES: &[&[Case]] = &[UNARY, BINARY, SHAPE, REDUCE, DOT];
 
-/// Operations that carry no cotangent. `call` is refused; the others make constants, integers or booleans, or
+/// Operations that carry no cotangent. `call` and `loop` are refused; the others make constants, integers or booleans, or
 /// are constant almost everywhere.
 const NOT_DIFFERENTIABLE: &[&str] = &[
     "sign",
@@ -250,6 +262,7 @@ fn structural_name(op: &Op) -> Option<&'static str> {
         | Op::Pad { .. }
         | Op::Concat { .. }
         | Op::Dot(_)
+        | Op::At
         | Op::Call { .. }
         | Op::Loop { .. } => STRUCTURAL.iter().copied().find(|&name| name == op.name()),
     }
@@ -267,6 +280,7 @@ const STRUCTURAL: &[&str] = &[
     "pad",
     "concat",
     "dot",
+    "at",
     "call",
     "loop",
 ];
