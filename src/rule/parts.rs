@@ -3,7 +3,7 @@
 use natgrad_ir::{Builder, DType, Value};
 
 use super::hyper::Hyper;
-use crate::noise::{Key, Purpose, Stream};
+use crate::noise::{Grade, Key, Purpose, Stream};
 use crate::step::{NoiseSource, Slot, Stage, StateKind};
 
 /// `old + (1 - beta) (new - old)`, the exponential moving average.
@@ -55,10 +55,13 @@ pub(crate) fn sample_all(stage: &mut Stage, purpose: Purpose) -> Vec<(Slot, Valu
     let keys: Vec<Option<Key>> = match stage.noise() {
         NoiseSource::Counter => {
             let counter = match purpose {
-                Purpose::Training => Slot::Step,
+                Purpose::Training | Purpose::Probe => Slot::Step,
                 Purpose::Posterior => Slot::SampleIndex,
             };
-            let stream = Stream { seed: stage.get(Slot::Seed), purpose, count: stage.get(counter) };
+            let seed = stage.get(Slot::Seed);
+            let counted = stage.get(counter);
+            let draw = stage.b.scalar(DType::U32, 0.0);
+            let stream = Stream { seed, purpose, count: counted, draw };
             stream.keys(&mut stage.b, count).into_iter().map(Some).collect()
         }
         NoiseSource::Input => vec![None; count],
@@ -75,7 +78,7 @@ fn sample(stage: &mut Stage, param: usize, key: Option<Key>) -> Value {
     stage.scoped_param(param, |stage| {
         let ty = stage.b.ty(mean).clone();
         let eps = match key {
-            Some(key) => key.normal(&mut stage.b, ty.dtype, &ty.shape),
+            Some(key) => key.normal(&mut stage.b, Grade::Fast, ty.dtype, &ty.shape),
             None => stage.get(Slot::Noise(param)),
         };
         let precision = precision(stage, hess);

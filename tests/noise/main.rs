@@ -67,7 +67,7 @@ fn it_is_standard_normal() {
     let scaled = distance * (N as f64).sqrt();
     println!("Kolmogorov-Smirnov distance {distance:.2e}, times sqrt(n) {scaled:.3}");
     assert!(scaled < 2.6, "{distance}");
-    assert!(samples.iter().all(|x| x.abs() < 5.8), "no sum of four fields reaches further");
+    assert!(samples.iter().all(|x| x.abs() < 6.6), "no sum of four fields reaches further");
 }
 
 #[test]

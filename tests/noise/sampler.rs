@@ -1,7 +1,7 @@
 //! Compiled programs that do nothing but draw noise.
 
 use natgrad::lower::{Donation, to_stablehlo};
-use natgrad::noise::{Purpose, Stream};
+use natgrad::noise::{Grade, Purpose, Stream};
 use natgrad::pjrt::{Arg, Executable};
 use natgrad_ir::interp::Tensor;
 use natgrad_ir::{Builder, DType, Module, Shape, TensorType, verify};
@@ -19,9 +19,13 @@ impl Sampler {
         let mut b = Builder::new("main");
         let seed = b.param("seed", TensorType::scalar(DType::U64));
         let count = b.param("count", TensorType::scalar(DType::U32));
-        let keys = Stream { seed, purpose, count }.keys(&mut b, shapes.len());
-        let results: Vec<_> =
-            keys.into_iter().zip(shapes).map(|(key, shape)| key.normal(&mut b, DType::F32, shape)).collect();
+        let draw = b.scalar(DType::U32, 0.0);
+        let keys = Stream { seed, purpose, count, draw }.keys(&mut b, shapes.len());
+        let results: Vec<_> = keys
+            .into_iter()
+            .zip(shapes)
+            .map(|(key, shape)| key.normal(&mut b, Grade::Fast, DType::F32, shape))
+            .collect();
         let mut module = Module::new("noise");
         module.push(b.finish(&results).unwrap());
         let text = to_stablehlo(&verify(module).unwrap(), &Donation::none()).unwrap();

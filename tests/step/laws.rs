@@ -1,7 +1,7 @@
 //! What must hold of the rules whatever the numbers, in the interpreter in double precision.
 
 use natgrad::compile::stablehlo;
-use natgrad::noise::{Purpose, Stream};
+use natgrad::noise::{Grade, Purpose, Stream};
 use natgrad::rule::{Adam, Decay, Estimator, Ivon, Rule, Schedule};
 use natgrad::step::{NoiseSource, Slot, StateKind};
 use natgrad_ir::interp::{Precision, Tensor, evaluate_flat};
@@ -138,10 +138,14 @@ fn generated(setup: &Setup, count: u64) -> Vec<Vec<f64>> {
     let seed = b.param("seed", TensorType::scalar(DType::U64));
     let count_of = b.param("count", TensorType::scalar(DType::U32));
     let params = setup.model.params();
-    let stream = Stream { seed, purpose: Purpose::Training, count: count_of };
+    let draw = b.scalar(DType::U32, 0.0);
+    let stream = Stream { seed, purpose: Purpose::Training, count: count_of, draw };
     let keys = stream.keys(&mut b, params.len());
-    let noise: Vec<_> =
-        keys.iter().zip(&params).map(|(key, param)| key.normal(&mut b, DType::F64, &param.shape)).collect();
+    let noise: Vec<_> = keys
+        .iter()
+        .zip(&params)
+        .map(|(key, param)| key.normal(&mut b, Grade::Fast, DType::F64, &param.shape))
+        .collect();
     let function = b.finish(&noise).unwrap();
     let inputs = [Tensor::from_u64s([], &[setup.seed]), Tensor::from_u32s([], &[count as u32])];
     let results = evaluate_flat(&function, &inputs.map(Result::unwrap), Precision::AsTyped).unwrap();

@@ -1,0 +1,187 @@
+//! Counter-based noise as IR: a pure function of (seed, purpose, step or sample, draw, tensor, element).
+//!
+//! A keyed hash of the element's index gives two words of 32 bits, and a [`Grade`] says how they become a normal. No
+//! hidden state and no buffer: XLA fuses it into the loop that uses it.
+
+mod exact;
+mod fast;
+mod hash;
+pub mod plain;
+
+use natgrad_ir::{Builder, DType, Shape, Value};
+use serde::{Deserialize, Serialize};
+
+use hash::{GOLDEN, finalize, shifted, words};
+pub use hash::{MURMUR_FIRST, MURMUR_SECOND};
+
+/// What a draw is for. Draws for different purposes have unrelated keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// The sample that a training step takes its gradient at; counted by the step.
+    Training,
+    /// A sample of the posterior; counted by the sample.
+    Posterior,
+    /// A vector that a Hessian is probed with; counted by the step.
+    Probe,
+}
+
+impl Purpose {
+    fn word(self) -> u32 {
+        match self {
+            Purpose::Training => 1,
+            Purpose::Posterior => 2,
+            Purpose::Probe => 3,
+        }
+    }
+}
+
+/// How normal the noise is, and at what price.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Grade {
+    /// A sum of four uniforms bent by a polynomial: the cheapest.
+    #[default]
+    Fast,
+    /// The inverse of the distribution function, to a few units in the last place.
+    Exact,
+}
+
+impl Grade {
+    /// Every grade, the cheapest first.
+    pub const ALL: [Grade; 2] = [Grade::Fast, Grade::Exact];
+
+    /// The name, as in a configuration.
+    pub fn name(self) -> &'static str {
+        match self {
+            Grade::Fast => "fast",
+            Grade::Exact => "exact",
+        }
+    }
+}
+
+/// Scalars that a key is derived from.
+#[derive(Clone, Copy, Debug)]
+pub struct Stream {
+    /// The seed, `u64[]`.
+    pub seed: Value,
+    /// What the draw is for.
+    pub purpose: Purpose,
+    /// The step or sample that is counted, `u32[]`.
+    pub count: Value,
+    /// The number of the Monte-Carlo draw within the step, `u32[]`; 0 for the carried sample.
+    pub draw: Value,
+}
+
+/// A key of one tensor's noise: two words for each of the two lanes of its hash, `u32[]`, made from 64 bits.
+#[derive(Clone, Copy, Debug)]
+pub struct Key([Value; 4]);
+
+impl Stream {
+    /// The stream's own key of 64 bits, shared by its tensors: two words that absorb seed, count and draw in opposite
+    /// orders, one word after another, from starts of their own.
+    ///
+    /// One word would not do: it gives any two seeds the same 2^32 keys in another order, and among the tensors and
+    /// steps of a long run some hundred pairs the same key.
+    fn root(&self, b: &mut Builder) -> [Value; 2] {
+        let low = b.convert(self.seed, DType::U32);
+        let high = shifted(b, self.seed, 32);
+        let high = b.convert(high, DType::U32);
+        let purpose = self.purpose.word();
+        [
+            (purpose.wrapping_mul(GOLDEN), [low, high, self.count, self.draw]),
+            (purpose.wrapping_mul(MURMUR_FIRST), [self.draw, self.count, high, low]),
+        ]
+        .map(|(start, words)| {
+            let start = b.scalar(DType::U32, f64::from(start));
+            words.into_iter().fold(start, |state, word| {
+                let mixed = b.xor(state, word);
+                let mixed = finalize(b, mixed);
+                b.add_const(mixed, f64::from(GOLDEN))
+            })
+        })
+    }
+
+    /// Keys of the tensors `0..tensors`.
+    pub fn keys(&self, b: &mut Builder, tensors: usize) -> Vec<Key> {
+        b.scoped("key", |b| {
+            let root = self.root(b);
+            (0..tensors)
+                .map(|tensor| {
+                    let own = root.map(|root| {
+                        let own = b.add_const(root, f64::from((tensor as u32 + 1).wrapping_mul(GOLDEN)));
+                        finalize(b, own)
+                    });
+                    Key([1u32, 2, 3, 4].map(|word| {
+                        let word = b.add_const(own[0], f64::from(word.wrapping_mul(GOLDEN)));
+                        let word = b.xor(word, own[1]);
+                        finalize(b, word)
+                    }))
+                })
+                .collect()
+        })
+    }
+}
+
+impl Key {
+    /// Standard normals of a floating-point type, one for each element, by its row-major index (modulo 2^32).
+    ///
+    /// They are computed in `f32` and rounded to `dtype`, unless that is `f64`.
+    pub fn normal(self, b: &mut Builder, grade: Grade, dtype: DType, shape: &Shape) -> Value {
+        b.scoped("noise", |b| {
+            let words = self.words(b, shape);
+            let wide = computed_in(dtype);
+            let normal = match grade {
+                Grade::Fast => fast::normal(b, words, wide),
+                Grade::Exact => exact::normal(b, words[0], wide),
+            };
+            b.convert(normal, dtype)
+        })
+    }
+
+    /// Independent signs, 1 or -1 with equal probability, of a floating-point type: the probes of Hutchinson's
+    /// estimator.
+    pub fn signs(self, b: &mut Builder, dtype: DType, shape: &Shape) -> Value {
+        b.scoped("signs", |b| {
+            let [word, _] = self.words(b, shape);
+            let bit = shifted(b, word, 31);
+            let bit = b.convert(bit, DType::S32);
+            let bit = b.convert(bit, computed_in(dtype));
+            let sign = b.mul_const(bit, -2.0);
+            let sign = b.add_const(sign, 1.0);
+            b.convert(sign, dtype)
+        })
+    }
+
+    /// The two words of every element.
+    fn words(self, b: &mut Builder, shape: &Shape) -> [Value; 2] {
+        let index = linear_index(b, shape);
+        words(b, index, self.0)
+    }
+}
+
+/// The type to compute noise of `dtype` in: narrow types would lose the tails.
+fn computed_in(dtype: DType) -> DType {
+    if dtype == DType::F64 { DType::F64 } else { DType::F32 }
+}
+
+/// The row-major index of every element, `u32`.
+fn linear_index(b: &mut Builder, shape: &Shape) -> Value {
+    if shape.rank() == 0 {
+        return b.scalar(DType::U32, 0.0);
+    }
+    let flat = b.iota(DType::U32, [shape.elements()], 0);
+    b.reshape(flat, shape.clone())
+}
+
+/// A polynomial by Horner's rule, the lowest power first.
+fn polynomial(b: &mut Builder, coefficients: &[f64], x: Value) -> Value {
+    let mut highest_first = coefficients.iter().rev();
+    let sum = b.full_like(x, highest_first.next().copied().unwrap_or(0.0));
+    highest_first.fold(sum, |sum, &coefficient| {
+        let product = b.mul(sum, x);
+        b.add_const(product, coefficient)
+    })
+}
+
+#[cfg(test)]
+mod tests;
