@@ -3,7 +3,9 @@
 
 mod support;
 
-use natgrad::lower::{Donation, to_stablehlo};
+use natgrad::compile::Target;
+use natgrad::inspect::{HloModule, Opcode};
+use natgrad::lower::{Donation, Materialization, to_stablehlo};
 use natgrad_ir::interp::Tensor;
 use natgrad_ir::interp::evaluate;
 use natgrad_ir::testing::{Config, arb_case};
@@ -12,7 +14,7 @@ use natgrad_ir::{
     TensorType, UnaryOp, Value, Verified, text, verify,
 };
 use proptest::test_runner::{RngAlgorithm, TestCaseError, TestRng, TestRunner};
-use support::{Nearness, Program, agree, compile, difference, run};
+use support::{CLIENT, Nearness, Program, agree, compile, difference, run};
 
 const FLOATS: [f64; 24] = [
     0.0,
@@ -276,7 +278,8 @@ fn paths_and_donation_reach_the_optimized_program() {
     module.push(b.finish(&[new]).unwrap());
 
     let module = verify(module).unwrap();
-    let executable = compile(&to_stablehlo(&module, &Donation::none().donate(0, 0)).unwrap());
+    let executable =
+        compile(&to_stablehlo(&module, &Donation::none().donate(0, 0), Materialization::Call).unwrap());
     let hlo = executable.optimized_hlo().unwrap();
     for path in ["step/sample.0/update/layers.0.weight/mul", "step/sample.0/update/layers.0.weight/add"] {
         assert!(hlo.windows(path.len()).any(|window| window == path.as_bytes()), "no {path}");
@@ -331,11 +334,61 @@ fn loops_run_as_often_as_their_input_says() {
 #[test]
 fn paths_of_loop_bodies_reach_the_optimized_program() {
     let module = verify(descent()).unwrap();
-    let executable = compile(&to_stablehlo(&module, &Donation::none().donate(1, 0)).unwrap());
+    let executable =
+        compile(&to_stablehlo(&module, &Donation::none().donate(1, 0), Materialization::Call).unwrap());
     let hlo = executable.optimized_hlo().unwrap();
     let path = "descent/steps/one/layers.0.weight/mul";
     assert!(hlo.windows(path.len()).any(|window| window == path.as_bytes()), "no {path}");
     assert_eq!(executable.memory_stats().unwrap().aliased, 256);
+}
+
+/// A module whose entry uses a sample twice, in products that broadcast it.
+fn sampling(materialize: bool) -> Verified {
+    let mut module = Module::new("sampling");
+    let mut b = Builder::new("draw");
+    let mean = b.param("mean", TensorType::new(DType::F32, [16]));
+    let noise = b.param("noise", TensorType::new(DType::F32, [16]));
+    let scaled = b.tanh(noise);
+    let theta = b.add(mean, scaled);
+    let draw = module.push(b.finish(&[theta]).unwrap());
+    let mut b = Builder::new("main");
+    let mean = b.param("mean", TensorType::new(DType::F32, [16]));
+    let noise = b.param("noise", TensorType::new(DType::F32, [16]));
+    let x = b.param("x", TensorType::new(DType::F32, [8, 16]));
+    let theta = if materialize {
+        b.call_materialized(&module, draw, &[mean, noise])[0]
+    } else {
+        b.call(&module, draw, &[mean, noise])[0]
+    };
+    let wide = b.broadcast(theta, [8, 16], &[1]);
+    let product = b.mul(wide, x);
+    let sum = b.add(wide, x);
+    module.push(b.finish(&[product, sum]).unwrap());
+    verify(module).unwrap()
+}
+
+/// How many calls the optimized program has.
+fn calls(module: &Verified, materialization: Materialization) -> usize {
+    let executable = compile(&to_stablehlo(module, &Donation::none(), materialization).unwrap());
+    let hlo = HloModule::decode(&executable.optimized_hlo().unwrap()).unwrap();
+    let insts = hlo.computations.iter().flat_map(|computation| &computation.instructions);
+    insts.filter(|inst| inst.opcode == Opcode::Call).count()
+}
+
+#[test]
+fn materialized_calls_stay_calls_in_the_optimized_program() {
+    let cpu = Target::of(&CLIENT).materialization();
+    assert_eq!(calls(&sampling(true), cpu), 1);
+    assert_eq!(calls(&sampling(false), cpu), 0);
+    // XLA:CPU drops the barrier, so that it would not keep a sample from being computed again.
+    assert_eq!(calls(&sampling(true), Materialization::Barrier), 0);
+
+    let numbers = |count: usize| (0..count).map(|index| index as f32 * 0.1 - 0.7).collect::<Vec<f32>>();
+    let tensor = |shape: &[usize]| {
+        let count = shape.iter().product();
+        Tensor::from_f32s(shape, &numbers(count)).unwrap()
+    };
+    agrees(&sampling(true), &[tensor(&[16]), tensor(&[16]), tensor(&[8, 16])]).unwrap();
 }
 
 /// Checks as many random programs as `PROPTEST_CASES` says, by default `cases`, and always the same.

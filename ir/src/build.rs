@@ -6,7 +6,7 @@ use std::panic::Location;
 use crate::graph::{Def, FuncId, Function, Inst, InstData, Module, Origin, Value, ValueData};
 use crate::infer::{Signature, infer};
 use crate::literal::Literal;
-use crate::op::{BinaryOp, CompareOp, DotDims, Op, ReduceOp, UnaryOp};
+use crate::op::{BinaryOp, CallKind, CompareOp, DotDims, Op, ReduceOp, UnaryOp};
 use crate::types::{DType, Shape, TensorType};
 use crate::verify::valid_name;
 
@@ -399,9 +399,20 @@ impl Builder {
     /// Calls a function of `module`.
     #[track_caller]
     pub fn call(&mut self, module: &Module, callee: FuncId, operands: &[Value]) -> Vec<Value> {
+        self.call_as(CallKind::Inline, module, callee, operands)
+    }
+
+    /// Calls a function of `module`, whose results are computed once and stored, never again in what uses them.
+    #[track_caller]
+    pub fn call_materialized(&mut self, module: &Module, callee: FuncId, operands: &[Value]) -> Vec<Value> {
+        self.call_as(CallKind::Materialize, module, callee, operands)
+    }
+
+    #[track_caller]
+    fn call_as(&mut self, kind: CallKind, module: &Module, callee: FuncId, operands: &[Value]) -> Vec<Value> {
         let signature = module.functions.get(callee.index()).map(Function::signature);
         let wanted = signature.as_ref().map_or(1, |signature| signature.results.len());
-        let results = self.push(Op::Call { callee }, operands.to_vec(), signature.as_ref());
+        let results = self.push(Op::Call { callee, kind }, operands.to_vec(), signature.as_ref());
         self.fill(results, wanted)
     }
 

@@ -213,6 +213,16 @@ fn free(rank: usize, batch: &[usize], contract: &[usize]) -> Vec<usize> {
     (0..rank).filter(|axis| !batch.contains(axis) && !contract.contains(axis)).collect()
 }
 
+/// What becomes of a call.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum CallKind {
+    /// The function's operations may be fused with, and repeated in, whatever uses the results.
+    #[default]
+    Inline,
+    /// The results are computed once and stored, never again in what uses them.
+    Materialize,
+}
+
 /// An operation with its attributes.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Op {
@@ -297,6 +307,8 @@ pub enum Op {
     Call {
         /// The function called.
         callee: FuncId,
+        /// Whether its results are stored.
+        kind: CallKind,
     },
     /// A counted loop: `loop(count, carried..., invariants...)` runs the body for each index below `count`, which is
     /// known only when the program runs. Its results are the carried values after the last run; the initial ones if
@@ -314,7 +326,7 @@ impl Op {
     /// The function of the module that the operation runs, if it runs one.
     pub fn callee(&self) -> Option<FuncId> {
         match self {
-            Op::Call { callee } => Some(*callee),
+            Op::Call { callee, kind: _ } => Some(*callee),
             Op::Loop { body, carried: _ } => Some(*body),
             Op::Constant(_)
             | Op::Iota { .. }
@@ -338,7 +350,7 @@ impl Op {
     /// The function of the module that the operation runs, to be changed.
     pub fn callee_mut(&mut self) -> Option<&mut FuncId> {
         match self {
-            Op::Call { callee } => Some(callee),
+            Op::Call { callee, kind: _ } => Some(callee),
             Op::Loop { body, carried: _ } => Some(body),
             _ => None,
         }

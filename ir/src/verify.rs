@@ -345,7 +345,7 @@ mod tests {
     use super::*;
     use crate::build::Builder;
     use crate::graph::FuncId;
-    use crate::op::Op;
+    use crate::op::{CallKind, Op};
     use crate::types::DType;
 
     fn sample() -> Module {
@@ -400,7 +400,8 @@ mod tests {
             [Invariant::Dominance]
         );
         assert_eq!(
-            found(|m| m.functions[0].insts[0].op = Op::Call { callee: FuncId::from_index(0) }),
+            found(|m| m.functions[0].insts[0].op =
+                Op::Call { callee: FuncId::from_index(0), kind: CallKind::Inline }),
             [Invariant::CallOrder]
         );
         assert_eq!(found(|m| m.functions[1].insts[1].op = Op::Select), [Invariant::TypeRule]);

@@ -3,8 +3,8 @@
 use natgrad_ir::interp::{Tensor, evaluate};
 use natgrad_ir::testing::{Config, arb_module, inputs};
 use natgrad_ir::{
-    BinaryOp, DType, Def, DotDims, Elements, FuncId, Function, Inst, InstData, Invariant, Literal, Module,
-    Op, ReduceOp, Scalar, Shape, TensorType, UnaryOp, Value, pass, text, verify,
+    BinaryOp, CallKind, DType, Def, DotDims, Elements, FuncId, Function, Inst, InstData, Invariant, Literal,
+    Module, Op, ReduceOp, Scalar, Shape, TensorType, UnaryOp, Value, pass, text, verify,
 };
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -192,11 +192,12 @@ fn mutate(module: &mut Module, mutation: Mutation, place: &Index, other: &Index)
             Some(Invariant::TypeRule)
         }),
         Mutation::CalleeOutOfRange => on_inst(function, &|inst| {
-            inst.op = Op::Call { callee: FuncId::from_index(callable + other.index(1000)) };
+            inst.op =
+                Op::Call { callee: FuncId::from_index(callable + other.index(1000)), kind: CallKind::Inline };
             Some(Invariant::CallOrder)
         }),
         Mutation::CalleeItself => on_inst(function, &|inst| {
-            inst.op = Op::Call { callee: FuncId::from_index(which) };
+            inst.op = Op::Call { callee: FuncId::from_index(which), kind: CallKind::Materialize };
             Some(Invariant::CallOrder)
         }),
         Mutation::DuplicateFunction if sole => None,
@@ -408,6 +409,6 @@ fn some_op(kind: usize, list: Vec<usize>, dtype: DType, shape: Shape, callee: Fu
         14 => Op::Dot(DotDims { lhs_batch: list.clone(), rhs_batch: list.clone(), ..DotDims::default() }),
         16 => Op::At,
         15 => Op::Loop { body: callee, carried: list.len() },
-        _ => Op::Call { callee },
+        _ => Op::Call { callee, kind: CallKind::Inline },
     }
 }

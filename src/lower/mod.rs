@@ -13,6 +13,7 @@
 
 mod constant;
 mod donation;
+mod materialize;
 mod sink;
 mod stablehlo;
 #[cfg(test)]
@@ -22,16 +23,21 @@ mod text;
 use natgrad_ir::Verified;
 
 pub use donation::{Donation, LowerError};
+pub use materialize::Materialization;
 pub use sink::{Attr, ComparisonType, FuncHeader, FuncParam, Operation, Sink, Visibility};
 pub use stablehlo::emit;
 pub use text::TextSink;
 
-/// The module as StableHLO in MLIR's textual form: the same bytes for equal modules and donations.
+/// The module as StableHLO in MLIR's textual form: the same bytes for equal modules, donations and materializations.
 ///
 /// # Errors
 /// Where the module has no entry, a name that lowering needs is taken, or the donation does not fit the entry.
-pub fn to_stablehlo(module: &Verified, donation: &Donation) -> Result<String, LowerError> {
+pub fn to_stablehlo(
+    module: &Verified,
+    donation: &Donation,
+    materialization: Materialization,
+) -> Result<String, LowerError> {
     let mut sink = TextSink::new();
-    emit(module, donation, &mut sink)?;
+    emit(module, donation, materialization, &mut sink)?;
     Ok(sink.into_text())
 }

@@ -1,11 +1,12 @@
 //! Which StableHLO each operation of the IR becomes.
 
 use natgrad_ir::{
-    BinaryOp, CompareOp, DType, Elements, FuncId, Function, InstData, Literal, Module, Op, ReduceOp, Scalar,
-    TensorType, UnaryOp, Verified,
+    BinaryOp, CallKind, CompareOp, DType, Elements, FuncId, Function, InstData, Literal, Module, Op,
+    ReduceOp, Scalar, TensorType, UnaryOp, Verified,
 };
 
 use super::donation::{Donation, LowerError};
+use super::materialize::Materialization;
 use super::sink::{Attr, ComparisonType, FuncHeader, FuncParam, Operation, Sink, Visibility};
 
 /// The name that the entry gets.
@@ -16,7 +17,12 @@ const MAIN: &str = "main";
 /// # Errors
 /// Where the module has no entry, a name that lowering needs is taken, or the donation does not fit the entry;
 /// then nothing was told.
-pub fn emit<S: Sink>(module: &Verified, donation: &Donation, sink: &mut S) -> Result<(), LowerError> {
+pub fn emit<S: Sink>(
+    module: &Verified,
+    donation: &Donation,
+    materialization: Materialization,
+    sink: &mut S,
+) -> Result<(), LowerError> {
     let module = module.module();
     let Some((entry, stages)) = module.functions.split_last() else {
         return Err(LowerError::NoEntry { module: module.name.clone() });
@@ -27,15 +33,21 @@ pub fn emit<S: Sink>(module: &Verified, donation: &Donation, sink: &mut S) -> Re
     donation.check(entry)?;
     sink.begin_module(&module.name);
     for stage in stages {
-        emit_function(module, stage, None, sink);
+        emit_function(module, stage, None, materialization, sink);
     }
-    emit_function(module, entry, Some(donation), sink);
+    emit_function(module, entry, Some(donation), materialization, sink);
     sink.end_module();
     Ok(())
 }
 
 /// The entry is the function that comes with a donation.
-fn emit_function<S: Sink>(module: &Module, function: &Function, entry: Option<&Donation>, sink: &mut S) {
+fn emit_function<S: Sink>(
+    module: &Module,
+    function: &Function,
+    entry: Option<&Donation>,
+    materialization: Materialization,
+    sink: &mut S,
+) {
     let params = function.params.iter().enumerate().map(|(index, &param)| FuncParam {
         ty: function.ty(param),
         aliased_output: entry.and_then(|donation| donation.output_of(index)),
@@ -62,8 +74,16 @@ fn emit_function<S: Sink>(module: &Module, function: &Function, entry: Option<&D
         let location = format!("{path}/{}", inst.op.name());
         let results: Vec<&TensorType> = inst.results.iter().map(|&result| function.ty(result)).collect();
         let operands = look_up(&values, &inst.operands);
-        let mut emitter =
-            Emitter { module, function, inst, results: &results, path: &path, location: &location, sink };
+        let mut emitter = Emitter {
+            module,
+            function,
+            inst,
+            results: &results,
+            materialization,
+            path: &path,
+            location: &location,
+            sink,
+        };
         let made = emitter.emit(&operands);
         for (result, value) in inst.results.iter().zip(made) {
             values[result.index()] = Some(value);
@@ -74,6 +94,7 @@ fn emit_function<S: Sink>(module: &Module, function: &Function, entry: Option<&D
         operands: &look_up(&values, &function.results),
         results: &[],
         attrs: &[],
+        frontend: &[],
         regions: Vec::new(),
         location: &function.name,
     });
@@ -95,6 +116,7 @@ struct Emitter<'a, S: Sink> {
     function: &'a Function,
     inst: &'a InstData,
     results: &'a [&'a TensorType],
+    materialization: Materialization,
     /// The path of the instruction without its name.
     path: &'a str,
     /// The whole path.
@@ -155,7 +177,8 @@ impl<S: Sink> Emitter<'_, S> {
                 self.plain("stablehlo.dot_general", operands, &attrs)
             }
             Op::At => self.at(operands),
-            Op::Call { callee } => self.call(*callee, operands),
+            Op::Call { callee, kind: CallKind::Inline } => self.call(*callee, operands, &[]),
+            Op::Call { callee, kind: CallKind::Materialize } => self.materialized(*callee, operands),
             Op::Loop { body, carried: _ } => self.repeat(*body, operands),
         }
     }
@@ -180,15 +203,35 @@ impl<S: Sink> Emitter<'_, S> {
 
     /// A call, whose location is the path without a name: where XLA inlines the function, it puts the call's path in
     /// front of the paths in it, which begin with the function's name.
-    fn call(&mut self, callee: FuncId, operands: &[S::Value]) -> Vec<S::Value> {
+    fn call(
+        &mut self,
+        callee: FuncId,
+        operands: &[S::Value],
+        frontend: &[(&'static str, &'static str)],
+    ) -> Vec<S::Value> {
         self.sink.op(Operation {
             name: "func.call",
             operands,
             results: self.results,
             attrs: &[("callee", Attr::Function(&self.module.function(callee).name))],
+            frontend,
             regions: Vec::new(),
             location: self.path,
         })
+    }
+
+    /// A call whose results are stored.
+    fn materialized(&mut self, callee: FuncId, operands: &[S::Value]) -> Vec<S::Value> {
+        match self.materialization {
+            Materialization::Call => self.call(callee, operands, &[("inlineable", "false")]),
+            Materialization::Barrier => {
+                let made = self.call(callee, operands, &[]);
+                match made.as_slice() {
+                    [] => made,
+                    made => self.plain("stablehlo.optimization_barrier", made, &[]),
+                }
+            }
+        }
     }
 
     /// A loop over the index and the carried values; the count and the invariants are values from outside.
@@ -210,7 +253,7 @@ impl<S: Sink> Emitter<'_, S> {
         let condition = self.sink.end_region();
 
         let args = self.sink.begin_region(&types, self.location);
-        let mut made = self.call(body, &[args.as_slice(), invariants].concat());
+        let mut made = self.call(body, &[args.as_slice(), invariants].concat(), &[]);
         let mut operands = self.index_constant(1);
         operands.extend(args.first());
         let mut next = self.op("stablehlo.add", &operands, &[&index_type], &[], Vec::new());
@@ -247,7 +290,15 @@ impl<S: Sink> Emitter<'_, S> {
         attrs: &[(&'static str, Attr<'_>)],
         regions: Vec<S::Region>,
     ) -> Vec<S::Value> {
-        self.sink.op(Operation { name, operands, results, attrs, regions, location: self.location })
+        self.sink.op(Operation {
+            name,
+            operands,
+            results,
+            attrs,
+            frontend: &[],
+            regions,
+            location: self.location,
+        })
     }
 
     fn comparison_type(&self) -> ComparisonType {

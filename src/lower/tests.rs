@@ -5,7 +5,7 @@ use natgrad_ir::{
     Shape, TensorType, UnaryOp, Value, Verified, verify,
 };
 
-use super::{Donation, LowerError, to_stablehlo};
+use super::{Donation, LowerError, Materialization};
 
 fn ty(dtype: DType, shape: impl Into<Shape>) -> TensorType {
     TensorType::new(dtype, shape)
@@ -23,6 +23,10 @@ fn module(functions: impl IntoIterator<Item = Function>) -> Verified {
     let mut module = Module::new("ops");
     module.functions.extend(functions);
     verify(module).unwrap()
+}
+
+fn to_stablehlo(module: &Verified, donation: &Donation) -> Result<String, LowerError> {
+    super::to_stablehlo(module, donation, Materialization::Call)
 }
 
 fn lower(functions: impl IntoIterator<Item = Function>) -> String {
@@ -289,6 +293,28 @@ fn loops() {
     let results = b.scoped("micro", |b| b.repeat(&module, body, count, &[w, count], &[rate]));
     module.push(b.finish(&results).unwrap());
     insta::assert_snapshot!(to_stablehlo(&verify(module).unwrap(), &Donation::none()).unwrap());
+}
+
+#[test]
+fn materialized_calls() {
+    let mut module = Module::new("stored");
+    let mut b = Builder::new("sample");
+    let x = b.param("x", ty(DType::F32, [2]));
+    let y = b.exp(x);
+    let sample = module.push(b.finish(&[y, x]).unwrap());
+    let mut b = Builder::new("log");
+    b.param("x", ty(DType::F32, [2]));
+    let log = module.push(b.finish(&[]).unwrap());
+    let mut b = Builder::new("main");
+    let x = b.param("x", ty(DType::F32, [2]));
+    let stored = b.call_materialized(&module, sample, &[x]);
+    b.call_materialized(&module, log, &[x]);
+    let again = b.call(&module, sample, &[x]);
+    module.push(b.finish(&[stored[0], again[1]]).unwrap());
+    let module = verify(module).unwrap();
+    let lower = |materialization| super::to_stablehlo(&module, &Donation::none(), materialization).unwrap();
+    insta::assert_snapshot!("materialized_by_call", lower(Materialization::Call));
+    insta::assert_snapshot!("materialized_by_barrier", lower(Materialization::Barrier));
 }
 
 #[test]

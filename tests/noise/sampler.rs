@@ -1,7 +1,7 @@
 //! Compiled programs that do nothing but draw noise.
 
-use natgrad::lower::{Donation, to_stablehlo};
 use natgrad::noise::{Grade, Purpose, Stream};
+use natgrad::lower::{Donation, Materialization, to_stablehlo};
 use natgrad::pjrt::{Arg, Executable};
 use natgrad_ir::interp::Tensor;
 use natgrad_ir::{Builder, DType, Module, Shape, TensorType, verify};
@@ -28,7 +28,7 @@ impl Sampler {
             .collect();
         let mut module = Module::new("noise");
         module.push(b.finish(&results).unwrap());
-        let text = to_stablehlo(&verify(module).unwrap(), &Donation::none()).unwrap();
+        let text = to_stablehlo(&verify(module).unwrap(), &Donation::none(), Materialization::Call).unwrap();
         let options = natgrad::compile::Target::of(DEVICE.client()).options();
         let executable = DEVICE.client().compile(text.as_bytes(), &options).unwrap();
         let types = shapes.iter().map(|shape| TensorType::new(DType::F32, shape.clone())).collect();

@@ -215,7 +215,7 @@ fn step(
     precision: Precision,
 ) -> Result<Vec<Tensor>, InterpError> {
     let types: Vec<&TensorType> = operands.iter().map(|operand| operand.ty()).collect();
-    if let Op::Call { callee } = &inst.op {
+    if let Op::Call { callee, kind: _ } = &inst.op {
         let inputs: Vec<Tensor> = operands.iter().map(|&operand| operand.clone()).collect();
         return run(callees, callee.index(), &inputs, precision);
     }

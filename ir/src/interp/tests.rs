@@ -1,7 +1,7 @@
 use super::*;
 use crate::build::Builder;
 use crate::literal::Literal;
-use crate::op::{BinaryOp, DotDims, ReduceOp, UnaryOp};
+use crate::op::{BinaryOp, CallKind, DotDims, ReduceOp, UnaryOp};
 use crate::verify::verify;
 
 fn ty(dtype: DType, dims: &[usize]) -> TensorType {
@@ -402,7 +402,7 @@ fn malformed_and_huge_programs_are_errors() {
     assert!(run(&|_| {}).is_ok());
     let changes: [&dyn Fn(&mut Function); 6] = [
         &|f| f.insts[0].op = Op::Unary(UnaryOp::Not),
-        &|f| f.insts[0].op = Op::Call { callee: FuncId::from_index(0) },
+        &|f| f.insts[0].op = Op::Call { callee: FuncId::from_index(0), kind: CallKind::Inline },
         &|f| f.insts[0].operands[0] = Value::from_index(9),
         &|f| f.insts[0].operands[0] = f.insts[0].results[0],
         &|f| f.insts[0].results[0] = Value::from_index(9),

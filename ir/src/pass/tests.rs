@@ -255,6 +255,21 @@ fn loops_keep_their_bodies_and_vanish_where_they_do_not_run() {
 }
 
 #[test]
+fn equal_calls_merge_if_they_are_of_one_kind() {
+    let text = "module @m
+        func @f(%x: f32[]) -> (f32[]) { %0: f32[] = exp %x return %0 }
+        func @main(%x: f32[]) -> (f32[], f32[], f32[]) {
+            %0: f32[] = call @f(%x)
+            %1: f32[] = call materialize @f(%x)
+            %2: f32[] = call materialize @f(%x)
+            return %0, %1, %2
+        }";
+    let printed = print(run(verify(parse(text).unwrap()).unwrap()).module());
+    assert!(printed.contains("return %1, %2, %2"), "{printed}");
+    assert!(printed.contains("%2: f32[] = call materialize @f(%x)"), "{printed}");
+}
+
+#[test]
 fn origins_and_scopes_stay() {
     let text =
         "module @m\nfunc @f(%x: f32[]) -> (f32[]) {\n%u: f32[] = exp %x\n%0: f32[] = exp %x @\"deep/er\"

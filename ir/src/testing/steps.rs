@@ -291,7 +291,11 @@ impl Generator<'_> {
         let (callee, params, facts) = self.callee()?;
         let (operands, exact) = self.arguments(params);
         let module = self.module;
-        let results = self.builder.call(module, callee, &operands);
+        let results = if self.dice.one_in(3) {
+            self.builder.call_materialized(module, callee, &operands)
+        } else {
+            self.builder.call(module, callee, &operands)
+        };
         for (&result, fact) in results.iter().zip(facts) {
             self.put(result, Fact { exact: fact.exact && exact, ..fact });
         }

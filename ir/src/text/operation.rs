@@ -4,7 +4,7 @@ use super::cursor::{Cursor, Parsed};
 use super::lex::{Place, TokenKind};
 use crate::graph::FuncId;
 use crate::literal::{Elements, Literal, Scalar, round_to};
-use crate::op::{BinaryOp, CompareOp, DotDims, Op, ReduceOp, UnaryOp};
+use crate::op::{BinaryOp, CallKind, CompareOp, DotDims, Op, ReduceOp, UnaryOp};
 use crate::types::{DType, TensorType};
 
 /// An operation whose names are not resolved yet.
@@ -24,7 +24,11 @@ pub(super) fn operation(cursor: &mut Cursor, results: &[TensorType]) -> Parsed<O
     let name = cursor.word("an operation")?;
     let unset = FuncId::from_index(usize::MAX);
     let call = match name.as_str() {
-        "call" => Some(Op::Call { callee: unset }),
+        "call" if cursor.at_word("materialize") => {
+            cursor.next();
+            Some(Op::Call { callee: unset, kind: CallKind::Materialize })
+        }
+        "call" => Some(Op::Call { callee: unset, kind: CallKind::Inline }),
         "loop" => Some(Op::Loop { body: unset, carried: results.len() }),
         _ => None,
     };

@@ -4,7 +4,7 @@ use std::fmt::{self, Write};
 
 use crate::graph::{FuncId, Function, InstData, Module, Value};
 use crate::literal::{Elements, Literal, Scalar};
-use crate::op::Op;
+use crate::op::{CallKind, Op};
 use crate::types::DType;
 use crate::verify::valid_name;
 
@@ -81,7 +81,9 @@ impl FunctionText<'_> {
                 Some(function) => symbol(&function.name),
                 None => format!("@?{}", callee.index()),
             };
-            return write!(f, " {callee}({operands})");
+            let stored = matches!(inst.op, Op::Call { kind: CallKind::Materialize, .. });
+            let word = if stored { " materialize" } else { "" };
+            return write!(f, "{word} {callee}({operands})");
         }
         if !operands.is_empty() {
             write!(f, " {operands}")?;
