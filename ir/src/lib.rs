@@ -15,6 +15,7 @@ pub mod pass;
 pub mod testing;
 pub mod text;
 pub mod types;
+pub mod vectorize;
 pub mod verify;
 
 pub use build::{BuildError, BuildErrors, Builder};

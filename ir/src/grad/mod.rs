@@ -7,6 +7,7 @@
 mod dot;
 mod elementwise;
 mod emit;
+mod hessian;
 mod reduce;
 mod shape;
 
@@ -16,6 +17,7 @@ use crate::types::TensorType;
 use crate::verify::{Violations, verify_function};
 
 use emit::Emitter;
+pub use hessian::hessian_vector;
 
 /// Why a function cannot be differentiated.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -83,6 +85,14 @@ pub enum GradError {
         /// Where the call or loop was made.
         origin: Origin,
     },
+    /// The name of a direction is taken.
+    #[error("a value of function `{function}` is called `{name}` already; a direction needs that name")]
+    DirectionName {
+        /// The function.
+        function: String,
+        /// The name.
+        name: String,
+    },
     /// The function breaks an invariant of the IR.
     #[error("the function to differentiate is malformed: {0}")]
     Malformed(Violations),
@@ -140,6 +150,16 @@ pub fn value_and_grad_with(
     wrt: &[usize],
     stop: &[Value],
 ) -> Result<Function, GradError> {
+    differentiate(function, wrt, stop, "grad")
+}
+
+/// The function with the gradients as further results, named `kind/` and the parameter's name.
+fn differentiate(
+    function: &Function,
+    wrt: &[usize],
+    stop: &[Value],
+    kind: &str,
+) -> Result<Function, GradError> {
     let loss = check(function, wrt, stop)?;
     let active = active_values(function, wrt, stop, loss);
     let mut e = Emitter::new(function.clone());
@@ -177,7 +197,7 @@ pub fn value_and_grad_with(
     }
     let mut gradient = e.finish()?;
     gradient.name = format!("{}_grad", function.name);
-    name_gradients(&mut gradient, function.results.len(), wrt);
+    name_results(&mut gradient, function.results.len(), wrt, kind);
     Ok(gradient)
 }
 
@@ -338,12 +358,12 @@ fn pullback(e: &mut Emitter, inst: &InstData, y: Value, dy: Value, wanted: &[boo
     }
 }
 
-/// Names the gradients, which are the results from `first` on.
-fn name_gradients(function: &mut Function, first: usize, wrt: &[usize]) {
+/// Names the results from `first` on, one for each of `wrt`: `kind/` and the parameter's name.
+fn name_results(function: &mut Function, first: usize, wrt: &[usize], kind: &str) {
     let gradients: Vec<Value> = function.results[first..].to_vec();
     for (gradient, &index) in gradients.into_iter().zip(wrt) {
         let Some(param) = function.value(function.params[index]).name.clone() else { continue };
-        let name = format!("grad/{param}");
+        let name = format!("{kind}/{param}");
         let taken = function.values.iter().any(|data| data.name.as_deref() == Some(name.as_str()));
         if !taken && function.value(gradient).name.is_none() {
             function.values[gradient.index()].name = Some(name);

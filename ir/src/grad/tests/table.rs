@@ -325,7 +325,7 @@ fn check_case(case: &Case) -> Result<(), String> {
     }
     let wrt: Vec<usize> = (0..types.len()).collect();
     let gradient = value_and_grad(&function, &wrt).map_err(|error| error.to_string())?;
-    let second = along(&gradient, 1, false);
+    let second = along(&gradient, 1);
     let elements = types.iter().map(|ty| ty.shape.elements()).sum::<usize>();
     let config = Config { cases: 12, failure_persistence: None, ..Config::default() };
     TestRunner::new(config)
