@@ -236,6 +236,20 @@ fn at() {
 }
 
 #[test]
+fn philox() {
+    let mut p = Program::new();
+    let large = 0x0123_4567_89ab_cdef;
+    for state in [[0, 0], [1, 2], [large, !large], [u64::MAX, u64::MAX], [large, u64::MAX - 2]] {
+        let value = p.param(Tensor::from_u64s([2], &state).unwrap());
+        for shape in [&[][..], &[1], &[4], &[7], &[3, 5], &[2, 3, 4], &[1023], &[0], &[3, 0]] {
+            let bits = p.builder.philox(value, shape);
+            p.exact_result(format!("{state:x?} {shape:?}"), bits);
+        }
+    }
+    agree(p);
+}
+
+#[test]
 fn constants() {
     let mut p = Program::new();
     for dtype in DType::ALL {
