@@ -356,6 +356,20 @@ fn paths_of_loop_bodies_reach_the_optimized_program() {
     assert_eq!(executable.memory_stats().unwrap().aliased, 256);
 }
 
+/// What a loop carries is written in place: XLA copies only its index.
+#[test]
+fn loops_do_not_copy_what_they_carry() {
+    let module = verify(descent()).unwrap();
+    let donation = Donation::none().donate(1, 0);
+    let executable = compile(&to_stablehlo(&module, &donation, Materialization::Call).unwrap());
+    let hlo = HloModule::decode(&executable.optimized_hlo().unwrap()).unwrap();
+    let insts = || hlo.computations.iter().flat_map(|computation| &computation.instructions);
+    assert!(insts().any(|inst| inst.opcode == Opcode::While));
+    let copies = insts().filter(|inst| inst.opcode == Opcode::Copy);
+    let large: Vec<_> = copies.filter(|inst| inst.shape.bytes() > 4).map(|inst| &inst.name).collect();
+    assert_eq!(large, Vec::<&String>::new());
+}
+
 /// A module whose entry uses a sample twice, in products that broadcast it.
 fn sampling(materialize: bool) -> Verified {
     let mut module = Module::new("sampling");
