@@ -10,9 +10,8 @@ use natgrad::compile::{Cache, Compiled, Device, Target, stablehlo};
 use natgrad::lower::Materialization;
 use natgrad::pjrt::{Arg, Buffer, Client, Plugin};
 use natgrad::rule::{Adam, Ivon, Rule, Schedule};
-use natgrad::step::{NoiseSource, Recipe, Slot};
-use natgrad::train::Session;
-use natgrad_ir::DType;
+use natgrad::step::{Recipe, Slot};
+use natgrad::train::{CallData, Session};
 use natgrad_models::{Activation, Mlp, Model};
 
 const ROWS: usize = 256;
@@ -24,7 +23,7 @@ fn model() -> Model {
 }
 
 fn recipe<'a>(model: &'a Model, rule: &'a Rule) -> Recipe<'a> {
-    Recipe { model, rule, schedule: Schedule::default(), dtype: DType::F32, noise: NoiseSource::Counter }
+    Recipe { schedule: Schedule::default(), ..Recipe::new(model, rule) }
 }
 
 fn open_device() -> Device {
@@ -44,7 +43,7 @@ struct Running<'a> {
 
 impl<'a> Running<'a> {
     fn new(device: &'a Device, model: &Model, rule: &Rule) -> Running<'a> {
-        let values = rule.values(Schedule::default(), 60_000, TOTAL_STEPS);
+        let values = recipe(model, rule).values(60_000, TOTAL_STEPS);
         let mut session = Session::new(device, &recipe(model, rule), ROWS, &values, 0).expect("a session");
         let means: Vec<Vec<f64>> = model
             .params()
@@ -70,7 +69,14 @@ impl<'a> Running<'a> {
         let begin = Instant::now();
         let mut last = None;
         for _ in 0..steps {
-            last = Some(self.session.step(&self.features, &self.labels, &[]).expect("a step"));
+            let data = CallData {
+                features: &self.features,
+                labels: &self.labels,
+                steps: 1,
+                noise: &[],
+                further_noise: &[],
+            };
+            last = Some(self.session.step(data).expect("a step"));
         }
         if let Some(last) = last {
             last.wait().expect("a finished step");
@@ -89,7 +95,7 @@ struct Bare {
 impl Bare {
     fn new(running: &Running, device: &Device, model: &Model, rule: &Rule) -> Bare {
         let step = device.compile(recipe(model, rule).step(ROWS).expect("a program")).expect("an executable");
-        let values = rule.values(Schedule::default(), 60_000, TOTAL_STEPS);
+        let values = recipe(model, rule).values(60_000, TOTAL_STEPS);
         let layout = &step.program.layout;
         let upload = |slot: Slot, bytes: &[u8]| device.upload(&layout.ty(slot), bytes).expect("a buffer");
         let mut host = running.session.state_to_host().expect("a state").into_iter();
@@ -99,8 +105,8 @@ impl Bare {
                 Slot::State(..) | Slot::Step => {
                     state.push((slot, upload(slot, &host.next().expect("a state tensor").bytes)));
                 }
-                Slot::Features => fixed.push((slot, upload(slot, &running.features))),
-                Slot::Labels => fixed.push((slot, upload(slot, &running.labels))),
+                Slot::Features(_) => fixed.push((slot, upload(slot, &running.features))),
+                Slot::Labels(_) => fixed.push((slot, upload(slot, &running.labels))),
                 Slot::Seed => fixed.push((slot, upload(slot, &0u64.to_ne_bytes()))),
                 Slot::Hyper(hyper) => {
                     let value = values.get(hyper).expect("a value");

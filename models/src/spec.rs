@@ -103,15 +103,24 @@ impl Model {
     }
 
     /// The training loss `(params..., features[rows, inputs], labels u32[rows]) -> (loss, correct)`, with the
-    /// values that differentiation may treat as constants.
+    /// values that differentiation may treat as constants. Parameters, features and results have the type `dtype`;
+    /// the logits are computed in the type `compute`, and the loss from them in `dtype`.
     ///
     /// # Errors
     /// Mistakes of the model's builder, which [`Model::validate`] should have prevented.
-    pub fn loss(&self, rows: usize, dtype: DType) -> Result<(Function, Vec<Value>), BuildErrors> {
+    pub fn loss(
+        &self,
+        rows: usize,
+        dtype: DType,
+        compute: DType,
+    ) -> Result<(Function, Vec<Value>), BuildErrors> {
         let mut b = Builder::new("loss");
         let (params, features) = self.declare(&mut b, rows, dtype);
         let labels = b.param("labels", TensorType::new(DType::U32, [rows]));
+        let params: Vec<Value> = params.into_iter().map(|param| b.convert(param, compute)).collect();
+        let features = b.convert(features, compute);
         let logits = self.as_mlp().logits(&mut b, &params, features);
+        let logits = b.convert(logits, dtype);
         let out = b.scoped("cross_entropy", |b| loss::mean_cross_entropy(b, logits, labels));
         Ok((b.finish(&[out.loss, out.correct])?, vec![out.shift]))
     }
@@ -140,7 +149,7 @@ mod tests {
 
     #[test]
     fn functions_have_the_declared_types() {
-        let (loss, _) = mlp().loss(4, DType::F32).unwrap();
+        let (loss, _) = mlp().loss(4, DType::F32, DType::BF16).unwrap();
         let signature = loss.signature();
         assert_eq!(signature.params.len(), 6);
         assert_eq!(signature.results, vec![TensorType::scalar(DType::F32); 2]);

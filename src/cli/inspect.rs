@@ -55,7 +55,7 @@ enum ProgramName {
 impl Inspect {
     pub(super) fn run(self) -> Result<ExitCode, Failure> {
         let config = RunConfig::load(self.config.as_deref(), &self.set).map_err(Failure::usage)?;
-        let recipe = config.recipe();
+        let recipe = config.recipe(Target::Cpu.state_plan());
         let program = match self.program {
             ProgramName::Step => recipe.step(config.batch)?,
             ProgramName::Start => recipe.start()?,

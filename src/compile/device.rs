@@ -64,6 +64,11 @@ impl Device {
         &self.client
     }
 
+    /// What natgrad knows of its platform.
+    pub fn target(&self) -> Target {
+        Target::of(&self.client)
+    }
+
     /// Lowers and compiles a program, or loads it from the cache.
     ///
     /// # Errors

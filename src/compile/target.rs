@@ -2,6 +2,7 @@
 
 use crate::lower::Materialization;
 use crate::pjrt::{Client, CompileOptions, OptionValue};
+use crate::step::StatePlan;
 
 /// A kind of platform.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +42,15 @@ impl Target {
         match self {
             Target::Cpu => Materialization::Call,
             Target::Gpu | Target::Tpu | Target::Other => Materialization::Barrier,
+        }
+    }
+
+    /// What training is faster with: a target bound by memory recovers the mean with noise that costs it nothing; a
+    /// processor pays for arithmetic.
+    pub fn state_plan(self) -> StatePlan {
+        match self {
+            Target::Gpu | Target::Tpu => StatePlan::Implicit,
+            Target::Cpu | Target::Other => StatePlan::Explicit,
         }
     }
 

@@ -104,21 +104,26 @@ pub(super) fn parse(source: &str, mut value: Value) -> Result<RunConfig, ConfigE
     }
     serde_path_to_error::deserialize(value).map_err(|error| {
         let mut path = error.path().to_string();
+        let mut message = error.inner().to_string();
+        if path == "length" {
+            message = message.replace("unknown variant", "unknown kind");
+        }
         for (section, kind) in kinds {
             let tagged = format!("{section}.{kind}");
-            if path == section && error.inner().to_string().starts_with("unknown variant") {
+            if path == section && message.starts_with("unknown variant") {
                 path = format!("{section}.kind");
+                message = message.replace("unknown variant", "unknown kind");
             } else if let Some(rest) = path.strip_prefix(&tagged) {
                 path = format!("{section}{rest}");
             }
         }
-        field(&path, plain(&error.inner().to_string()))
+        field(&path, plain(&message))
     })
 }
 
 /// Rust's names of types in words.
 fn plain(message: &str) -> String {
-    let message = message.replace("unknown variant", "unknown kind");
+    let message = message.replace("unknown variant", "unknown value");
     let expected = |(words, types): (&str, &[&str])| {
         types.iter().find_map(|name| Some(format!("{}{words}", message.strip_suffix(name)?)))
     };

@@ -12,8 +12,9 @@ use serde::{Deserialize, Serialize};
 pub use error::ConfigError;
 
 use crate::data::DataConfig;
-use crate::rule::{Hyper, Ivon, Rule, Schedule};
-use crate::step::{NoiseSource, Recipe};
+use crate::rule::group::{self, ParamGroup};
+use crate::rule::{Group, Hyper, Ivon, Rule, RuleError, Schedule};
+use crate::step::{NoiseSource, Recipe, StatePlan, StepPlan};
 
 /// A training run. In JSON every section and field may be left out: it then has the default run's value.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -25,9 +26,13 @@ pub struct RunConfig {
     pub rule: Rule,
     /// The learning-rate schedule.
     pub schedule: Schedule,
+    /// How a step is carried out.
+    pub step: StepPlan,
+    /// Parameters that are frozen, or have a weight decay or learning rate of their own.
+    pub groups: Vec<ParamGroup>,
     /// The data set.
     pub data: DataConfig,
-    /// Rows of a batch.
+    /// Rows of a batch; with accumulation, of each of a step's micro-batches.
     pub batch: usize,
     /// How long to train.
     pub length: Length,
@@ -80,6 +85,8 @@ impl Default for RunConfig {
             model: Model::Mlp(Mlp { sizes: vec![784, 512, 512, 10], activation: Activation::Relu }),
             rule: Rule::Ivon(Ivon::default()),
             schedule: Schedule::default(),
+            step: StepPlan::default(),
+            groups: Vec::new(),
             data: DataConfig::default(),
             batch: 50,
             length: Length::Epochs(30),
@@ -117,15 +124,27 @@ impl RunConfig {
         Ok(config)
     }
 
-    /// Where the run's programs come from.
-    pub fn recipe(&self) -> Recipe<'_> {
+    /// Where the run's programs come from. `state` is what the target is faster with, for [`StatePlan::Auto`].
+    pub fn recipe(&self, state: StatePlan) -> Recipe<'_> {
+        let state = match self.step.state {
+            StatePlan::Auto if self.rule.samples() => state,
+            StatePlan::Auto => StatePlan::Explicit,
+            chosen @ (StatePlan::Explicit | StatePlan::Implicit) => chosen,
+        };
         Recipe {
             model: &self.model,
             rule: &self.rule,
+            groups: &self.groups,
             schedule: self.schedule,
             dtype: DType::F32,
             noise: NoiseSource::Counter,
+            plan: StepPlan { state, ..self.step },
         }
+    }
+
+    /// Rows of a step: those of all its micro-batches.
+    pub fn rows_per_step(&self) -> usize {
+        self.batch.saturating_mul(self.step.accumulation as usize)
     }
 
     /// The configuration as JSON that [`RunConfig::load`] reads.
@@ -162,8 +181,18 @@ impl RunConfig {
         if parameters > MAX_PARAMETERS {
             return out_of_range("model", format!("one of {parameters} parameters"), "one of at most 2^36");
         }
-        if let Err(error) = self.rule.validate() {
-            return out_of_range(&format!("rule.{}", error.field), error.value.to_string(), error.wanted);
+        let checks: [(&str, Result<(), RuleError>); 3] = [
+            ("rule", self.rule.validate()),
+            ("schedule", self.schedule.validate()),
+            ("step", self.step.validate(self.rule.samples())),
+        ];
+        for (section, check) in checks {
+            if let Err(error) = check {
+                return out_of_range(&format!("{section}.{}", error.field), error.value, error.wanted);
+            }
+        }
+        if let Err(error) = group::resolve(&self.groups, &self.model.params()) {
+            return out_of_range(&format!("groups{}", error.path), error.value, &error.wanted);
         }
         let values = self.rule.values(self.schedule, 1, 1);
         for (hyper, field) in SINGLE_PRECISION {
@@ -174,13 +203,13 @@ impl RunConfig {
                 return out_of_range(&format!("rule.{field}"), format!("{value:e}"), wanted);
             }
         }
-        if let Schedule::WarmupCosine { warmup } = self.schedule
-            && !(0.0..1.0).contains(&warmup)
-        {
-            return out_of_range("schedule.warmup", warmup.to_string(), "a part of the run, in [0, 1)");
-        }
         if !(1..=MAX_BATCH).contains(&self.batch) {
             return out_of_range("batch", self.batch.to_string(), "from 1 to 2^31 - 1");
+        }
+        if self.rows_per_step() > MAX_BATCH {
+            let wanted =
+                "such that the rows of a step, `batch` times `step.accumulation`, are at most 2^31 - 1";
+            return out_of_range("step.accumulation", self.step.accumulation.to_string(), wanted);
         }
         match self.length {
             Length::Epochs(0) => return out_of_range("length.epochs", "0".to_string(), "at least 1"),
@@ -215,7 +244,7 @@ const MAX_BINS: usize = 1_000_000;
 const SINGLE_PRECISION: [(Hyper, &str); 6] = [
     (Hyper::LearningRate, "lr"),
     (Hyper::Ess, "ess"),
-    (Hyper::WeightDecay, "weight_decay"),
+    (Hyper::WeightDecay(Group::DEFAULT), "weight_decay"),
     (Hyper::HessInit, "hess_init"),
     (Hyper::ClipRadius, "clip_radius"),
     (Hyper::Epsilon, "eps"),

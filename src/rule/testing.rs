@@ -9,7 +9,13 @@ use crate::step::{Layout, NoiseSource, Slot, Stage, StageKind};
 /// The layout of a model of one input and two classes, whose parameters are a weight and a bias of two elements each.
 pub(crate) fn layout() -> Layout {
     let model = Model::Linear(Linear { inputs: 1, classes: 2 });
-    Layout::new(&model, 1, DType::F64, NoiseSource::Input)
+    Layout::new(
+        &model,
+        crate::rule::Rule::Ivon(Default::default()).point(),
+        1,
+        DType::F64,
+        NoiseSource::Input,
+    )
 }
 
 /// Builds a stage and evaluates it. Every element of an input is the number given for its slot, and every element of

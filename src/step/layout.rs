@@ -1,9 +1,11 @@
 //! The shapes and names that a program's slots have.
 
-use natgrad_ir::{DType, TensorType};
+use natgrad_ir::{DType, Shape, TensorType};
 use natgrad_models::{Model, Param};
 
-use super::slot::Slot;
+use super::plan::{StatePlan, StepPlan};
+use super::slot::{Extent, Slot, StateKind};
+use crate::rule::{Member, Point};
 
 /// Where noise comes from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -20,45 +22,145 @@ pub enum NoiseSource {
 pub struct Layout {
     /// The parameters of the model.
     pub params: Vec<Param>,
-    /// Rows of a batch.
+    /// The group of each parameter.
+    pub members: Vec<Member>,
+    /// The rule.
+    pub point: Point,
+    /// Rows of a micro-batch.
     pub rows: usize,
     /// Columns of the features.
     pub inputs: usize,
     /// Number of classes.
     pub classes: usize,
-    /// The floating-point type of everything.
+    /// The floating-point type of state and scalars.
     pub dtype: DType,
     /// Where noise comes from.
     pub noise: NoiseSource,
+    /// How a step is carried out.
+    pub plan: StepPlan,
 }
 
 impl Layout {
-    /// The layout of programs of this model on batches of `rows`.
-    pub fn new(model: &Model, rows: usize, dtype: DType, noise: NoiseSource) -> Layout {
+    /// The layout of programs of this model on micro-batches of `rows`, all of whose parameters are trained alike.
+    pub fn new(model: &Model, point: Point, rows: usize, dtype: DType, noise: NoiseSource) -> Layout {
+        let params = model.params();
         Layout {
-            params: model.params(),
+            members: vec![Member::default(); params.len()],
+            params,
+            point,
             rows,
             inputs: model.inputs(),
             classes: model.classes(),
             dtype,
             noise,
+            plan: StepPlan::default(),
         }
+    }
+
+    /// Whether the sample is kept without its mean. [`StatePlan::Auto`] counts as explicit; whoever knows the target
+    /// decides before. Noise from outside cannot be computed again, so then the mean is kept.
+    pub fn is_implicit(&self) -> bool {
+        self.plan.state == StatePlan::Implicit && self.noise == NoiseSource::Counter
+    }
+
+    /// The type that samples are kept in: the model's where the mean is kept too, and noise can be computed again.
+    fn sample_type(&self) -> DType {
+        match self.noise {
+            NoiseSource::Counter if !self.is_implicit() => self.plan.compute_type(self.dtype),
+            NoiseSource::Counter | NoiseSource::Input => self.dtype,
+        }
+    }
+
+    /// Whether a sample's offset from the mean comes from the noise again, as theta less the mean would not give it:
+    /// the mean is not kept, or theta is kept in less precision.
+    pub fn offsets_are_regenerated(&self) -> bool {
+        self.is_implicit() || self.sample_type() != self.dtype
+    }
+
+    /// The parameters that are trained.
+    pub fn trained(&self) -> impl Iterator<Item = usize> + '_ {
+        (0..self.params.len()).filter(|&param| !self.members[param].frozen)
+    }
+
+    /// The state of a parameter that is carried from step to step.
+    pub fn carried(&self, param: usize) -> Vec<StateKind> {
+        if self.members[param].frozen {
+            return vec![StateKind::Mean];
+        }
+        let mut kinds = self.point.state();
+        kinds.retain(|&kind| !(self.is_implicit() && kind == StateKind::Mean));
+        kinds
+    }
+
+    /// Every carried state tensor, kind by kind.
+    pub fn state(&self) -> Vec<Slot> {
+        let carried: Vec<Vec<StateKind>> = (0..self.params.len()).map(|param| self.carried(param)).collect();
+        let of_kind = |kind| {
+            let params = carried.iter().enumerate().filter(move |(_, kinds)| kinds.contains(&kind));
+            params.map(move |(param, _)| Slot::State(kind, param))
+        };
+        self.point.state().into_iter().flat_map(of_kind).collect()
+    }
+
+    /// How much data a call of the step program takes.
+    pub fn extent(&self) -> Extent {
+        match (self.plan.per_call, self.plan.accumulation) {
+            (1, 1) => Extent::Batch,
+            (1, _) => Extent::Step,
+            _ => Extent::Call,
+        }
+    }
+
+    /// `inner` with the dimensions of an extent in front.
+    fn extended(&self, dtype: DType, extent: Extent, inner: &[usize]) -> TensorType {
+        let mut dims = Vec::new();
+        match extent {
+            Extent::Batch => {}
+            Extent::Step => dims.push(self.plan.accumulation as usize),
+            Extent::Call => {
+                dims.push(self.plan.per_call as usize);
+                if self.plan.accumulation > 1 {
+                    dims.push(self.plan.accumulation as usize);
+                }
+            }
+        }
+        dims.extend(inner);
+        TensorType::new(dtype, Shape::new(dims))
     }
 
     /// The type of a slot.
     pub fn ty(&self, slot: Slot) -> TensorType {
+        let of = |dtype: DType, param: usize| TensorType::new(dtype, self.params[param].shape.clone());
         match slot {
+            Slot::State(StateKind::Sample, param) => of(self.sample_type(), param),
             Slot::State(_, param)
+            | Slot::Before(_, param)
             | Slot::Noise(param)
+            | Slot::Theta(param)
+            | Slot::Offset(param)
+            | Slot::Probe(param)
             | Slot::Gradient(param)
-            | Slot::HessEstimate(param) => TensorType::new(self.dtype, self.params[param].shape.clone()),
-            Slot::Step | Slot::SampleIndex => TensorType::scalar(DType::U32),
+            | Slot::GradientSum(param)
+            | Slot::SquaredGradient(param)
+            | Slot::HessianVector(param)
+            | Slot::Product(param)
+            | Slot::ProductSum(param)
+            | Slot::HessEstimate(param) => of(self.dtype, param),
+            Slot::FurtherNoise(param) => {
+                let mut dims = vec![self.plan.evaluations().saturating_sub(1).max(1)];
+                dims.extend(self.params[param].shape.dims());
+                TensorType::new(self.dtype, Shape::new(dims))
+            }
+            Slot::Step | Slot::SampleIndex | Slot::StepCount | Slot::Draw | Slot::Index => {
+                TensorType::scalar(DType::U32)
+            }
             Slot::Seed => TensorType::scalar(DType::U64),
-            Slot::Hyper(_) | Slot::Loss | Slot::Correct | Slot::LearningRate => {
+            Slot::Hyper(_) | Slot::Metric(_) | Slot::MetricSum(_) | Slot::ClipScale => {
                 TensorType::scalar(self.dtype)
             }
-            Slot::Features => TensorType::new(self.dtype, [self.rows, self.inputs]),
-            Slot::Labels => TensorType::new(DType::U32, [self.rows]),
+            Slot::Trace(_) => TensorType::new(self.dtype, [self.plan.per_call as usize]),
+            Slot::Features(extent) => self.extended(self.dtype, extent, &[self.rows, self.inputs]),
+            Slot::Labels(extent) => self.extended(DType::U32, extent, &[self.rows]),
             Slot::LogProbabilities => TensorType::new(self.dtype, [self.rows, self.classes]),
         }
     }
@@ -68,18 +170,32 @@ impl Layout {
         let of = |kind: &str, param: usize| format!("{kind}/{}", self.params[param].name);
         match slot {
             Slot::State(kind, param) => of(kind.name(), param),
+            Slot::Before(kind, param) => of(&format!("before/{}", kind.name()), param),
             Slot::Noise(param) => of("noise", param),
+            Slot::FurtherNoise(param) => of("further_noise", param),
+            Slot::Theta(param) => of("theta", param),
+            Slot::Offset(param) => of("offset", param),
+            Slot::Probe(param) => of("probe", param),
             Slot::Gradient(param) => of("gradient", param),
+            Slot::GradientSum(param) => of("gradient_sum", param),
+            Slot::SquaredGradient(param) => of("squared_gradient", param),
+            Slot::HessianVector(param) => of("hessian_vector", param),
+            Slot::Product(param) => of("product", param),
+            Slot::ProductSum(param) => of("product_sum", param),
             Slot::HessEstimate(param) => of("hess_estimate", param),
             Slot::Step => "step".to_string(),
             Slot::Seed => "seed".to_string(),
             Slot::SampleIndex => "sample_index".to_string(),
-            Slot::Hyper(hyper) => hyper.name().to_string(),
-            Slot::Features => "features".to_string(),
-            Slot::Labels => "labels".to_string(),
-            Slot::Loss => "loss".to_string(),
-            Slot::Correct => "correct".to_string(),
-            Slot::LearningRate => "learning_rate_used".to_string(),
+            Slot::StepCount => "step_count".to_string(),
+            Slot::Draw => "draw".to_string(),
+            Slot::Index => "index".to_string(),
+            Slot::Hyper(hyper) => hyper.name(),
+            Slot::Features(_) => "features".to_string(),
+            Slot::Labels(_) => "labels".to_string(),
+            Slot::ClipScale => "clip_scale".to_string(),
+            Slot::Metric(metric) => metric.name().to_string(),
+            Slot::MetricSum(metric) => format!("{}_sum", metric.name()),
+            Slot::Trace(metric) => format!("{}s", metric.name()),
             Slot::LogProbabilities => "log_probabilities".to_string(),
         }
     }

@@ -4,12 +4,18 @@
 //! input, and the next theta is drawn from the new mean and Hessian in the same pass over memory. So noise is
 //! computed once an element and never stored.
 
+mod gradient;
 mod layout;
+mod once;
+mod plan;
 mod program;
+mod repeat;
 mod slot;
 mod stage;
+mod wiring;
 
 pub use layout::{Layout, NoiseSource};
+pub use plan::{Compute, StatePlan, StepPlan};
 pub use program::{Program, Recipe, StepError};
-pub use slot::{Slot, StateKind};
+pub use slot::{Extent, Metric, Slot, StateKind};
 pub use stage::{Stage, StageKind};

@@ -1,17 +1,18 @@
 //! Programs: stages wired by an entry function, with the meaning of every input and output.
 
-use std::collections::HashMap;
-
-use natgrad_ir::verify::verify_function;
-use natgrad_ir::{
-    BuildErrors, Builder, DType, Function, Module, Value, Verified, Violations, grad, pass, verify,
-};
+use natgrad_ir::{BuildErrors, DType, Module, Verified, Violations, grad, pass, vectorize, verify};
 use natgrad_models::Model;
 
 use super::layout::{Layout, NoiseSource};
-use super::slot::{Slot, StateKind};
-use super::stage::{Stage, StageFunction, StageKind};
-use crate::rule::{Rule, Schedule};
+use super::once;
+use super::plan::StepPlan;
+use super::repeat;
+use super::slot::{Extent, Metric, Slot, StateKind};
+use super::stage::{StageFunction, StageKind};
+use super::wiring::{Callee, Wiring};
+use crate::rule::group::{self, GroupError, ParamGroup};
+use crate::rule::sample::{Draw, offsets, sample_all};
+use crate::rule::{Hyper, HyperValues, Rule, Schedule, metrics, update};
 
 /// Why a program could not be built. Validated configurations never cause one.
 #[derive(Debug, thiserror::Error)]
@@ -25,6 +26,12 @@ pub enum StepError {
     /// The loss could not be differentiated.
     #[error("differentiating the loss: {0}")]
     Gradient(#[from] grad::GradError),
+    /// The loss could not be vectorized over the rows.
+    #[error("vectorizing the loss: {0}")]
+    Vectorize(#[from] vectorize::VectorizeError),
+    /// The parameter groups do not fit the model.
+    #[error("parameter groups: {0}")]
+    Groups(#[from] GroupError),
 }
 
 /// A compiled-to-be program and the meaning of its inputs and outputs.
@@ -48,6 +55,12 @@ impl Program {
         };
         self.inputs.iter().map(output_of).collect()
     }
+
+    fn new(mut module: Module, main: StageFunction, layout: &Layout) -> Result<Program, StepError> {
+        let StageFunction { function, inputs, outputs } = main;
+        module.push(function);
+        Ok(Program { module: pass::run(verify(module)?), inputs, outputs, layout: layout.clone() })
+    }
 }
 
 /// Where programs of one run come from: the model, the rule and how they are laid out.
@@ -57,31 +70,48 @@ pub struct Recipe<'a> {
     pub model: &'a Model,
     /// The optimizer.
     pub rule: &'a Rule,
+    /// Parameters that are frozen or have hyperparameters of their own.
+    pub groups: &'a [ParamGroup],
     /// The learning-rate schedule.
     pub schedule: Schedule,
-    /// The floating-point type of everything.
+    /// The floating-point type of state and scalars.
     pub dtype: DType,
     /// Where noise comes from.
     pub noise: NoiseSource,
+    /// How a step is carried out.
+    pub plan: StepPlan,
 }
 
-impl Recipe<'_> {
-    /// The training step: the gradient at the carried sample, the estimate, the update and the next sample.
+impl<'a> Recipe<'a> {
+    /// A recipe in single precision at a constant rate, with the default plan.
+    pub fn new(model: &'a Model, rule: &'a Rule) -> Recipe<'a> {
+        Recipe {
+            model,
+            rule,
+            groups: &[],
+            schedule: Schedule::CONSTANT,
+            dtype: DType::F32,
+            noise: NoiseSource::Counter,
+            plan: StepPlan::default(),
+        }
+    }
+
+    /// The training step on micro-batches of `rows`: the gradient at the carried sample, and at further ones, the
+    /// estimate, the update and the next sample; several such steps in a loop if the plan says so.
     ///
     /// # Errors
     /// See [`StepError`].
     pub fn step(&self, rows: usize) -> Result<Program, StepError> {
-        let layout = self.layout(rows);
-        let gradient = self.loss_and_gradient(&layout)?;
-        let mut wiring = Wiring::new("step", &layout);
-        wiring.declare_state(self.rule);
-        wiring.call(gradient);
-        wiring.stage(StageKind::Estimate, |stage| self.rule.estimate(stage))?;
-        wiring.stage(StageKind::Update, |stage| self.rule.update(stage, self.schedule))?;
-        wiring.stage(StageKind::Resample, |stage| self.rule.resample(stage))?;
-        let mut outputs = state_slots(self.rule, &layout);
-        outputs.extend([Slot::Step, Slot::Loss, Slot::Correct, Slot::LearningRate]);
-        wiring.finish(outputs)
+        let layout = self.layout(rows)?;
+        let mut module = Module::new("step");
+        let main = match layout.plan.per_call {
+            1 => once::one_step(self, &layout, &mut module, "main")?,
+            _ => {
+                let step = once::one_step(self, &layout, &mut module, "one_step")?;
+                repeat::steps(&layout, &mut module, step)?
+            }
+        };
+        Program::new(module, main, &layout)
     }
 
     /// The state at step 0 from the mean, the first sample included.
@@ -89,32 +119,54 @@ impl Recipe<'_> {
     /// # Errors
     /// See [`StepError`].
     pub fn start(&self) -> Result<Program, StepError> {
-        let layout = self.layout(1);
-        let mut wiring = Wiring::new("start", &layout);
+        let layout = self.layout(1)?;
+        let mut module = Module::new("start");
+        let mut wiring = Wiring::new("main", &layout);
         for param in 0..layout.params.len() {
-            wiring.input(Slot::State(StateKind::Mean, param));
+            wiring.get(Slot::State(StateKind::Mean, param));
         }
-        wiring.stage(StageKind::Start, |stage| {
-            let mut out = self.rule.start(stage);
+        wiring.stage(&mut module, StageKind::Start, |stage| {
+            let mut out = update::start(&layout.point, stage);
             out.push((Slot::Step, stage.b.scalar(DType::U32, 0.0)));
             out
         })?;
-        wiring.stage(StageKind::Resample, |stage| self.rule.resample(stage))?;
-        let mut outputs = state_slots(self.rule, &layout);
+        resample(&layout, &mut module, &mut wiring)?;
+        let mut outputs = layout.state();
         outputs.push(Slot::Step);
-        wiring.finish(outputs)
+        Program::new(module, wiring.finish(outputs)?, &layout)
     }
 
-    /// One sample of the posterior from mean and Hessian.
+    /// One sample of the posterior from mean and Hessian; of frozen parameters the mean.
     ///
     /// # Errors
     /// See [`StepError`].
     pub fn draw(&self) -> Result<Program, StepError> {
-        let layout = self.layout(1);
-        let mut wiring = Wiring::new("draw", &layout);
-        wiring.stage(StageKind::Draw, |stage| self.rule.draw(stage))?;
-        let outputs = (0..layout.params.len()).map(|param| Slot::State(StateKind::Sample, param)).collect();
-        wiring.finish(outputs)
+        let layout = self.layout(1)?;
+        let mut module = Module::new("draw");
+        let mut wiring = Wiring::new("main", &layout);
+        wiring
+            .stage(&mut module, StageKind::Draw, |stage| sample_all(stage, Draw::Posterior, Slot::Theta))?;
+        for param in 0..layout.params.len() {
+            if layout.members[param].frozen {
+                let mean = wiring.get(Slot::State(StateKind::Mean, param));
+                wiring.set(Slot::Theta(param), mean);
+            }
+        }
+        let outputs = (0..layout.params.len()).map(Slot::Theta).collect();
+        Program::new(module, wiring.finish(outputs)?, &layout)
+    }
+
+    /// The mean from the carried sample, where that is kept without it; of frozen parameters it is kept.
+    ///
+    /// # Errors
+    /// See [`StepError`].
+    pub fn recover(&self) -> Result<Program, StepError> {
+        let layout = self.layout(1)?;
+        let mut module = Module::new("recover");
+        let mut wiring = Wiring::new("main", &layout);
+        recover(&layout, &mut module, &mut wiring)?;
+        let outputs = layout.trained().map(|param| Slot::State(StateKind::Mean, param)).collect();
+        Program::new(module, wiring.finish(outputs)?, &layout)
     }
 
     /// Predictive log-probabilities of `rows` rows, from parameters in the place of the mean.
@@ -122,106 +174,76 @@ impl Recipe<'_> {
     /// # Errors
     /// See [`StepError`].
     pub fn predict(&self, rows: usize) -> Result<Program, StepError> {
-        let layout = self.layout(rows);
+        let layout = self.layout(rows)?;
         let mut function = self.model.predict(rows, self.dtype)?;
         function.name = StageKind::Predict.name().to_string();
-        let mut inputs = parameter_slots(StateKind::Mean, &layout);
-        inputs.push(Slot::Features);
-        let mut wiring = Wiring::new("predict", &layout);
-        wiring.call(StageFunction { function, inputs, outputs: vec![Slot::LogProbabilities] });
-        wiring.finish(vec![Slot::LogProbabilities])
+        let mut inputs: Vec<Slot> =
+            (0..layout.params.len()).map(|param| Slot::State(StateKind::Mean, param)).collect();
+        inputs.push(Slot::Features(Extent::Batch));
+        let mut module = Module::new("predict");
+        let mut wiring = Wiring::new("main", &layout);
+        let outputs = vec![Slot::LogProbabilities];
+        let predict = Callee::push(&mut module, StageFunction { function, inputs, outputs });
+        wiring.call(&module, &predict);
+        Program::new(module, wiring.finish(vec![Slot::LogProbabilities])?, &layout)
     }
 
-    fn layout(&self, rows: usize) -> Layout {
-        Layout::new(self.model, rows, self.dtype, self.noise)
+    /// Names and types of the slots of programs on micro-batches of `rows`.
+    ///
+    /// # Errors
+    /// The groups do not fit the model.
+    pub fn layout(&self, rows: usize) -> Result<Layout, StepError> {
+        let layout = Layout::new(self.model, self.rule.point(), rows, self.dtype, self.noise);
+        let members = group::resolve(self.groups, &layout.params)?;
+        Ok(Layout { members, plan: self.plan, ..layout })
     }
 
-    fn loss_and_gradient(&self, layout: &Layout) -> Result<StageFunction, StepError> {
-        let (loss, constants) = self.model.loss(layout.rows, self.dtype)?;
-        verify_function(&loss)?;
-        let wrt: Vec<usize> = (0..layout.params.len()).collect();
-        let mut function: Function = grad::value_and_grad_with(&loss, &wrt, &constants)?;
-        function.name = StageKind::LossAndGradient.name().to_string();
-        let mut inputs = parameter_slots(self.rule.gradient_at(), layout);
-        inputs.extend([Slot::Features, Slot::Labels]);
-        let mut outputs = vec![Slot::Loss, Slot::Correct];
-        outputs.extend(wrt.into_iter().map(Slot::Gradient));
-        Ok(StageFunction { function, inputs, outputs })
+    /// The values of the programs' scalar inputs for a run over `rows` training rows and `total_steps`.
+    pub fn values(&self, rows: usize, total_steps: u64) -> HyperValues {
+        let mut values = self.rule.values(self.schedule, rows, total_steps);
+        group::set_values(self.groups, &mut values);
+        if let Some(norm) = self.plan.clip_norm {
+            values.set(Hyper::ClipNorm, norm);
+        }
+        values
+    }
+
+    /// What a step of the rule tells.
+    pub fn metrics(&self) -> Vec<Metric> {
+        let mut told = Metric::ALWAYS.to_vec();
+        if self.plan.clips_norm() || self.plan.diagnostics {
+            told.push(Metric::GradientNorm);
+        }
+        if self.plan.diagnostics {
+            told.extend(metrics::diagnostics(&self.rule.point()));
+        }
+        told
     }
 }
 
-fn parameter_slots(kind: StateKind, layout: &Layout) -> Vec<Slot> {
-    (0..layout.params.len()).map(|param| Slot::State(kind, param)).collect()
+/// The next sample of a rule with samples.
+pub(super) fn resample(layout: &Layout, module: &mut Module, wiring: &mut Wiring) -> Result<(), StepError> {
+    if layout.point.gradient_state() != StateKind::Sample {
+        return Ok(());
+    }
+    let out = |param| Slot::State(StateKind::Sample, param);
+    wiring.stage(module, StageKind::Resample, |stage| sample_all(stage, Draw::Carried, out))
 }
 
-fn state_slots(rule: &Rule, layout: &Layout) -> Vec<Slot> {
-    rule.state().iter().flat_map(|&kind| parameter_slots(kind, layout)).collect()
-}
-
-/// Wires stages into `main`: a stage's inputs are what earlier stages gave, or else inputs of the program.
-struct Wiring<'a> {
-    b: Builder,
-    module: Module,
-    layout: &'a Layout,
-    inputs: Vec<Slot>,
-    table: HashMap<Slot, Value>,
-}
-
-impl<'a> Wiring<'a> {
-    fn new(name: &str, layout: &'a Layout) -> Wiring<'a> {
-        Wiring {
-            b: Builder::new("main"),
-            module: Module::new(name),
-            layout,
-            inputs: Vec::new(),
-            table: HashMap::new(),
+/// The carried sample's offset from the mean, with the noise computed again, and the mean if it is not kept.
+pub(super) fn recover(layout: &Layout, module: &mut Module, wiring: &mut Wiring) -> Result<(), StepError> {
+    wiring.stage(module, StageKind::Recover, |stage| {
+        let mut out = Vec::new();
+        for (param, offset) in offsets(stage, Draw::Carried) {
+            if layout.is_implicit() {
+                let sample = stage.get(Slot::State(StateKind::Sample, param));
+                let mean = stage.scoped_param(param, |stage| stage.b.sub(sample, offset));
+                out.push((Slot::State(StateKind::Mean, param), mean));
+            }
+            out.push((Slot::Offset(param), offset));
         }
-    }
-
-    fn input(&mut self, slot: Slot) -> Value {
-        if let Some(&value) = self.table.get(&slot) {
-            return value;
-        }
-        let value = self.b.param(self.layout.name(slot), self.layout.ty(slot));
-        self.inputs.push(slot);
-        self.table.insert(slot, value);
-        value
-    }
-
-    fn declare_state(&mut self, rule: &Rule) {
-        for slot in state_slots(rule, self.layout) {
-            self.input(slot);
-        }
-        self.input(Slot::Step);
-    }
-
-    fn stage(
-        &mut self,
-        kind: StageKind,
-        build: impl FnOnce(&mut Stage) -> Vec<(Slot, Value)>,
-    ) -> Result<(), StepError> {
-        let mut stage = Stage::new(kind, self.layout);
-        let outputs = build(&mut stage);
-        if !outputs.is_empty() {
-            let finished = stage.finish(outputs)?;
-            self.call(finished);
-        }
-        Ok(())
-    }
-
-    fn call(&mut self, stage: StageFunction) {
-        let operands: Vec<Value> = stage.inputs.iter().map(|&slot| self.input(slot)).collect();
-        let callee = self.module.push(stage.function);
-        let results = self.b.call(&self.module, callee, &operands);
-        self.table.extend(stage.outputs.into_iter().zip(results));
-    }
-
-    fn finish(mut self, outputs: Vec<Slot>) -> Result<Program, StepError> {
-        let results: Vec<Value> = outputs.iter().map(|&slot| self.input(slot)).collect();
-        self.module.push(self.b.finish(&results)?);
-        let module = pass::run(verify(self.module)?);
-        Ok(Program { module, inputs: self.inputs, outputs, layout: self.layout.clone() })
-    }
+        out
+    })
 }
 
 #[cfg(test)]
@@ -234,7 +256,7 @@ mod tests {
 
     fn programs(rule: &Rule, noise: NoiseSource) -> Vec<Program> {
         let model = Model::Mlp(Mlp { sizes: vec![3, 4, 2], activation: Activation::Tanh });
-        let recipe = Recipe { model: &model, rule, schedule: Schedule::default(), dtype: DType::F32, noise };
+        let recipe = Recipe { schedule: Schedule::default(), noise, ..Recipe::new(&model, rule) };
         let mut programs = vec![recipe.step(5).unwrap(), recipe.start().unwrap(), recipe.predict(7).unwrap()];
         if rule.has_posterior() {
             programs.push(recipe.draw().unwrap());
@@ -242,22 +264,18 @@ mod tests {
         programs
     }
 
-    fn rules() -> [Rule; 3] {
-        [Rule::Ivon(Ivon::default()), Rule::Adam(Adam::default()), Rule::Adamw(Adam::default())]
-    }
-
     #[test]
     fn state_comes_first_in_the_rules_order_and_goes_out_in_the_same() {
-        for rule in rules() {
+        for rule in Rule::all() {
             let step = &programs(&rule, NoiseSource::Counter)[0];
             let mut state = Vec::new();
-            for &kind in rule.state() {
+            for kind in rule.point().state() {
                 state.extend((0..TENSORS).map(|param| Slot::State(kind, param)));
             }
             state.push(Slot::Step);
             assert_eq!(step.inputs[..state.len()], state, "{}", rule.name());
             assert_eq!(step.outputs[..state.len()], state, "{}", rule.name());
-            let rest = [Slot::Loss, Slot::Correct, Slot::LearningRate];
+            let rest = Metric::ALWAYS.map(Slot::Metric);
             assert_eq!(step.outputs[state.len()..], rest, "{}", rule.name());
             assert!(step.inputs[state.len()..].iter().all(|slot| !slot.is_carried()), "{}", rule.name());
         }
@@ -265,14 +283,14 @@ mod tests {
 
     #[test]
     fn every_carried_input_is_donated_to_the_output_that_replaces_it() {
-        for rule in rules() {
+        for rule in Rule::all() {
             let step = &programs(&rule, NoiseSource::Counter)[0];
-            let carried = TENSORS * rule.state().len() + 1;
+            let carried = TENSORS * rule.point().state().len() + 1;
             let mut wanted: Vec<Option<usize>> = (0..carried).map(Some).collect();
             wanted.resize(step.inputs.len(), None);
             assert_eq!(step.donation(), wanted, "{}", rule.name());
         }
-        let ivon = programs(&rules()[0], NoiseSource::Counter);
+        let ivon = programs(&Rule::Ivon(Ivon::default()), NoiseSource::Counter);
         let [_, start, predict, draw] = &ivon[..] else { panic!("{} programs", ivon.len()) };
         // The start keeps the means; prediction and samples leave all they read in place.
         let means: Vec<_> = (0..TENSORS).map(Some).collect();
@@ -283,7 +301,7 @@ mod tests {
 
     #[test]
     fn slots_are_distinct_and_have_the_programs_types() {
-        for rule in rules() {
+        for rule in Rule::all() {
             for noise in [NoiseSource::Counter, NoiseSource::Input] {
                 for program in programs(&rule, noise) {
                     let module = program.module.module();
@@ -303,7 +321,7 @@ mod tests {
 
     #[test]
     fn noise_is_either_drawn_from_the_seed_or_an_input() {
-        let ivon = &rules()[0];
+        let ivon = &Rule::Ivon(Ivon::default());
         for (index, stage) in [(0, "step"), (1, "start"), (3, "draw")] {
             let counter = &programs(ivon, NoiseSource::Counter)[index].inputs;
             let given = &programs(ivon, NoiseSource::Input)[index].inputs;
@@ -320,7 +338,7 @@ mod tests {
             let step = &programs(rule, NoiseSource::Counter)[0];
             step.module.module().functions.iter().map(|function| function.name.clone()).collect()
         };
-        let [ivon, _, adamw] = rules();
+        let (ivon, adamw) = (Rule::Ivon(Ivon::default()), Rule::Adamw(Adam::default()));
         assert_eq!(stages(&ivon), ["loss_and_gradient", "estimate", "update", "resample", "main"]);
         assert_eq!(stages(&adamw), ["loss_and_gradient", "update", "main"]);
     }

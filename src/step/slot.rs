@@ -7,8 +7,10 @@ use crate::rule::Hyper;
 pub enum StateKind {
     /// The mean of the posterior, or the parameters of a point rule.
     Mean,
-    /// The moving average of gradients.
+    /// The moving average of gradients, or a heavy ball's buffer.
     Momentum,
+    /// The moving average of gradients that centres a second moment.
+    GradientMean,
     /// The moving average of Hessian estimates.
     Hess,
     /// The moving average of squared gradients.
@@ -19,14 +21,21 @@ pub enum StateKind {
 
 impl StateKind {
     /// Every kind.
-    pub const ALL: [StateKind; 5] =
-        [StateKind::Mean, StateKind::Momentum, StateKind::Hess, StateKind::SecondMoment, StateKind::Sample];
+    pub const ALL: [StateKind; 6] = [
+        StateKind::Mean,
+        StateKind::Momentum,
+        StateKind::GradientMean,
+        StateKind::Hess,
+        StateKind::SecondMoment,
+        StateKind::Sample,
+    ];
 
     /// The name in programs and checkpoints.
     pub const fn name(self) -> &'static str {
         match self {
             StateKind::Mean => "mean",
             StateKind::Momentum => "momentum",
+            StateKind::GradientMean => "gradient_mean",
             StateKind::Hess => "hess",
             StateKind::SecondMoment => "second_moment",
             StateKind::Sample => "sample",
@@ -34,11 +43,74 @@ impl StateKind {
     }
 }
 
+/// A scalar that a step tells of itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Metric {
+    /// The mean loss over the step's rows, at the points that gradients were taken at, in nats.
+    Loss,
+    /// How many rows are classified right, on average over samples.
+    Correct,
+    /// The learning rate that the schedule gave.
+    LearningRate,
+    /// The norm of the averaged gradient of all trained parameters, before it is clipped.
+    GradientNorm,
+    /// The norm of the change of the mean.
+    UpdateNorm,
+    /// The share of elements whose scaled step is at the clip radius.
+    Clipped,
+    /// The Kullback-Leibler divergence in nats of the posterior that was sampled from the prior, over parameters that
+    /// have a prior.
+    Kl,
+    /// The estimate `-ess loss - kl` of the evidence's lower bound, in nats.
+    Elbo,
+    /// The least element of the new Hessian.
+    HessMin,
+    /// The largest element of the new Hessian.
+    HessMax,
+    /// The mean over elements of the new `|mean| / sigma`.
+    SignalToNoise,
+}
+
+impl Metric {
+    /// What every step tells.
+    pub const ALWAYS: [Metric; 3] = [Metric::Loss, Metric::Correct, Metric::LearningRate];
+
+    /// The name in programs and reports.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Metric::Loss => "loss",
+            Metric::Correct => "correct",
+            Metric::LearningRate => "learning_rate_used",
+            Metric::GradientNorm => "gradient_norm",
+            Metric::UpdateNorm => "update_norm",
+            Metric::Clipped => "clipped",
+            Metric::Kl => "kl",
+            Metric::Elbo => "elbo",
+            Metric::HessMin => "hess_min",
+            Metric::HessMax => "hess_max",
+            Metric::SignalToNoise => "signal_to_noise",
+        }
+    }
+}
+
+/// How much of the data an input holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Extent {
+    /// One micro-batch.
+    Batch,
+    /// The micro-batches of one step.
+    Step,
+    /// Those of all steps of a call.
+    Call,
+}
+
 /// A value that a stage takes or gives. Indices are of parameters, in model order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Slot {
     /// A state tensor.
     State(StateKind, usize),
+    /// A state tensor as it was before the update.
+    Before(StateKind, usize),
     /// The count of steps done, `u32[]`.
     Step,
     /// The seed of all noise, `u64[]`.
@@ -47,22 +119,48 @@ pub enum Slot {
     SampleIndex,
     /// A hyperparameter, a scalar of the program's floating-point type.
     Hyper(Hyper),
-    /// The features of the batch.
-    Features,
-    /// The labels of the batch, `u32[rows]`.
-    Labels,
-    /// Standard normal noise given from outside.
+    /// Features.
+    Features(Extent),
+    /// Labels, `u32`.
+    Labels(Extent),
+    /// How many steps a call runs, `u32[]`, at most those that it holds data for.
+    StepCount,
+    /// Standard normal noise given from outside, of the sample that is drawn for the next step.
     Noise(usize),
+    /// Standard normal noise given from outside, of this step's samples beyond the first.
+    FurtherNoise(usize),
+    /// The number of an evaluation of the loss within the step, `u32[]`.
+    Draw,
+    /// Where the gradient is taken.
+    Theta(usize),
+    /// Theta less the mean.
+    Offset(usize),
+    /// Random signs.
+    Probe(usize),
     /// The gradient of the loss.
     Gradient(usize),
+    /// The mean over examples of their squared gradients.
+    SquaredGradient(usize),
+    /// The Hessian times the random signs.
+    HessianVector(usize),
+    /// What a curvature estimate averages over evaluations.
+    Product(usize),
+    /// The sum of gradients over evaluations so far.
+    GradientSum(usize),
+    /// The sum of products over evaluations so far.
+    ProductSum(usize),
     /// The estimate of the mean loss's diagonal Hessian.
     HessEstimate(usize),
-    /// The mean loss of the batch.
-    Loss,
-    /// How many rows of the batch are classified right.
-    Correct,
-    /// The learning rate that the schedule gave.
-    LearningRate,
+    /// What gradients are multiplied by so that their norm keeps its limit.
+    ClipScale,
+    /// A scalar of a step.
+    Metric(Metric),
+    /// The sum of a scalar over evaluations so far.
+    MetricSum(Metric),
+    /// The number of a loop's round, `u32[]`, from zero.
+    Index,
+    /// A scalar of each step of a call.
+    Trace(Metric),
     /// Predictive log-probabilities `[rows, classes]`.
     LogProbabilities,
 }

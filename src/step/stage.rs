@@ -6,19 +6,39 @@ use natgrad_ir::{BuildErrors, Builder, DType, Function, Value};
 
 use super::layout::{Layout, NoiseSource};
 use super::slot::Slot;
+use crate::noise::Grade;
+use crate::rule::Hyper;
 
 /// The stages of a step, and of the programs around it. Programs keep their names as components of their
 /// operations' names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum StageKind {
+    /// The mean of the carried sample, and their distance, from the noise computed again.
+    Recover,
+    /// Random signs for Hessian-vector products.
+    Probe,
     /// The loss and its gradient at the carried sample.
     LossAndGradient,
+    /// A sample beyond the first.
+    Further,
+    /// What an evaluation contributes to curvature estimates.
+    Product,
+    /// The offset of a further sample from the mean.
+    Offset,
+    /// Adds an evaluation to the sums.
+    Accumulate,
+    /// Means over evaluations.
+    Average,
+    /// The norm of the gradient, and what limits it.
+    ClipNorm,
     /// Curvature estimates.
     Estimate,
     /// The new state.
     Update,
     /// The next sample, in the same pass over memory as the update.
     Resample,
+    /// What a step tells of its posterior and update.
+    Metrics,
     /// State at step 0.
     Start,
     /// A sample of the posterior.
@@ -29,11 +49,20 @@ pub enum StageKind {
 
 impl StageKind {
     /// Every stage: those of a step in their order, then the others.
-    pub const ALL: [StageKind; 7] = [
+    pub const ALL: [StageKind; 16] = [
+        StageKind::Recover,
+        StageKind::Probe,
         StageKind::LossAndGradient,
+        StageKind::Further,
+        StageKind::Product,
+        StageKind::Offset,
+        StageKind::Accumulate,
+        StageKind::Average,
+        StageKind::ClipNorm,
         StageKind::Estimate,
         StageKind::Update,
         StageKind::Resample,
+        StageKind::Metrics,
         StageKind::Start,
         StageKind::Draw,
         StageKind::Predict,
@@ -42,10 +71,19 @@ impl StageKind {
     /// The name of the stage's function, which lowering keeps as metadata.
     pub const fn name(self) -> &'static str {
         match self {
+            StageKind::Recover => "recover",
+            StageKind::Probe => "probe",
             StageKind::LossAndGradient => "loss_and_gradient",
+            StageKind::Further => "further_sample",
+            StageKind::Product => "product",
+            StageKind::Offset => "offset",
+            StageKind::Accumulate => "accumulate",
+            StageKind::Average => "average",
+            StageKind::ClipNorm => "clip_norm",
             StageKind::Estimate => "estimate",
             StageKind::Update => "update",
             StageKind::Resample => "resample",
+            StageKind::Metrics => "metrics",
             StageKind::Start => "start",
             StageKind::Draw => "draw",
             StageKind::Predict => "predict",
@@ -90,9 +128,53 @@ impl<'a> Stage<'a> {
         value
     }
 
+    /// The value of a hyperparameter.
+    pub fn hyper(&mut self, hyper: Hyper) -> Value {
+        self.get(Slot::Hyper(hyper))
+    }
+
+    /// The weight decay of a parameter's group.
+    pub fn weight_decay(&mut self, param: usize) -> Value {
+        self.hyper(Hyper::WeightDecay(self.layout.members[param].group))
+    }
+
+    /// The learning-rate factor of a parameter's group, if it has one.
+    pub fn lr_factor(&mut self, param: usize) -> Option<Value> {
+        let member = self.layout.members[param];
+        member.scaled.then(|| self.hyper(Hyper::LrFactor(member.group)))
+    }
+
+    /// The gradient of a parameter, its norm limited if the plan says so.
+    pub fn clipped_gradient(&mut self, param: usize) -> Value {
+        let gradient = self.get(Slot::Gradient(param));
+        if !self.layout.plan.clips_norm() {
+            return gradient;
+        }
+        let scale = self.get(Slot::ClipScale);
+        self.b.mul(gradient, scale)
+    }
+
     /// Number of model parameters.
     pub fn params(&self) -> usize {
         self.layout.params.len()
+    }
+
+    /// The parameters that are trained.
+    pub fn trained(&self) -> impl Iterator<Item = usize> + use<'a> {
+        self.layout.trained()
+    }
+
+    /// What `build` gives for every trained parameter, each in the scope of its name.
+    pub fn map_trained(
+        &mut self,
+        mut build: impl FnMut(&mut Stage<'a>, usize) -> Vec<(Slot, Value)>,
+    ) -> Vec<(Slot, Value)> {
+        self.trained().flat_map(|param| self.scoped_param(param, |stage| build(stage, param))).collect()
+    }
+
+    /// Names and types of slots.
+    pub fn layout(&self) -> &'a Layout {
+        self.layout
     }
 
     /// The floating-point type of the program.
@@ -105,13 +187,23 @@ impl<'a> Stage<'a> {
         self.layout.noise
     }
 
-    /// Builds in the scope of a model parameter, so that its instructions carry its name.
-    pub fn scoped_param<T>(&mut self, param: usize, build: impl FnOnce(&mut Stage<'a>) -> T) -> T {
-        let layout = self.layout;
-        self.b.enter(&layout.params[param].name);
+    /// How normal the noise is.
+    pub fn grade(&self) -> Grade {
+        self.layout.plan.noise
+    }
+
+    /// Builds in a scope.
+    pub fn scoped<T>(&mut self, name: &str, build: impl FnOnce(&mut Stage<'a>) -> T) -> T {
+        self.b.enter(name);
         let result = build(self);
         self.b.leave();
         result
+    }
+
+    /// Builds in the scope of a model parameter, so that its instructions carry its name.
+    pub fn scoped_param<T>(&mut self, param: usize, build: impl FnOnce(&mut Stage<'a>) -> T) -> T {
+        let layout = self.layout;
+        self.scoped(&layout.params[param].name, build)
     }
 
     pub(crate) fn finish(mut self, outputs: Vec<(Slot, Value)>) -> Result<StageFunction, BuildErrors> {

@@ -34,7 +34,15 @@ pub fn check(config: &RunConfig, splits: &Splits) -> Result<(), TrainError> {
         let wanted = format!("the model must have at least {found} classes");
         return wrong(classes, format!("{found} classes"), wanted);
     }
-    let steps_per_epoch = Batches::new(splits.train.rows, config.batch, config.seed)?.steps_per_epoch();
+    let (rows, accumulation) = (splits.train.rows, config.step.accumulation);
+    if accumulation > 1 && config.batch <= rows && config.rows_per_step() > rows {
+        let field = ("step.accumulation", accumulation.to_string());
+        let batch = config.batch;
+        let wanted = format!("{accumulation} times the `batch` of {batch} must be at most that");
+        return wrong(field, format!("{rows} training rows"), wanted);
+    }
+    let steps_per_epoch =
+        Batches::new(splits.train.rows, config.rows_per_step(), config.seed)?.steps_per_epoch();
     let total = config.total_steps(steps_per_epoch);
     if total > MAX_STEPS {
         let length = ("length", format!("{total} steps"));

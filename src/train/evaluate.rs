@@ -7,6 +7,7 @@ use crate::config::Evaluation;
 use crate::data::Dataset;
 use crate::posterior::{Predictor, Scores};
 use crate::rule::HyperValues;
+use crate::step::Slot;
 
 use super::session::Session;
 
@@ -31,7 +32,12 @@ pub(super) fn evaluate(
 ) -> Result<TestScores, TrainError> {
     let score =
         |probabilities: &[f64]| Scores::of(probabilities, predictor.classes(), &data.labels, evaluation.bins);
-    let state = |kind, param| session.state(kind, param);
+    let recovered = session.recovered()?;
+    let state = |kind, param| {
+        let kept = session.state(kind, param);
+        let wanted = Slot::State(kind, param);
+        kept.or_else(|| recovered.iter().find(|(slot, _)| *slot == wanted).map(|(_, buffer)| buffer))
+    };
     let mean = score(&predictor.at_mean(&state, data)?);
     let posterior = if predictor.has_posterior() {
         Some(score(&predictor.averaged(&state, values, seed, evaluation.samples, data)?))

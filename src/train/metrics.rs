@@ -1,5 +1,6 @@
 //! `metrics.jsonl`: a line a record of training, in the order of steps.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -12,7 +13,7 @@ use super::TrainError;
 pub(super) const FILE_NAME: &str = "metrics.jsonl";
 
 /// One line: means over the steps since the line before, or since the checkpoint that a run was continued from.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Record {
     /// Steps done.
     pub step: u64,
@@ -26,6 +27,9 @@ pub struct Record {
     pub learning_rate: f64,
     /// Seconds of training.
     pub seconds: f64,
+    /// What else the steps tell, such as `kl`, by [`crate::step::Metric`]'s names; none where it is not finite.
+    #[serde(flatten)]
+    pub diagnostics: BTreeMap<String, Option<f64>>,
 }
 
 /// Writes records.

@@ -10,14 +10,15 @@ use super::checkpoint::{Checkpoint, Header};
 use super::diverge::{self, Divergence, Symptom};
 use super::evaluate::{TestScores, evaluate};
 use super::metrics::{Record, Writer};
-use super::session::{HostTensor, PendingStep, Session, StepScalars};
+use super::session::{CallData, HostTensor, PendingSteps, Session, StepScalars};
 use crate::compile::{CacheOutcome, Compiled, Device};
 use crate::config::RunConfig;
 use crate::data::{Batches, Splits};
 use crate::posterior::Predictor;
+use crate::step::Metric;
 
-/// Steps that may be under way before the oldest one's loss is waited for.
-const STEPS_IN_FLIGHT: usize = 3;
+/// Calls that may be under way before the oldest one's losses are waited for.
+const CALLS_IN_FLIGHT: usize = 3;
 /// Steps that one line of `metrics.jsonl` averages over.
 const STEPS_PER_RECORD: u64 = 10;
 /// The least time between two checkpoints, unless the configuration says after how many steps.
@@ -111,15 +112,15 @@ impl Run<'_> {
         let config = self.config;
         check(config, self.splits)?;
         let splits = self.splits;
-        let batches = Batches::new(splits.train.rows, config.batch, config.seed)?;
+        let batches = Batches::new(splits.train.rows, config.rows_per_step(), config.seed)?;
         let total = config.total_steps(batches.steps_per_epoch());
-        let values = config.rule.values(config.schedule, splits.train.rows, total);
-        let recipe = config.recipe();
+        let recipe = config.recipe(self.device.target().state_plan());
+        let values = recipe.values(splits.train.rows, total);
         let session = Session::new(self.device, &recipe, config.batch, &values, config.seed)?;
         let predictor = Predictor::new(self.device, &recipe, splits.test.rows.clamp(1, PREDICT_ROWS))?;
 
         let mut report = Tally::default();
-        for program in session.programs().into_iter().chain(predictor.programs()) {
+        for program in session.programs().chain(predictor.programs()) {
             report.add(program);
             observer(Progress::Program {
                 name: program.program.module.module().name.as_str(),
@@ -189,31 +190,37 @@ impl Loop<'_> {
         self.save(first, self.seconds_before)?;
         let begin = Instant::now();
         let mut saving = SaveClock::new(self.run.config.checkpoint.every_steps);
-        let mut pending: VecDeque<(u64, PendingStep)> = VecDeque::new();
+        let mut pending: VecDeque<(u64, PendingSteps)> = VecDeque::new();
         let mut mean = RunningMean::default();
-        let (mut features, mut labels) = (Vec::new(), Vec::new());
-        for step in first..self.total {
-            self.batches.fill(&self.splits.train, step, &mut features, &mut labels);
-            pending.push_back((step + 1, self.session.step(&features, &labels, &[])?));
+        let mut data = Rows::default();
+        let per_record = if self.run.config.step.diagnostics { 1 } else { STEPS_PER_RECORD };
+        let mut step = first;
+        while step < self.total {
+            let steps = (self.total - step).min(self.session.steps_per_call() as u64);
+            pending.push_back((step, self.call(step, steps, &mut data)?));
+            let before = step;
+            step += steps;
             let stopping = stop();
-            let ending = stopping || step + 1 == self.total;
-            let save = ending || saving.is_due(step + 1);
-            let keep = if save { 0 } else { STEPS_IN_FLIGHT };
+            let ending = stopping || step == self.total;
+            let save = ending || saving.is_due(before, step);
+            let keep = if save { 0 } else { CALLS_IN_FLIGHT };
             while pending.len() > keep {
-                let Some((done, scalars)) = pending.pop_front() else { break };
-                let scalars = scalars.wait()?;
-                if !scalars.loss.is_finite() {
-                    let symptom = Symptom::Loss { step: done, loss: scalars.loss };
-                    return Err(self.diverged(symptom, Some(scalars.learning_rate))?);
-                }
-                mean.add(scalars);
-                if done.is_multiple_of(STEPS_PER_RECORD) || (ending && done == step + 1) {
-                    let record =
-                        self.record(done, mean.take(), self.seconds_before + begin.elapsed().as_secs_f64());
-                    if let Some(writer) = &mut writer {
-                        writer.write(&record)?;
+                let Some((mut done, call)) = pending.pop_front() else { break };
+                for scalars in call.wait()? {
+                    done += 1;
+                    if !scalars.loss().is_finite() {
+                        let symptom = Symptom::Loss { step: done, loss: scalars.loss() };
+                        return Err(self.diverged(symptom, Some(scalars.get(Metric::LearningRate)))?);
                     }
-                    observer(Progress::Record { record: &record });
+                    mean.add(scalars);
+                    if done.is_multiple_of(per_record) || (ending && done == step) {
+                        let seconds = self.seconds_before + begin.elapsed().as_secs_f64();
+                        let record = self.record(done, &mut mean, seconds);
+                        if let Some(writer) = &mut writer {
+                            writer.write(&record)?;
+                        }
+                        observer(Progress::Record { record: &record });
+                    }
                 }
             }
             if save {
@@ -222,15 +229,32 @@ impl Loop<'_> {
                     writer.flush()?;
                 }
                 let started = Instant::now();
-                self.save(step + 1, self.seconds_before + begin.elapsed().as_secs_f64())?;
+                self.save(step, self.seconds_before + begin.elapsed().as_secs_f64())?;
                 saving.saved(started.elapsed());
             }
-            if stopping && step + 1 < self.total {
+            if stopping && step < self.total {
                 let checkpoint = self.saved.take().map(|(path, _)| path);
-                return Err(TrainError::Stopped { step: step + 1, total: self.total, checkpoint });
+                return Err(TrainError::Stopped { step, total: self.total, checkpoint });
             }
         }
         Ok(self.seconds_before + begin.elapsed().as_secs_f64())
+    }
+
+    /// Starts the steps after `step`, in one call.
+    fn call(&mut self, step: u64, steps: u64, data: &mut Rows) -> Result<PendingSteps, TrainError> {
+        let Rows { features, labels } = data;
+        features.clear();
+        labels.clear();
+        for step in step..step + steps {
+            self.batches.append(&self.splits.train, step, features, labels);
+        }
+        self.session.step(CallData {
+            features,
+            labels,
+            steps: steps as usize,
+            noise: &[],
+            further_noise: &[],
+        })
     }
 
     /// Puts the state at its start, or at a checkpoint, and returns the steps done.
@@ -271,14 +295,20 @@ impl Loop<'_> {
         Ok(())
     }
 
-    fn record(&self, step: u64, mean: StepScalars, seconds: f64) -> Record {
+    fn record(&self, step: u64, mean: &mut RunningMean, seconds: f64) -> Record {
+        let (mean, last) = mean.take();
+        let told = |metric: Metric| mean.get(metric);
+        let beside = |(metric, value): (Metric, f64)| {
+            (!Metric::ALWAYS.contains(&metric)).then(|| (metric.name().to_string(), finite(value)))
+        };
         Record {
             step,
             epoch: step as f64 / self.batches.steps_per_epoch() as f64,
-            loss: mean.loss,
-            accuracy: mean.correct / self.run.config.batch as f64,
-            learning_rate: mean.learning_rate,
+            loss: told(Metric::Loss),
+            accuracy: told(Metric::Correct) / self.run.config.rows_per_step() as f64,
+            learning_rate: last.get(Metric::LearningRate),
             seconds,
+            diagnostics: mean.iter().filter_map(beside).collect(),
         }
     }
 
@@ -296,7 +326,7 @@ impl Loop<'_> {
             largest: None,
             checkpoint: self.saved.clone(),
         };
-        let (mut features, mut labels) = (Vec::new(), Vec::new());
+        let mut data = Rows::default();
         loop {
             let tensors: Vec<HostTensor> = self.session.state_to_host()?;
             if let Some(tensor) = diverge::first_not_finite(&tensors) {
@@ -307,11 +337,10 @@ impl Loop<'_> {
             if step == symptom.last_state() {
                 break;
             }
-            self.batches.fill(&self.splits.train, step, &mut features, &mut labels);
-            let again = self.session.step(&features, &labels, &[])?.wait()?;
+            let again = self.call(step, 1, &mut data)?.wait()?;
             step += 1;
             if let Symptom::State { .. } = symptom {
-                divergence.learning_rate = Some(again.learning_rate);
+                divergence.learning_rate = again.first().map(|again| again.get(Metric::LearningRate));
             }
         }
         Ok(TrainError::Diverged(Box::new(divergence)))
@@ -330,9 +359,10 @@ impl SaveClock {
         SaveClock { every_steps, since: Instant::now(), wait: CHECKPOINT_INTERVAL }
     }
 
-    fn is_due(&self, step: u64) -> bool {
+    /// Whether a checkpoint is due after these steps: at the end of the call that reached its step.
+    fn is_due(&self, before: u64, step: u64) -> bool {
         match self.every_steps {
-            Some(steps) => step.is_multiple_of(steps),
+            Some(steps) => step / steps > before / steps,
             None => self.since.elapsed() >= self.wait,
         }
     }
@@ -343,30 +373,41 @@ impl SaveClock {
     }
 }
 
-/// The mean of step scalars; of the learning rate the last.
+/// The rows of a call, as bytes.
+#[derive(Default)]
+struct Rows {
+    features: Vec<u8>,
+    labels: Vec<u8>,
+}
+
+/// Numbers that JSON can hold.
+fn finite(value: f64) -> Option<f64> {
+    value.is_finite().then_some(value)
+}
+
+/// The mean of step scalars.
 #[derive(Default)]
 struct RunningMean {
     count: f64,
-    loss: f64,
-    correct: f64,
-    learning_rate: f64,
+    sums: Vec<(Metric, f64)>,
+    last: StepScalars,
 }
 
 impl RunningMean {
     fn add(&mut self, scalars: StepScalars) {
         self.count += 1.0;
-        self.loss += scalars.loss;
-        self.correct += scalars.correct;
-        self.learning_rate = scalars.learning_rate;
+        for (metric, value) in scalars.iter() {
+            match self.sums.iter_mut().find(|(known, _)| *known == metric) {
+                Some((_, sum)) => *sum += value,
+                None => self.sums.push((metric, value)),
+            }
+        }
+        self.last = scalars;
     }
 
-    fn take(&mut self) -> StepScalars {
-        let mean = StepScalars {
-            loss: self.loss / self.count,
-            correct: self.correct / self.count,
-            learning_rate: self.learning_rate,
-        };
-        *self = RunningMean::default();
-        mean
+    /// The means, and the last step's scalars; then it begins anew.
+    fn take(&mut self) -> (StepScalars, StepScalars) {
+        let RunningMean { count, sums, last } = std::mem::take(self);
+        (sums.into_iter().map(|(metric, sum)| (metric, sum / count)).collect(), last)
     }
 }

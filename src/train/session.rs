@@ -1,5 +1,7 @@
 //! A session: the state of a run on its device, moved forward one execute call a step.
 
+use std::borrow::Cow;
+
 use natgrad_ir::TensorType;
 
 use super::TrainError;
@@ -7,7 +9,7 @@ use crate::compile::bytes::from_bytes;
 use crate::compile::{Compiled, Device, DeviceError};
 use crate::pjrt::{Arg, Buffer, PendingRead};
 use crate::rule::HyperValues;
-use crate::step::{Recipe, Slot, StateKind};
+use crate::step::{Metric, Recipe, Slot, StateKind};
 
 /// A host copy of one carried tensor.
 #[derive(Clone, Debug, PartialEq)]
@@ -27,38 +29,76 @@ impl HostTensor {
     }
 }
 
-/// Scalars of a step that are still being computed.
+/// Scalars of the steps of one call, which are still being computed.
 #[derive(Debug)]
-pub struct PendingStep {
-    outputs: [PendingRead; 3],
+pub struct PendingSteps {
+    outputs: Vec<(Metric, PendingRead)>,
+    steps: usize,
     dtype: natgrad_ir::DType,
 }
 
 /// Scalars of a step.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct StepScalars {
-    /// The mean loss of the batch at the sample, in nats.
-    pub loss: f64,
-    /// How many rows of the batch are classified right.
-    pub correct: f64,
-    /// The learning rate that the schedule gave.
-    pub learning_rate: f64,
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct StepScalars(Vec<(Metric, f64)>);
+
+impl StepScalars {
+    /// A metric; NaN if the program does not tell it.
+    pub fn get(&self, metric: Metric) -> f64 {
+        self.0.iter().find(|(known, _)| *known == metric).map_or(f64::NAN, |&(_, value)| value)
+    }
+
+    /// The mean loss over the step's rows where gradients were taken, in nats.
+    pub fn loss(&self) -> f64 {
+        self.get(Metric::Loss)
+    }
+
+    /// Every metric.
+    pub fn iter(&self) -> impl Iterator<Item = (Metric, f64)> + '_ {
+        self.0.iter().copied()
+    }
 }
 
-impl PendingStep {
-    /// Waits for the step to end.
+impl FromIterator<(Metric, f64)> for StepScalars {
+    fn from_iter<I: IntoIterator<Item = (Metric, f64)>>(metrics: I) -> StepScalars {
+        StepScalars(metrics.into_iter().collect())
+    }
+}
+
+impl PendingSteps {
+    /// How many steps the call runs.
+    pub fn steps(&self) -> usize {
+        self.steps
+    }
+
+    /// Waits for the steps to end, and gives the scalars of each.
     ///
     /// # Errors
-    /// The error of the step, if the device failed.
-    pub fn wait(self) -> Result<StepScalars, TrainError> {
-        let mut numbers = [0.0; 3];
-        for (number, read) in numbers.iter_mut().zip(self.outputs) {
+    /// The error of the call, if the device failed.
+    pub fn wait(self) -> Result<Vec<StepScalars>, TrainError> {
+        let mut scalars = vec![StepScalars::default(); self.steps];
+        for (metric, read) in self.outputs {
             let bytes = read.wait().map_err(DeviceError::from)?;
-            *number = from_bytes(self.dtype, &bytes).first().copied().unwrap_or(f64::NAN);
+            for (step, value) in scalars.iter_mut().zip(from_bytes(self.dtype, &bytes)) {
+                step.0.push((metric, value));
+            }
         }
-        let [loss, correct, learning_rate] = numbers;
-        Ok(StepScalars { loss, correct, learning_rate })
+        Ok(scalars)
     }
+}
+
+/// What a call of the step program takes.
+#[derive(Clone, Copy, Debug)]
+pub struct CallData<'a> {
+    /// The features of every micro-batch of every step, row-major.
+    pub features: &'a [u8],
+    /// The labels of the same rows.
+    pub labels: &'a [u8],
+    /// How many steps the data is of: as many as a call may run, or fewer.
+    pub steps: usize,
+    /// Where the program takes noise from outside, that of the next step's carried sample, a tensor a parameter.
+    pub noise: &'a [Vec<f64>],
+    /// Likewise, that of this step's further samples, one after another.
+    pub further_noise: &'a [Vec<f64>],
 }
 
 /// The state of a run on its device.
@@ -67,6 +107,8 @@ pub struct Session<'a> {
     device: &'a Device,
     step: Compiled,
     start: Compiled,
+    /// Where the mean is not kept.
+    recover: Option<Compiled>,
     /// The carried buffers, in the order of the step program's inputs and outputs.
     state: Vec<(Slot, Buffer)>,
     /// Inputs that stay: hyperparameters and seed.
@@ -87,14 +129,21 @@ impl<'a> Session<'a> {
     ) -> Result<Session<'a>, TrainError> {
         let step = device.compile(recipe.step(rows)?)?;
         let start = device.compile(recipe.start()?)?;
-        let mut session = Session { device, step, start, state: Vec::new(), fixed: Vec::new() };
+        let recover =
+            if step.program.layout.is_implicit() { Some(device.compile(recipe.recover()?)?) } else { None };
+        let mut session = Session { device, step, start, recover, state: Vec::new(), fixed: Vec::new() };
         session.set_values(values, seed)?;
         Ok(session)
     }
 
-    /// The compiled programs: the step, then the start.
-    pub fn programs(&self) -> [&Compiled; 2] {
-        [&self.step, &self.start]
+    /// The compiled programs: the step, the start, and the recovery of the mean where it is not kept.
+    pub fn programs(&self) -> impl Iterator<Item = &Compiled> {
+        [&self.step, &self.start].into_iter().chain(&self.recover)
+    }
+
+    /// The most steps that a call runs.
+    pub fn steps_per_call(&self) -> usize {
+        self.step.program.layout.plan.per_call as usize
     }
 
     /// Replaces the hyperparameters and the seed; nothing is compiled anew.
@@ -103,9 +152,11 @@ impl<'a> Session<'a> {
     /// A value is missing, or the device fails.
     pub fn set_values(&mut self, values: &HyperValues, seed: u64) -> Result<(), TrainError> {
         self.fixed = self.device.upload_hypers(&self.step, values)?;
-        for (slot, buffer) in self.device.upload_hypers(&self.start, values)? {
-            if find(&self.fixed, slot).is_none() {
-                self.fixed.push((slot, buffer));
+        for program in [&self.start].into_iter().chain(&self.recover) {
+            for (slot, buffer) in self.device.upload_hypers(program, values)? {
+                if find(&self.fixed, slot).is_none() {
+                    self.fixed.push((slot, buffer));
+                }
             }
         }
         let layout = &self.step.program.layout;
@@ -167,25 +218,35 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    /// One step on a batch, in one execute call. The state's buffers are donated and replaced.
-    ///
-    /// `noise` holds the next sample's noise where the program takes noise from outside.
+    /// One step, or as many as the program runs in a call, in one execute call. The state's buffers are donated and
+    /// replaced.
     ///
     /// # Errors
     /// The device fails; the state is then lost.
-    pub fn step(
-        &mut self,
-        features: &[u8],
-        labels: &[u8],
-        noise: &[Vec<f64>],
-    ) -> Result<PendingStep, TrainError> {
+    pub fn step(&mut self, data: CallData) -> Result<PendingSteps, TrainError> {
         let layout = &self.step.program.layout;
-        let features = self.device.upload(&layout.ty(Slot::Features), features)?;
-        let labels = self.device.upload(&layout.ty(Slot::Labels), labels)?;
-        let mut given = Vec::new();
-        for (param, noise) in noise.iter().enumerate() {
-            let slot = Slot::Noise(param);
-            given.push((slot, self.device.upload_numbers(&layout.ty(slot), noise)?));
+        let extent = layout.extent();
+        let upload = |slot: Slot, bytes: &[u8]| {
+            let ty = layout.ty(slot);
+            let size = ty.shape.elements() * ty.dtype.size_bytes();
+            let mut bytes = Cow::Borrowed(bytes);
+            if bytes.len() < size {
+                bytes.to_mut().resize(size, 0);
+            }
+            Ok::<_, DeviceError>((slot, self.device.upload(&ty, &bytes)?))
+        };
+        let mut given = vec![
+            upload(Slot::Features(extent), data.features)?,
+            upload(Slot::Labels(extent), data.labels)?,
+            upload(Slot::StepCount, &(data.steps as u32).to_ne_bytes())?,
+        ];
+        for (slot_of, tensors) in
+            [(Slot::Noise as fn(usize) -> Slot, data.noise), (Slot::FurtherNoise, data.further_noise)]
+        {
+            for (param, noise) in tensors.iter().enumerate() {
+                let slot = slot_of(param);
+                given.push((slot, self.device.upload_numbers(&layout.ty(slot), noise)?));
+            }
         }
         let mut carried = std::mem::take(&mut self.state).into_iter();
         let outputs = self.step.run(|slot| {
@@ -195,27 +256,28 @@ impl<'a> Session<'a> {
                     .filter(|(known, _)| *known == slot)
                     .map(|(_, buffer)| Arg::Donate(buffer));
             }
-            match slot {
-                Slot::Features => Some(&features),
-                Slot::Labels => Some(&labels),
-                other => find(&self.fixed, other).or_else(|| find(&given, other)),
-            }
-            .map(Arg::Keep)
+            find(&given, slot).or_else(|| find(&self.fixed, slot)).map(Arg::Keep)
         })?;
-        let mut scalars = [None, None, None];
+        let mut scalars = Vec::new();
         for (slot, buffer) in outputs {
             match slot {
-                Slot::Loss => scalars[0] = Some(buffer),
-                Slot::Correct => scalars[1] = Some(buffer),
-                Slot::LearningRate => scalars[2] = Some(buffer),
+                Slot::Metric(metric) | Slot::Trace(metric) => {
+                    scalars.push((metric, buffer.start_to_host().map_err(DeviceError::from)?));
+                }
                 _ => self.state.push((slot, buffer)),
             }
         }
-        let [Some(loss), Some(correct), Some(rate)] = scalars else {
-            return Err(TrainError::Checkpoint("the step program gives no loss".to_string()));
-        };
-        let read = |buffer: Buffer| buffer.start_to_host().map_err(DeviceError::from);
-        Ok(PendingStep { outputs: [read(loss)?, read(correct)?, read(rate)?], dtype: layout.dtype })
+        Ok(PendingSteps { outputs: scalars, steps: data.steps, dtype: layout.dtype })
+    }
+
+    /// Tensors that follow from the carried ones: the means, where they are not kept.
+    ///
+    /// # Errors
+    /// The device fails.
+    pub fn recovered(&self) -> Result<Vec<(Slot, Buffer)>, TrainError> {
+        let Some(recover) = &self.recover else { return Ok(Vec::new()) };
+        let supply = |slot: Slot| find(&self.state, slot).or_else(|| find(&self.fixed, slot)).map(Arg::Keep);
+        Ok(recover.run(supply)?)
     }
 
     /// A state tensor on the device.
@@ -223,15 +285,17 @@ impl<'a> Session<'a> {
         find(&self.state, Slot::State(kind, param))
     }
 
-    /// Copies every carried tensor to the host, waiting for the steps before.
+    /// Copies every carried tensor to the host, and the means where they are not kept, waiting for the steps before.
     ///
     /// # Errors
     /// The device fails.
     pub fn state_to_host(&self) -> Result<Vec<HostTensor>, TrainError> {
         let layout = &self.step.program.layout;
+        let recovered = self.recovered()?;
         let reads: Vec<(Slot, PendingRead)> = self
             .state
             .iter()
+            .chain(&recovered)
             .map(|(slot, buffer)| Ok((*slot, buffer.start_to_host()?)))
             .collect::<Result<_, crate::pjrt::Error>>()
             .map_err(DeviceError::from)?;

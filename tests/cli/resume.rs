@@ -1,6 +1,7 @@
 //! Runs that end before their last step, and go on as if they had not.
 
 use std::process::{Child, Command, Stdio};
+use std::sync::LazyLock;
 
 use natgrad::assets;
 use natgrad::compile::{Cache, Device, Target};
@@ -60,34 +61,43 @@ fn assert_as_if_never_stopped(bench: &Bench) -> u64 {
     checkpoint.header.step
 }
 
+/// The one device of the runs in this process.
+static DEVICE: LazyLock<Device> = LazyLock::new(|| {
+    let client = Client::create(&Plugin::load(&*PLUGIN).unwrap(), &[]).unwrap();
+    let options = Target::of(&client).options();
+    Device::new(client, Cache::open(assets::cache_root().unwrap().join("executables")), options)
+});
+
+/// Runs the configuration in `straight`, into `part`, and puts there the checkpoint that was the last one when the
+/// record of a step was written.
+fn stop_in_the_middle(bench: &Bench, at_record: u64) -> Checkpoint {
+    let config = RunConfig::from_json("config.json", bench.json("straight/config.json")).unwrap();
+    let table = natgrad::data::DataConfig::Csv { path: bench.path("table.csv"), scale: 1.0, test_every: 5 };
+    let splits = table.load(assets::mnist_sample).unwrap();
+    let out = bench.path("part");
+    std::fs::create_dir_all(&out).unwrap();
+    let mut middle = None;
+    let mut observer = |progress: Progress| {
+        if let Progress::Record { record } = progress
+            && record.step == at_record
+        {
+            middle = Some(Checkpoint::load(&out).unwrap());
+        }
+    };
+    let run = Run { device: &DEVICE, config: &config, splits: &splits, out: Some(&out) };
+    run.train(None, &mut observer).unwrap();
+    let middle = middle.unwrap();
+    middle.save(&out).unwrap();
+    middle
+}
+
 /// With a schedule that depends on the run's length, continued from a checkpoint in its middle.
 #[test]
 fn a_continued_run_ends_as_one_that_never_stopped() {
     let bench = Bench::new();
     bench.ok(&["train", "run.json", "--out", "straight", "--set", "checkpoint.every_steps=7"]);
-
-    let client = Client::create(&Plugin::load(&*PLUGIN).unwrap(), &[]).unwrap();
-    let options = Target::of(&client).options();
-    let device = Device::new(client, Cache::open(assets::cache_root().unwrap().join("executables")), options);
-    let config = RunConfig::from_json("config.json", bench.json("straight/config.json")).unwrap();
-    let table = natgrad::data::DataConfig::Csv { path: bench.path("table.csv"), scale: 1.0, test_every: 5 };
-    let splits = table.load(assets::mnist_sample).unwrap();
-    let out = bench.path("part");
-    std::fs::create_dir(&out).unwrap();
-    let mut middle = None;
-    let mut observer = |progress: Progress| {
-        if let Progress::Record { record } = progress
-            && record.step == 20
-        {
-            middle = Some(Checkpoint::load(&out).unwrap());
-        }
-    };
-    let run = Run { device: &device, config: &config, splits: &splits, out: Some(&out) };
-    run.train(None, &mut observer).unwrap();
-
-    let middle = middle.unwrap();
+    let middle = stop_in_the_middle(&bench, 20);
     assert_eq!((middle.header.step, middle.header.total_steps), (14, 30));
-    middle.save(&out).unwrap();
     let outcome = bench.ok(&["train", "--resume", "part"]);
     assert!(outcome.stdout.contains("continuing after step 14\n"), "{outcome:?}");
     let (straight, continued) = (bench.checkpoint("straight"), bench.checkpoint("part"));
@@ -101,6 +111,52 @@ fn a_continued_run_ends_as_one_that_never_stopped() {
     assert!(outcome.stdout.contains("continuing after step 30\n"), "{outcome:?}");
     assert_eq!(test("part"), test("straight"));
     assert_eq!(bench.checkpoint("part").tensors, straight.tensors);
+}
+
+/// Every rule, with samples, micro-batches and loops of three steps, which a run of 20 steps does not divide into; the
+/// checkpoints are at the ends of loops, of which the last is cut short.
+#[test]
+fn every_rule_continues_bit_for_bit_in_a_new_process() {
+    let kinds = ["sgd", "rmsprop", "adam", "adamw", "blr", "von", "vogn", "vadam", "ivon", "ivon implicit"];
+    for kind in kinds {
+        let bench = Bench::new();
+        let (kind, implicit) = match kind.split_once(' ') {
+            Some((kind, _)) => (kind, true),
+            None => (kind, false),
+        };
+        let mut settings = vec![
+            format!("rule.kind={kind}"),
+            "step.accumulation=2".to_string(),
+            "step.per_call=3".to_string(),
+            "schedule.kind=linear".to_string(),
+            "checkpoint.every_steps=4".to_string(),
+            "batch=4".to_string(),
+            r#"groups=[{"max_rank": 1, "weight_decay": 0}]"#.to_string(),
+        ];
+        let samples = matches!(kind, "blr" | "von" | "vogn" | "vadam" | "ivon");
+        if samples {
+            settings.push("step.samples=2".to_string());
+        }
+        if kind == "vadam" {
+            settings.push("groups=[]".to_string());
+        }
+        if implicit {
+            settings.push("step.state=implicit".to_string());
+        }
+        let mut args = vec!["train", "run.json", "--out", "straight", "--steps", "20"];
+        args.extend(settings.iter().flat_map(|setting| ["--set", setting]));
+        bench.ok(&args);
+        let middle = stop_in_the_middle(&bench, 10);
+        assert_eq!(middle.header.step, 9, "{kind}");
+        assert!(middle.tensors.iter().any(|tensor| tensor.name == "mean/layers.0.weight"), "{kind}");
+        let outcome = bench.ok(&["train", "--resume", "part"]);
+        assert!(outcome.stdout.contains("continuing after step 9\n"), "{outcome:?}");
+        let (straight, continued) = (bench.checkpoint("straight"), bench.checkpoint("part"));
+        assert_eq!(continued.header.step, 20, "{kind}");
+        assert!(continued.tensors == straight.tensors, "{kind}");
+        let test = |folder: &str| bench.json(&format!("{folder}/summary.json"))["test"].clone();
+        assert_eq!(test("part"), test("straight"), "{kind}");
+    }
 }
 
 #[test]

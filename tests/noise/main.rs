@@ -7,7 +7,7 @@ mod stats;
 
 use natgrad::noise::Purpose;
 use natgrad::pjrt::Arg;
-use natgrad::rule::{HyperValues, Ivon, Rule, Schedule};
+use natgrad::rule::{HyperValues, Ivon, Rule};
 use natgrad::step::{NoiseSource, Recipe, Slot, StateKind};
 use natgrad_ir::interp::Tensor;
 use natgrad_ir::{DType, Shape};
@@ -234,8 +234,8 @@ fn programs_draw_this_noise() {
     let ivon = Ivon { ess: Some(1.0), hess_init: 1.0, weight_decay: 0.0, ..Ivon::default() };
     let rule = Rule::Ivon(ivon);
     let (dtype, noise) = (DType::F32, NoiseSource::Counter);
-    let recipe = Recipe { model: &model, rule: &rule, schedule: Schedule::Constant {}, dtype, noise };
-    let hypers: HyperValues = rule.values(Schedule::Constant {}, 1, 1);
+    let recipe = Recipe { dtype, noise, ..Recipe::new(&model, &rule) };
+    let hypers: HyperValues = recipe.values(1, 1);
     let shapes = [Shape::from([40, 25]), Shape::from([25])];
     let cases = [
         (recipe.start().unwrap(), Purpose::Training, 0),
@@ -269,8 +269,10 @@ fn programs_draw_this_noise() {
         let outputs = compiled.run(|_| inputs.next().map(Arg::Keep)).unwrap();
         let wanted = Sampler::new(purpose, &shapes).draw(SEED, count);
         for (param, wanted) in wanted.iter().enumerate() {
-            let slot = Slot::State(StateKind::Sample, param);
-            let (_, buffer) = outputs.iter().find(|(known, _)| *known == slot).unwrap();
+            let is_sample =
+                |slot: &Slot| *slot == Slot::State(StateKind::Sample, param) || *slot == Slot::Theta(param);
+            let (slot, buffer) = outputs.iter().find(|(slot, _)| is_sample(slot)).unwrap();
+            let slot = *slot;
             assert_eq!(download(buffer, &layout.ty(slot)).to_f32s(), *wanted, "{purpose:?} {count} {param}");
         }
     }

@@ -1,7 +1,7 @@
 //! Compiled programs that do nothing but draw noise.
 
-use natgrad::noise::{Grade, Purpose, Stream};
 use natgrad::lower::{Donation, Materialization, to_stablehlo};
+use natgrad::noise::{Grade, Purpose, Stream};
 use natgrad::pjrt::{Arg, Executable};
 use natgrad_ir::interp::Tensor;
 use natgrad_ir::{Builder, DType, Module, Shape, TensorType, verify};

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use natgrad::rule::{HyperValues, Rule, Schedule};
-use natgrad::step::{NoiseSource, Program, Recipe, Slot, StateKind};
+use natgrad::rule::{HyperValues, ParamGroup, Rule, Schedule};
+use natgrad::step::{Extent, NoiseSource, Program, Recipe, Slot, StateKind, StepPlan};
 use natgrad_ir::DType;
 use natgrad_ir::interp::{Tensor, evaluate};
 use natgrad_models::Model;
@@ -19,6 +19,8 @@ pub struct Setup {
     pub schedule: Schedule,
     pub dtype: DType,
     pub noise: NoiseSource,
+    pub plan: StepPlan,
+    pub groups: Vec<ParamGroup>,
     pub rows: usize,
     pub total_steps: u64,
     pub seed: u64,
@@ -30,9 +32,11 @@ impl Setup {
         Setup {
             model,
             rule,
-            schedule: Schedule::Constant {},
+            schedule: Schedule::CONSTANT,
             dtype: DType::F64,
             noise: NoiseSource::Counter,
+            plan: StepPlan::default(),
+            groups: Vec::new(),
             rows: 2,
             total_steps: 4,
             seed: 0x0123_4567_89ab_cdef,
@@ -43,14 +47,16 @@ impl Setup {
         Recipe {
             model: &self.model,
             rule: &self.rule,
+            groups: &self.groups,
             schedule: self.schedule,
             dtype: self.dtype,
             noise: self.noise,
+            plan: self.plan,
         }
     }
 
     pub fn hypers(&self) -> HyperValues {
-        self.rule.values(self.schedule, self.rows, self.total_steps)
+        self.recipe().values(self.rows, self.total_steps)
     }
 
     /// Values for whatever inputs the program takes: hyperparameters, seed, the first batch, the initial means,
@@ -68,9 +74,11 @@ impl Setup {
                 }
                 Slot::Seed => Tensor::from_u64s([], &[self.seed]).unwrap(),
                 Slot::SampleIndex => tensor(slot, &[0.0]),
-                Slot::Features => tensor(slot, &self.features(0)),
-                Slot::Labels => tensor(slot, &self.labels(0)),
+                Slot::Features(_) => tensor(slot, &self.features(0)),
+                Slot::Labels(_) => tensor(slot, &self.labels(0)),
+                Slot::StepCount => tensor(slot, &[f64::from(self.plan.per_call)]),
                 Slot::Noise(param) => tensor(slot, &self.given_noise(0, param)),
+                Slot::FurtherNoise(param) => tensor(slot, &self.further_noise(0, param)),
                 Slot::State(StateKind::Mean, param) => {
                     tensor(slot, &numbers(self.seed ^ 1, param, elements, 1.0))
                 }
@@ -81,15 +89,20 @@ impl Setup {
         values
     }
 
-    /// The features of a step's batch.
-    pub fn features(&self, step: u64) -> Vec<f64> {
-        numbers(self.seed ^ 2, step as usize, self.rows * self.model.inputs(), 2.0)
+    /// Rows of a call: those of all micro-batches of all its steps.
+    pub fn rows_per_call(&self) -> usize {
+        self.rows * self.plan.accumulation as usize * self.plan.per_call as usize
     }
 
-    /// The labels of a step's batch.
+    /// The features of a call's batch, by its first step.
+    pub fn features(&self, step: u64) -> Vec<f64> {
+        numbers(self.seed ^ 2, step as usize, self.rows_per_call() * self.model.inputs(), 2.0)
+    }
+
+    /// The labels of a call's batch, by its first step.
     pub fn labels(&self, step: u64) -> Vec<f64> {
         let classes = self.model.classes() as f64;
-        let unit = numbers(self.seed ^ 3, step as usize, self.rows, 1.0);
+        let unit = numbers(self.seed ^ 3, step as usize, self.rows_per_call(), 1.0);
         unit.into_iter().map(|x| ((x + 1.0) / 2.0 * classes).floor().min(classes - 1.0)).collect()
     }
 
@@ -97,6 +110,13 @@ impl Setup {
     pub fn given_noise(&self, step: u64, param: usize) -> Vec<f64> {
         let elements = self.model.params()[param].shape.elements();
         numbers(self.seed ^ 4, param + 1000 * step as usize, elements, 2.5)
+    }
+
+    /// The noise that a program with noise inputs is given for further samples of the step after this count.
+    pub fn further_noise(&self, step: u64, param: usize) -> Vec<f64> {
+        let elements = self.model.params()[param].shape.elements();
+        let draws = self.plan.evaluations().saturating_sub(1);
+        numbers(self.seed ^ 5, param + 1000 * step as usize, elements * draws, 2.5)
     }
 
     /// The values of all inputs of the step program at step 0, the state by the start program.
@@ -115,10 +135,13 @@ impl Setup {
                 *tensor = Tensor::from_f64s(tensor.ty().clone(), numbers).unwrap();
             }
         };
-        refill(values, Slot::Features, &self.features(step));
-        refill(values, Slot::Labels, &self.labels(step));
+        for extent in [Extent::Batch, Extent::Step, Extent::Call] {
+            refill(values, Slot::Features(extent), &self.features(step));
+            refill(values, Slot::Labels(extent), &self.labels(step));
+        }
         for param in 0..self.model.params().len() {
             refill(values, Slot::Noise(param), &self.given_noise(step + 1, param));
+            refill(values, Slot::FurtherNoise(param), &self.further_noise(step, param));
         }
     }
 }

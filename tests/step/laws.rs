@@ -1,10 +1,11 @@
 //! What must hold of the rules whatever the numbers, in the interpreter in double precision.
 
 use natgrad::compile::stablehlo;
-use natgrad::noise::{Grade, Purpose, Stream};
 use natgrad::lower::Materialization;
-use natgrad::rule::{Adam, Decay, Estimator, Ivon, Rule, Schedule};
-use natgrad::step::{NoiseSource, Slot, StateKind};
+use natgrad::noise::{Grade, Purpose, Stream};
+
+use natgrad::rule::{Adam, Decay, Estimator, Ivon, Rule, Schedule, Span};
+use natgrad::step::{Metric, NoiseSource, Slot, StateKind};
 use natgrad_ir::interp::{Precision, Tensor, evaluate_flat};
 use natgrad_ir::{Builder, DType, TensorType};
 use natgrad_models::{Activation, Model};
@@ -34,7 +35,7 @@ impl Around {
     }
 
     fn rate(&self) -> f64 {
-        scalar(&self.after, Slot::LearningRate)
+        scalar(&self.after, Slot::Metric(Metric::LearningRate))
     }
 }
 
@@ -89,6 +90,7 @@ fn check_ivon(ivon: &Ivon, around: &Around, params: usize) -> Result<(), TestCas
             let hhat = match ivon.estimator {
                 Estimator::Price => ghat * (theta - m) * (ess * (h + delta)),
                 Estimator::Gradsq => ess * ghat * ghat,
+                other => unreachable!("{other:?} is not drawn here"),
             };
             let h_new = beta2 * h
                 + (1.0 - beta2) * hhat
@@ -120,6 +122,7 @@ fn check_adam(adam: &Adam, decay: Decay, around: &Around, params: usize) -> Resu
             new_second.push(beta2 * v + (1.0 - beta2) * gradient * gradient);
             let kept = match decay {
                 Decay::Coupled => theta,
+                Decay::Prior => unreachable!("Adam has no prior"),
                 Decay::Decoupled => theta * (1.0 - rate * weight_decay),
             };
             let (m_hat, v_hat) = (m_new / (1.0 - beta1.powi(time)), v_new / (1.0 - beta2.powi(time)));
@@ -336,7 +339,7 @@ proptest! {
                     place[element] += h;
                     let mut values = values.clone();
                     values.insert(slot, Tensor::from_f64s(program.layout.ty(slot), &place).unwrap());
-                    scalar(&interpret(&program, &values), Slot::Loss)
+                    scalar(&interpret(&program, &values), Slot::Metric(Metric::Loss))
                 });
                 let slope = (above - below) / (2.0 * H);
                 prop_assert!((slope - gradient[element]).abs() < 1e-8, "{} {}", slope, gradient[element]);
@@ -358,11 +361,12 @@ proptest! {
             estimator: ivon.estimator,
             debias: ivon.debias,
             rescale_lr: ivon.rescale_lr,
+            sampling: ivon.sampling,
             ..other
         };
         let schedule = match one.schedule {
-            Schedule::Constant {} => Schedule::Constant {},
-            Schedule::WarmupCosine { .. } => Schedule::WarmupCosine { warmup },
+            Schedule::Cosine { end, .. } => Schedule::Cosine { warmup: Span(warmup), end: 1.0 - end },
+            other => other,
         };
         let other = Setup {
             rule: Rule::Ivon(other),

@@ -6,6 +6,7 @@ mod hlo;
 mod kit;
 mod laws;
 mod oracle;
+mod plans;
 mod random;
 mod schedule;
 mod snapshots;

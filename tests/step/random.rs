@@ -1,7 +1,10 @@
 //! Random models, rules and runs for property tests.
 
-use natgrad::rule::{Adam, Estimator, Ivon, Rule, Schedule};
-use natgrad::step::NoiseSource;
+use natgrad::noise::Grade;
+use natgrad::rule::{
+    Adam, Blr, Estimator, Ivon, ParamGroup, RmsProp, Rule, Schedule, Sgd, Span, Vadam, Vogn, Von,
+};
+use natgrad::step::{NoiseSource, StatePlan, StepPlan};
 use natgrad_models::{Activation, Linear, Mlp, Model};
 use proptest::prelude::*;
 
@@ -60,6 +63,7 @@ pub fn ivons() -> impl Strategy<Value = Ivon> {
                 estimator,
                 debias,
                 rescale_lr,
+                sampling: true,
             }
         },
     )
@@ -76,18 +80,126 @@ pub fn adams() -> impl Strategy<Value = Adam> {
     numbers.prop_map(|(lr, beta1, beta2, eps, weight_decay)| Adam { lr, beta1, beta2, eps, weight_decay })
 }
 
+fn estimators() -> impl Strategy<Value = Estimator> {
+    prop_oneof![
+        Just(Estimator::Price),
+        Just(Estimator::Gradsq),
+        Just(Estimator::PerExample),
+        Just(Estimator::HessianVector),
+    ]
+}
+
+fn sgds() -> impl Strategy<Value = Sgd> {
+    let numbers = (by_magnitude(1e-3, 1.0), or_zero(0.1..0.99), or_zero(0.1..0.9), or_zero(1e-4..0.1));
+    (numbers, any::<bool>()).prop_map(|((lr, momentum, dampening, weight_decay), nesterov)| {
+        let nesterov = nesterov && momentum > 0.0 && dampening == 0.0;
+        Sgd { lr, momentum, dampening, nesterov, weight_decay }
+    })
+}
+
+fn rmsprops() -> impl Strategy<Value = RmsProp> {
+    let numbers = (by_magnitude(1e-4, 1e-2), 0.5..0.999f64, or_zero(0.1..0.99), or_zero(1e-4..0.1));
+    (numbers, any::<bool>()).prop_map(|((lr, alpha, momentum, weight_decay), centered)| {
+        // What a variance loses to rounding must be small beside this.
+        RmsProp { lr, alpha, eps: 1e-3, momentum, centered, weight_decay }
+    })
+}
+
+/// The numbers of a Gaussian rule, the Hessian moving slowly enough to stay positive for a few steps.
+fn gaussians() -> impl Strategy<Value = (f64, Option<f64>, f64, f64, f64, f64)> {
+    (
+        by_magnitude(1e-3, 0.1),
+        by_magnitude(10.0, 1e5).prop_map(Some),
+        by_magnitude(0.1, 2.0),
+        or_zero(0.1..0.99),
+        0.99..0.99999f64,
+        by_magnitude(1e-3, 1e-1),
+    )
+}
+
+fn variational() -> impl Strategy<Value = Rule> {
+    (gaussians(), estimators(), any::<bool>(), 0..5usize).prop_map(
+        |((lr, ess, hess_init, beta1, beta2, weight_decay), estimator, sampling, which)| {
+            let sampling = sampling || estimator == Estimator::Price;
+            match which {
+                0 => {
+                    let lr = 1.0 - beta2;
+                    Rule::Blr(Blr { lr, ess, hess_init, weight_decay, estimator, sampling })
+                }
+                1 => Rule::Von(Von { lr, ess, hess_init, beta2, weight_decay, estimator, sampling }),
+                2 => Rule::Vogn(Vogn { lr, ess, hess_init, beta1, beta2, weight_decay, sampling }),
+                3 => Rule::Vadam(Vadam { lr, ess, hess_init, beta1, beta2, weight_decay, sampling }),
+                _ => Rule::Ivon(Ivon {
+                    lr,
+                    ess,
+                    hess_init,
+                    beta1,
+                    beta2,
+                    weight_decay,
+                    estimator,
+                    sampling,
+                    ..Ivon::default()
+                }),
+            }
+        },
+    )
+}
+
 pub fn rules() -> impl Strategy<Value = Rule> {
     prop_oneof![
         2 => ivons().prop_map(Rule::Ivon),
+        4 => variational(),
         1 => adams().prop_map(Rule::Adam),
         1 => adams().prop_map(Rule::Adamw),
+        1 => sgds().prop_map(Rule::Sgd),
+        1 => rmsprops().prop_map(Rule::Rmsprop),
     ]
+}
+
+/// Plans that the rule can follow.
+pub fn plans(rule: &Rule) -> impl Strategy<Value = StepPlan> + use<> {
+    let samples = rule.samples();
+    let counts = (1..4u32, 1..4u32, 1..4u32);
+    let choices = (prop::option::of(by_magnitude(1e-2, 10.0)), any::<bool>(), any::<bool>());
+    let grades = prop::sample::select(Grade::ALL.to_vec());
+    (counts, choices, grades).prop_map(
+        move |((draws, accumulation, per_call), (clip_norm, implicit, diagnostics), noise)| StepPlan {
+            samples: if samples { draws } else { 1 },
+            accumulation,
+            per_call,
+            clip_norm,
+            state: if samples && implicit { StatePlan::Implicit } else { StatePlan::Explicit },
+            diagnostics,
+            noise,
+            ..StepPlan::default()
+        },
+    )
+}
+
+/// Groups that freeze, spare or speed up some of a model's parameters.
+pub fn groups() -> impl Strategy<Value = Vec<ParamGroup>> {
+    let names = |names: &[&str]| names.iter().map(ToString::to_string).collect::<Vec<String>>();
+    prop_oneof![
+        2 => Just(Vec::new()),
+        1 => Just(vec![ParamGroup { max_rank: Some(1), weight_decay: Some(0.0), ..ParamGroup::default() }]),
+        1 => Just(vec![
+            ParamGroup { names: names(&["layers.0.bias"]), frozen: true, ..ParamGroup::default() },
+            ParamGroup { names: names(&["*.weight"]), lr_factor: Some(0.5), ..ParamGroup::default() },
+        ]),
+    ]
+}
+
+/// Runs of any rule by any plan, with parameter groups.
+pub fn planned() -> impl Strategy<Value = Setup> {
+    let with_plan = |setup: Setup| (plans(&setup.rule), groups(), Just(setup));
+    setups(rules()).prop_flat_map(with_plan).prop_map(|(plan, groups, setup)| Setup { plan, groups, ..setup })
 }
 
 pub fn schedules() -> impl Strategy<Value = Schedule> {
     prop_oneof![
-        1 => Just(Schedule::Constant {}),
-        2 => or_zero(0.0..0.99).prop_map(|warmup| Schedule::WarmupCosine { warmup }),
+        1 => Just(Schedule::CONSTANT),
+        2 => (or_zero(0.0..0.99), or_zero(0.0..1.0))
+            .prop_map(|(warmup, end)| Schedule::Cosine { warmup: Span(warmup), end }),
     ]
 }
 

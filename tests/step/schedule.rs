@@ -1,13 +1,15 @@
 //! The learning rate that the program computes is the one that the schedule's documentation states.
 
-use natgrad::rule::{Adam, Ivon, Rule, Schedule};
-use natgrad::step::Slot;
+use natgrad::rule::{Adam, Ivon, Rule, Schedule, Span};
+use natgrad::step::{Metric, Slot};
 use natgrad_ir::DType;
 use natgrad_ir::interp::Tensor;
 use natgrad_models::{Linear, Model};
 use proptest::prelude::*;
 
 use crate::kit::{Setup, interpret, scalar};
+
+const RATE: Slot = Slot::Metric(Metric::LearningRate);
 
 /// `lr (t+1)/w` below `w`, then `lr (1 + cos(pi (t-w)/(n-w))) / 2`.
 fn stated(lr: f64, warmup: f64, total: u64, step: u64) -> f64 {
@@ -28,7 +30,7 @@ fn rates(setup: &Setup, steps: impl Iterator<Item = u64>) -> Vec<f64> {
         values.insert(Slot::Step, Tensor::from_u32s([], &[step as u32]).unwrap());
         let after = interpret(&program, &values);
         assert_eq!(scalar(&after, Slot::Step), (step + 1) as f64);
-        rates.push(scalar(&after, Slot::LearningRate));
+        rates.push(scalar(&after, RATE));
     }
     rates
 }
@@ -44,7 +46,7 @@ fn both(lr: f64) -> [Rule; 2] {
 
 fn check(lr: f64, warmup: f64, total: u64) {
     for rule in both(lr) {
-        let setup = setup(rule, Schedule::WarmupCosine { warmup }, total);
+        let setup = setup(rule, Schedule::Cosine { warmup: Span(warmup), end: 0.0 }, total);
         for (dtype, tolerance) in [(DType::F64, 1e-15), (DType::F32, 2e-7)] {
             let setup = Setup { dtype, ..setup.clone() };
             for (step, rate) in (0..total).zip(rates(&setup, 0..total)) {
@@ -68,7 +70,7 @@ fn edges() {
 
 #[test]
 fn a_run_begins_and_ends_as_stated() {
-    let setup = setup(both(0.5)[0].clone(), Schedule::WarmupCosine { warmup: 0.1 }, 1000);
+    let setup = setup(both(0.5)[0].clone(), Schedule::Cosine { warmup: Span(0.1), end: 0.0 }, 1000);
     let [first, warm, falling, last] = rates(&setup, [0, 99, 100, 999].into_iter())[..] else { panic!() };
     assert_eq!((first, warm, falling), (0.5 / 100.0, 0.5, 0.5));
     // Not zero: the last step is still a step.
@@ -80,7 +82,7 @@ fn a_run_begins_and_ends_as_stated() {
 #[test]
 fn a_constant_rate_is_constant() {
     for rule in both(0.25) {
-        let setup = setup(rule, Schedule::Constant {}, 10);
+        let setup = setup(rule, Schedule::CONSTANT, 10);
         assert_eq!(rates(&setup, [0, 1, 9, 100].into_iter()), [0.25; 4]);
     }
 }

@@ -1,0 +1,264 @@
+//! Every rule's update by hand, on one number an element.
+
+use super::testing::{assert_close, evaluate, of};
+use super::*;
+use crate::rule::estimate::estimate;
+use crate::rule::sample::{Draw, sample_all};
+use crate::rule::update::{start, update};
+use crate::step::{Metric, Slot, StateKind};
+
+const MEAN: Slot = Slot::State(StateKind::Mean, 0);
+const MOMENTUM: Slot = Slot::State(StateKind::Momentum, 0);
+const HESS: Slot = Slot::State(StateKind::Hess, 0);
+const SECOND: Slot = Slot::State(StateKind::SecondMoment, 0);
+const CENTRE: Slot = Slot::State(StateKind::GradientMean, 0);
+const SAMPLE: Slot = Slot::State(StateKind::Sample, 0);
+
+/// The same numbers for both parameters: state, gradient, estimate and noise; hyperparameters of the rule.
+fn numbers(rule: &Rule, step: f64) -> Vec<(Slot, f64)> {
+    let mut numbers = vec![(Slot::Step, step)];
+    let hypers = rule.values(Schedule::CONSTANT, 8, 100);
+    numbers.extend(hypers.iter().map(|(hyper, value)| (Slot::Hyper(hyper), value)));
+    for param in 0..2 {
+        numbers.extend([
+            (Slot::State(StateKind::Mean, param), 0.5),
+            (Slot::State(StateKind::Momentum, param), 0.1),
+            (Slot::State(StateKind::GradientMean, param), 0.05),
+            (Slot::State(StateKind::Hess, param), 1.0),
+            (Slot::State(StateKind::SecondMoment, param), 0.09),
+            (Slot::State(StateKind::Sample, param), 1.5),
+            (Slot::Theta(param), 1.5),
+            (Slot::Gradient(param), 0.2),
+            (Slot::SquaredGradient(param), 0.3),
+            (Slot::HessianVector(param), -0.7),
+            (Slot::Probe(param), -1.0),
+            (Slot::HessEstimate(param), 0.6),
+            (Slot::Noise(param), -2.0),
+        ]);
+    }
+    numbers
+}
+
+fn updated(rule: &Rule, step: f64) -> Vec<(Slot, f64)> {
+    evaluate(|stage| update(&rule.point(), stage, Schedule::CONSTANT), &numbers(rule, step))
+}
+
+fn ivon() -> Ivon {
+    Ivon { lr: 0.3, hess_init: 1.5, beta1: 0.75, beta2: 0.5, weight_decay: 0.5, ..Ivon::default() }
+}
+
+#[test]
+fn estimators() {
+    let estimated = |estimator| {
+        let rule = Rule::Ivon(Ivon { estimator, ..ivon() });
+        of(&evaluate(|stage| estimate(&rule.point(), stage), &numbers(&rule, 1.0)), Slot::HessEstimate(1))
+    };
+    // 0.2 (1.5 - 0.5) 8 (1 + 0.5), 8 0.2^2, what the examples gave, and the sign's share.
+    assert_close(estimated(Estimator::Price), 2.4);
+    assert_close(estimated(Estimator::Gradsq), 0.32);
+    assert_close(estimated(Estimator::PerExample), 0.3);
+    assert_close(estimated(Estimator::HessianVector), 0.7);
+    let vadam = Rule::Vadam(Vadam::default());
+    let out = evaluate(|stage| estimate(&vadam.point(), stage), &numbers(&vadam, 1.0));
+    assert_close(of(&out, Slot::HessEstimate(0)), 0.04);
+}
+
+#[test]
+fn ivon_by_hand() {
+    let out = updated(&Rule::Ivon(ivon()), 1.0);
+    let momentum = 0.75 * 0.1 + 0.25 * 0.2;
+    let hess = 0.5 * 1.0 + 0.5 * 0.6 + 0.5 * 0.25 * 0.4f64.powi(2) / 1.5;
+    assert_close(of(&out, MOMENTUM), momentum);
+    assert_close(of(&out, HESS), hess);
+    // The second step, so the momentum is over 1 - 0.75^2; the rate is scaled by 1.5 + 0.5.
+    let newton = (momentum / (1.0 - 0.5625) + 0.5 * 0.5) / (hess + 0.5);
+    assert_close(of(&out, MEAN), 0.5 - 0.3 * 2.0 * newton);
+    assert_eq!((of(&out, Slot::Step), of(&out, Slot::Metric(Metric::LearningRate))), (2.0, 0.3));
+
+    let plain = updated(&Rule::Ivon(Ivon { debias: false, rescale_lr: false, ..ivon() }), 1.0);
+    assert_close(of(&plain, MEAN), 0.5 - 0.3 * (momentum + 0.25) / (hess + 0.5));
+    let clipped = updated(&Rule::Ivon(Ivon { clip_radius: Some(0.25), ..ivon() }), 1.0);
+    assert_close(of(&clipped, MEAN), 0.5 - 0.3 * 2.0 * 0.25);
+}
+
+#[test]
+fn a_sample_is_as_wide_as_the_precision_says() {
+    let rule = Rule::Ivon(ivon());
+    for draw in [Draw::Carried, Draw::Posterior] {
+        let out = |param| Slot::State(StateKind::Sample, param);
+        let out = evaluate(|stage| sample_all(stage, draw, out), &numbers(&rule, 1.0));
+        assert_close(of(&out, SAMPLE), 0.5 - 2.0 / (8.0f64 * 1.5).sqrt());
+    }
+}
+
+#[test]
+fn the_start_has_no_momentum_and_the_initial_hessian() {
+    for rule in Rule::all() {
+        let out = evaluate(|stage| start(&rule.point(), stage), &numbers(&rule, 0.0));
+        let kinds = rule.point().state();
+        let begun: Vec<_> =
+            kinds.iter().filter(|kind| !matches!(kind, StateKind::Mean | StateKind::Sample)).collect();
+        assert_eq!(out.len(), 2 * begun.len(), "{}", rule.name());
+        for (slot, value) in out {
+            let Slot::State(kind, _) = slot else { panic!("{slot:?}") };
+            let hess_init = rule.values(Schedule::CONSTANT, 1, 1).get(Hyper::HessInit);
+            let wanted = if kind == StateKind::Hess { hess_init.unwrap() } else { 0.0 };
+            assert_eq!(value, wanted, "{} {kind:?}", rule.name());
+        }
+    }
+}
+
+#[test]
+fn adam_by_hand() {
+    let adam = Adam { lr: 0.1, beta1: 0.8, beta2: 0.9, eps: 0.01, weight_decay: 0.5 };
+    let moved = |momentum: f64, second: f64| {
+        0.1 * (momentum / (1.0 - 0.8f64.powi(3))) / ((second / (1.0 - 0.9f64.powi(3))).sqrt() + 0.01)
+    };
+    let out = updated(&Rule::Adamw(adam.clone()), 2.0);
+    let (momentum, second) = (0.8 * 0.1 + 0.2 * 0.2, 0.9 * 0.09 + 0.1 * 0.04);
+    assert_close(of(&out, MOMENTUM), momentum);
+    assert_close(of(&out, SECOND), second);
+    assert_close(of(&out, MEAN), 0.5 * (1.0 - 0.1 * 0.5) - moved(momentum, second));
+
+    // Coupled decay makes the gradient 0.2 + 0.5 * 0.5.
+    let out = updated(&Rule::Adam(adam.clone()), 2.0);
+    let (momentum, second) = (0.8 * 0.1 + 0.2 * 0.45, 0.9 * 0.09 + 0.1 * 0.2025);
+    assert_close(of(&out, SECOND), second);
+    assert_close(of(&out, MEAN), 0.5 - moved(momentum, second));
+
+    // Without memory a step has the gradient's sign: ln 0 is minus infinity, and the bias corrections one.
+    let out = updated(&Rule::Adamw(Adam { beta1: 0.0, beta2: 0.0, ..adam }), 0.0);
+    assert_close(of(&out, MOMENTUM), 0.2);
+    assert_close(of(&out, SECOND), 0.04);
+    assert_close(of(&out, MEAN), 0.5 * 0.95 - 0.1 * 0.2 / 0.21);
+}
+
+#[test]
+fn sgd_by_hand() {
+    let sgd = Sgd { lr: 0.1, momentum: 0.9, dampening: 0.0, nesterov: false, weight_decay: 0.5 };
+    // Decay makes the gradient 0.2 + 0.5 * 0.5.
+    let out = updated(&Rule::Sgd(sgd.clone()), 3.0);
+    assert_close(of(&out, MOMENTUM), 0.9 * 0.1 + 0.45);
+    assert_close(of(&out, MEAN), 0.5 - 0.1 * 0.54);
+    let out = updated(&Rule::Sgd(Sgd { nesterov: true, ..sgd.clone() }), 3.0);
+    assert_close(of(&out, MEAN), 0.5 - 0.1 * (0.45 + 0.9 * 0.54));
+    let dampened = Rule::Sgd(Sgd { dampening: 0.4, ..sgd.clone() });
+    assert_close(of(&updated(&dampened, 3.0), MOMENTUM), 0.9 * 0.1 + 0.6 * 0.45);
+    // The first direction is taken whole.
+    assert_close(of(&updated(&dampened, 0.0), MOMENTUM), 0.45);
+    let out = updated(&Rule::Sgd(Sgd { momentum: 0.0, ..sgd }), 3.0);
+    assert_close(of(&out, MEAN), 0.5 - 0.1 * 0.45);
+    assert!(out.iter().all(|(slot, _)| *slot != MOMENTUM));
+}
+
+#[test]
+fn rmsprop_by_hand() {
+    let rmsprop = RmsProp { lr: 0.1, alpha: 0.75, eps: 0.01, ..RmsProp::default() };
+    let second = 0.75 * 0.09 + 0.25 * 0.04;
+    let out = updated(&Rule::Rmsprop(rmsprop.clone()), 3.0);
+    assert_close(of(&out, SECOND), second);
+    assert_close(of(&out, MEAN), 0.5 - 0.1 * 0.2 / (second.sqrt() + 0.01));
+    let centre: f64 = 0.75 * 0.05 + 0.25 * 0.2;
+    let centred = RmsProp { centered: true, momentum: 0.9, ..rmsprop };
+    let out = updated(&Rule::Rmsprop(centred), 3.0);
+    assert_close(of(&out, CENTRE), centre);
+    let direction = 0.2 / ((second - centre * centre).sqrt() + 0.01);
+    assert_close(of(&out, MOMENTUM), 0.9 * 0.1 + direction);
+    assert_close(of(&out, MEAN), 0.5 - 0.1 * (0.09 + direction));
+}
+
+#[test]
+fn von_and_vogn_by_hand() {
+    let hess = 0.75 * 1.0 + 0.25 * 0.6;
+    let von = Von { lr: 0.1, hess_init: 1.5, beta2: 0.75, weight_decay: 0.5, ..Von::default() };
+    let out = updated(&Rule::Von(von), 3.0);
+    assert_close(of(&out, HESS), hess);
+    assert_close(of(&out, MEAN), 0.5 - 0.1 * (0.2 + 0.25) / (hess + 0.5));
+
+    let vogn = Vogn { lr: 0.1, beta1: 0.8, beta2: 0.75, weight_decay: 0.5, ..Vogn::default() };
+    let out = updated(&Rule::Vogn(vogn), 2.0);
+    let momentum = 0.8 * 0.1 + 0.2 * 0.2;
+    assert_close(of(&out, HESS), hess);
+    assert_close(of(&out, MEAN), 0.5 - 0.1 * (momentum / (1.0 - 0.512) + 0.25) / (hess + 0.5));
+}
+
+#[test]
+fn vadam_by_hand() {
+    let vadam = Vadam { lr: 0.1, beta1: 0.8, beta2: 0.75, weight_decay: 0.5, ..Vadam::default() };
+    let out = updated(&Rule::Vadam(vadam), 2.0);
+    // The prior's gradient enters the momentum.
+    let momentum = 0.8 * 0.1 + 0.2 * (0.2 + 0.25);
+    let hess: f64 = 0.75 * 1.0 + 0.25 * 0.6;
+    assert_close(of(&out, MOMENTUM), momentum);
+    assert_close(of(&out, HESS), hess);
+    let root = (hess / (1.0 - 0.75f64.powi(3))).sqrt() + 0.5;
+    assert_close(of(&out, MEAN), 0.5 - 0.1 * momentum / (1.0 - 0.512) / root);
+}
+
+#[test]
+fn blr_by_hand() {
+    let blr = Blr { lr: 0.25, ess: Some(8.0), weight_decay: 0.5, ..Blr::default() };
+    let out = updated(&Rule::Blr(blr), 2.0);
+    // Precisions 8 (1 + 0.5) and 8 (0.6 + 0.5), linear terms 12 * 0.5 and 8.8 * 0.5 - 8 (0.2 + 0.25).
+    let precision = 0.75 * 12.0 + 0.25 * 8.8;
+    assert_close(of(&out, HESS), precision / 8.0 - 0.5);
+    assert_close(of(&out, MEAN), (0.75 * 6.0 + 0.25 * (4.4 - 3.6)) / precision);
+}
+
+#[test]
+fn numbers_out_of_range_are_named() {
+    let message = |rule: Rule| rule.validate().unwrap_err().to_string();
+    let number = "must be a number of at least 0";
+    for (rule, wanted) in [
+        (Rule::Ivon(Ivon { lr: f64::NAN, ..ivon() }), format!("lr is NaN, but {number}")),
+        (Rule::Ivon(Ivon { lr: f64::INFINITY, ..ivon() }), format!("lr is inf, but {number}")),
+        (Rule::Ivon(Ivon { ess: Some(0.0), ..ivon() }), "ess is 0, but must be a number above 0".to_string()),
+        (Rule::Ivon(Ivon { beta2: 1.0, ..ivon() }), "beta2 is 1, but must be in [0, 1)".to_string()),
+        (
+            Rule::Ivon(Ivon { clip_radius: Some(-1.0), ..ivon() }),
+            "clip_radius is -1, but must be a number above 0, or absent for no clipping".to_string(),
+        ),
+        (
+            Rule::Adam(Adam { eps: 0.0, ..Adam::default() }),
+            "eps is 0, but must be a number above 0".to_string(),
+        ),
+        (
+            Rule::Adamw(Adam { weight_decay: -0.1, ..Adam::default() }),
+            format!("weight_decay is -0.1, but {number}"),
+        ),
+        (Rule::Blr(Blr { lr: 1.5, ..Blr::default() }), "lr is 1.5, but must be in [0, 1]".to_string()),
+        (
+            Rule::Sgd(Sgd { nesterov: true, dampening: 0.1, ..Sgd::default() }),
+            "momentum is 0.9, but must be above 0, with `dampening` 0, where `nesterov` is true".to_string(),
+        ),
+        (
+            Rule::Von(Von { sampling: false, estimator: Estimator::Price, ..Von::default() }),
+            "sampling is false, but must be true with the estimator `price`; `gradsq`, `per-example` and \
+             `hessian-vector` work at the mean"
+                .to_string(),
+        ),
+    ] {
+        assert_eq!(message(rule), wanted);
+    }
+    assert!(Rule::all().iter().all(|rule| rule.validate().is_ok()));
+}
+
+#[test]
+fn the_gradient_is_taken_at_state_that_the_rule_keeps() {
+    for rule in Rule::all() {
+        let point = rule.point();
+        assert_eq!(point.state()[0], StateKind::Mean, "{}", rule.name());
+        assert!(point.state().contains(&point.gradient_state()), "{}", rule.name());
+        assert_eq!(point.state().contains(&StateKind::Hess), rule.has_posterior(), "{}", rule.name());
+        assert_eq!(point.state().contains(&StateKind::Sample), rule.samples(), "{}", rule.name());
+    }
+}
+
+#[test]
+fn ess_is_the_number_of_rows_unless_it_is_given() {
+    let ess = |ess| {
+        let rule = Rule::Ivon(Ivon { ess, ..ivon() });
+        rule.values(Schedule::CONSTANT, 60_000, 10).get(Hyper::Ess)
+    };
+    assert_eq!((ess(None), ess(Some(5e3))), (Some(60_000.0), Some(5e3)));
+}

@@ -1,0 +1,235 @@
+//! One step: evaluations of the loss, and the update that they lead to.
+
+use natgrad_ir::{DType, Elements, Literal, Module, Scalar, TensorType, Value};
+
+use super::StepError;
+use super::gradient::{loss_and_gradient, theta};
+use super::layout::Layout;
+use super::program::{Recipe, recover, resample};
+use super::slot::{Extent, Metric, Slot, StateKind};
+use super::stage::{StageFunction, StageKind};
+use super::wiring::{Callee, Wiring, build_stage};
+use crate::rule::point::Curvature;
+use crate::rule::sample::{Draw, offsets, sample_all};
+use crate::rule::{estimate, metrics, update};
+
+/// The metrics that evaluations are averaged for.
+const EVALUATED: [Metric; 2] = [Metric::Loss, Metric::Correct];
+
+/// The function of one step, from its state and data to the new state and metrics.
+pub(super) fn one_step(
+    recipe: &Recipe,
+    layout: &Layout,
+    module: &mut Module,
+    name: &str,
+) -> Result<StageFunction, StepError> {
+    let point = &layout.point;
+    let mut wiring = Wiring::new(name, layout);
+    for slot in layout.state() {
+        wiring.get(slot);
+    }
+    wiring.get(Slot::Step);
+    let samples = point.gradient_state() == StateKind::Sample;
+    let needs_offset = point.curvature == Curvature::Price && layout.offsets_are_regenerated();
+    if samples && (layout.is_implicit() || needs_offset) {
+        recover(layout, module, &mut wiring)?;
+    }
+    if layout.plan.diagnostics {
+        remember(layout, &mut wiring);
+    }
+    theta(&mut wiring, layout);
+    if layout.plan.accumulation > 1 {
+        let first = wiring.b.scalar(DType::U32, 0.0);
+        pick_batch(&mut wiring, first, Extent::Step, Extent::Batch);
+    }
+    let evaluation = Evaluation::new(recipe, layout, module)?;
+    if point.curvature == Curvature::HessianVector {
+        let zero = wiring.b.scalar(DType::U32, 0.0);
+        wiring.set(Slot::Draw, zero);
+    }
+    evaluation.call(module, &mut wiring);
+    if layout.plan.evaluations() > 1 {
+        further_evaluations(layout, module, &mut wiring, &evaluation)?;
+    }
+    if layout.plan.clips_norm() || layout.plan.diagnostics {
+        wiring.stage(module, StageKind::ClipNorm, metrics::clip_norm)?;
+    }
+    if point.estimates() {
+        wiring.stage(module, StageKind::Estimate, |stage| estimate::estimate(point, stage))?;
+    }
+    wiring.stage(module, StageKind::Update, |stage| update::update(point, stage, recipe.schedule))?;
+    resample(layout, module, &mut wiring)?;
+    if layout.plan.diagnostics {
+        wiring.stage(module, StageKind::Metrics, |stage| metrics::metrics(point, stage))?;
+    }
+    let mut outputs = layout.state();
+    outputs.push(Slot::Step);
+    outputs.extend(recipe.metrics().into_iter().map(Slot::Metric));
+    wiring.finish(outputs)
+}
+
+/// Keeps the state that metrics compare with what comes of it.
+fn remember(layout: &Layout, wiring: &mut Wiring) {
+    for param in layout.trained() {
+        let curvature = layout.point.curvature_state().filter(|&kind| kind == StateKind::Hess);
+        for kind in [StateKind::Mean].into_iter().chain(curvature) {
+            let value = wiring.get(Slot::State(kind, param));
+            wiring.set(Slot::Before(kind, param), value);
+        }
+    }
+}
+
+/// Gives the data of one extent by its number in a larger one.
+pub(super) fn pick_batch(wiring: &mut Wiring, number: Value, from: Extent, to: Extent) {
+    for slot in [Slot::Features, Slot::Labels] {
+        let all = wiring.get(slot(from));
+        let picked = wiring.b.at(all, number);
+        wiring.set(slot(to), picked);
+    }
+}
+
+/// The functions of one evaluation of the loss.
+struct Evaluation {
+    probe: Option<Callee>,
+    gradient: Callee,
+    product: Option<Callee>,
+}
+
+impl Evaluation {
+    fn new(recipe: &Recipe, layout: &Layout, module: &mut Module) -> Result<Evaluation, StepError> {
+        let point = &layout.point;
+        let probe = match point.curvature {
+            Curvature::HessianVector => {
+                build_stage(layout, StageKind::Probe, |stage| estimate::probes(stage, Some(Slot::Draw)))?
+            }
+            Curvature::None
+            | Curvature::SquaredMean
+            | Curvature::Squared { .. }
+            | Curvature::PerExample
+            | Curvature::Price => None,
+        };
+        let probe = probe.map(|stage| Callee::push(module, stage));
+        let gradient = loss_and_gradient(recipe.model, layout, module)?;
+        let gradient = Callee::push(module, gradient);
+        let product = if point.estimates() && layout.plan.evaluations() > 1 {
+            build_stage(layout, StageKind::Product, |stage| estimate::products(point, stage))?
+        } else {
+            None
+        };
+        let product = product.map(|stage| Callee::push(module, stage));
+        Ok(Evaluation { probe, gradient, product })
+    }
+
+    /// Evaluates at [`Slot::Theta`].
+    fn call(&self, module: &Module, wiring: &mut Wiring) {
+        for callee in self.probe.iter().chain([&self.gradient]).chain(&self.product) {
+            wiring.call(module, callee);
+        }
+    }
+}
+
+/// What is summed over evaluations, and where the sum is.
+fn sums(layout: &Layout) -> Vec<(Slot, Slot)> {
+    let mut pairs: Vec<(Slot, Slot)> =
+        layout.trained().map(|param| (Slot::Gradient(param), Slot::GradientSum(param))).collect();
+    if layout.point.estimates() {
+        pairs.extend(layout.trained().map(|param| (Slot::Product(param), Slot::ProductSum(param))));
+    }
+    pairs.extend(EVALUATED.map(|metric| (Slot::Metric(metric), Slot::MetricSum(metric))));
+    pairs
+}
+
+/// Evaluates at further samples, on further micro-batches, in a loop, and gives the means of all evaluations.
+fn further_evaluations(
+    layout: &Layout,
+    module: &mut Module,
+    wiring: &mut Wiring,
+    evaluation: &Evaluation,
+) -> Result<(), StepError> {
+    let sums = sums(layout);
+    let body = further_evaluation(layout, module, evaluation, &sums)?;
+    let body = Callee::push(module, body);
+    for &(of, sum) in &sums {
+        let first = wiring.get(of);
+        wiring.set(sum, first);
+    }
+    let evaluations = layout.plan.evaluations();
+    let count = wiring.b.scalar(DType::U32, (evaluations - 1) as f64);
+    wiring.repeat(module, &body, count);
+    wiring.stage(module, StageKind::Average, |stage| {
+        let mean = |stage: &mut super::Stage, of: Slot, sum: Slot| {
+            // Rows are counted over micro-batches, and averaged over samples.
+            let times = match of {
+                Slot::Metric(Metric::Correct) => layout.plan.samples as usize,
+                _ => evaluations,
+            };
+            let sum = stage.get(sum);
+            (of, stage.b.mul_const(sum, 1.0 / times as f64))
+        };
+        sums.iter().map(|&(of, sum)| mean(stage, of, sum)).collect()
+    })
+}
+
+/// The loop's body: one evaluation at a sample of its own, added to the sums.
+fn further_evaluation(
+    layout: &Layout,
+    module: &mut Module,
+    evaluation: &Evaluation,
+    sums: &[(Slot, Slot)],
+) -> Result<StageFunction, StepError> {
+    let mut wiring = Wiring::new("further_evaluation", layout);
+    let index = wiring.get(Slot::Index);
+    for &(_, sum) in sums {
+        wiring.get(sum);
+    }
+    let draw = wiring.b.add_const(index, 1.0);
+    wiring.set(Slot::Draw, draw);
+    if layout.plan.accumulation > 1 {
+        let batch = match layout.plan.samples {
+            1 => draw,
+            samples => batch_of(&mut wiring, layout.plan.evaluations(), samples, draw),
+        };
+        pick_batch(&mut wiring, batch, Extent::Step, Extent::Batch);
+    }
+    if layout.point.gradient_state() == StateKind::Sample {
+        let out = |param| Slot::State(StateKind::Sample, param);
+        wiring
+            .materialized_stage(module, StageKind::Further, |stage| sample_all(stage, Draw::Further, out))?;
+    }
+    theta(&mut wiring, layout);
+    if layout.point.curvature == Curvature::Price && layout.offsets_are_regenerated() {
+        further_offsets(layout, module, &mut wiring)?;
+    }
+    evaluation.call(module, &mut wiring);
+    wiring.stage(module, StageKind::Accumulate, |stage| {
+        let add = |stage: &mut super::Stage, of: Slot, sum: Slot| {
+            let (part, so_far) = (stage.get(of), stage.get(sum));
+            (sum, stage.b.add(so_far, part))
+        };
+        sums.iter().map(|&(of, sum)| add(stage, of, sum)).collect()
+    })?;
+    wiring.finish(sums.iter().map(|&(_, sum)| sum).collect())
+}
+
+/// Offsets of a further sample: theta less the mean where theta is in full precision, or from the noise again.
+fn further_offsets(layout: &Layout, module: &mut Module, wiring: &mut Wiring) -> Result<(), StepError> {
+    wiring.stage(module, StageKind::Offset, |stage| {
+        if layout.is_implicit() {
+            return stage.map_trained(|stage, param| {
+                let theta = stage.get(Slot::Theta(param));
+                let mean = stage.get(Slot::State(StateKind::Mean, param));
+                vec![(Slot::Offset(param), stage.b.sub(theta, mean))]
+            });
+        }
+        let offsets = offsets(stage, Draw::Further);
+        offsets.into_iter().map(|(param, offset)| (Slot::Offset(param), offset)).collect()
+    })
+}
+
+/// The micro-batch of an evaluation, `draw / samples`, from a table: the IR divides no integers.
+fn batch_of(wiring: &mut Wiring, evaluations: usize, samples: u32, draw: Value) -> Value {
+    let batches = (0..evaluations).map(|number| Scalar::Int((number / samples as usize) as i128));
+    let ty = TensorType::new(DType::U32, [evaluations]);
+    let table = wiring.b.constant(Literal { ty, elements: Elements::Dense(batches.collect()) });
+    wiring.b.at(table, draw)
+}
