@@ -21,7 +21,7 @@ pub struct Vadam {
     /// Effective sample size, above 0. The number of training rows if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ess: Option<f64>,
-    /// Initial second moment, above 0.
+    /// Initial second moment, at least 0.
     pub hess_init: f64,
     /// Decay of the gradient's moving average, in `[0, 1)`.
     pub beta1: f64,
@@ -74,7 +74,9 @@ impl Spec for Vadam {
     }
 
     fn validate(&self) -> Result<(), RuleError> {
-        self.gaussian().validate()?;
+        // The authors' code starts it at zero.
+        RuleError::at_least_zero("hess_init", self.hess_init)?;
+        Gaussian { hess_init: 1.0, ..self.gaussian() }.validate()?;
         RuleError::above_zero("weight_decay", self.weight_decay)?;
         RuleError::beta("beta1", self.beta1)?;
         RuleError::beta("beta2", self.beta2)

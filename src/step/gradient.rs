@@ -1,7 +1,7 @@
 //! The stage that evaluates the loss: its gradient, and what the rule's curvature estimate needs beside it.
 
 use natgrad_ir::verify::verify_function;
-use natgrad_ir::{Builder, DType, Module, grad, vectorize};
+use natgrad_ir::{Builder, DType, DotDims, Function, Module, Op, Value, grad, vectorize};
 use natgrad_models::Model;
 
 use super::StepError;
@@ -61,6 +61,7 @@ fn per_example(
     batched.extend([true, true]);
     let mut examples = vectorize::vectorize(&example, &batched, layout.rows)?;
     examples.name = "examples".to_string();
+    let gradients = take_gradients(&mut examples, 2);
 
     let mut b = Builder::new(StageKind::LossAndGradient.name());
     let params: Vec<_> = inputs.iter().map(|&slot| b.param(layout.name(slot), layout.ty(slot))).collect();
@@ -73,18 +74,82 @@ fn per_example(
     let total = b.sum(results[0], &[0]);
     let mut out = vec![b.mul_const(total, share), b.sum(results[1], &[0])];
     let (mut means, mut squares) = (Vec::new(), Vec::new());
-    for (&gradients, &param) in results[2..].iter().zip(trained) {
+    for (gradient, &param) in gradients.iter().zip(trained) {
         b.enter(&layout.params[param].name);
-        let total = b.sum(gradients, &[0]);
-        means.push(b.mul_const(total, share));
-        let square = b.square(gradients);
-        let total = b.sum(square, &[0]);
-        squares.push(b.mul_const(total, share));
+        for (sums, power) in [(&mut means, 1), (&mut squares, 2)] {
+            let total = gradient.sum_of_powers(&mut b, &results, power);
+            sums.push(b.mul_const(total, share));
+        }
         b.leave();
     }
     out.extend(means);
     out.extend(squares);
     Ok(StageFunction { function: b.finish(&out)?, inputs, outputs })
+}
+
+/// The gradients of all examples, by the results of the function that gives them.
+enum Gradients {
+    /// `[rows, ...]`, the result with this number.
+    Whole(usize),
+    /// Outer products of each row's two vectors, the results with these numbers: a linear layer's weight. Their sums
+    /// over rows are matrix products, and nothing of the size of rows times weights is ever made.
+    Outer { lhs: usize, rhs: usize, dims: DotDims },
+}
+
+impl Gradients {
+    /// The sum over rows of the gradients to a power.
+    fn sum_of_powers(&self, b: &mut Builder, results: &[Value], power: u32) -> Value {
+        let to_power = |b: &mut Builder, x: Value| (1..power).fold(x, |product, _| b.mul(product, x));
+        match self {
+            Gradients::Whole(index) => {
+                let powers = to_power(b, results[*index]);
+                b.sum(powers, &[0])
+            }
+            Gradients::Outer { lhs, rhs, dims } => {
+                let [lhs, rhs] = [lhs, rhs].map(|&index| to_power(b, results[index]));
+                b.dot(lhs, rhs, dims.clone())
+            }
+        }
+    }
+}
+
+/// Lets the function give the two vectors in the place of every gradient, of its results from `first` on, that is their
+/// outer product.
+fn take_gradients(function: &mut Function, first: usize) -> Vec<Gradients> {
+    let mut results = function.results[..first].to_vec();
+    let gradients = function.results[first..]
+        .iter()
+        .map(|&gradient| match outer_product(function, gradient) {
+            Some(([lhs, rhs], dims)) => {
+                results.extend([lhs, rhs]);
+                Gradients::Outer { lhs: results.len() - 2, rhs: results.len() - 1, dims }
+            }
+            None => {
+                results.push(gradient);
+                Gradients::Whole(results.len() - 1)
+            }
+        })
+        .collect();
+    function.results = results;
+    gradients
+}
+
+/// The factors of a product that is batched over the rows and contracts nothing but dimensions of size one, and the
+/// dimensions of the product that sums it over the rows.
+fn outer_product(function: &Function, value: Value) -> Option<([Value; 2], DotDims)> {
+    let inst = function.def_inst(value)?;
+    let (Op::Dot(dims), &[lhs, rhs]) = (&inst.op, inst.operands.as_slice()) else { return None };
+    let contracts_one = dims.lhs_contract.iter().all(|&dim| function.ty(lhs).shape.dims()[dim] == 1);
+    if dims.lhs_batch != [0] || dims.rhs_batch != [0] || !contracts_one {
+        return None;
+    }
+    let with_rows = |contract: &[usize]| [&[0], contract].concat();
+    let summed = DotDims {
+        lhs_contract: with_rows(&dims.lhs_contract),
+        rhs_contract: with_rows(&dims.rhs_contract),
+        ..DotDims::default()
+    };
+    Some(([lhs, rhs], summed))
 }
 
 /// [`Slot::Theta`] of every parameter from the state that it is: in the program's floating-point type.
