@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use super::ReplayError;
 use crate::data::gzip;
-use crate::rule::{Adam, Estimator, Ivon, RmsProp, Rule, Sgd};
+use crate::rule::{Adam, Estimator, Ivon, RmsProp, Rule, Sgd, Vadam, Vogn};
 use crate::step::StepPlan;
 
 /// A recorded trajectory. Tensors are row-major, in the order of the model's parameters.
@@ -218,12 +218,28 @@ impl Fields<'_> {
 
     fn end(self) -> Result<(), ReplayError> {
         // What is switched off changes nothing.
-        match self.rest.into_iter().find(|(_, value)| *value != Value::Bool(false)) {
+        match self.rest.into_iter().find(|(_, value)| !matches!(value, Value::Bool(false) | Value::Null)) {
             None => Ok(()),
             Some((name, value)) => {
                 Err(self.errors.unsupported(format!("the hyperparameter `{name}` ({value})")))
             }
         }
+    }
+}
+
+/// What the authors of Vadam and VOGN state as precisions of all data.
+struct Prior {
+    ess: f64,
+    hess_init: f64,
+    weight_decay: f64,
+}
+
+impl Prior {
+    fn take(fields: &mut Fields, default_init: f64) -> Result<Prior, ReplayError> {
+        let ess = fields.number("train_set_size")?;
+        let prior: f64 = fields.take("prior_prec")?.unwrap_or(1.0);
+        let init = fields.take("prec_init")?.unwrap_or(default_init);
+        Ok(Prior { ess, hess_init: (init - prior) / ess, weight_decay: prior / ess })
     }
 }
 
@@ -276,8 +292,34 @@ fn rule(raw: &RawFile, errors: &Errors) -> Result<Rule, ReplayError> {
             centered: fields.take("centered")?.unwrap_or(false),
             weight_decay: fields.take("weight_decay")?.unwrap_or(0.0),
         }),
+        // The names and defaults of the authors' `pytorch/vadam/optimizers.py`.
+        "vadam" => {
+            let prior = Prior::take(&mut fields, 1.0)?;
+            let [beta1, beta2] = fields.take("betas")?.unwrap_or([0.9, 0.999]);
+            Rule::Vadam(Vadam {
+                lr: fields.take("lr")?.unwrap_or(1e-3),
+                ess: Some(prior.ess),
+                hess_init: prior.hess_init,
+                beta1,
+                beta2,
+                weight_decay: prior.weight_decay,
+                sampling: true,
+            })
+        }
+        "vogn" => {
+            let prior = Prior::take(&mut fields, 0.0)?;
+            Rule::Vogn(Vogn {
+                lr: fields.take("lr")?.unwrap_or(1e-3),
+                ess: Some(prior.ess),
+                hess_init: prior.hess_init,
+                beta1: 0.0,
+                beta2: fields.take("beta")?.unwrap_or(0.999),
+                weight_decay: prior.weight_decay,
+                sampling: true,
+            })
+        }
         other => {
-            let known = "`ivon`, `adam`, `adamw`, `sgd` and `rmsprop`";
+            let known = "`ivon`, `vadam`, `vogn`, `adam`, `adamw`, `sgd` and `rmsprop`";
             return Err(errors.unsupported(format!("the optimizer `{other}` (only {known})")));
         }
     };
