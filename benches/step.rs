@@ -1,7 +1,8 @@
-//! Building, lowering and running a step: MLP 784-1024-1024-10 at batch 256.
+//! Building, lowering and running a step: MLP 784-1024-1024-10 at batch 256, and what calls of several steps save on a
+//! network so small (784-64-10 at batch 32) that its steps are mostly calls.
 //!
-//! IVON and AdamW are timed in turns within each sample, so that a drift of the machine's speed cancels in their
-//! ratio; the ratio's median and spread are printed after criterion's own figures.
+//! What is compared is timed in turns within each sample, so that a drift of the machine's speed cancels in the ratios;
+//! their medians and spreads are printed after criterion's own figures.
 
 use std::time::{Duration, Instant};
 
@@ -10,16 +11,24 @@ use natgrad::compile::{Cache, Compiled, Device, Target, stablehlo};
 use natgrad::lower::Materialization;
 use natgrad::pjrt::{Arg, Buffer, Client, Plugin};
 use natgrad::rule::{Adam, Ivon, Rule, Schedule};
-use natgrad::step::{Recipe, Slot};
+use natgrad::step::{Recipe, Slot, StepPlan};
 use natgrad::train::{CallData, Session};
 use natgrad_models::{Activation, Mlp, Model};
 
 const ROWS: usize = 256;
 const SIZES: [usize; 4] = [784, 1024, 1024, 10];
+const SMALL_ROWS: usize = 32;
+const SMALL_SIZES: [usize; 3] = [784, 64, 10];
+/// Steps of the calls that are compared with calls of one.
+const STEPS_PER_CALL: u32 = 100;
 const TOTAL_STEPS: u64 = 1_000_000;
 
+fn perceptron(sizes: &[usize]) -> Model {
+    Model::Mlp(Mlp { sizes: sizes.to_vec(), activation: Activation::Relu })
+}
+
 fn model() -> Model {
-    Model::Mlp(Mlp { sizes: SIZES.to_vec(), activation: Activation::Relu })
+    perceptron(&SIZES)
 }
 
 fn recipe<'a>(model: &'a Model, rule: &'a Rule) -> Recipe<'a> {
@@ -34,17 +43,23 @@ fn open_device() -> Device {
     Device::new(client, cache, Target::Cpu.options())
 }
 
-/// A session at step 0 with a batch of its own.
+/// A session at step 0 with the data of a call.
 struct Running<'a> {
     session: Session<'a>,
     features: Vec<u8>,
     labels: Vec<u8>,
+    per_call: u64,
 }
 
 impl<'a> Running<'a> {
     fn new(device: &'a Device, model: &Model, rule: &Rule) -> Running<'a> {
-        let values = recipe(model, rule).values(60_000, TOTAL_STEPS);
-        let mut session = Session::new(device, &recipe(model, rule), ROWS, &values, 0).expect("a session");
+        Running::by_plan(device, recipe(model, rule), ROWS)
+    }
+
+    fn by_plan(device: &'a Device, recipe: Recipe, rows: usize) -> Running<'a> {
+        let values = recipe.values(60_000, TOTAL_STEPS);
+        let mut session = Session::new(device, &recipe, rows, &values, 0).expect("a session");
+        let (model, per_call) = (recipe.model, recipe.plan.per_call as usize);
         let means: Vec<Vec<f64>> = model
             .params()
             .iter()
@@ -56,23 +71,23 @@ impl<'a> Running<'a> {
             .collect();
         session.begin(&means, &[]).expect("a start");
         // Features as sparse as MNIST's: one pixel in five is lit.
-        let features = (0..ROWS * SIZES[0])
+        let features = (0..per_call * rows * model.inputs())
             .map(|index| if index * 2_654_435_761 % 5 == 0 { (index % 255) as f32 / 255.0 } else { 0.0 })
             .flat_map(f32::to_ne_bytes)
             .collect();
-        let labels = (0..ROWS as u32).flat_map(|row| (row % 10).to_ne_bytes()).collect();
-        Running { session, features, labels }
+        let labels = (0..(per_call * rows) as u32).flat_map(|row| (row % 10).to_ne_bytes()).collect();
+        Running { session, features, labels, per_call: per_call as u64 }
     }
 
-    /// Runs steps and waits for the last.
-    fn run(&mut self, steps: u64) -> Duration {
+    /// Runs calls of as many steps and waits for the last.
+    fn run(&mut self, calls: u64) -> Duration {
         let begin = Instant::now();
         let mut last = None;
-        for _ in 0..steps {
+        for _ in 0..calls {
             let data = CallData {
                 features: &self.features,
                 labels: &self.labels,
-                steps: 1,
+                steps: self.per_call as usize,
                 noise: &[],
                 further_noise: &[],
             };
@@ -183,5 +198,41 @@ fn stepping(c: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, building, stepping);
+/// What a step costs beyond its share of a call of many, on a network that is small beside its calls.
+fn dispatching(c: &mut Criterion) {
+    let device = open_device();
+    let model = perceptron(&SMALL_SIZES);
+    let mut group = c.benchmark_group("mlp 784-64-10, batch 32");
+    group.sample_size(20);
+    for rule in [Rule::Ivon(Ivon::default()), Rule::Adamw(Adam::default())] {
+        let one = recipe(&model, &rule);
+        let plan = StepPlan { per_call: STEPS_PER_CALL, ..StepPlan::default() };
+        let many = Recipe { plan, ..one.clone() };
+        let mut one = Running::by_plan(&device, one, SMALL_ROWS);
+        let mut many = Running::by_plan(&device, many, SMALL_ROWS);
+        let steps = u64::from(STEPS_PER_CALL);
+        let mut ratios = Vec::new();
+        group.bench_function(format!("{} {steps} steps, a call each", rule.name()), |b| {
+            b.iter_custom(|times| one.run(times * steps));
+        });
+        group.bench_function(format!("{} {steps} steps in one call", rule.name()), |b| {
+            b.iter_custom(|times| {
+                let singly = one.run(times * steps);
+                let together = many.run(times);
+                ratios.push(singly.as_secs_f64() / together.as_secs_f64());
+                together
+            });
+        });
+        if !ratios.is_empty() {
+            println!(
+                "{}: calls of one step / one call of {steps}, in turns: {}",
+                rule.name(),
+                spread(ratios)
+            );
+        }
+    }
+    group.finish();
+}
+
+criterion_group!(benches, building, stepping, dispatching);
 criterion_main!(benches);

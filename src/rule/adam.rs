@@ -14,7 +14,7 @@ use super::{RuleError, Spec};
 /// AdamW is the same with [`Decay::Decoupled`]: decay shrinks the parameters by `lr weight_decay` beside the step
 /// (Loshchilov and Hutter 2019, Alg. 2; `torch/optim/adamw.py`).
 ///
-/// In the family: RMSprop with momentum (Khan and Rue 2023, sec. 4.2).
+/// In the family: RMSprop with momentum (Khan and Rue 2023, table 1).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Adam {

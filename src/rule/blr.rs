@@ -37,8 +37,8 @@ impl Default for Blr {
         Blr {
             lr: 0.01,
             ess: None,
-            hess_init: 0.1,
-            weight_decay: 2e-3,
+            hess_init: 0.01,
+            weight_decay: 5e-4,
             estimator: Estimator::PerExample,
             sampling: true,
         }

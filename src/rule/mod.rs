@@ -22,6 +22,7 @@ pub mod rmsprop;
 pub(crate) mod sample;
 pub mod schedule;
 pub mod sgd;
+mod table;
 #[cfg(test)]
 pub(crate) mod testing;
 pub(crate) mod update;
@@ -41,6 +42,7 @@ pub use point::{Decay, Point};
 pub use rmsprop::RmsProp;
 pub use schedule::{Schedule, Span};
 pub use sgd::Sgd;
+pub use table::table;
 pub use vadam::Vadam;
 pub use vogn::Vogn;
 pub use von::Von;

@@ -30,10 +30,10 @@ pub enum Curvature {
     SquaredMean,
     /// The mean over samples of the squared minibatch gradient.
     Squared {
-        /// Whether it is multiplied by `ess`, which makes it one of the Hessian's scale (Shen et al. 2024, sec. 3.1).
+        /// Whether it is multiplied by `ess`, which gives it the Hessian's scale (Shen et al. 2024).
         times_ess: bool,
     },
-    /// The mean of the squared gradients of single examples: a Gauss-Newton estimate (Khan et al. 2018, eq. 9).
+    /// The mean of the squared gradients of single examples: a Gauss-Newton estimate (VOGN: Khan et al. 2018).
     PerExample,
     /// By Price's theorem, `g (theta - m) ess (h + delta)` (Lin et al. 2020; Shen et al. 2024, Alg. 1 line 4).
     Price,
@@ -48,8 +48,8 @@ pub enum PrecisionUpdate {
     None,
     /// `h + (1 - beta2) (c - h)`.
     MovingAverage,
-    /// With the correction `(1 - beta2)^2 (c - h)^2 / (2 (h + delta))` that keeps the precision positive (Lin et al.
-    /// 2020, eq. 13; Shen et al. 2024, Alg. 1 line 6).
+    /// With the correction `(1 - beta2)^2 (c - h)^2 / (2 (h + delta))` that keeps the precision positive (Lin,
+    /// Schmidt and Khan 2020; Shen et al. 2024, Alg. 1 line 6).
     Riemannian,
 }
 
@@ -88,7 +88,7 @@ pub enum Scaling {
     },
     /// `d / (h + delta)`: a Newton step.
     Inverse,
-    /// The mean moves as a natural parameter: `S m` and `S` are interpolated, and divided (Khan and Rue 2023, eq. 22).
+    /// The mean moves as a natural parameter: `S m` and `S` are interpolated, and divided (Khan and Rue 2023).
     Natural,
 }
 

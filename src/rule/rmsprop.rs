@@ -11,7 +11,7 @@ use super::{RuleError, Spec};
 /// `v = alpha v + (1 - alpha) g^2`, `m -= lr g / (sqrt(v) + eps)` (`torch/optim/rmsprop.py`).
 ///
 /// In the family: a Gaussian by the delta method, the squared minibatch gradient for its Hessian, and a square root on
-/// its scale (Khan and Rue 2023, eq. 26).
+/// its scale (Khan and Rue 2023, table 1).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RmsProp {

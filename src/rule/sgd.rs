@@ -9,7 +9,7 @@ use super::{RuleError, Spec};
 /// SGD as `torch.optim.SGD` has it (`torch/optim/sgd.py`): `b = momentum b + (1 - dampening) g`, `m -= lr b`.
 ///
 /// In the family: the Bayesian learning rule with a Gaussian of fixed covariance and the delta method (Khan and Rue
-/// 2023, eq. 4). As in PyTorch the buffer is not a moving average, and the first step sets it to the gradient.
+/// 2023, table 1). As in PyTorch the buffer is not a moving average, and the first step sets it to the gradient.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Sgd {

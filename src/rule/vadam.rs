@@ -36,12 +36,12 @@ pub struct Vadam {
 impl Default for Vadam {
     fn default() -> Vadam {
         Vadam {
-            lr: 1e-3,
+            lr: 0.03,
             ess: None,
-            hess_init: 0.05,
+            hess_init: 0.0,
             beta1: 0.9,
             beta2: 0.999,
-            weight_decay: 2e-3,
+            weight_decay: 1e-2,
             sampling: true,
         }
     }

@@ -1,5 +1,5 @@
-//! VOGN, variational online Gauss-Newton (Khan et al. 2018, arXiv 1806.04854, sec. 3.2; with momentum, Osawa et al.
-//! 2019, arXiv 1906.02506).
+//! VOGN, variational online Gauss-Newton (Khan et al. 2018, arXiv 1806.04854; with momentum, Osawa et al. 2019, arXiv
+//! 1906.02506).
 
 use serde::{Deserialize, Serialize};
 
@@ -36,9 +36,9 @@ pub struct Vogn {
 impl Default for Vogn {
     fn default() -> Vogn {
         Vogn {
-            lr: 0.02,
+            lr: 0.05,
             ess: None,
-            hess_init: 0.1,
+            hess_init: 0.05,
             beta1: 0.9,
             beta2: 0.999,
             weight_decay: 2e-3,

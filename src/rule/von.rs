@@ -1,4 +1,4 @@
-//! VON, variational online Newton (Khan et al. 2018, arXiv 1806.04854, sec. 3.1).
+//! VON, variational online Newton (Khan et al. 2018, arXiv 1806.04854).
 
 use serde::{Deserialize, Serialize};
 
