@@ -194,6 +194,11 @@ impl RunConfig {
         if let Err(error) = group::resolve(&self.groups, &self.model.params()) {
             return out_of_range(&format!("groups{}", error.path), error.value, &error.wanted);
         }
+        let zero_decay = self.groups.iter().position(|group| group.weight_decay == Some(0.0));
+        if let (Rule::Vadam(_), Some(index)) = (&self.rule, zero_decay) {
+            let wanted = "above 0 for `vadam`, which divides by it";
+            return out_of_range(&format!("groups[{index}].weight_decay"), "0".to_string(), wanted);
+        }
         let values = self.rule.values(self.schedule, 1, 1);
         for (hyper, field) in SINGLE_PRECISION {
             if let Some(value) = values.get(hyper)

@@ -91,6 +91,10 @@ fn overrides() {
             r#"groups=[{"names": ["layers.7.*"]}]"#,
             "`groups[0].names` is \"layers.7.*\", but must be patterns that match parameters; there are layers.0.weight",
         ),
+        (
+            r#"groups=[{"max_rank": 1, "lr_factor": -1}]"#,
+            "`groups[0].lr_factor` is -1, but must be a number of at least 0",
+        ),
         (r#"groups=[{"frozen": true}]"#, "`groups` is such that every parameter is frozen, but must be"),
         (r#"groups=[{"lr": 2}]"#, "at `groups[0].lr`: unknown field `lr`"),
         ("checkpoint.every_steps=0", "`checkpoint.every_steps` is 0, but must be at least 1"),
