@@ -8,7 +8,7 @@ use natgrad::inspect::{BufferRole, CopySource, HloModule, Stage, StageTotal, Sum
 use natgrad::lower::{Donation, Materialization, to_stablehlo};
 use natgrad::pjrt::{Arg, Buffer, CompileOptions, Executable};
 use natgrad::rule::{Adam, Estimator, Ivon, Rule, Schedule};
-use natgrad::step::{NoiseSource, Program, Slot};
+use natgrad::step::{NoiseSource, Program, Slot, StatePlan, StepPlan};
 use natgrad_ir::graph::{Def, ValueData};
 use natgrad_ir::{DType, FuncId, Function, Inst, Value, verify};
 use natgrad_models::{Activation, Mlp, Model};
@@ -133,6 +133,42 @@ fn every_variant_is_one_program_that_keeps_all_promises() {
         let program = step(small(), rule, 5);
         let executable = compile(&stablehlo(&program, Materialization::Call).unwrap(), &natgrads_own());
         assert_eq!(faults(&summary(&executable), &program, POINT, false), BTreeSet::new());
+    }
+}
+
+/// Samples beyond the first are drawn where they are stored, once for each: not in the loops that use them.
+#[test]
+fn further_samples_are_drawn_once_and_stored() {
+    let plan = StepPlan { samples: 2, accumulation: 2, ..StepPlan::default() };
+    for state in [StatePlan::Explicit, StatePlan::Implicit] {
+        let rule = Rule::Ivon(Ivon::default());
+        let plan = StepPlan { state, ..plan };
+        let setup = Setup {
+            dtype: DType::F32,
+            rows: 5,
+            plan,
+            ..Setup::new(mlp(&[12, 16, 3], Activation::Relu), rule)
+        };
+        let program = setup.recipe().step(5).unwrap();
+        let executable = compile(&stablehlo(&program, Materialization::Call).unwrap(), &natgrads_own());
+        let summary = summary(&executable);
+        let elements: u64 = program.layout.params.iter().map(|param| param.shape.elements() as u64).sum();
+        let drawn = |stage: Stage| -> Vec<_> {
+            summary.noise.iter().filter(|site| site.stage == Some(stage)).cloned().collect()
+        };
+        for stage in [Stage::Further, Stage::Resample] {
+            let sites = drawn(stage);
+            assert_eq!(hashed_elements(&sites), HASHES * elements, "{stage}");
+            for site in &sites {
+                assert_eq!(site.evaluations, site.elements, "{stage}");
+            }
+        }
+        // XLA:CPU, which has no fusion of several outputs, computes the noise of an implicit mean for each that needs it.
+        let elsewhere = summary.noise.iter().filter(|site| {
+            !matches!(site.stage, Some(Stage::Further | Stage::Resample))
+                && (state == StatePlan::Explicit || site.stage != Some(Stage::Recover))
+        });
+        assert_eq!(elsewhere.count(), 0);
     }
 }
 

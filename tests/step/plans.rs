@@ -1,14 +1,17 @@
 //! What plans must not change, and what they must: evaluations, micro-batches, loops, kept state, groups.
 
+use natgrad::compile::bytes::to_bytes;
 use natgrad::noise::{Grade, Purpose, Stream};
 use natgrad::rule::{Adam, Estimator, Group, Hyper, Ivon, ParamGroup, Rule, Sgd, Vadam};
 use natgrad::step::{Compute, Extent, Metric, NoiseSource, Program, Slot, StateKind, StatePlan, StepPlan};
+use natgrad::train::{CallData, HostTensor, Session};
 use natgrad_ir::interp::{Precision, Tensor, evaluate_flat};
 use natgrad_ir::{Builder, DType, TensorType};
 use natgrad_models::{Activation, Model};
 
+use crate::device::DEVICE;
 use crate::hlo::mlp;
-use crate::kit::{Setup, Values, floats, interpret, scalar};
+use crate::kit::{Setup, Values, floats, interpret, numbers, scalar};
 
 fn model() -> Model {
     mlp(&[3, 4, 2], Activation::Tanh)
@@ -243,6 +246,47 @@ fn the_implicit_mean_is_the_mean() {
                 }
             }
         }
+    }
+}
+
+/// What one plan leaves in a checkpoint, the other continues from, as where `auto` means another plan.
+#[test]
+fn a_run_may_continue_with_the_other_plan() {
+    let with = |state| {
+        let plan = StepPlan { state, ..StepPlan::default() };
+        Setup { dtype: DType::F32, ..setup(ivon(), plan) }
+    };
+    let setups = [with(StatePlan::Explicit), with(StatePlan::Implicit)];
+    let mut sessions = setups.each_ref().map(|setup| {
+        let (recipe, values) = (setup.recipe(), setup.hypers());
+        let mut session = Session::new(&DEVICE, &recipe, setup.rows, &values, setup.seed).unwrap();
+        let means: Vec<Vec<f64>> = (0..4)
+            .map(|param| numbers(setup.seed ^ 1, param, setup.model.params()[param].shape.elements(), 1.0))
+            .collect();
+        session.begin(&means, &[]).unwrap();
+        session
+    });
+    let step = |session: &mut Session, number: u64| {
+        let setup = &setups[0];
+        let features = to_bytes(DType::F32, &setup.features(number));
+        let labels = to_bytes(DType::U32, &setup.labels(number));
+        let data =
+            CallData { features: &features, labels: &labels, steps: 1, noise: &[], further_noise: &[] };
+        session.step(data).unwrap().wait().unwrap();
+        session.state_to_host().unwrap()
+    };
+    let [of_explicit, of_implicit] = sessions.each_mut().map(|session| step(session, 0));
+    let names = |state: &[HostTensor]| {
+        state.iter().map(|tensor| tensor.name.clone()).collect::<std::collections::BTreeSet<_>>()
+    };
+    assert_eq!(names(&of_explicit), names(&of_implicit));
+    let [explicit, implicit] = &mut sessions;
+    explicit.restore(&of_implicit).unwrap();
+    implicit.restore(&of_explicit).unwrap();
+    let (one, other) = (step(explicit, 1), step(implicit, 1));
+    for tensor in &one {
+        let wanted = other.iter().find(|other| other.name == tensor.name).unwrap();
+        assert!(distance(&tensor.numbers(), &wanted.numbers()) < 1e-5, "{}", tensor.name);
     }
 }
 
