@@ -109,7 +109,10 @@ fn ivon_with_three_samples() {
 #[test]
 fn sgd_and_rmsprop() {
     passes("sgd-momentum");
+    passes("sgd-nesterov");
+    passes("sgd-dampened");
     passes("rmsprop");
+    passes("rmsprop-centered");
 }
 
 #[test]

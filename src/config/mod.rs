@@ -194,18 +194,25 @@ impl RunConfig {
         if let Err(error) = group::resolve(&self.groups, &self.model.params()) {
             return out_of_range(&format!("groups{}", error.path), error.value, &error.wanted);
         }
-        let zero_decay = self.groups.iter().position(|group| group.weight_decay == Some(0.0));
-        if let (Rule::Vadam(_), Some(index)) = (&self.rule, zero_decay) {
-            let wanted = "above 0 for `vadam`, which divides by it";
-            return out_of_range(&format!("groups[{index}].weight_decay"), "0".to_string(), wanted);
+        let trained = self.groups.iter().enumerate().filter(|(_, group)| !group.frozen);
+        for (index, group) in trained {
+            if let (Rule::Vadam(_), Some(0.0)) = (&self.rule, group.weight_decay) {
+                let wanted = "above 0 for `vadam`, which divides by it";
+                return out_of_range(&format!("groups[{index}].weight_decay"), "0".to_string(), wanted);
+            }
+            if let (Rule::Blr(blr), Some(factor)) = (&self.rule, group.lr_factor)
+                && blr.lr * factor > 1.0
+            {
+                let wanted = "such that `rule.lr` times it is at most 1 for `blr`";
+                return out_of_range(&format!("groups[{index}].lr_factor"), factor.to_string(), wanted);
+            }
         }
-        let values = self.rule.values(self.schedule, 1, 1);
-        for (hyper, field) in SINGLE_PRECISION {
-            if let Some(value) = values.get(hyper)
+        for (hyper, value) in self.recipe(StatePlan::Explicit).values(1, 1).iter() {
+            if let Some(path) = single_precision_field(hyper)
                 && !(value == 0.0 || (value as f32).is_normal())
             {
                 let wanted = "in the range of single precision, 1.2e-38 to 3.4e38";
-                return out_of_range(&format!("rule.{field}"), format!("{value:e}"), wanted);
+                return out_of_range(&path, format!("{value:e}"), wanted);
             }
         }
         if !(1..=MAX_BATCH).contains(&self.batch) {
@@ -245,15 +252,36 @@ const MAX_PARAMETERS: usize = 1 << 36;
 /// Rows are counted in 32 bits.
 const MAX_BATCH: usize = (1 << 31) - 1;
 const MAX_BINS: usize = 1_000_000;
-/// Hyperparameters that the compiled step takes in single precision as they are, and their fields.
-const SINGLE_PRECISION: [(Hyper, &str); 6] = [
-    (Hyper::LearningRate, "lr"),
-    (Hyper::Ess, "ess"),
-    (Hyper::WeightDecay(Group::DEFAULT), "weight_decay"),
-    (Hyper::HessInit, "hess_init"),
-    (Hyper::ClipRadius, "clip_radius"),
-    (Hyper::Epsilon, "eps"),
-];
+
+/// The field of a hyperparameter that the compiled step takes in single precision as it is.
+fn single_precision_field(hyper: Hyper) -> Option<String> {
+    let of_rule = |field: &str| Some(format!("rule.{field}"));
+    let of_group = |group: Group, field: &str| match group {
+        Group::DEFAULT => of_rule(field),
+        Group(number) => Some(format!("groups[{}].{field}", number - 1)),
+    };
+    match hyper {
+        Hyper::LearningRate => of_rule("lr"),
+        Hyper::LrFactor(group) => of_group(group, "lr_factor"),
+        Hyper::WeightDecay(group) => of_group(group, "weight_decay"),
+        Hyper::Ess => of_rule("ess"),
+        Hyper::HessInit => of_rule("hess_init"),
+        Hyper::ClipRadius => of_rule("clip_radius"),
+        Hyper::Epsilon => of_rule("eps"),
+        Hyper::ClipNorm => Some("step.clip_norm".to_string()),
+        Hyper::WarmupSteps
+        | Hyper::TotalSteps
+        | Hyper::EndFactor
+        | Hyper::DropSteps
+        | Hyper::LogDropFactor
+        | Hyper::Momentum
+        | Hyper::OneMinusDampening
+        | Hyper::OneMinusBeta1
+        | Hyper::LogBeta1
+        | Hyper::OneMinusBeta2
+        | Hyper::LogBeta2 => None,
+    }
+}
 
 #[cfg(test)]
 mod tests;

@@ -267,13 +267,12 @@ fn rule(raw: &RawFile, errors: &Errors) -> Result<Rule, ReplayError> {
         // Defaults are those of torch.optim.
         name @ ("adam" | "adamw") => {
             let [beta1, beta2] = fields.take("betas")?.unwrap_or([0.9, 0.999]);
-            let default_decay = if name == "adam" { 0.0 } else { 1e-2 };
             let adam = Adam {
                 lr: fields.number("lr")?,
                 beta1,
                 beta2,
                 eps: fields.take("eps")?.unwrap_or(1e-8),
-                weight_decay: fields.take("weight_decay")?.unwrap_or(default_decay),
+                weight_decay: fields.take("weight_decay")?,
             };
             if name == "adam" { Rule::Adam(adam) } else { Rule::Adamw(adam) }
         }

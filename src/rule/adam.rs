@@ -26,13 +26,14 @@ pub struct Adam {
     pub beta2: f64,
     /// Added to the root of the second moment, above 0.
     pub eps: f64,
-    /// Weight decay, at least 0.
-    pub weight_decay: f64,
+    /// Weight decay, at least 0. If absent 0 with `adam` and 0.01 with `adamw`, as in PyTorch.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub weight_decay: Option<f64>,
 }
 
 impl Default for Adam {
     fn default() -> Adam {
-        Adam { lr: 1e-3, beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: 1e-2 }
+        Adam { lr: 1e-3, beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: None }
     }
 }
 
@@ -60,12 +61,12 @@ impl Spec for Adam {
         RuleError::beta("beta1", self.beta1)?;
         RuleError::beta("beta2", self.beta2)?;
         RuleError::above_zero("eps", self.eps)?;
-        RuleError::at_least_zero("weight_decay", self.weight_decay)
+        RuleError::at_least_zero("weight_decay", self.weight_decay.unwrap_or(0.0))
     }
 
     fn set_values(&self, _rows: usize, values: &mut HyperValues) {
         values.set(Hyper::LearningRate, self.lr);
-        values.set(Hyper::WeightDecay(Group::DEFAULT), self.weight_decay);
+        values.set(Hyper::WeightDecay(Group::DEFAULT), self.weight_decay.unwrap_or(0.0));
         values.set(Hyper::Epsilon, self.eps);
         values.set_beta1(self.beta1);
         values.set_beta2(self.beta2);

@@ -99,7 +99,7 @@ fn parts(point: &Point, stage: &mut Stage, param: usize) -> Parts {
     let mean = stage.get(Slot::State(StateKind::Mean, param));
     let change = stage.b.sub(mean, before);
     let update = sum_of_squares(&mut stage.b, change);
-    let clipped = point.clipped.then(|| at_radius(point, stage, param, change));
+    let clipped = point.clipped.then(|| stage.get(Slot::ClippedCount(param)));
     let posterior = match point.posterior {
         Posterior::Point => None,
         Posterior::Gaussian => {
@@ -118,22 +118,6 @@ fn parts(point: &Point, stage: &mut Stage, param: usize) -> Parts {
         }
     };
     Parts { update, clipped, posterior }
-}
-
-/// How many elements moved by the learning rate times the clip radius, to a millionth.
-fn at_radius(point: &Point, stage: &mut Stage, param: usize, change: Value) -> Value {
-    let rate = stage.get(Slot::Metric(Metric::LearningRate));
-    let rate = super::update::group_rate(point, stage, param, rate);
-    let radius = stage.hyper(Hyper::ClipRadius);
-    let b = &mut stage.b;
-    let limit = b.mul(rate, radius);
-    let limit = b.mul_const(limit, 1.0 - 1e-6);
-    let size = b.abs(change);
-    let clipped = b.compare(CompareOp::Ge, size, limit);
-    let dtype = b.ty(change).dtype;
-    let clipped = b.convert(clipped, dtype);
-    let dims = all_dims(b, clipped);
-    b.sum(clipped, &dims)
 }
 
 /// `KL(N(m, 1/(ess (h + delta))) || N(0, 1/(ess delta)))` of a parameter; zero where it has no prior, `delta = 0`:

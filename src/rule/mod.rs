@@ -86,6 +86,9 @@ impl RuleError {
     }
 }
 
+/// The weight decay of AdamW unless it is given, that of `torch.optim.AdamW`.
+const ADAMW_DECAY: f64 = 1e-2;
+
 /// What a rule's configuration says of it.
 trait Spec {
     /// Where it is on the axes of the family.
@@ -205,6 +208,9 @@ impl Rule {
     pub fn values(&self, schedule: Schedule, rows: usize, total_steps: u64) -> HyperValues {
         let mut values = HyperValues::default();
         self.spec().set_values(rows, &mut values);
+        if let Rule::Adamw(Adam { weight_decay: None, .. }) = self {
+            values.set(Hyper::WeightDecay(Group::DEFAULT), ADAMW_DECAY);
+        }
         schedule.set_values(total_steps, &mut values);
         values
     }

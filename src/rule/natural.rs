@@ -8,7 +8,7 @@ use crate::step::{Slot, Stage, StateKind};
 
 /// Moves `(S m, S)`, `S = ess (h + delta)`, by `rate` towards the local Gaussian `(S~ m - ess (ghat + delta m), S~)`,
 /// `S~ = ess (hhat + delta)`, for one parameter.
-pub(super) fn update_one(stage: &mut Stage, param: usize, rate: Value) -> Vec<(StateKind, Value)> {
+pub(super) fn update_one(stage: &mut Stage, param: usize, rate: Value) -> Vec<(Slot, Value)> {
     let mean = stage.get(Slot::State(StateKind::Mean, param));
     let hess = stage.get(Slot::State(StateKind::Hess, param));
     let estimate = stage.get(Slot::HessEstimate(param));
@@ -40,5 +40,5 @@ pub(super) fn update_one(stage: &mut Stage, param: usize, rate: Value) -> Vec<(S
     let new_mean = b.div(new_linear, new);
     let scaled = b.div(new, ess);
     let new_hess = b.sub(scaled, weight_decay);
-    vec![(StateKind::Mean, new_mean), (StateKind::Hess, new_hess)]
+    vec![(Slot::State(StateKind::Mean, param), new_mean), (Slot::State(StateKind::Hess, param), new_hess)]
 }

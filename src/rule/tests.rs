@@ -110,7 +110,7 @@ fn the_start_has_no_momentum_and_the_initial_hessian() {
 
 #[test]
 fn adam_by_hand() {
-    let adam = Adam { lr: 0.1, beta1: 0.8, beta2: 0.9, eps: 0.01, weight_decay: 0.5 };
+    let adam = Adam { lr: 0.1, beta1: 0.8, beta2: 0.9, eps: 0.01, weight_decay: Some(0.5) };
     let moved = |momentum: f64, second: f64| {
         0.1 * (momentum / (1.0 - 0.8f64.powi(3))) / ((second / (1.0 - 0.9f64.powi(3))).sqrt() + 0.01)
     };
@@ -223,7 +223,7 @@ fn numbers_out_of_range_are_named() {
             "eps is 0, but must be a number above 0".to_string(),
         ),
         (
-            Rule::Adamw(Adam { weight_decay: -0.1, ..Adam::default() }),
+            Rule::Adamw(Adam { weight_decay: Some(-0.1), ..Adam::default() }),
             format!("weight_decay is -0.1, but {number}"),
         ),
         (Rule::Blr(Blr { lr: 1.5, ..Blr::default() }), "lr is 1.5, but must be in [0, 1]".to_string()),

@@ -62,19 +62,15 @@ pub(crate) fn update(point: &Point, stage: &mut Stage, schedule: Schedule) -> Ve
     };
     let rates = Rates { rate, first, root };
     let mut out = vec![(Slot::Metric(Metric::LearningRate), rate), (Slot::Step, next_step(stage))];
-    out.extend(stage.map_trained(|stage, param| {
-        let new = match point.scaling {
-            Scaling::Natural => natural::update_one(stage, param, rates.rate),
-            Scaling::None | Scaling::Root { .. } | Scaling::Inverse => {
-                update_one(point, stage, param, &rates)
-            }
-        };
-        new.into_iter().map(|(kind, value)| (Slot::State(kind, param), value)).collect()
+    out.extend(stage.map_trained(|stage, param| match point.scaling {
+        Scaling::Natural => natural::update_one(stage, param, rates.rate),
+        Scaling::None | Scaling::Root { .. } | Scaling::Inverse => update_one(point, stage, param, &rates),
     }));
     out
 }
 
-fn update_one(point: &Point, stage: &mut Stage, param: usize, rates: &Rates) -> Vec<(StateKind, Value)> {
+fn update_one(point: &Point, stage: &mut Stage, param: usize, rates: &Rates) -> Vec<(Slot, Value)> {
+    let state = |kind| Slot::State(kind, param);
     let mean = stage.get(Slot::State(StateKind::Mean, param));
     let weight_decay = stage.weight_decay(param);
     let mut rate = group_rate(point, stage, param, rates.rate);
@@ -90,7 +86,7 @@ fn update_one(point: &Point, stage: &mut Stage, param: usize, rates: &Rates) -> 
         let momentum = stage.get(Slot::State(StateKind::Momentum, param));
         let one_minus_beta1 = stage.hyper(Hyper::OneMinusBeta1);
         let momentum = moving_average(&mut stage.b, momentum, gradient, one_minus_beta1);
-        out.push((StateKind::Momentum, momentum));
+        out.push((state(StateKind::Momentum), momentum));
         direction = momentum;
     }
     if let Some(first) = rates.first {
@@ -112,7 +108,7 @@ fn update_one(point: &Point, stage: &mut Stage, param: usize, rates: &Rates) -> 
             let average = stage.get(Slot::State(StateKind::GradientMean, param));
             let one_minus_beta2 = stage.hyper(Hyper::OneMinusBeta2);
             let average = moving_average(&mut stage.b, average, gradient, one_minus_beta2);
-            out.push((StateKind::GradientMean, average));
+            out.push((state(StateKind::GradientMean), average));
             Some(average)
         }
         Scaling::Root { centered: false, .. } | Scaling::None | Scaling::Inverse | Scaling::Natural => None,
@@ -136,11 +132,14 @@ fn update_one(point: &Point, stage: &mut Stage, param: usize, rates: &Rates) -> 
     }
     if point.clipped {
         let radius = stage.hyper(Hyper::ClipRadius);
+        if stage.layout().plan.diagnostics {
+            out.push((Slot::ClippedCount(param), count_beyond(&mut stage.b, direction, radius)));
+        }
         direction = clip(&mut stage.b, direction, radius);
     }
     if let Momentum::HeavyBall { nesterov, dampened } = point.momentum {
         let buffer = heavy_ball(stage, param, direction, dampened);
-        out.push((StateKind::Momentum, buffer));
+        out.push((state(StateKind::Momentum), buffer));
         direction = if nesterov {
             let kept = stage.hyper(Hyper::Momentum);
             let ahead = stage.b.mul(buffer, kept);
@@ -158,13 +157,23 @@ fn update_one(point: &Point, stage: &mut Stage, param: usize, rates: &Rates) -> 
     } else {
         mean
     };
-    out.push((StateKind::Mean, stage.b.sub(kept, step)));
-    out.extend(point.curvature_state().zip(curvature));
+    out.push((state(StateKind::Mean), stage.b.sub(kept, step)));
+    out.extend(point.curvature_state().map(state).zip(curvature));
     out
 }
 
+/// How many elements are beyond the radius.
+fn count_beyond(b: &mut Builder, x: Value, radius: Value) -> Value {
+    let size = b.abs(x);
+    let beyond = b.compare(CompareOp::Gt, size, radius);
+    let dtype = b.ty(x).dtype;
+    let beyond = b.convert(beyond, dtype);
+    let dims: Vec<usize> = (0..b.ty(x).rank()).collect();
+    b.sum(beyond, &dims)
+}
+
 /// The learning rate of a parameter's group, scaled if the rule says so.
-pub(super) fn group_rate(point: &Point, stage: &mut Stage, param: usize, rate: Value) -> Value {
+fn group_rate(point: &Point, stage: &mut Stage, param: usize, rate: Value) -> Value {
     let rate = match stage.lr_factor(param) {
         Some(factor) => stage.b.mul(rate, factor),
         None => rate,
@@ -220,7 +229,10 @@ fn root(
     let spread = match centre {
         Some(centre) => {
             let square = b.square(centre);
-            b.sub(curvature, square)
+            let variance = b.sub(curvature, square);
+            // Two averages rounded apart may differ by less than nothing.
+            let zero = b.full_like(variance, 0.0);
+            b.max(variance, zero)
         }
         None => curvature,
     };

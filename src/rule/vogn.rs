@@ -12,7 +12,8 @@ use super::{RuleError, Spec};
 /// `m' = m - lr (g' / (1 - beta1^t) + delta m) / (h' + delta)`, at samples with precision `ess (h + delta)`.
 ///
 /// The examples' gradients are computed in one pass that is vectorized over the batch. With `beta1 = 0` it is as first
-/// published; Osawa et al. do not correct the momentum for its start.
+/// published, and as the authors' code has it. The momentum is IVON's; that of Osawa et al. takes in the prior's gradient,
+/// sums gradients without the factor `1 - beta1`, and they damp the precision.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Vogn {

@@ -77,7 +77,7 @@ fn per_example(
     for (gradient, &param) in gradients.iter().zip(trained) {
         b.enter(&layout.params[param].name);
         for (sums, power) in [(&mut means, 1), (&mut squares, 2)] {
-            let total = gradient.sum_of_powers(&mut b, &results, power);
+            let total = gradient.sum_of_powers(&mut b, &results, power, layout.dtype);
             sums.push(b.mul_const(total, share));
         }
         b.leave();
@@ -97,9 +97,12 @@ enum Gradients {
 }
 
 impl Gradients {
-    /// The sum over rows of the gradients to a power.
-    fn sum_of_powers(&self, b: &mut Builder, results: &[Value], power: u32) -> Value {
-        let to_power = |b: &mut Builder, x: Value| (1..power).fold(x, |product, _| b.mul(product, x));
+    /// The sum over rows of the gradients to a power, in the type `dtype`.
+    fn sum_of_powers(&self, b: &mut Builder, results: &[Value], power: u32, dtype: DType) -> Value {
+        let to_power = |b: &mut Builder, x: Value| {
+            let x = b.convert(x, dtype);
+            (1..power).fold(x, |product, _| b.mul(product, x))
+        };
         match self {
             Gradients::Whole(index) => {
                 let powers = to_power(b, results[*index]);
@@ -135,9 +138,13 @@ fn take_gradients(function: &mut Function, first: usize) -> Vec<Gradients> {
 }
 
 /// The factors of a product that is batched over the rows and contracts nothing but dimensions of size one, and the
-/// dimensions of the product that sums it over the rows.
+/// dimensions of the product that sums it over the rows. The product may be converted from the type that the model
+/// computes in.
 fn outer_product(function: &Function, value: Value) -> Option<([Value; 2], DotDims)> {
-    let inst = function.def_inst(value)?;
+    let mut inst = function.def_inst(value)?;
+    if let (Op::Convert { .. }, &[narrow]) = (&inst.op, inst.operands.as_slice()) {
+        inst = function.def_inst(narrow)?;
+    }
     let (Op::Dot(dims), &[lhs, rhs]) = (&inst.op, inst.operands.as_slice()) else { return None };
     let contracts_one = dims.lhs_contract.iter().all(|&dim| function.ty(lhs).shape.dims()[dim] == 1);
     if dims.lhs_batch != [0] || dims.rhs_batch != [0] || !contracts_one {

@@ -155,9 +155,11 @@ impl Layout {
                 TensorType::scalar(DType::U32)
             }
             Slot::Seed => TensorType::scalar(DType::U64),
-            Slot::Hyper(_) | Slot::Metric(_) | Slot::MetricSum(_) | Slot::ClipScale => {
-                TensorType::scalar(self.dtype)
-            }
+            Slot::Hyper(_)
+            | Slot::Metric(_)
+            | Slot::MetricSum(_)
+            | Slot::ClippedCount(_)
+            | Slot::ClipScale => TensorType::scalar(self.dtype),
             Slot::Trace(_) => TensorType::new(self.dtype, [self.plan.per_call as usize]),
             Slot::Features(extent) => self.extended(self.dtype, extent, &[self.rows, self.inputs]),
             Slot::Labels(extent) => self.extended(DType::U32, extent, &[self.rows]),
@@ -183,6 +185,7 @@ impl Layout {
             Slot::Product(param) => of("product", param),
             Slot::ProductSum(param) => of("product_sum", param),
             Slot::HessEstimate(param) => of("hess_estimate", param),
+            Slot::ClippedCount(param) => of("clipped_count", param),
             Slot::Step => "step".to_string(),
             Slot::Seed => "seed".to_string(),
             Slot::SampleIndex => "sample_index".to_string(),

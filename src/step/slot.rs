@@ -56,7 +56,7 @@ pub enum Metric {
     GradientNorm,
     /// The norm of the change of the mean.
     UpdateNorm,
-    /// The share of elements whose scaled step is at the clip radius.
+    /// The share of elements whose scaled step is beyond the clip radius, and cut to it.
     Clipped,
     /// The Kullback-Leibler divergence in nats of the posterior that was sampled from the prior, over parameters that
     /// have a prior.
@@ -153,6 +153,8 @@ pub enum Slot {
     HessEstimate(usize),
     /// What gradients are multiplied by so that their norm keeps its limit.
     ClipScale,
+    /// How many elements of a parameter's scaled step are beyond the clip radius.
+    ClippedCount(usize),
     /// A scalar of a step.
     Metric(Metric),
     /// The sum of a scalar over evaluations so far.

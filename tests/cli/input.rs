@@ -95,6 +95,15 @@ fn overrides() {
             r#"groups=[{"max_rank": 1, "lr_factor": -1}]"#,
             "`groups[0].lr_factor` is -1, but must be a number of at least 0",
         ),
+        (
+            r#"groups=[{"weight_decay": 1e-50}]"#,
+            "`groups[0].weight_decay` is 1e-50, but must be in the range of single",
+        ),
+        (
+            r#"groups=[{"lr_factor": 1e300}]"#,
+            "`groups[0].lr_factor` is 1e300, but must be in the range of single",
+        ),
+        ("step.clip_norm=1e-50", "`step.clip_norm` is 1e-50, but must be in the range of single precision"),
         (r#"groups=[{"frozen": true}]"#, "`groups` is such that every parameter is frozen, but must be"),
         (r#"groups=[{"lr": 2}]"#, "at `groups[0].lr`: unknown field `lr`"),
         ("checkpoint.every_steps=0", "`checkpoint.every_steps` is 0, but must be at least 1"),

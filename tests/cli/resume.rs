@@ -117,13 +117,22 @@ fn a_continued_run_ends_as_one_that_never_stopped() {
 /// checkpoints are at the ends of loops, of which the last is cut short.
 #[test]
 fn every_rule_continues_bit_for_bit_in_a_new_process() {
-    let kinds = ["sgd", "rmsprop", "adam", "adamw", "blr", "von", "vogn", "vadam", "ivon", "ivon implicit"];
+    let kinds = [
+        "sgd",
+        "rmsprop",
+        "adam",
+        "adamw",
+        "blr",
+        "von",
+        "vogn",
+        "vadam",
+        "ivon",
+        "ivon implicit",
+        "ivon bf16",
+    ];
     for kind in kinds {
         let bench = Bench::new();
-        let (kind, implicit) = match kind.split_once(' ') {
-            Some((kind, _)) => (kind, true),
-            None => (kind, false),
-        };
+        let (kind, variant) = kind.split_once(' ').unwrap_or((kind, ""));
         let mut settings = vec![
             format!("rule.kind={kind}"),
             "step.accumulation=2".to_string(),
@@ -140,8 +149,10 @@ fn every_rule_continues_bit_for_bit_in_a_new_process() {
         if kind == "vadam" {
             settings.push("groups=[]".to_string());
         }
-        if implicit {
-            settings.push("step.state=implicit".to_string());
+        match variant {
+            "implicit" => settings.push("step.state=implicit".to_string()),
+            "bf16" => settings.push("step.compute=bf16".to_string()),
+            _ => {}
         }
         let mut args = vec!["train", "run.json", "--out", "straight", "--steps", "20"];
         args.extend(settings.iter().flat_map(|setting| ["--set", setting]));

@@ -109,6 +109,7 @@ fn check_ivon(ivon: &Ivon, around: &Around, params: usize) -> Result<(), TestCas
 /// Adam as `torch.optim` documents it.
 fn check_adam(adam: &Adam, decay: Decay, around: &Around, params: usize) -> Result<(), TestCaseError> {
     let Adam { beta1, beta2, eps, weight_decay, .. } = *adam;
+    let weight_decay = weight_decay.unwrap();
     let (rate, time) = (around.rate(), around.step as i32 + 1);
     for param in 0..params {
         let [mean, momentum, second] = [StateKind::Mean, StateKind::Momentum, StateKind::SecondMoment]

@@ -77,7 +77,10 @@ pub fn adams() -> impl Strategy<Value = Adam> {
         by_magnitude(1e-8, 1e-3),
         or_zero(by_magnitude(1e-4, 1e-1)),
     );
-    numbers.prop_map(|(lr, beta1, beta2, eps, weight_decay)| Adam { lr, beta1, beta2, eps, weight_decay })
+    numbers.prop_map(|(lr, beta1, beta2, eps, decay)| {
+        let weight_decay = Some(decay);
+        Adam { lr, beta1, beta2, eps, weight_decay }
+    })
 }
 
 fn estimators() -> impl Strategy<Value = Estimator> {
