@@ -11,6 +11,7 @@ pub mod plain;
 use natgrad_ir::{Builder, DType, Shape, Value};
 use serde::{Deserialize, Serialize};
 
+pub use exact::quantile;
 use hash::{GOLDEN, finalize, shifted, words};
 pub use hash::{MURMUR_FIRST, MURMUR_SECOND};
 
@@ -132,7 +133,7 @@ impl Key {
             let wide = computed_in(dtype);
             let normal = match grade {
                 Grade::Fast => fast::normal(b, words, wide),
-                Grade::Exact => exact::normal(b, words[0], wide),
+                Grade::Exact => quantile(b, words[0], wide),
             };
             b.convert(normal, dtype)
         })
