@@ -66,8 +66,9 @@ impl Added {
         let mut module = Module::new("noise");
         module.push(b.finish(&[result]).expect("a function"));
         let module = verify(module).expect("a sound module");
-        let text = to_stablehlo(&module, &Donation::none()).expect("StableHLO");
-        client.compile(text.as_bytes(), &Target::of(client).options()).expect("an executable")
+        let target = Target::of(client);
+        let text = to_stablehlo(&module, &Donation::none(), target.materialization()).expect("StableHLO");
+        client.compile(text.as_bytes(), &target.options()).expect("an executable")
     }
 }
 

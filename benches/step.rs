@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use natgrad::compile::{Cache, Compiled, Device, Target, stablehlo};
+use natgrad::lower::Materialization;
 use natgrad::pjrt::{Arg, Buffer, Client, Plugin};
 use natgrad::rule::{Adam, Ivon, Rule, Schedule};
 use natgrad::step::{NoiseSource, Recipe, Slot};
@@ -143,7 +144,9 @@ fn building(c: &mut Criterion) {
     let rule = Rule::Ivon(Ivon::default());
     c.bench_function("build ivon step", |b| b.iter(|| recipe(&model, &rule).step(ROWS).expect("a program")));
     let program = recipe(&model, &rule).step(ROWS).expect("a program");
-    c.bench_function("lower ivon step", |b| b.iter(|| stablehlo(&program).expect("StableHLO")));
+    c.bench_function("lower ivon step", |b| {
+        b.iter(|| stablehlo(&program, Materialization::Call).expect("StableHLO"))
+    });
 }
 
 fn stepping(c: &mut Criterion) {

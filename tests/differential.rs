@@ -3,7 +3,9 @@
 
 mod support;
 
-use natgrad::lower::{Donation, to_stablehlo};
+use natgrad::compile::Target;
+use natgrad::inspect::{HloModule, Opcode};
+use natgrad::lower::{Donation, Materialization, to_stablehlo};
 use natgrad_ir::interp::Tensor;
 use natgrad_ir::interp::evaluate;
 use natgrad_ir::testing::{Config, arb_case};
@@ -12,7 +14,7 @@ use natgrad_ir::{
     TensorType, UnaryOp, Value, Verified, text, verify,
 };
 use proptest::test_runner::{RngAlgorithm, TestCaseError, TestRng, TestRunner};
-use support::{Nearness, Program, agree, compile, difference, run};
+use support::{CLIENT, Nearness, Program, agree, compile, difference, run};
 
 const FLOATS: [f64; 24] = [
     0.0,
@@ -216,6 +218,24 @@ fn layout() {
 }
 
 #[test]
+fn at() {
+    let mut p = Program::new();
+    for dtype in DType::ALL {
+        let x = param(&mut p, &filled(dtype, [4, 2, 3], 0));
+        let list = param(&mut p, &filled(dtype, [5], 2));
+        let empty = param(&mut p, &filled(dtype, [2, 0], 0));
+        for index in [0, 2, 3, 4, 5, 1 << 31, u32::MAX] {
+            let place = p.param(Tensor::from_u32s([], &[index]).unwrap());
+            for (name, operand) in [("block", x), ("element", list), ("nothing", empty)] {
+                let taken = p.builder.at(operand, place);
+                p.exact_result(format!("{name} {index} {dtype}"), taken);
+            }
+        }
+    }
+    agree(p);
+}
+
+#[test]
 fn constants() {
     let mut p = Program::new();
     for dtype in DType::ALL {
@@ -258,12 +278,117 @@ fn paths_and_donation_reach_the_optimized_program() {
     module.push(b.finish(&[new]).unwrap());
 
     let module = verify(module).unwrap();
-    let executable = compile(&to_stablehlo(&module, &Donation::none().donate(0, 0)).unwrap());
+    let executable =
+        compile(&to_stablehlo(&module, &Donation::none().donate(0, 0), Materialization::Call).unwrap());
     let hlo = executable.optimized_hlo().unwrap();
     for path in ["step/sample.0/update/layers.0.weight/mul", "step/sample.0/update/layers.0.weight/add"] {
         assert!(hlo.windows(path.len()).any(|window| window == path.as_bytes()), "no {path}");
     }
     assert_eq!(executable.memory_stats().unwrap().aliased, 256);
+}
+
+/// A module whose entry takes `count` steps down the gradient `weight * decay + x`, and adds up the indices.
+fn descent() -> Module {
+    let weights = TensorType::new(DType::F32, [64]);
+    let mut module = Module::new("descent");
+    let mut b = Builder::new("one");
+    let index = b.param("index", TensorType::scalar(DType::U32));
+    let w = b.param("weight", weights.clone());
+    let total = b.param("total", TensorType::scalar(DType::U32));
+    let x = b.param("x", weights.clone());
+    let decay = b.param("decay", TensorType::scalar(DType::F32));
+    let new = b.scoped("layers.0.weight", |b| {
+        let pull = b.mul(w, decay);
+        let gradient = b.add(pull, x);
+        let step = b.mul_const(gradient, -0.25);
+        b.add(w, step)
+    });
+    let total = b.add(total, index);
+    let body = module.push(b.finish(&[new, total]).unwrap());
+    let mut b = Builder::new("descent");
+    let count = b.param("count", TensorType::scalar(DType::U32));
+    let w = b.param("weight", weights.clone());
+    let x = b.param("x", weights);
+    let decay = b.param("decay", TensorType::scalar(DType::F32));
+    let zero = b.scalar(DType::U32, 0.0);
+    let results = b.scoped("steps", |b| b.repeat(&module, body, count, &[w, zero], &[x, decay]));
+    module.push(b.finish(&results).unwrap());
+    module
+}
+
+#[test]
+fn loops_run_as_often_as_their_input_says() {
+    let module = verify(descent()).unwrap();
+    let numbers = |scale: f32| (0..64).map(|index| (index as f32 - 20.0) * scale).collect::<Vec<f32>>();
+    for count in [0, 1, 7] {
+        let inputs = [
+            Tensor::from_u32s([], &[count]).unwrap(),
+            Tensor::from_f32s([64], &numbers(0.1)).unwrap(),
+            Tensor::from_f32s([64], &numbers(-0.03)).unwrap(),
+            Tensor::scalar(DType::F32, 0.5),
+        ];
+        agrees(&module, &inputs).unwrap();
+    }
+}
+
+#[test]
+fn paths_of_loop_bodies_reach_the_optimized_program() {
+    let module = verify(descent()).unwrap();
+    let executable =
+        compile(&to_stablehlo(&module, &Donation::none().donate(1, 0), Materialization::Call).unwrap());
+    let hlo = executable.optimized_hlo().unwrap();
+    let path = "descent/steps/one/layers.0.weight/mul";
+    assert!(hlo.windows(path.len()).any(|window| window == path.as_bytes()), "no {path}");
+    assert_eq!(executable.memory_stats().unwrap().aliased, 256);
+}
+
+/// A module whose entry uses a sample twice, in products that broadcast it.
+fn sampling(materialize: bool) -> Verified {
+    let mut module = Module::new("sampling");
+    let mut b = Builder::new("draw");
+    let mean = b.param("mean", TensorType::new(DType::F32, [16]));
+    let noise = b.param("noise", TensorType::new(DType::F32, [16]));
+    let scaled = b.tanh(noise);
+    let theta = b.add(mean, scaled);
+    let draw = module.push(b.finish(&[theta]).unwrap());
+    let mut b = Builder::new("main");
+    let mean = b.param("mean", TensorType::new(DType::F32, [16]));
+    let noise = b.param("noise", TensorType::new(DType::F32, [16]));
+    let x = b.param("x", TensorType::new(DType::F32, [8, 16]));
+    let theta = if materialize {
+        b.call_materialized(&module, draw, &[mean, noise])[0]
+    } else {
+        b.call(&module, draw, &[mean, noise])[0]
+    };
+    let wide = b.broadcast(theta, [8, 16], &[1]);
+    let product = b.mul(wide, x);
+    let sum = b.add(wide, x);
+    module.push(b.finish(&[product, sum]).unwrap());
+    verify(module).unwrap()
+}
+
+/// How many calls the optimized program has.
+fn calls(module: &Verified, materialization: Materialization) -> usize {
+    let executable = compile(&to_stablehlo(module, &Donation::none(), materialization).unwrap());
+    let hlo = HloModule::decode(&executable.optimized_hlo().unwrap()).unwrap();
+    let insts = hlo.computations.iter().flat_map(|computation| &computation.instructions);
+    insts.filter(|inst| inst.opcode == Opcode::Call).count()
+}
+
+#[test]
+fn materialized_calls_stay_calls_in_the_optimized_program() {
+    let cpu = Target::of(&CLIENT).materialization();
+    assert_eq!(calls(&sampling(true), cpu), 1);
+    assert_eq!(calls(&sampling(false), cpu), 0);
+    // XLA:CPU drops the barrier, so that it would not keep a sample from being computed again.
+    assert_eq!(calls(&sampling(true), Materialization::Barrier), 0);
+
+    let numbers = |count: usize| (0..count).map(|index| index as f32 * 0.1 - 0.7).collect::<Vec<f32>>();
+    let tensor = |shape: &[usize]| {
+        let count = shape.iter().product();
+        Tensor::from_f32s(shape, &numbers(count)).unwrap()
+    };
+    agrees(&sampling(true), &[tensor(&[16]), tensor(&[16]), tensor(&[8, 16])]).unwrap();
 }
 
 /// Checks as many random programs as `PROPTEST_CASES` says, by default `cases`, and always the same.

@@ -6,7 +6,7 @@ use std::panic::Location;
 use crate::graph::{Def, FuncId, Function, Inst, InstData, Module, Origin, Value, ValueData};
 use crate::infer::{Signature, infer};
 use crate::literal::Literal;
-use crate::op::{BinaryOp, CompareOp, DotDims, Op, ReduceOp, UnaryOp};
+use crate::op::{BinaryOp, CallKind, CompareOp, DotDims, Op, ReduceOp, UnaryOp};
 use crate::types::{DType, Shape, TensorType};
 use crate::verify::valid_name;
 
@@ -389,12 +389,52 @@ impl Builder {
         self.dot(x, y, DotDims::matmul())
     }
 
+    /// The slice of `x` with this index, a `u32[]`, along its first dimension, which vanishes. An index past the end
+    /// takes the last one.
+    #[track_caller]
+    pub fn at(&mut self, x: Value, index: Value) -> Value {
+        self.one(Op::At, vec![x, index])
+    }
+
     /// Calls a function of `module`.
     #[track_caller]
     pub fn call(&mut self, module: &Module, callee: FuncId, operands: &[Value]) -> Vec<Value> {
+        self.call_as(CallKind::Inline, module, callee, operands)
+    }
+
+    /// Calls a function of `module`, whose results are computed once and stored, never again in what uses them.
+    #[track_caller]
+    pub fn call_materialized(&mut self, module: &Module, callee: FuncId, operands: &[Value]) -> Vec<Value> {
+        self.call_as(CallKind::Materialize, module, callee, operands)
+    }
+
+    #[track_caller]
+    fn call_as(&mut self, kind: CallKind, module: &Module, callee: FuncId, operands: &[Value]) -> Vec<Value> {
         let signature = module.functions.get(callee.index()).map(Function::signature);
         let wanted = signature.as_ref().map_or(1, |signature| signature.results.len());
-        let mut results = self.push(Op::Call { callee }, operands.to_vec(), signature.as_ref());
+        let results = self.push(Op::Call { callee, kind }, operands.to_vec(), signature.as_ref());
+        self.fill(results, wanted)
+    }
+
+    /// Runs `body`, a function of `module` with parameters `(index: u32[], carried..., invariants...)`, for each index
+    /// below `count`, a `u32[]`. Its results are the next carried values; the last ones are returned.
+    #[track_caller]
+    pub fn repeat(
+        &mut self,
+        module: &Module,
+        body: FuncId,
+        count: Value,
+        carried: &[Value],
+        invariants: &[Value],
+    ) -> Vec<Value> {
+        let signature = module.functions.get(body.index()).map(Function::signature);
+        let op = Op::Loop { body, carried: carried.len() };
+        let results = self.push(op, [&[count], carried, invariants].concat(), signature.as_ref());
+        self.fill(results, carried.len())
+    }
+
+    /// As many values as `wanted`, where a mistake gave fewer.
+    fn fill(&mut self, mut results: Vec<Value>, wanted: usize) -> Vec<Value> {
         while results.len() < wanted {
             results.push(self.stand_in(TensorType::scalar(DType::F32)));
         }
@@ -456,6 +496,41 @@ mod tests {
             "{text}"
         );
         assert!(text.contains("build.rs:"), "{text}");
+    }
+
+    #[test]
+    fn what_no_loop_can_repeat_is_an_error() {
+        let scalar = |dtype| TensorType::scalar(dtype);
+        let body = |params: &[TensorType], results: &[usize]| {
+            let mut module = Module::new("m");
+            let mut b = Builder::new("body");
+            let names = ["a", "b", "c"];
+            let params: Vec<Value> =
+                params.iter().zip(names).map(|(ty, name)| b.param(name, ty.clone())).collect();
+            let results: Vec<Value> = results.iter().map(|&index| params[index]).collect();
+            let body = module.push(b.finish(&results).unwrap());
+            (module, body)
+        };
+        let (u32s, f32s) = (scalar(DType::U32), scalar(DType::F32));
+        for (params, results, wanted) in [
+            (
+                vec![f32s.clone(), f32s.clone()],
+                vec![1],
+                "operand 0 of loop is u32[] but the parameter is f32[]",
+            ),
+            (vec![u32s.clone(), f32s.clone()], vec![1, 1], "carries 1 values has a body with 2 results"),
+            (vec![u32s.clone(), f32s.clone()], vec![0], "makes u32[] of carried value 0, a f32[]"),
+            (vec![u32s.clone()], vec![0], "loop takes 1 operands but has 2"),
+        ] {
+            let (module, body) = body(&params, &results);
+            let mut b = Builder::new("f");
+            let count = b.param("count", u32s.clone());
+            let x = b.param("x", f32s.clone());
+            let results = b.repeat(&module, body, count, &[x], &[]);
+            assert_eq!(results.len(), 1);
+            let errors = b.finish(&results).unwrap_err().to_string();
+            assert!(errors.contains(wanted), "{errors}");
+        }
     }
 
     #[test]

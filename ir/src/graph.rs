@@ -15,7 +15,7 @@ pub struct Value(u32);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Inst(u32);
 
-/// Handle of a function of a module. A function calls only functions before it.
+/// Handle of a function of a module. A function calls and repeats only functions before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct FuncId(u32);
 
@@ -98,7 +98,7 @@ pub struct InstData {
     pub op: Op,
     /// The operands.
     pub operands: Vec<Value>,
-    /// The results: one, except for calls.
+    /// The results: one, except for calls and loops.
     pub results: Vec<Value>,
     /// The path of builder scopes that it was made in, e.g. `layers.0`; empty outside all scopes.
     pub scope: String,

@@ -25,7 +25,7 @@ pub struct Signature {
 }
 
 /// The result types of `op` on operands of these types. `callee` is the signature of the function that a call
-/// names, and is not used otherwise.
+/// or a loop names, and is not used otherwise.
 ///
 /// # Errors
 /// Says which operand or attribute is wrong and what would be right.
@@ -34,18 +34,22 @@ pub fn infer(
     operands: &[&TensorType],
     callee: Option<&Signature>,
 ) -> Result<Vec<TensorType>, TypeError> {
-    if let Op::Call { callee: id } = op {
+    if let Some(id) = op.callee() {
+        let name = op.name();
         let Some(signature) = callee else {
-            return Err(TypeError(format!("call of function {}, which does not exist", id.index())));
+            return Err(TypeError(format!("{name} of function {}, which does not exist", id.index())));
         };
         ensure!(
             operands.len() == signature.params.len(),
-            "call takes {} operands but has {}",
+            "{name} takes {} operands but has {}",
             signature.params.len(),
             operands.len()
         );
         for (index, (operand, param)) in operands.iter().zip(&signature.params).enumerate() {
-            ensure!(*operand == param, "operand {index} of call is {operand} but the parameter is {param}");
+            ensure!(*operand == param, "operand {index} of {name} is {operand} but the parameter is {param}");
+        }
+        if let Op::Loop { body: _, carried } = op {
+            check_body(signature, *carried)?;
         }
         return Ok(signature.results.clone());
     }
@@ -189,8 +193,44 @@ fn infer_one(op: &Op, operands: &[&TensorType]) -> Result<TensorType, TypeError>
             Ok(TensorType::new(operand.dtype, kept.as_slice()))
         }
         Op::Dot(dims) => infer_dot(op, operands, dims),
-        Op::Call { .. } => Err(TypeError("call has no single result".to_string())),
+        Op::At => {
+            arity(op, operands, 2)?;
+            let operand = operands[0];
+            ensure!(
+                *operands[1] == TensorType::scalar(DType::U32),
+                "the index of at is {}, not {}",
+                operands[1],
+                TensorType::scalar(DType::U32)
+            );
+            let Some((&size, rest)) = operand.shape.dims().split_first() else {
+                return Err(TypeError(format!("at of {operand}, which has no dimension to index")));
+            };
+            ensure!(size > 0, "at of {operand}, which has nothing to take");
+            Ok(TensorType::new(operand.dtype, rest))
+        }
+        Op::Call { .. } | Op::Loop { .. } => Err(TypeError(format!("{} has no single result", op.name()))),
     }
+}
+
+/// Checks that a function can be the body of a loop.
+fn check_body(body: &Signature, carried: usize) -> Result<(), TypeError> {
+    let index = TensorType::scalar(DType::U32);
+    let first = body.params.first();
+    ensure!(first == Some(&index), "the first parameter of a loop's body is the index, {index}");
+    ensure!(
+        body.results.len() == carried,
+        "a loop that carries {carried} values has a body with {} results",
+        body.results.len()
+    );
+    ensure!(
+        carried < body.params.len(),
+        "a loop carries {carried} values but its body has {} parameters after the index",
+        body.params.len().saturating_sub(1)
+    );
+    for (position, (result, param)) in body.results.iter().zip(&body.params[1..]).enumerate() {
+        ensure!(result == param, "the body of a loop makes {result} of carried value {position}, a {param}");
+    }
+    Ok(())
 }
 
 fn infer_slice(

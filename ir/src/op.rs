@@ -213,6 +213,16 @@ fn free(rank: usize, batch: &[usize], contract: &[usize]) -> Vec<usize> {
     (0..rank).filter(|axis| !batch.contains(axis) && !contract.contains(axis)).collect()
 }
 
+/// What becomes of a call.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum CallKind {
+    /// The function's operations may be fused with, and repeated in, whatever uses the results.
+    #[default]
+    Inline,
+    /// The results are computed once and stored, never again in what uses them.
+    Materialize,
+}
+
 /// An operation with its attributes.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Op {
@@ -290,14 +300,62 @@ pub enum Op {
     },
     /// A batched matrix product.
     Dot(DotDims),
+    /// `at(x: T[n, ...], index: u32[]) -> T[...]`: the slice of `x` with this index along its first dimension, which
+    /// vanishes. An index past the end takes the last one.
+    At,
     /// A call of an earlier function of the module; its results are the function's results.
     Call {
         /// The function called.
         callee: FuncId,
+        /// Whether its results are stored.
+        kind: CallKind,
+    },
+    /// A counted loop: `loop(count, carried..., invariants...)` runs the body for each index below `count`, which is
+    /// known only when the program runs. Its results are the carried values after the last run; the initial ones if
+    /// `count` is zero.
+    Loop {
+        /// An earlier function of the module, with parameters `(index: u32[], carried..., invariants...)` and the
+        /// next carried values as its results.
+        body: FuncId,
+        /// How many values are carried from one run to the next.
+        carried: usize,
     },
 }
 
 impl Op {
+    /// The function of the module that the operation runs, if it runs one.
+    pub fn callee(&self) -> Option<FuncId> {
+        match self {
+            Op::Call { callee, kind: _ } => Some(*callee),
+            Op::Loop { body, carried: _ } => Some(*body),
+            Op::Constant(_)
+            | Op::Iota { .. }
+            | Op::Unary(_)
+            | Op::Binary(_)
+            | Op::Compare(_)
+            | Op::Select
+            | Op::Convert { .. }
+            | Op::Broadcast { .. }
+            | Op::Reshape { .. }
+            | Op::Transpose { .. }
+            | Op::Slice { .. }
+            | Op::Pad { .. }
+            | Op::Concat { .. }
+            | Op::Reduce { .. }
+            | Op::Dot(_)
+            | Op::At => None,
+        }
+    }
+
+    /// The function of the module that the operation runs, to be changed.
+    pub fn callee_mut(&mut self) -> Option<&mut FuncId> {
+        match self {
+            Op::Call { callee, kind: _ } => Some(callee),
+            Op::Loop { body, carried: _ } => Some(body),
+            _ => None,
+        }
+    }
+
     /// The name in the textual form.
     pub fn name(&self) -> &'static str {
         match self {
@@ -316,7 +374,9 @@ impl Op {
             Op::Concat { .. } => "concat",
             Op::Reduce { op, .. } => op.name(),
             Op::Dot(_) => "dot",
+            Op::At => "at",
             Op::Call { .. } => "call",
+            Op::Loop { .. } => "loop",
         }
     }
 }
@@ -333,7 +393,7 @@ mod tests {
         names.extend(CompareOp::ALL.iter().map(|op| op.name()));
         names.extend(ReduceOp::ALL.iter().map(|op| op.name()));
         names.extend(["constant", "iota", "select", "convert", "broadcast", "reshape", "transpose"]);
-        names.extend(["slice", "pad", "concat", "dot", "call"]);
+        names.extend(["slice", "pad", "concat", "dot", "at", "call", "loop"]);
         let count = names.len();
         names.sort_unstable();
         names.dedup();

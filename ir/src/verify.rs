@@ -5,7 +5,6 @@ use std::fmt;
 
 use crate::graph::{Def, Function, Module, Origin, Value};
 use crate::infer::{Signature, infer};
-use crate::op::Op;
 use crate::types::TensorType;
 
 /// What must hold of every module.
@@ -24,7 +23,7 @@ pub enum Invariant {
     Definition,
     /// An operand is a parameter or the result of an earlier instruction.
     Dominance,
-    /// A call names an earlier function of the module.
+    /// A call or loop names an earlier function of the module.
     CallOrder,
     /// Operand types and attributes satisfy the operation's type rule.
     TypeRule,
@@ -44,7 +43,7 @@ impl Invariant {
             Invariant::Handle => "handles point into their arenas",
             Invariant::Definition => "each value has exactly one definition",
             Invariant::Dominance => "operands are defined before they are used",
-            Invariant::CallOrder => "calls name earlier functions",
+            Invariant::CallOrder => "calls and loops name earlier functions",
             Invariant::TypeRule => "operands satisfy the operation's type rule",
             Invariant::ResultType => "recorded types are the inferred ones",
             Invariant::Size => "values have fewer than 2^48 elements",
@@ -306,17 +305,18 @@ impl Checker<'_> {
     fn check_types(&mut self, data: &crate::graph::InstData, operand_types: &[&TensorType]) {
         let function = self.function;
         let value = data.results.first().copied();
-        let callee = match data.op {
-            Op::Call { callee } => match self.signatures.get(callee.index()) {
+        let callee = match data.op.callee() {
+            Some(callee) => match self.signatures.get(callee.index()) {
                 Some(Some(signature)) => Some(signature),
                 Some(None) => return,
                 None => {
-                    let message = format!("call of function {}, which is not before it", callee.index());
+                    let (name, index) = (data.op.name(), callee.index());
+                    let message = format!("{name} of function {index}, which is not before it");
                     self.report(value, data.origin, Invariant::CallOrder, message);
                     return;
                 }
             },
-            _ => None,
+            None => None,
         };
         match infer(&data.op, operand_types, callee) {
             Err(error) => self.report(value, data.origin, Invariant::TypeRule, error.to_string()),
@@ -345,6 +345,7 @@ mod tests {
     use super::*;
     use crate::build::Builder;
     use crate::graph::FuncId;
+    use crate::op::{CallKind, Op};
     use crate::types::DType;
 
     fn sample() -> Module {
@@ -399,7 +400,8 @@ mod tests {
             [Invariant::Dominance]
         );
         assert_eq!(
-            found(|m| m.functions[0].insts[0].op = Op::Call { callee: FuncId::from_index(0) }),
+            found(|m| m.functions[0].insts[0].op =
+                Op::Call { callee: FuncId::from_index(0), kind: CallKind::Inline }),
             [Invariant::CallOrder]
         );
         assert_eq!(found(|m| m.functions[1].insts[1].op = Op::Select), [Invariant::TypeRule]);

@@ -99,7 +99,7 @@ fn samples(config: &Config, count: usize) -> Vec<natgrad_ir::Verified> {
 
 /// Names of operations, with their element types.
 fn operations(config: &Config) -> BTreeSet<String> {
-    let modules = samples(config, 2000);
+    let modules = samples(config, 4000);
     let functions = modules.iter().flat_map(|module| &module.module().functions);
     let insts = functions.flat_map(|function| function.insts.iter().map(move |inst| (function, inst)));
     insts
@@ -107,7 +107,9 @@ fn operations(config: &Config) -> BTreeSet<String> {
             let mut types = inst.operands.iter().map(|&value| function.ty(value).dtype.name());
             let result = inst.results.first().map(|&value| function.ty(value).dtype.name());
             match inst.op {
-                Op::Call { .. } | Op::Select | Op::Concat { .. } => inst.op.name().to_string(),
+                Op::At | Op::Call { .. } | Op::Loop { .. } | Op::Select | Op::Concat { .. } => {
+                    inst.op.name().to_string()
+                }
                 Op::Convert { .. } => format!("convert {:?} {result:?}", types.collect::<Vec<_>>()),
                 _ => format!("{} {:?}", inst.op.name(), types.next_back().or(result)),
             }
@@ -138,7 +140,7 @@ fn wild_programs_have_every_operation_in_every_type() {
             has(format!("convert {:?} {:?}", [dtype.name()], Some(to.name())));
         }
     }
-    ["select", "concat", "call"].into_iter().for_each(|name| has(name.to_string()));
+    ["select", "concat", "at", "call", "loop"].into_iter().for_each(|name| has(name.to_string()));
 }
 
 #[test]
@@ -151,7 +153,7 @@ fn robust_programs_have_every_operation() {
         CompareOp::ALL.iter().map(|op| op.name()).collect(),
         ReduceOp::ALL.iter().map(|op| op.name()).collect(),
         vec!["constant", "iota", "select", "convert", "broadcast", "reshape", "transpose", "slice", "pad"],
-        vec!["concat", "dot", "call"],
+        vec!["concat", "dot", "at", "call", "loop"],
     ];
     assert_eq!(names, named.concat().into_iter().collect());
 }

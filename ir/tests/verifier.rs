@@ -3,8 +3,8 @@
 use natgrad_ir::interp::{Tensor, evaluate};
 use natgrad_ir::testing::{Config, arb_module, inputs};
 use natgrad_ir::{
-    BinaryOp, DType, Def, DotDims, Elements, FuncId, Function, Inst, InstData, Invariant, Literal, Module,
-    Op, ReduceOp, Scalar, Shape, TensorType, UnaryOp, Value, pass, text, verify,
+    BinaryOp, CallKind, DType, Def, DotDims, Elements, FuncId, Function, Inst, InstData, Invariant, Literal,
+    Module, Op, ReduceOp, Scalar, Shape, TensorType, UnaryOp, Value, pass, text, verify,
 };
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -192,11 +192,12 @@ fn mutate(module: &mut Module, mutation: Mutation, place: &Index, other: &Index)
             Some(Invariant::TypeRule)
         }),
         Mutation::CalleeOutOfRange => on_inst(function, &|inst| {
-            inst.op = Op::Call { callee: FuncId::from_index(callable + other.index(1000)) };
+            inst.op =
+                Op::Call { callee: FuncId::from_index(callable + other.index(1000)), kind: CallKind::Inline };
             Some(Invariant::CallOrder)
         }),
         Mutation::CalleeItself => on_inst(function, &|inst| {
-            inst.op = Op::Call { callee: FuncId::from_index(which) };
+            inst.op = Op::Call { callee: FuncId::from_index(which), kind: CallKind::Materialize };
             Some(Invariant::CallOrder)
         }),
         Mutation::DuplicateFunction if sole => None,
@@ -221,12 +222,14 @@ fn attributes(op: &mut Op) -> bool {
         Op::Concat { dim } => *dim = 99,
         Op::Reduce { dims, .. } => dims.push(99),
         Op::Dot(dims) => dims.lhs_contract.push(0),
+        Op::Loop { carried, .. } => *carried += 1,
         Op::Constant(_)
         | Op::Unary(_)
         | Op::Binary(_)
         | Op::Compare(_)
         | Op::Select
         | Op::Convert { .. }
+        | Op::At
         | Op::Call { .. } => return false,
     }
     true
@@ -279,8 +282,10 @@ proptest! {
             Ok(module) => {
                 prop_assert_eq!(parsed.as_ref(), Ok(module.module()), "{}", printed);
                 let Some(entry) = module.module().entry() else { return Ok(()) };
+                // A count that was edited may be anything.
                 let small = |function: &Function| {
                     function.values.iter().all(|value| value.ty.shape.elements() < 10_000)
+                        && !function.insts.iter().any(|inst| matches!(inst.op, Op::Loop { .. }))
                 };
                 if module.module().functions.iter().all(small) {
                     let values = inputs(entry, 0);
@@ -372,7 +377,7 @@ fn edit_attribute(op: &mut Op, odd: usize) {
         Op::Slice { limits, .. } => limits,
         Op::Pad { interior, .. } => interior,
         Op::Dot(dims) => &mut dims.rhs_contract,
-        Op::Iota { dim, .. } | Op::Concat { dim } => {
+        Op::Iota { dim, .. } | Op::Concat { dim } | Op::Loop { carried: dim, .. } => {
             *dim = odd;
             return;
         }
@@ -386,7 +391,7 @@ fn edit_attribute(op: &mut Op, odd: usize) {
 
 fn some_op(kind: usize, list: Vec<usize>, dtype: DType, shape: Shape, callee: FuncId) -> Op {
     let literal = Literal::splat(TensorType { dtype, shape: shape.clone() }, 3.0);
-    match kind % 16 {
+    match kind % 18 {
         0 => Op::Constant(Literal { elements: Elements::Dense(vec![Scalar::Int(0)]), ..literal }),
         1 => Op::Constant(literal),
         2 => Op::Iota { dtype, shape, dim: list.len() },
@@ -402,6 +407,8 @@ fn some_op(kind: usize, list: Vec<usize>, dtype: DType, shape: Shape, callee: Fu
         12 => Op::Concat { dim: list.len() },
         13 => Op::Reduce { op: ReduceOp::Sum, dims: list },
         14 => Op::Dot(DotDims { lhs_batch: list.clone(), rhs_batch: list.clone(), ..DotDims::default() }),
-        _ => Op::Call { callee },
+        16 => Op::At,
+        15 => Op::Loop { body: callee, carried: list.len() },
+        _ => Op::Call { callee, kind: CallKind::Inline },
     }
 }

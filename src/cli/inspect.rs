@@ -8,7 +8,7 @@ use natgrad_ir::text;
 
 use super::print::print;
 use super::{Failure, backend};
-use crate::compile::stablehlo;
+use crate::compile::{Target, stablehlo};
 use crate::config::RunConfig;
 use crate::inspect::{HloModule, Summary};
 
@@ -70,7 +70,8 @@ impl Inspect {
         };
         let printed = match self.what {
             What::Ir => text::print(program.module.module()),
-            What::Stablehlo => stablehlo(&program)?,
+            // For the CPU, since no device is opened.
+            What::Stablehlo => stablehlo(&program, Target::Cpu.materialization())?,
             What::Hlo | What::Summary => {
                 let compiled = backend::open()?.compile(program)?;
                 let hlo = HloModule::decode(&compiled.executable.optimized_hlo()?)?;

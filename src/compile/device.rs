@@ -5,8 +5,8 @@ use std::time::Instant;
 use natgrad_ir::TensorType;
 
 use super::bytes::{element_type, to_bytes};
-use super::{Cache, CacheOutcome};
-use crate::lower;
+use super::{Cache, CacheOutcome, Target};
+use crate::lower::{self, Materialization};
 use crate::pjrt::{self, Arg, Buffer, Client, CompileOptions, Executable};
 use crate::rule::HyperValues;
 use crate::step::{Program, Slot};
@@ -36,6 +36,7 @@ pub struct Device {
     client: Client,
     cache: Cache,
     options: CompileOptions,
+    materialization: Materialization,
 }
 
 /// A program compiled for a device.
@@ -54,7 +55,8 @@ pub struct Compiled {
 impl Device {
     /// A device from its client, cache and compile options.
     pub fn new(client: Client, cache: Cache, options: CompileOptions) -> Device {
-        Device { client, cache, options }
+        let materialization = Target::of(&client).materialization();
+        Device { client, cache, options, materialization }
     }
 
     /// The client.
@@ -68,7 +70,7 @@ impl Device {
     /// The program cannot be lowered, or XLA refuses it.
     pub fn compile(&self, program: Program) -> Result<Compiled, DeviceError> {
         let begin = Instant::now();
-        let text = stablehlo(&program)?;
+        let text = stablehlo(&program, self.materialization)?;
         let (executable, outcome) = self.cache.compile(&self.client, &text, &self.options)?;
         Ok(Compiled { program, executable, outcome, seconds: begin.elapsed().as_secs_f64() })
     }
@@ -114,12 +116,12 @@ impl Device {
     }
 }
 
-/// The StableHLO of a program, with its carried inputs donated.
+/// The StableHLO of a program, with its carried inputs donated, for targets with this [`Materialization`].
 ///
 /// # Errors
 /// See [`lower::LowerError`].
-pub fn stablehlo(program: &Program) -> Result<String, lower::LowerError> {
-    lower::to_stablehlo(&program.module, &lower::Donation { aliases: program.donation() })
+pub fn stablehlo(program: &Program, materialization: Materialization) -> Result<String, lower::LowerError> {
+    lower::to_stablehlo(&program.module, &lower::Donation { aliases: program.donation() }, materialization)
 }
 
 impl Compiled {

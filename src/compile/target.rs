@@ -1,5 +1,6 @@
 //! What natgrad asks of XLA on each platform.
 
+use crate::lower::Materialization;
 use crate::pjrt::{Client, CompileOptions, OptionValue};
 
 /// A kind of platform.
@@ -32,6 +33,14 @@ impl Target {
             // Left alone, CPU plugins show one processor as several devices.
             Target::Cpu => vec![("cpu_device_count".to_owned(), OptionValue::Int(1))],
             Target::Gpu | Target::Tpu | Target::Other => Vec::new(),
+        }
+    }
+
+    /// How the target is made to store the results of a materialized call.
+    pub fn materialization(self) -> Materialization {
+        match self {
+            Target::Cpu => Materialization::Call,
+            Target::Gpu | Target::Tpu | Target::Other => Materialization::Barrier,
         }
     }
 

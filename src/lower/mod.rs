@@ -5,7 +5,7 @@
 //!
 //! Every operation carries the path of its stage, scope and name as its location, e.g.
 //! `update/layers.0.weight/mul`. XLA keeps it as `op_name` in the metadata of what it makes of the operation.
-//! Where it inlines a stage, it puts the path of the call in front: `step/update/layers.0.weight/mul`. Constants,
+//! Where it inlines a stage, it puts the path of the call or loop in front: `step/update/layers.0.weight/mul`. Constants,
 //! and what XLA makes of them, have no path of their own: inlined, they have the call's.
 //!
 //! Sums of `bf16` and `f16` are accumulated in `f32`. XLA:CPU keeps NaN in maxima and minima, as the IR says, only
@@ -13,6 +13,7 @@
 
 mod constant;
 mod donation;
+mod materialize;
 mod sink;
 mod stablehlo;
 #[cfg(test)]
@@ -22,16 +23,21 @@ mod text;
 use natgrad_ir::Verified;
 
 pub use donation::{Donation, LowerError};
+pub use materialize::Materialization;
 pub use sink::{Attr, ComparisonType, FuncHeader, FuncParam, Operation, Sink, Visibility};
 pub use stablehlo::emit;
 pub use text::TextSink;
 
-/// The module as StableHLO in MLIR's textual form: the same bytes for equal modules and donations.
+/// The module as StableHLO in MLIR's textual form: the same bytes for equal modules, donations and materializations.
 ///
 /// # Errors
 /// Where the module has no entry, a name that lowering needs is taken, or the donation does not fit the entry.
-pub fn to_stablehlo(module: &Verified, donation: &Donation) -> Result<String, LowerError> {
+pub fn to_stablehlo(
+    module: &Verified,
+    donation: &Donation,
+    materialization: Materialization,
+) -> Result<String, LowerError> {
     let mut sink = TextSink::new();
-    emit(module, donation, &mut sink)?;
+    emit(module, donation, materialization, &mut sink)?;
     Ok(sink.into_text())
 }

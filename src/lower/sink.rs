@@ -82,6 +82,8 @@ pub struct Operation<'a, V, R> {
     pub results: &'a [&'a TensorType],
     /// Its attributes by name, each name once.
     pub attrs: &'a [(&'static str, Attr<'a>)],
+    /// What XLA is told beside the operation's own attributes (`mhlo.frontend_attributes`), by name.
+    pub frontend: &'a [(&'static str, &'static str)],
     /// Its regions.
     pub regions: Vec<R>,
     /// Its location.

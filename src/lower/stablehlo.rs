@@ -1,11 +1,12 @@
 //! Which StableHLO each operation of the IR becomes.
 
 use natgrad_ir::{
-    BinaryOp, DType, Elements, Function, InstData, Literal, Module, Op, ReduceOp, Scalar, TensorType,
-    UnaryOp, Verified,
+    BinaryOp, CallKind, CompareOp, DType, Elements, FuncId, Function, InstData, Literal, Module, Op,
+    ReduceOp, Scalar, TensorType, UnaryOp, Verified,
 };
 
 use super::donation::{Donation, LowerError};
+use super::materialize::Materialization;
 use super::sink::{Attr, ComparisonType, FuncHeader, FuncParam, Operation, Sink, Visibility};
 
 /// The name that the entry gets.
@@ -16,7 +17,12 @@ const MAIN: &str = "main";
 /// # Errors
 /// Where the module has no entry, a name that lowering needs is taken, or the donation does not fit the entry;
 /// then nothing was told.
-pub fn emit<S: Sink>(module: &Verified, donation: &Donation, sink: &mut S) -> Result<(), LowerError> {
+pub fn emit<S: Sink>(
+    module: &Verified,
+    donation: &Donation,
+    materialization: Materialization,
+    sink: &mut S,
+) -> Result<(), LowerError> {
     let module = module.module();
     let Some((entry, stages)) = module.functions.split_last() else {
         return Err(LowerError::NoEntry { module: module.name.clone() });
@@ -27,15 +33,21 @@ pub fn emit<S: Sink>(module: &Verified, donation: &Donation, sink: &mut S) -> Re
     donation.check(entry)?;
     sink.begin_module(&module.name);
     for stage in stages {
-        emit_function(module, stage, None, sink);
+        emit_function(module, stage, None, materialization, sink);
     }
-    emit_function(module, entry, Some(donation), sink);
+    emit_function(module, entry, Some(donation), materialization, sink);
     sink.end_module();
     Ok(())
 }
 
 /// The entry is the function that comes with a donation.
-fn emit_function<S: Sink>(module: &Module, function: &Function, entry: Option<&Donation>, sink: &mut S) {
+fn emit_function<S: Sink>(
+    module: &Module,
+    function: &Function,
+    entry: Option<&Donation>,
+    materialization: Materialization,
+    sink: &mut S,
+) {
     let params = function.params.iter().enumerate().map(|(index, &param)| FuncParam {
         ty: function.ty(param),
         aliased_output: entry.and_then(|donation| donation.output_of(index)),
@@ -56,12 +68,22 @@ fn emit_function<S: Sink>(module: &Module, function: &Function, entry: Option<&D
     let look_up = |values: &[Option<S::Value>], wanted: &[natgrad_ir::Value]| -> Vec<S::Value> {
         wanted.iter().filter_map(|value| values[value.index()]).collect()
     };
-    let mut location = String::new();
+    let mut path = String::new();
     for inst in &function.insts {
-        set_location(&mut location, function, inst);
+        set_path(&mut path, function, inst);
+        let location = format!("{path}/{}", inst.op.name());
         let results: Vec<&TensorType> = inst.results.iter().map(|&result| function.ty(result)).collect();
         let operands = look_up(&values, &inst.operands);
-        let mut emitter = Emitter { module, function, inst, results: &results, location: &location, sink };
+        let mut emitter = Emitter {
+            module,
+            function,
+            inst,
+            results: &results,
+            materialization,
+            path: &path,
+            location: &location,
+            sink,
+        };
         let made = emitter.emit(&operands);
         for (result, value) in inst.results.iter().zip(made) {
             values[result.index()] = Some(value);
@@ -72,22 +94,19 @@ fn emit_function<S: Sink>(module: &Module, function: &Function, entry: Option<&D
         operands: &look_up(&values, &function.results),
         results: &[],
         attrs: &[],
+        frontend: &[],
         regions: Vec::new(),
         location: &function.name,
     });
     sink.end_func();
 }
 
-/// The path of an instruction: its function, its scope and its name. A call's path ends before the name: where
-/// XLA inlines the function, it puts the call's path in front of the paths in it, which begin with its name.
-fn set_location(location: &mut String, function: &Function, inst: &InstData) {
-    location.clear();
-    location.push_str(&function.name);
+/// The path of an instruction without its name: its function and its scope.
+fn set_path(path: &mut String, function: &Function, inst: &InstData) {
+    path.clear();
+    path.push_str(&function.name);
     if !inst.scope.is_empty() {
-        location.extend(["/", &inst.scope]);
-    }
-    if !matches!(inst.op, Op::Call { .. }) {
-        location.extend(["/", inst.op.name()]);
+        path.extend(["/", &inst.scope]);
     }
 }
 
@@ -97,6 +116,10 @@ struct Emitter<'a, S: Sink> {
     function: &'a Function,
     inst: &'a InstData,
     results: &'a [&'a TensorType],
+    materialization: Materialization,
+    /// The path of the instruction without its name.
+    path: &'a str,
+    /// The whole path.
     location: &'a str,
     sink: &'a mut S,
 }
@@ -153,11 +176,100 @@ impl<S: Sink> Emitter<'_, S> {
                 let attrs = [("dot_dimension_numbers", Attr::Dot(dims))];
                 self.plain("stablehlo.dot_general", operands, &attrs)
             }
-            Op::Call { callee } => {
-                let callee = &self.module.function(*callee).name;
-                self.plain("func.call", operands, &[("callee", Attr::Function(callee))])
+            Op::At => self.at(operands),
+            Op::Call { callee, kind: CallKind::Inline } => self.call(*callee, operands, &[]),
+            Op::Call { callee, kind: CallKind::Materialize } => self.materialized(*callee, operands),
+            Op::Loop { body, carried: _ } => self.repeat(*body, operands),
+        }
+    }
+
+    /// A slice that starts at the index and at zero in the other dimensions, without its first dimension.
+    fn at(&mut self, operands: &[S::Value]) -> Vec<S::Value> {
+        let Some(operand) = self.inst.operands.first().map(|&operand| self.function.ty(operand)) else {
+            return Vec::new();
+        };
+        let mut sizes = operand.shape.dims().to_vec();
+        sizes[0] = 1;
+        let mut operands = operands.to_vec();
+        if operand.rank() > 1 {
+            let zero = self.index_constant(0);
+            (1..operand.rank()).for_each(|_| operands.extend(zero.first()));
+        }
+        let attrs = [("slice_sizes", Attr::Indices(&sizes))];
+        let row = TensorType::new(operand.dtype, sizes.as_slice());
+        let taken = self.op("stablehlo.dynamic_slice", &operands, &[&row], &attrs, Vec::new());
+        self.plain("stablehlo.reshape", &taken, &[])
+    }
+
+    /// A call, whose location is the path without a name: where XLA inlines the function, it puts the call's path in
+    /// front of the paths in it, which begin with the function's name.
+    fn call(
+        &mut self,
+        callee: FuncId,
+        operands: &[S::Value],
+        frontend: &[(&'static str, &'static str)],
+    ) -> Vec<S::Value> {
+        self.sink.op(Operation {
+            name: "func.call",
+            operands,
+            results: self.results,
+            attrs: &[("callee", Attr::Function(&self.module.function(callee).name))],
+            frontend,
+            regions: Vec::new(),
+            location: self.path,
+        })
+    }
+
+    /// A call whose results are stored.
+    fn materialized(&mut self, callee: FuncId, operands: &[S::Value]) -> Vec<S::Value> {
+        match self.materialization {
+            Materialization::Call => self.call(callee, operands, &[("inlineable", "false")]),
+            Materialization::Barrier => {
+                let made = self.call(callee, operands, &[]);
+                match made.as_slice() {
+                    [] => made,
+                    made => self.plain("stablehlo.optimization_barrier", made, &[]),
+                }
             }
         }
+    }
+
+    /// A loop over the index and the carried values; the count and the invariants are values from outside.
+    fn repeat(&mut self, body: FuncId, operands: &[S::Value]) -> Vec<S::Value> {
+        let Some((&count, values)) = operands.split_first() else { return Vec::new() };
+        let (initial, invariants) = values.split_at(self.results.len());
+        let (index_type, flag_type) = (TensorType::scalar(DType::U32), TensorType::scalar(DType::Bool));
+        let types: Vec<&TensorType> = [&[&index_type], self.results].concat();
+        let first = self.index_constant(0);
+
+        let args = self.sink.begin_region(&types, self.location);
+        let attrs = [
+            ("comparison_direction", Attr::Direction(CompareOp::Lt)),
+            ("compare_type", Attr::Comparison(ComparisonType::Unsigned)),
+        ];
+        let operands: Vec<S::Value> = args.first().copied().into_iter().chain([count]).collect();
+        let more = self.op("stablehlo.compare", &operands, &[&flag_type], &attrs, Vec::new());
+        self.op("stablehlo.return", &more, &[], &[], Vec::new());
+        let condition = self.sink.end_region();
+
+        let args = self.sink.begin_region(&types, self.location);
+        let mut made = self.call(body, &[args.as_slice(), invariants].concat(), &[]);
+        let mut operands = self.index_constant(1);
+        operands.extend(args.first());
+        let mut next = self.op("stablehlo.add", &operands, &[&index_type], &[], Vec::new());
+        next.append(&mut made);
+        self.op("stablehlo.return", &next, &[], &[], Vec::new());
+        let regions = vec![condition, self.sink.end_region()];
+
+        let operands = [first.as_slice(), initial].concat();
+        self.op("stablehlo.while", &operands, &types, &[], regions).into_iter().skip(1).collect()
+    }
+
+    /// The scalar constant of indices.
+    fn index_constant(&mut self, index: u32) -> Vec<S::Value> {
+        let ty = TensorType::scalar(DType::U32);
+        let literal = Literal::splat(ty.clone(), f64::from(index));
+        self.op("stablehlo.constant", &[], &[&ty], &[("value", Attr::Literal(&literal))], Vec::new())
     }
 
     /// An operation without regions, with the instruction's result types.
@@ -178,7 +290,15 @@ impl<S: Sink> Emitter<'_, S> {
         attrs: &[(&'static str, Attr<'_>)],
         regions: Vec<S::Region>,
     ) -> Vec<S::Value> {
-        self.sink.op(Operation { name, operands, results, attrs, regions, location: self.location })
+        self.sink.op(Operation {
+            name,
+            operands,
+            results,
+            attrs,
+            frontend: &[],
+            regions,
+            location: self.location,
+        })
     }
 
     fn comparison_type(&self) -> ComparisonType {

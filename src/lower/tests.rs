@@ -5,7 +5,7 @@ use natgrad_ir::{
     Shape, TensorType, UnaryOp, Value, Verified, verify,
 };
 
-use super::{Donation, LowerError, to_stablehlo};
+use super::{Donation, LowerError, Materialization};
 
 fn ty(dtype: DType, shape: impl Into<Shape>) -> TensorType {
     TensorType::new(dtype, shape)
@@ -23,6 +23,10 @@ fn module(functions: impl IntoIterator<Item = Function>) -> Verified {
     let mut module = Module::new("ops");
     module.functions.extend(functions);
     verify(module).unwrap()
+}
+
+fn to_stablehlo(module: &Verified, donation: &Donation) -> Result<String, LowerError> {
+    super::to_stablehlo(module, donation, Materialization::Call)
 }
 
 fn lower(functions: impl IntoIterator<Item = Function>) -> String {
@@ -167,6 +171,15 @@ fn concat() {
 }
 
 #[test]
+fn at() {
+    let params = |shape: &[usize]| [ty(DType::F32, shape), ty(DType::U32, [])];
+    insta::assert_snapshot!(lower([
+        function("scalar", &params(&[4]), |b, x| b.at(x[0], x[1])),
+        function("slice", &params(&[4, 3, 2]), |b, x| b.at(x[0], x[1])),
+    ]));
+}
+
+#[test]
 fn reduce_dimensions() {
     insta::assert_snapshot!(lower([
         function("outer", &[ty(DType::F32, [2, 3, 4])], |b, x| b.sum(x[0], &[0, 2])),
@@ -260,6 +273,48 @@ fn step() -> Module {
 fn calls_and_donation() {
     let donation = Donation::none().donate(0, 1).donate(1, 2);
     insta::assert_snapshot!(to_stablehlo(&verify(step()).unwrap(), &donation).unwrap());
+}
+
+#[test]
+fn loops() {
+    let mut module = Module::new("steps");
+    let mut b = Builder::new("step");
+    let index = b.param("index", ty(DType::U32, []));
+    let w = b.param("weight", ty(DType::F32, [2]));
+    let runs = b.param("runs", ty(DType::U32, []));
+    let rate = b.param("rate", ty(DType::F32, []));
+    let new = b.scoped("layers.0", |b| b.mul(w, rate));
+    let runs = b.add(runs, index);
+    let body = module.push(b.finish(&[new, runs]).unwrap());
+    let mut b = Builder::new("many");
+    let count = b.param("count", ty(DType::U32, []));
+    let w = b.param("weight", ty(DType::F32, [2]));
+    let rate = b.param("rate", ty(DType::F32, []));
+    let results = b.scoped("micro", |b| b.repeat(&module, body, count, &[w, count], &[rate]));
+    module.push(b.finish(&results).unwrap());
+    insta::assert_snapshot!(to_stablehlo(&verify(module).unwrap(), &Donation::none()).unwrap());
+}
+
+#[test]
+fn materialized_calls() {
+    let mut module = Module::new("stored");
+    let mut b = Builder::new("sample");
+    let x = b.param("x", ty(DType::F32, [2]));
+    let y = b.exp(x);
+    let sample = module.push(b.finish(&[y, x]).unwrap());
+    let mut b = Builder::new("log");
+    b.param("x", ty(DType::F32, [2]));
+    let log = module.push(b.finish(&[]).unwrap());
+    let mut b = Builder::new("main");
+    let x = b.param("x", ty(DType::F32, [2]));
+    let stored = b.call_materialized(&module, sample, &[x]);
+    b.call_materialized(&module, log, &[x]);
+    let again = b.call(&module, sample, &[x]);
+    module.push(b.finish(&[stored[0], again[1]]).unwrap());
+    let module = verify(module).unwrap();
+    let lower = |materialization| super::to_stablehlo(&module, &Donation::none(), materialization).unwrap();
+    insta::assert_snapshot!("materialized_by_call", lower(Materialization::Call));
+    insta::assert_snapshot!("materialized_by_barrier", lower(Materialization::Barrier));
 }
 
 #[test]

@@ -274,6 +274,14 @@ impl Sink for TextSink {
             });
             self.out.push(')');
         }
+        if !operation.frontend.is_empty() {
+            self.out.push_str(" {mhlo.frontend_attributes = {");
+            self.put_list(operation.frontend, |sink, (name, value)| {
+                sink.put(format_args!("{name} = "));
+                put_quoted(&mut sink.out, value);
+            });
+            self.out.push_str("}}");
+        }
         self.out.push_str(" : (");
         self.put_list(operation.operands, |sink, operand| {
             put_type(&mut sink.out, &sink.values[operand.0].ty);

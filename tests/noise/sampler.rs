@@ -23,8 +23,10 @@ impl Sampler {
             noise.map(|(key, shape)| key.normal(&mut b, grade, DType::F32, shape)).collect();
         let mut module = Module::new("noise");
         module.push(b.finish(&results).unwrap());
-        let text = to_stablehlo(&verify(module).unwrap(), &Donation::none()).unwrap();
-        let executable = client.compile(text.as_bytes(), &Target::of(client).options()).unwrap();
+        let module = verify(module).unwrap();
+        let target = Target::of(client);
+        let text = to_stablehlo(&module, &Donation::none(), target.materialization()).unwrap();
+        let executable = client.compile(text.as_bytes(), &target.options()).unwrap();
         Sampler { client: client.clone(), executable }
     }
 

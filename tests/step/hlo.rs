@@ -5,12 +5,12 @@ use std::collections::BTreeSet;
 
 use natgrad::compile::{Target, stablehlo};
 use natgrad::inspect::{BufferRole, CopySource, HloModule, Stage, StageTotal, Summary, hashed_elements};
-use natgrad::lower::{Donation, to_stablehlo};
+use natgrad::lower::{Donation, Materialization, to_stablehlo};
 use natgrad::pjrt::{Arg, Buffer, CompileOptions, Executable};
 use natgrad::rule::{Adam, Estimator, Ivon, Rule, Schedule};
 use natgrad::step::{NoiseSource, Program, Slot};
 use natgrad_ir::graph::{Def, ValueData};
-use natgrad_ir::{DType, FuncId, Function, Inst, Op, Value, verify};
+use natgrad_ir::{DType, FuncId, Function, Inst, Value, verify};
 use natgrad_models::{Activation, Mlp, Model};
 
 use crate::device::{DEVICE, upload};
@@ -111,7 +111,7 @@ fn faults(summary: &Summary, program: &Program, stages: &[Stage], draws: bool) -
 
 /// The faults of a step by IVON, compiled as training compiles it.
 fn faults_of_ivon(program: &Program) -> BTreeSet<Fault> {
-    let executable = compile(&stablehlo(program).unwrap(), &natgrads_own());
+    let executable = compile(&stablehlo(program, Materialization::Call).unwrap(), &natgrads_own());
     faults(&summary(&executable), program, VARIATIONAL, true)
 }
 
@@ -131,7 +131,7 @@ fn every_variant_is_one_program_that_keeps_all_promises() {
     }
     for rule in [Rule::Adam(Adam::default()), Rule::Adamw(Adam::default())] {
         let program = step(small(), rule, 5);
-        let executable = compile(&stablehlo(&program).unwrap(), &natgrads_own());
+        let executable = compile(&stablehlo(&program, Materialization::Call).unwrap(), &natgrads_own());
         assert_eq!(faults(&summary(&executable), &program, POINT, false), BTreeSet::new());
     }
 }
@@ -191,7 +191,8 @@ fn compare(name: &str, model: &Model, rows: usize) {
         [(Rule::Ivon(Ivon::default()), VARIATIONAL), (Rule::Adamw(Adam::default()), POINT)].map(
             |(rule, stages)| {
                 let program = step(model.clone(), rule.clone(), rows);
-                let executable = compile(&stablehlo(&program).unwrap(), &natgrads_own());
+                let executable =
+                    compile(&stablehlo(&program, Materialization::Call).unwrap(), &natgrads_own());
                 let draws = rule.has_posterior();
                 let found = faults(&summary(&executable), &program, stages, draws);
                 assert_eq!(found, BTreeSet::new(), "{name} {}", rule.name());
@@ -234,7 +235,7 @@ fn changed(program: &Program, change: impl FnOnce(&mut [Function], FuncId)) -> P
 }
 
 fn call_of(main: &Function, callee: FuncId) -> usize {
-    main.insts.iter().position(|inst| inst.op == Op::Call { callee }).unwrap()
+    main.insts.iter().position(|inst| inst.op.callee() == Some(callee)).unwrap()
 }
 
 #[test]
@@ -306,7 +307,7 @@ fn state_that_is_not_donated_is_found() {
     let program = step(small(), Rule::Ivon(Ivon::default()), 2);
     let mut donation = Donation { aliases: program.donation() };
     donation.aliases[5] = None;
-    let text = to_stablehlo(&program.module, &donation).unwrap();
+    let text = to_stablehlo(&program.module, &donation, Materialization::Call).unwrap();
     let found = faults(&summary(&compile(&text, &natgrads_own())), &program, VARIATIONAL, true);
     assert!(found.contains(&Fault::NotInPlace { input: program.inputs[5] }), "{found:?}");
 }
@@ -320,7 +321,7 @@ fn state_donated_to_other_state_is_found() {
     for param in 0..tensors {
         donation.aliases.swap(param, tensors + param);
     }
-    let text = to_stablehlo(&program.module, &donation).unwrap();
+    let text = to_stablehlo(&program.module, &donation, Materialization::Call).unwrap();
     let found = faults(&summary(&compile(&text, &natgrads_own())), &program, VARIATIONAL, true);
     for input in &program.inputs[..2 * tensors] {
         assert!(found.contains(&Fault::NotInPlace { input: *input }), "{input:?}: {found:?}");
@@ -331,7 +332,7 @@ fn state_donated_to_other_state_is_found() {
 #[test]
 fn copies_that_xla_makes_without_natgrads_options_are_found() {
     let program = step(small(), Rule::Ivon(Ivon::default()), 2);
-    let executable = compile(&stablehlo(&program).unwrap(), &CompileOptions::new());
+    let executable = compile(&stablehlo(&program, Materialization::Call).unwrap(), &CompileOptions::new());
     let found = faults(&summary(&executable), &program, VARIATIONAL, true);
     assert!(found.iter().any(|fault| matches!(fault, Fault::Copied { .. })), "{found:?}");
 }

@@ -1,6 +1,7 @@
 //! What must hold of the rules whatever the numbers, in the interpreter in double precision.
 
 use natgrad::compile::stablehlo;
+use natgrad::lower::Materialization;
 use natgrad::noise::{Grade, Purpose, Stream};
 use natgrad::rule::{Adam, Decay, Estimator, Ivon, Rule, Schedule};
 use natgrad::step::{NoiseSource, Slot, StateKind};
@@ -373,7 +374,7 @@ proptest! {
         let text = |setup: &Setup| {
             let recipe = setup.recipe();
             let programs = [recipe.step(setup.rows), recipe.start(), recipe.draw()];
-            programs.map(|program| stablehlo(&program.unwrap()).unwrap())
+            programs.map(|program| stablehlo(&program.unwrap(), Materialization::Call).unwrap())
         };
         prop_assert_eq!(text(&one), text(&other));
         for setup in [&one, &other] {

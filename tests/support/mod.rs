@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use natgrad::assets::cpu_plugin;
 use natgrad::compile::Target;
 use natgrad::compile::bytes::{element_type, to_bytes};
-use natgrad::lower::{Donation, to_stablehlo};
+use natgrad::lower::{Donation, Materialization, to_stablehlo};
 use natgrad::pjrt::{Arg, Buffer, Client, Executable, Plugin};
 use natgrad_ir::interp::{Data, Tensor, evaluate};
 use natgrad_ir::{Builder, DType, Module, TensorType, Value, Verified, verify};
@@ -73,7 +73,7 @@ pub fn compile(text: &str) -> Executable {
 
 /// Compiles and runs the entry of a module on the test's client.
 pub fn run(module: &Verified, inputs: &[Tensor]) -> Vec<Tensor> {
-    let text = to_stablehlo(module, &Donation::none()).unwrap();
+    let text = to_stablehlo(module, &Donation::none(), Materialization::Call).unwrap();
     let executable = compile(&text);
     let buffers: Vec<Buffer> = inputs.iter().map(upload).collect();
     let outputs = executable.execute(buffers.iter().map(Arg::Keep)).unwrap();

@@ -105,7 +105,7 @@ impl Emitter {
         self.emit(Op::Unary(op), vec![x])
     }
 
-    fn binary(&mut self, op: BinaryOp, x: Value, y: Value) -> Value {
+    pub fn binary(&mut self, op: BinaryOp, x: Value, y: Value) -> Value {
         self.emit(Op::Binary(op), vec![x, y])
     }
 

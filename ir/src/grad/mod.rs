@@ -7,6 +7,7 @@
 mod dot;
 mod elementwise;
 mod emit;
+mod hessian;
 mod reduce;
 mod shape;
 
@@ -16,6 +17,7 @@ use crate::types::TensorType;
 use crate::verify::{Violations, verify_function};
 
 use emit::Emitter;
+pub use hessian::hessian_vector;
 
 /// Why a function cannot be differentiated.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -70,15 +72,26 @@ pub enum GradError {
         /// How many values there are.
         values: usize,
     },
-    /// The function calls another one.
+    /// The function calls or repeats another one.
     #[error(
-        "function `{function}` calls another (made at {origin}); only functions without calls have a gradient"
+        "function `{function}` has a {operation} of another (made at {origin}); only functions without calls and \
+         loops have a gradient"
     )]
     Call {
         /// The function.
         function: String,
-        /// Where the call was made.
+        /// `call` or `loop`.
+        operation: &'static str,
+        /// Where the call or loop was made.
         origin: Origin,
+    },
+    /// The name of a direction is taken.
+    #[error("a value of function `{function}` is called `{name}` already; a direction needs that name")]
+    DirectionName {
+        /// The function.
+        function: String,
+        /// The name.
+        name: String,
     },
     /// The function breaks an invariant of the IR.
     #[error("the function to differentiate is malformed: {0}")]
@@ -106,8 +119,8 @@ pub enum GradError {
 /// shares among those that tie for `max`, `min`, `reduce_max` and `reduce_min`.
 ///
 /// # Errors
-/// If the first result is no float scalar, an index names no float parameter, or the function calls another or
-/// is malformed.
+/// If the first result is no float scalar, an index names no float parameter, or the function calls or repeats
+/// another or is malformed.
 ///
 /// ```
 /// use natgrad_ir::{Builder, DType, TensorType, grad, interp};
@@ -136,6 +149,16 @@ pub fn value_and_grad_with(
     function: &Function,
     wrt: &[usize],
     stop: &[Value],
+) -> Result<Function, GradError> {
+    differentiate(function, wrt, stop, "grad")
+}
+
+/// The function with the gradients as further results, named `kind/` and the parameter's name.
+fn differentiate(
+    function: &Function,
+    wrt: &[usize],
+    stop: &[Value],
+    kind: &str,
 ) -> Result<Function, GradError> {
     let loss = check(function, wrt, stop)?;
     let active = active_values(function, wrt, stop, loss);
@@ -174,15 +197,15 @@ pub fn value_and_grad_with(
     }
     let mut gradient = e.finish()?;
     gradient.name = format!("{}_grad", function.name);
-    name_gradients(&mut gradient, function.results.len(), wrt);
+    name_results(&mut gradient, function.results.len(), wrt, kind);
     Ok(gradient)
 }
 
 /// Checks what is asked for, and returns the loss.
 fn check(function: &Function, wrt: &[usize], stop: &[Value]) -> Result<Value, GradError> {
     let name = || function.name.clone();
-    if let Some(inst) = function.insts.iter().find(|inst| matches!(inst.op, Op::Call { .. })) {
-        return Err(GradError::Call { function: name(), origin: inst.origin });
+    if let Some(inst) = function.insts.iter().find(|inst| inst.op.callee().is_some()) {
+        return Err(GradError::Call { function: name(), operation: inst.op.name(), origin: inst.origin });
     }
     verify_function(function).map_err(GradError::Malformed)?;
     let Some(&loss) = function.results.first() else {
@@ -243,7 +266,7 @@ fn carries(function: &Function, inst: &InstData, operand: usize) -> bool {
     let floats = inst.operands.get(operand).is_some_and(float) && inst.results.iter().all(float);
     floats
         && match &inst.op {
-            Op::Constant(_) | Op::Iota { .. } | Op::Compare(_) | Op::Call { .. } => false,
+            Op::Constant(_) | Op::Iota { .. } | Op::Compare(_) | Op::Call { .. } | Op::Loop { .. } => false,
             Op::Unary(UnaryOp::Sign | UnaryOp::Floor | UnaryOp::Not) => false,
             Op::Unary(_) => true,
             Op::Binary(BinaryOp::And | BinaryOp::Or | BinaryOp::Xor | BinaryOp::Shl | BinaryOp::Shr) => false,
@@ -258,7 +281,8 @@ fn carries(function: &Function, inst: &InstData, operand: usize) -> bool {
             | Op::Slice { .. }
             | Op::Pad { .. }
             | Op::Concat { .. }
-            | Op::Dot(_) => true,
+            | Op::Dot(_)
+            | Op::At => true,
         }
 }
 
@@ -308,12 +332,17 @@ fn pullback(e: &mut Emitter, inst: &InstData, y: Value, dy: Value, wanted: &[boo
         (Op::Dot(dims), &[a, b], &[want_a, want_b]) => {
             dot::dot(e, dims, (a, b), dy, [want_a, want_b]).to_vec()
         }
+        (Op::At, &[x, index], _) => {
+            let ty = e.ty(x);
+            vec![Some(shape::at(e, &ty, index, dy))]
+        }
         // Operations that carry no cotangent, and operand counts that the verifier has refused.
         (
             Op::Constant(_)
             | Op::Iota { .. }
             | Op::Compare(_)
             | Op::Call { .. }
+            | Op::Loop { .. }
             | Op::Unary(_)
             | Op::Binary(_)
             | Op::Select
@@ -321,19 +350,20 @@ fn pullback(e: &mut Emitter, inst: &InstData, y: Value, dy: Value, wanted: &[boo
             | Op::Reshape { .. }
             | Op::Pad { .. }
             | Op::Reduce { .. }
-            | Op::Dot(_),
+            | Op::Dot(_)
+            | Op::At,
             _,
             _,
         ) => Vec::new(),
     }
 }
 
-/// Names the gradients, which are the results from `first` on.
-fn name_gradients(function: &mut Function, first: usize, wrt: &[usize]) {
+/// Names the results from `first` on, one for each of `wrt`: `kind/` and the parameter's name.
+fn name_results(function: &mut Function, first: usize, wrt: &[usize], kind: &str) {
     let gradients: Vec<Value> = function.results[first..].to_vec();
     for (gradient, &index) in gradients.into_iter().zip(wrt) {
         let Some(param) = function.value(function.params[index]).name.clone() else { continue };
-        let name = format!("grad/{param}");
+        let name = format!("{kind}/{param}");
         let taken = function.values.iter().any(|data| data.name.as_deref() == Some(name.as_str()));
         if !taken && function.value(gradient).name.is_none() {
             function.values[gradient.index()].name = Some(name);

@@ -3,8 +3,8 @@
 use super::emit::Emitter;
 use crate::graph::Value;
 use crate::literal::Literal;
-use crate::op::Op;
-use crate::types::{DType, TensorType};
+use crate::op::{BinaryOp, CompareOp, Op};
+use crate::types::{DType, Shape, TensorType};
 
 /// Of a broadcast: sums over the dimensions that it added.
 pub(super) fn broadcast(e: &mut Emitter, dims: &[usize], dy: Value) -> Value {
@@ -51,6 +51,21 @@ pub(super) fn slice(
     let interior = strides.iter().map(|stride| stride - 1).collect();
     let zero = e.full(TensorType::scalar(taken.dtype), 0.0);
     e.emit(Op::Pad { low, high, interior }, vec![dy, zero])
+}
+
+/// Of the operand of `at`: zero except for the slice taken.
+pub(super) fn at(e: &mut Emitter, operand: &TensorType, index: Value, dy: Value) -> Value {
+    let shape = operand.shape.clone();
+    let size = shape.dims()[0];
+    let last = e.full(TensorType::scalar(DType::U32), (size - 1) as f64);
+    let index = e.binary(BinaryOp::Min, index, last);
+    let index = e.broadcast(index, Shape::new([size]), Vec::new());
+    let places = e.emit(Op::Iota { dtype: DType::U32, shape: Shape::new([size]), dim: 0 }, Vec::new());
+    let taken = e.compare(CompareOp::Eq, places, index);
+    let taken = e.broadcast(taken, shape.clone(), vec![0]);
+    let cotangent = e.broadcast(dy, shape, (1..operand.rank()).collect());
+    let zero = e.full(operand.clone(), 0.0);
+    e.select(taken, cotangent, zero)
 }
 
 /// Of the operand of a pad: takes its elements out again.

@@ -57,6 +57,16 @@ pub(super) fn slice(x: &Tensor, ty: TensorType, starts: &[usize], steps: &[usize
     Tensor::from_data(ty, data)
 }
 
+/// The slice along the first dimension with this index, or the last one.
+pub(super) fn at(x: &Tensor, index: &Tensor, ty: TensorType) -> Tensor {
+    let last = x.ty().shape.dims()[0].saturating_sub(1);
+    let index = index.to_ints().first().and_then(|&index| usize::try_from(index).ok());
+    let size = ty.shape.elements();
+    let start = index.unwrap_or(last).min(last) * size;
+    let data = x.data().gather(&(start..start + size).collect::<Vec<_>>());
+    Tensor::from_data(ty, data)
+}
+
 pub(super) fn pad(x: &Tensor, value: &Tensor, ty: TensorType, low: &[usize], interior: &[usize]) -> Tensor {
     let result_strides = ty.shape.strides();
     let base: usize = low.iter().zip(&result_strides).map(|(low, stride)| low * stride).sum();

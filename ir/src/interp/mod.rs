@@ -207,7 +207,7 @@ fn bind_inputs(
     Ok(())
 }
 
-/// Runs one instruction. `callees` are the functions that it may call.
+/// Runs one instruction. `callees` are the functions that it may call or repeat.
 fn step(
     callees: &[Function],
     inst: &InstData,
@@ -215,9 +215,12 @@ fn step(
     precision: Precision,
 ) -> Result<Vec<Tensor>, InterpError> {
     let types: Vec<&TensorType> = operands.iter().map(|operand| operand.ty()).collect();
-    if let Op::Call { callee } = &inst.op {
+    if let Op::Call { callee, kind: _ } = &inst.op {
         let inputs: Vec<Tensor> = operands.iter().map(|&operand| operand.clone()).collect();
         return run(callees, callee.index(), &inputs, precision);
+    }
+    if let Op::Loop { body, carried } = &inst.op {
+        return repeat(callees, *body, *carried, operands, precision);
     }
     // The operations rely on their type rules, so that they cannot fail.
     let result_types =
@@ -233,13 +236,42 @@ fn step(
     Ok(vec![result])
 }
 
+/// Runs a loop.
+fn repeat(
+    callees: &[Function],
+    body: FuncId,
+    carried: usize,
+    operands: &[&Tensor],
+    precision: Precision,
+) -> Result<Vec<Tensor>, InterpError> {
+    let values: Vec<Tensor> = operands.iter().skip(1).map(|&operand| operand.clone()).collect();
+    let count = operands.first().map(|count| count.to_ints());
+    let (Some([count]), Some((state, invariants))) = (count.as_deref(), values.split_at_checked(carried))
+    else {
+        return Err(malformed(format!("loop of {} operands that carries {carried} values", operands.len())));
+    };
+    let mut state = state.to_vec();
+    for index in 0..*count {
+        let index = Tensor::from_data(TensorType::scalar(DType::U32), Data::Int(vec![index]));
+        let inputs = [&[index], state.as_slice(), invariants].concat();
+        state = run(callees, body.index(), &inputs, precision)?;
+        if state.len() != carried {
+            return Err(malformed(format!(
+                "a loop carries {carried} values, its body makes {}",
+                state.len()
+            )));
+        }
+    }
+    Ok(state)
+}
+
 /// Refuses types whose walks are too long: empty dimensions count as one, for a walk may skip them.
 fn check_size(ty: &TensorType) -> Result<(), InterpError> {
     let walk = ty.shape.dims().iter().fold(1usize, |product, &dim| product.saturating_mul(dim.max(1)));
     if walk > MAX_ELEMENTS { Err(InterpError::TooLarge { ty: ty.clone() }) } else { Ok(()) }
 }
 
-/// Applies an operation other than a call to operands that satisfy its type rule.
+/// Applies an operation other than a call or loop to operands that satisfy its type rule.
 fn apply(op: &Op, operands: &[&Tensor], ty: TensorType, precision: Precision) -> Result<Tensor, InterpError> {
     let kind = || malformed(format!("{} does not take elements of this kind", op.name()));
     let data = match (op, operands) {
@@ -299,6 +331,7 @@ fn apply(op: &Op, operands: &[&Tensor], ty: TensorType, precision: Precision) ->
         (Op::Concat { dim }, _) => return Ok(layout::concat(operands, ty, *dim)),
         (Op::Reduce { op, dims }, [x]) => return Ok(layout::reduce(*op, x, ty, dims)),
         (Op::Dot(dims), [x, y]) => return Ok(layout::dot(x, y, ty, dims)),
+        (Op::At, [x, index]) => return Ok(layout::at(x, index, ty)),
         (
             Op::Unary(_)
             | Op::Binary(_)
@@ -312,7 +345,9 @@ fn apply(op: &Op, operands: &[&Tensor], ty: TensorType, precision: Precision) ->
             | Op::Pad { .. }
             | Op::Reduce { .. }
             | Op::Dot(_)
-            | Op::Call { .. },
+            | Op::At
+            | Op::Call { .. }
+            | Op::Loop { .. },
             _,
         ) => return Err(malformed(format!("{} of {} operands", op.name(), operands.len()))),
     };

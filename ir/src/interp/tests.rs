@@ -1,7 +1,7 @@
 use super::*;
 use crate::build::Builder;
 use crate::literal::Literal;
-use crate::op::{BinaryOp, DotDims, ReduceOp, UnaryOp};
+use crate::op::{BinaryOp, CallKind, DotDims, ReduceOp, UnaryOp};
 use crate::verify::verify;
 
 fn ty(dtype: DType, dims: &[usize]) -> TensorType {
@@ -265,6 +265,18 @@ fn shapes_move_data() {
 }
 
 #[test]
+fn an_index_past_the_end_takes_the_last_slice() {
+    let x = counting(&[3, 2]);
+    for (index, wanted) in
+        [(0, [0.0, 1.0]), (1, [2.0, 3.0]), (2, [4.0, 5.0]), (3, [4.0, 5.0]), (u32::MAX, [4.0, 5.0])]
+    {
+        let index = Tensor::from_u32s([], &[index]).unwrap();
+        let taken = run_typed(&[x.clone(), index], |b, p| b.at(p[0], p[1]));
+        assert_eq!((taken.ty(), taken.to_f64s()), (&ty(DType::F64, &[2]), wanted.to_vec()));
+    }
+}
+
+#[test]
 fn reductions_start_from_their_neutral_element() {
     let x = [counting(&[2, 3])];
     assert_eq!(run_typed(&x, |b, p| b.sum(p[0], &[0])).to_f64s(), [3., 5., 7.]);
@@ -327,6 +339,37 @@ fn calls_run_functions_of_the_module() {
     assert_eq!(found[1].to_f64s(), [2.0, 6.0]);
 }
 
+/// A module whose entry sums `scale * (index + 1)` over a loop and counts its runs.
+fn summing() -> crate::verify::Verified {
+    let text = "module @m
+        func @body(%index: u32[], %sum: f64[2], %runs: u32[], %scale: f64[]) -> (f64[2], u32[]) {
+            %one: u32[] = constant {1}
+            %next: u32[] = add %runs, %one
+            %place: u32[] = add %index, %one
+            %float: f64[] = convert %place
+            %term: f64[] = mul %float, %scale
+            %wide: f64[2] = broadcast %term {dims = []}
+            %total: f64[2] = add %sum, %wide
+            return %total, %next
+        }
+        func @main(%count: u32[], %start: f64[2], %scale: f64[]) -> (f64[2], u32[]) {
+            %zero: u32[] = constant {0}
+            %sum: f64[2], %runs: u32[] = loop @body(%count, %start, %zero, %scale)
+            return %sum, %runs
+        }";
+    verify(crate::text::parse(text).unwrap()).unwrap()
+}
+
+#[test]
+fn loops_carry_values_from_run_to_run() {
+    let module = summing();
+    for (count, sum) in [(0, [1.0, 2.0]), (1, [1.5, 2.5]), (4, [6.0, 7.0])] {
+        let inputs = [Tensor::from_u32s([], &[count]).unwrap(), f64s(&[2], &[1.0, 2.0]), f64s(&[], &[0.5])];
+        let results = evaluate(&module, &inputs).unwrap();
+        assert_eq!((results[0].to_f64s(), results[1].to_ints()), (sum.to_vec(), vec![count.into()]));
+    }
+}
+
 #[test]
 fn wrong_inputs_are_errors() {
     let mut b = Builder::new("f");
@@ -359,7 +402,7 @@ fn malformed_and_huge_programs_are_errors() {
     assert!(run(&|_| {}).is_ok());
     let changes: [&dyn Fn(&mut Function); 6] = [
         &|f| f.insts[0].op = Op::Unary(UnaryOp::Not),
-        &|f| f.insts[0].op = Op::Call { callee: FuncId::from_index(0) },
+        &|f| f.insts[0].op = Op::Call { callee: FuncId::from_index(0), kind: CallKind::Inline },
         &|f| f.insts[0].operands[0] = Value::from_index(9),
         &|f| f.insts[0].operands[0] = f.insts[0].results[0],
         &|f| f.insts[0].results[0] = Value::from_index(9),

@@ -2,7 +2,6 @@
 
 use super::rebuild::{Fate, rebuild};
 use crate::graph::{FuncId, Function, Module};
-use crate::op::Op;
 use crate::verify::Verified;
 
 /// Removes instructions that no result of their function needs. Parameters stay.
@@ -36,7 +35,7 @@ fn live_insts(function: &Function) -> Vec<bool> {
     live
 }
 
-/// Removes functions that the entry does not call, directly or through others.
+/// Removes functions that the entry does not call or repeat, directly or through others.
 pub fn dead_functions(module: &Verified) -> Module {
     let module = module.module();
     let mut live = vec![false; module.functions.len()];
@@ -46,7 +45,7 @@ pub fn dead_functions(module: &Verified) -> Module {
     for (index, function) in module.functions.iter().enumerate().rev() {
         if live[index] {
             for inst in &function.insts {
-                if let Op::Call { callee } = inst.op {
+                if let Some(callee) = inst.op.callee() {
                     live[callee.index()] = true;
                 }
             }
@@ -69,7 +68,7 @@ pub fn dead_functions(module: &Verified) -> Module {
         .map(|(function, _)| function.clone())
         .collect();
     for inst in functions.iter_mut().flat_map(|function| &mut function.insts) {
-        if let Op::Call { callee } = &mut inst.op {
+        if let Some(callee) = inst.op.callee_mut() {
             *callee = new_ids[callee.index()];
         }
     }

@@ -35,6 +35,10 @@ fn fold(function: &Function, inst: &InstData) -> Fate {
         (Op::Convert { dtype }, &[x]) => element(function, x)
             .and_then(|element| splat::convert(function.ty(x).dtype, *dtype, element))
             .map(|element| constant(function.ty(x).with_dtype(*dtype), element)),
+        (Op::Loop { body: _, carried }, [count, values @ ..]) => {
+            (element(function, *count) == Some(Scalar::Int(0))).then(|| Fate::Is(values[..*carried].to_vec()))
+        }
+        (Op::At, &[x, _]) => fold_at(function, x),
         (op, &[x]) => fold_movement(function, op, x),
         (Op::Pad { low, high, interior }, &[x, _]) => {
             [low, high, interior].into_iter().flatten().all(|&count| count == 0).then(|| is(x))
@@ -111,6 +115,16 @@ fn fold_movement(function: &Function, op: &Op, x: Value) -> Option<Fate> {
         }
         _ => None,
     }
+}
+
+/// The slice of a value whose slices are all the same.
+fn fold_at(function: &Function, x: Value) -> Option<Fate> {
+    let ty = function.ty(x);
+    let (&size, rest) = ty.shape.dims().split_first()?;
+    if let Some(element) = element(function, x) {
+        return Some(constant(TensorType::new(ty.dtype, rest), element));
+    }
+    (size == 1).then(|| Fate::Become(Op::Reshape { shape: rest.into() }, vec![x]))
 }
 
 fn is(value: Value) -> Fate {

@@ -216,6 +216,60 @@ fn functions_that_nothing_calls_vanish() {
 }
 
 #[test]
+fn the_only_slice_and_slices_of_constants_need_no_index() {
+    let body = "%c: f32[3,2] = constant {2.5}
+        %0: f32[2] = at %c, %i
+        %1: f32[2] = at %x, %i
+        %2: f32[2] = add %0, %1
+        return %2";
+    assert_eq!(
+        optimized("%x: f32[1,2], %i: u32[]", "f32[2]", body),
+        "%2: f32[2] = constant {2.5}\n%3: f32[2] = reshape %x\n%4: f32[2] = add %2, %3\nreturn %4"
+    );
+}
+
+#[test]
+fn loops_keep_their_bodies_and_vanish_where_they_do_not_run() {
+    let text = |count: &str| {
+        format!(
+            "module @m
+            func @unused(%x: f32[]) -> (f32[]) {{ return %x }}
+            func @body(%i: u32[], %x: f32[], %y: f32[]) -> (f32[]) {{ %0: f32[] = add %x, %y return %0 }}
+            func @main(%x: f32[], %y: f32[]) -> (f32[]) {{
+                %count: u32[] = constant {{{count}}}
+                %1: f32[] = loop @body(%count, %x, %y)
+                %2: f32[] = loop @body(%count, %x, %y)
+                %3: f32[] = loop @body(%count, %y, %y)
+                %4: f32[] = mul %1, %2
+                return %4
+            }}"
+        )
+    };
+    let module = run(verify(parse(&text("2")).unwrap()).unwrap()).into_module();
+    assert_eq!(module.functions.len(), 2);
+    let printed = print(&module);
+    assert_eq!(printed.matches("loop @body").count(), 1, "{printed}");
+    let module = run(verify(parse(&text("0")).unwrap()).unwrap()).into_module();
+    let printed = print(&module);
+    assert!(module.functions.len() == 1 && printed.contains("mul %x, %x"), "{printed}");
+}
+
+#[test]
+fn equal_calls_merge_if_they_are_of_one_kind() {
+    let text = "module @m
+        func @f(%x: f32[]) -> (f32[]) { %0: f32[] = exp %x return %0 }
+        func @main(%x: f32[]) -> (f32[], f32[], f32[]) {
+            %0: f32[] = call @f(%x)
+            %1: f32[] = call materialize @f(%x)
+            %2: f32[] = call materialize @f(%x)
+            return %0, %1, %2
+        }";
+    let printed = print(run(verify(parse(text).unwrap()).unwrap()).module());
+    assert!(printed.contains("return %1, %2, %2"), "{printed}");
+    assert!(printed.contains("%2: f32[] = call materialize @f(%x)"), "{printed}");
+}
+
+#[test]
 fn origins_and_scopes_stay() {
     let text =
         "module @m\nfunc @f(%x: f32[]) -> (f32[]) {\n%u: f32[] = exp %x\n%0: f32[] = exp %x @\"deep/er\"

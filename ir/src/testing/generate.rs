@@ -12,6 +12,9 @@ use crate::verify::{Verified, verify};
 /// No value that a step makes has more elements.
 pub(super) const MAX_ELEMENTS: usize = 64;
 
+/// No loop runs more often.
+pub(super) const MAX_COUNT: f64 = 3.0;
+
 const NAMES: [&str; 8] = ["h", "layers.0.weight", "x/y", "_", "Z9", ".", "a//b", "e1"];
 const SCOPES: [&str; 4] = ["layers.0", "0", "attention/scores", "_"];
 
@@ -28,6 +31,7 @@ pub(super) fn module(config: &Config, entropy: &[Vec<Entropy>]) -> Verified {
             builder: Builder::new(name),
             facts: Vec::new(),
             pool: Vec::new(),
+            carried: 0,
             dice: Dice::new(&[]),
         };
         let scopes = generator.body(entropy);
@@ -83,6 +87,8 @@ pub(super) struct Generator<'a> {
     facts: Vec<Fact>,
     /// The values that steps choose from.
     pool: Vec<Value>,
+    /// How many values a loop over the function carries; zero if it is no body of a loop.
+    carried: usize,
     pub dice: Dice,
 }
 
@@ -187,8 +193,13 @@ impl Generator<'_> {
 
     /// The value, scaled or masked if it may be large.
     pub fn tame(&mut self, value: Value) -> Value {
+        self.limit(value, TAME)
+    }
+
+    /// The value, scaled or masked if it may be larger than `limit`, a power of two.
+    fn limit(&mut self, value: Value, limit: f64) -> Value {
         let (ty, fact) = (self.ty(value), self.fact(value));
-        if self.wild() || fact.bound <= TAME {
+        if self.wild() || fact.bound <= limit {
             return value;
         }
         if ty.dtype.is_float() {
@@ -197,9 +208,9 @@ impl Generator<'_> {
             let scaled = self.builder.mul(value, scale);
             return self.put(scaled, Fact::rounded(1.0));
         }
-        let mask = self.full(ty, TAME - 1.0);
+        let mask = self.full(ty, limit - 1.0);
         let masked = self.builder.and(value, mask);
-        self.put(masked, Fact::exact(TAME - 1.0))
+        self.put(masked, Fact::exact(limit - 1.0))
     }
 
     /// A value whose type a parameter may have.
@@ -219,15 +230,47 @@ impl Generator<'_> {
         self.put(value, Fact::exact(bound));
     }
 
+    /// Makes the first parameters. Of some functions that later ones can run, they are those of the body of a loop.
+    fn params(&mut self) {
+        let last = self.callees.len() + 1 >= self.config.max_functions;
+        if !last && !self.smooth() && !self.dice.one_in(3) {
+            let index = self.builder.param("index", TensorType::scalar(DType::U32));
+            self.put(index, Fact::exact(MAX_COUNT));
+            self.carried = 1 + self.dice.below(2);
+        }
+        for _ in 0..self.carried.max(1) + self.dice.below(3) {
+            self.param();
+        }
+        // From the second run on, what a loop carries has been rounded.
+        for position in 1..=self.carried {
+            let param = self.builder.function().params[position];
+            self.facts[param.index()].exact &= !self.ty(param).dtype.is_float();
+        }
+    }
+
+    /// The next values of what a loop carries, which have the types and bounds of the parameters.
+    fn next_carried(&mut self) -> Vec<Value> {
+        let params = self.builder.function().params[1..=self.carried].to_vec();
+        let next = |param: Value| {
+            let ty = self.ty(param);
+            let float = ty.dtype.is_float();
+            let fits = |generator: &Generator<'_>, value: Value| {
+                *generator.builder.ty(value) == ty
+                    && (float || generator.wild() || generator.fact(value).exact)
+            };
+            let value = self.pick(fits).unwrap_or(param);
+            self.limit(value, input_bound(ty.dtype))
+        };
+        params.into_iter().map(next).collect()
+    }
+
     /// Makes parameters and instructions. Returns the scope of every instruction.
     fn body(&mut self, entropy: &[Entropy]) -> Vec<&'static str> {
         let mut scopes = Vec::new();
         for (index, numbers) in entropy.iter().enumerate() {
             self.dice = Dice::new(numbers);
             if index == 0 {
-                for _ in 0..1 + self.dice.below(3) {
-                    self.param();
-                }
+                self.params();
                 continue;
             }
             if self.dice.one_in(16) {
@@ -245,7 +288,9 @@ impl Generator<'_> {
     }
 
     fn finish(mut self, scopes: Vec<&'static str>) -> (Function, Vec<Fact>) {
-        let results = if self.config.scalar_loss {
+        let results = if self.carried > 0 {
+            self.next_carried()
+        } else if self.config.scalar_loss {
             vec![self.loss()]
         } else {
             let count = if self.wild() { (1 + self.dice.below(4)) % 4 } else { 1 + self.dice.below(3) };

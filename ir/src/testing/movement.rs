@@ -4,7 +4,7 @@ use super::generate::{Generator, MAX_ELEMENTS};
 use crate::graph::Value;
 use crate::infer::infer;
 use crate::op::Op;
-use crate::types::{Shape, TensorType};
+use crate::types::{DType, Shape, TensorType};
 
 impl Generator<'_> {
     pub(super) fn broadcast(&mut self) -> Option<Value> {
@@ -86,6 +86,26 @@ impl Generator<'_> {
         }
         let y = self.builder.push(op, vec![x, padding], None)[0];
         Some(self.put(y, self.fact(x).join(self.fact(padding))))
+    }
+
+    pub(super) fn at(&mut self) -> Option<Value> {
+        let filled = |generator: &Generator<'_>, value: Value| {
+            generator.builder.ty(value).shape.dims().first().is_some_and(|&size| size > 0)
+        };
+        let x = self.pick(filled)?;
+        let scalar = TensorType::scalar(DType::U32);
+        let index = self.pick(|generator, value| {
+            *generator.builder.ty(value) == scalar && (generator.wild() || generator.fact(value).exact)
+        });
+        let index = match index {
+            Some(index) => index,
+            None => {
+                let index = self.dice.below(4) as f64;
+                self.full(scalar, index)
+            }
+        };
+        let y = self.builder.at(x, index);
+        Some(self.put(y, self.fact(x)))
     }
 
     pub(super) fn concat(&mut self) -> Option<Value> {

@@ -1,7 +1,7 @@
 //! The steps that random programs are made of.
 
 use super::facts::{Fact, input_bound, int_bound, type_bound};
-use super::generate::{Generator, MAX_ELEMENTS};
+use super::generate::{Generator, MAX_COUNT, MAX_ELEMENTS};
 use crate::graph::Value;
 use crate::infer::infer;
 use crate::op::{BinaryOp, CompareOp, DotDims, Op, ReduceOp, UnaryOp};
@@ -29,7 +29,7 @@ const FLOAT_BINARY: [BinaryOp; 7] =
 impl Generator<'_> {
     /// Makes one random instruction, with the others that it needs. `None` if the values at hand do not allow it.
     pub fn step(&mut self) -> Option<Value> {
-        match self.dice.below(22) {
+        match self.dice.below(24) {
             0..=2 => self.unary_float(),
             3..=5 => self.binary_float(),
             6 => self.broadcast(),
@@ -45,6 +45,8 @@ impl Generator<'_> {
             17 => self.select(),
             18 if self.config.max_functions > 1 => self.call(),
             18 => self.dot(),
+            23 => self.at(),
+            22 if self.config.max_functions > 1 => self.repeat(),
             _ if self.smooth() => self.binary_float(),
             _ => self.discrete(),
         }
@@ -287,6 +289,52 @@ impl Generator<'_> {
 
     fn call(&mut self) -> Option<Value> {
         let (callee, params, facts) = self.callee()?;
+        let (operands, exact) = self.arguments(params);
+        let module = self.module;
+        let results = if self.dice.one_in(3) {
+            self.builder.call_materialized(module, callee, &operands)
+        } else {
+            self.builder.call(module, callee, &operands)
+        };
+        for (&result, fact) in results.iter().zip(facts) {
+            self.put(result, Fact { exact: fact.exact && exact, ..fact });
+        }
+        results.first().copied()
+    }
+
+    /// A loop over a function that is made for it.
+    fn repeat(&mut self) -> Option<Value> {
+        let (body, mut params, facts) = self.callee()?;
+        let carried = facts.len();
+        let count = TensorType::scalar(DType::U32);
+        let results = self.module.functions.get(body.index())?.signature().results;
+        if params.first() != Some(&count) || params.get(1..=carried) != Some(&results) {
+            return None;
+        }
+        let (values, exact) = self.arguments(params.split_off(1));
+        let count = match self.pick(|generator, value| *generator.builder.ty(value) == count) {
+            Some(value) if self.wild() || self.fact(value).exact => {
+                let most = self.full(count, MAX_COUNT);
+                let least = self.builder.min(value, most);
+                self.put(least, Fact::exact(MAX_COUNT))
+            }
+            _ => {
+                let runs = self.dice.below(MAX_COUNT as usize + 1) as f64;
+                self.full(count, runs)
+            }
+        };
+        let (initial, invariants) = values.split_at(carried);
+        let module = self.module;
+        let results = self.builder.repeat(module, body, count, initial, invariants);
+        for ((&result, fact), &initial) in results.iter().zip(facts).zip(initial) {
+            let fact = fact.join(self.fact(initial));
+            self.put(result, Fact { exact: fact.exact && exact, ..fact });
+        }
+        results.first().copied()
+    }
+
+    /// Values for the parameters of a function, and whether all are exact.
+    fn arguments(&mut self, params: Vec<TensorType>) -> (Vec<Value>, bool) {
         let wild = self.wild();
         let mut operands = Vec::new();
         let mut exact = true;
@@ -303,11 +351,6 @@ impl Generator<'_> {
             exact &= self.fact(operand).exact;
             operands.push(operand);
         }
-        let module = self.module;
-        let results = self.builder.call(module, callee, &operands);
-        for (&result, fact) in results.iter().zip(facts) {
-            self.put(result, Fact { exact: fact.exact && exact, ..fact });
-        }
-        results.first().copied()
+        (operands, exact)
     }
 }

@@ -18,6 +18,9 @@
 //! - Attributes are in braces, in a fixed order; a constant's are its element (`{1.5}`: everywhere) or its
 //!   elements (`{[1.0, 2.0]}`: row-major). Floats are written so that they come back bit by bit, at the precision
 //!   of their type; `inf`, `-inf` and `nan` are words, and a NaN with other bits is `nan(0x7ff8000000000001)`.
+//! - A call whose results are stored is `call materialize @f(%x)`.
+//! - A loop's operands are the count, the initial values of what it carries, which are as many as its results, and
+//!   what stays the same: `%n: f32[2] = loop @body(%count, %x, %w)`.
 //! - The scope comes last, as `@"layers.0"`. Comments start with `//` and end with the line. Line ends are only
 //!   white space.
 //! - Names that are not [valid](crate::verify::valid_name) (of modules, which may have any) are quoted.
@@ -41,7 +44,7 @@ mod tests {
     use crate::build::Builder;
     use crate::graph::Module;
     use crate::literal::{Elements, Literal, Scalar};
-    use crate::op::{DotDims, Op};
+    use crate::op::{CallKind, DotDims, Op};
     use crate::types::{DType, TensorType};
     use crate::verify::verify;
 
@@ -138,14 +141,37 @@ mod tests {
         let mut b = Builder::new("main");
         let x = b.param("x", TensorType::scalar(DType::F32));
         b.scoped("0", |b| b.call(&module, nothing, &[x]));
+        b.scoped("1", |b| b.call_materialized(&module, nothing, &[x]));
         let results = b.call(&module, two, &[x]);
         let main = b.finish(&results).unwrap();
         module.push(main);
         let text = round_trip(verify(module).unwrap().module());
         assert!(text.starts_with("module @\"\"\n"), "{text}");
         assert!(text.contains("\n  call @nothing(%x) @\"0\"\n"), "{text}");
+        assert!(text.contains("\n  call materialize @nothing(%x) @\"1\"\n"), "{text}");
         assert!(text.contains("\n  %1: f32[], %2: f32[] = call @two(%x)\n"), "{text}");
         assert!(text.contains("return\n}"), "{text}");
+    }
+
+    #[test]
+    fn loops_carry_as_many_values_as_they_define() {
+        let text = "module @m
+
+func @body(%i: u32[], %x: f32[], %y: f32[2], %w: f32[]) -> (f32[], f32[2]) {
+  return %w, %y
+}
+
+func @main(%n: u32[], %x: f32[], %y: f32[2]) -> (f32[2]) {
+  %3: f32[], %y.2: f32[2] = loop @body(%n, %x, %y, %x) @\"0\"
+  return %y.2
+}
+";
+        let module = parse(text).unwrap();
+        assert_eq!(
+            module.functions[1].insts[0].op,
+            Op::Loop { body: crate::FuncId::from_index(0), carried: 2 }
+        );
+        assert_eq!(round_trip(verify(module).unwrap().module()), text);
     }
 
     #[test]
@@ -235,7 +261,8 @@ line 18, column 6: found `(`, expected the name of the function, as `@main`";
         let ghost = crate::Value::from_index(77);
         module.functions[0].insts[0].results.push(ghost);
         module.functions[0].insts[0].operands[0] = ghost;
-        module.functions[0].insts[0].op = Op::Call { callee: crate::FuncId::from_index(5) };
+        module.functions[0].insts[0].op =
+            Op::Call { callee: crate::FuncId::from_index(5), kind: CallKind::Inline };
         module.functions[0].results.push(ghost);
         assert!(print(&module).contains("call @?5(%77, %x)"));
         assert_eq!(print_function(&module, crate::FuncId::from_index(5)), "");

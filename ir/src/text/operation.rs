@@ -4,16 +4,16 @@ use super::cursor::{Cursor, Parsed};
 use super::lex::{Place, TokenKind};
 use crate::graph::FuncId;
 use crate::literal::{Elements, Literal, Scalar, round_to};
-use crate::op::{BinaryOp, CompareOp, DotDims, Op, ReduceOp, UnaryOp};
+use crate::op::{BinaryOp, CallKind, CompareOp, DotDims, Op, ReduceOp, UnaryOp};
 use crate::types::{DType, TensorType};
 
 /// An operation whose names are not resolved yet.
 pub(super) struct Operation {
-    /// The operation; a call's callee is not set.
+    /// The operation; the callee of a call or loop is not set.
     pub op: Op,
     /// The names of the operands.
     pub operands: Vec<(String, Place)>,
-    /// The name of the function called, if this is a call.
+    /// The name of the function called or repeated, if this is a call or loop.
     pub callee: Option<(String, Place)>,
 }
 
@@ -22,12 +22,21 @@ pub(super) fn operation(cursor: &mut Cursor, results: &[TensorType]) -> Parsed<O
     let start = cursor.place();
     let unknown = cursor.unexpected("an operation");
     let name = cursor.word("an operation")?;
-    if name == "call" {
+    let unset = FuncId::from_index(usize::MAX);
+    let call = match name.as_str() {
+        "call" if cursor.at_word("materialize") => {
+            cursor.next();
+            Some(Op::Call { callee: unset, kind: CallKind::Materialize })
+        }
+        "call" => Some(Op::Call { callee: unset, kind: CallKind::Inline }),
+        "loop" => Some(Op::Loop { body: unset, carried: results.len() }),
+        _ => None,
+    };
+    if let Some(op) = call {
         let place = cursor.place();
         let callee = cursor.symbol("a function, as `@inner`")?;
         cursor.expect_mark('(')?;
         let operands = cursor.list(')', Cursor::value)?;
-        let op = Op::Call { callee: FuncId::from_index(usize::MAX) };
         return Ok(Operation { op, operands, callee: Some((callee, place)) });
     }
     let mut operands = Vec::new();
@@ -60,6 +69,7 @@ fn attributes(cursor: &mut Cursor, name: &str, result: &TensorType) -> Parsed<Op
     let shape = result.shape.clone();
     let op = match name {
         "select" => return Ok(Some(Op::Select)),
+        "at" => return Ok(Some(Op::At)),
         "convert" => return Ok(Some(Op::Convert { dtype: result.dtype })),
         "reshape" => return Ok(Some(Op::Reshape { shape })),
         "constant" => {

@@ -7,7 +7,6 @@ use super::cursor::{Cursor, Parsed};
 use super::lex::{ParseError, Place, TokenKind, lex};
 use super::operation::{Operation, operation};
 use crate::graph::{Def, FuncId, Function, Inst, InstData, Module, Origin, Value, ValueData};
-use crate::op::Op;
 use crate::types::TensorType;
 
 /// Every mistake found in the textual form, in order.
@@ -184,9 +183,12 @@ impl Parser {
         for (statement, results) in draft.insts.into_iter().zip(results) {
             let Operation { mut op, operands, callee } = statement.operation;
             if let Some((callee, place)) = callee {
-                match ids.get(&callee) {
-                    Some(&id) => op = Op::Call { callee: id },
-                    None => self.errors.push(place.error(format!("the function `@{callee}` is not defined"))),
+                match (ids.get(&callee), op.callee_mut()) {
+                    (Some(&id), Some(unset)) => *unset = id,
+                    (Some(_), None) => {}
+                    (None, _) => {
+                        self.errors.push(place.error(format!("the function `@{callee}` is not defined")))
+                    }
                 }
             }
             let operands = names.resolve(&operands, &mut self.errors);

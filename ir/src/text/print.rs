@@ -4,7 +4,7 @@ use std::fmt::{self, Write};
 
 use crate::graph::{FuncId, Function, InstData, Module, Value};
 use crate::literal::{Elements, Literal, Scalar};
-use crate::op::Op;
+use crate::op::{CallKind, Op};
 use crate::types::DType;
 use crate::verify::valid_name;
 
@@ -76,12 +76,14 @@ impl FunctionText<'_> {
     fn write_operation(&self, f: &mut fmt::Formatter<'_>, inst: &InstData) -> fmt::Result {
         f.write_str(inst.op.name())?;
         let operands = self.labels(&inst.operands);
-        if let Op::Call { callee } = inst.op {
+        if let Some(callee) = inst.op.callee() {
             let callee = match self.module.functions.get(callee.index()) {
                 Some(function) => symbol(&function.name),
                 None => format!("@?{}", callee.index()),
             };
-            return write!(f, " {callee}({operands})");
+            let stored = matches!(inst.op, Op::Call { kind: CallKind::Materialize, .. });
+            let word = if stored { " materialize" } else { "" };
+            return write!(f, "{word} {callee}({operands})");
         }
         if !operands.is_empty() {
             write!(f, " {operands}")?;
@@ -112,7 +114,9 @@ impl FunctionText<'_> {
             | Op::Select
             | Op::Convert { .. }
             | Op::Reshape { .. }
-            | Op::Call { .. } => Ok(()),
+            | Op::At
+            | Op::Call { .. }
+            | Op::Loop { .. } => Ok(()),
         }
     }
 }

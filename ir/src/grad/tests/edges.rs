@@ -179,6 +179,16 @@ fn calls_are_refused() {
     let y = b.call(&module, inner, &[x])[0];
     let main = b.finish(&[y]).unwrap();
     let error = value_and_grad(&main, &[0]).unwrap_err();
-    assert!(matches!(error, GradError::Call { .. }));
+    assert!(matches!(error, GradError::Call { operation: "call", .. }));
     assert!(error.to_string().contains("edges.rs:"), "{error}");
+
+    let types = [TensorType::scalar(DType::U32), TensorType::scalar(DType::F64)];
+    let body = module.push(function_of(&types, |b, p| b.exp(p[1])));
+    let mut b = Builder::new("main");
+    let x = b.param("x", TensorType::scalar(DType::F64));
+    let count = b.scalar(DType::U32, 2.0);
+    let y = b.repeat(&module, body, count, &[x], &[])[0];
+    let main = b.finish(&[y]).unwrap();
+    let error = value_and_grad(&main, &[0]).unwrap_err();
+    assert!(matches!(error, GradError::Call { operation: "loop", .. }));
 }

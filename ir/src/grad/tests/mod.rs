@@ -5,9 +5,9 @@ mod network;
 mod structure;
 mod table;
 
-use super::{value_and_grad, value_and_grad_with};
+use super::{hessian_vector, value_and_grad, value_and_grad_with};
 use crate::build::Builder;
-use crate::graph::{Def, Function, Value, ValueData};
+use crate::graph::{Function, Value};
 use crate::interp::{Precision, Tensor, evaluate_flat};
 use crate::literal::Literal;
 use crate::op::Op;
@@ -100,29 +100,16 @@ fn check_gradient(function: &Function, inputs: &[Tensor], wrt: &[usize]) -> Resu
 }
 
 /// The function whose only result is the sum of products of the gradients (all results after the first
-/// `primal`) with fixed uneven numbers, or with new parameters `v0`, `v1`, ...
-fn along(gradient: &Function, primal: usize, new_params: bool) -> Function {
+/// `primal`) with fixed uneven numbers.
+fn along(gradient: &Function, primal: usize) -> Function {
     let mut function = gradient.clone();
     let gradients = function.results.split_off(primal);
-    let mut directions = Vec::new();
-    if new_params {
-        for (index, &gradient) in gradients.iter().enumerate() {
-            let value = Value::from_index(function.values.len());
-            let def = Def::Param(function.params.len());
-            let ty = function.ty(gradient).clone();
-            function.values.push(ValueData { ty, def, name: Some(format!("v{index}")) });
-            function.params.push(value);
-            directions.push(value);
-        }
-    }
     let mut e = Emitter::new(function);
     let mut total = None;
-    for (index, &gradient) in gradients.iter().enumerate() {
+    for gradient in gradients {
         let ty = e.ty(gradient);
-        let direction = directions.get(index).copied().unwrap_or_else(|| {
-            let weights = Literal::dense(ty.dtype, ty.shape.clone(), &uneven(ty.shape.elements()));
-            e.emit(Op::Constant(weights), Vec::new())
-        });
+        let weights = Literal::dense(ty.dtype, ty.shape.clone(), &uneven(ty.shape.elements()));
+        let direction = e.emit(Op::Constant(weights), Vec::new());
         let product = e.mul(gradient, direction);
         let sum = e.sum_all(product);
         total = Some(match total {

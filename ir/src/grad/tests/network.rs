@@ -170,26 +170,36 @@ fn single_precision_agrees_with_its_oracle() {
     }
 }
 
-/// A Hessian-vector product, made by differentiating the gradient along a direction, agrees with differences of
-/// the gradient along it.
+/// A direction for every trained parameter.
+fn directions(at: &[Tensor], mut element: impl FnMut() -> f64) -> Vec<Tensor> {
+    let direction = |&index: &usize| {
+        let ty = at[index].ty().clone();
+        let values: Vec<f64> = (0..ty.shape.elements()).map(|_| element()).collect();
+        Tensor::from_f64s(ty, &values).unwrap()
+    };
+    TRAINED.iter().map(direction).collect()
+}
+
+/// Hessian-vector products agree with differences of the gradient along the direction.
 #[test]
 fn hessian_vector_products() {
-    for relu in [false, true] {
-        let (function, _) = classifier(DType::F64, relu);
+    for (relu, stopped) in [(false, false), (true, false), (false, true)] {
+        let (function, row_maximum) = classifier(DType::F64, relu);
+        let stop = if stopped { vec![row_maximum] } else { Vec::new() };
         let gradient = value_and_grad(&function, &TRAINED).unwrap();
-        let product = value_and_grad(&along(&gradient, 1, true), &TRAINED).unwrap();
+        let product = hessian_vector(&function, &TRAINED, &stop).unwrap();
         verify_function(&product).unwrap();
         let at = inputs(DType::F64);
-        let directions: Vec<Tensor> = TRAINED
-            .iter()
-            .map(|&index| {
-                let ty = at[index].ty().clone();
-                let values: Vec<f64> = uneven(ty.shape.elements()).into_iter().map(|v| v - 1.0).collect();
-                Tensor::from_f64s(ty, &values).unwrap()
-            })
-            .collect();
+        let mut numbers = uneven(100).into_iter().map(|value| value - 1.0);
+        let directions = directions(&at, || numbers.next().unwrap());
         let all: Vec<Tensor> = at.iter().chain(&directions).cloned().collect();
-        let found = &run(&product, &all)[1..];
+        let results = run(&product, &all);
+        let plain = run(&gradient, &at);
+        for (found, wanted) in results.iter().zip(&plain) {
+            for (found, wanted) in found.to_f64s().into_iter().zip(wanted.to_f64s()) {
+                assert!((found - wanted).abs() < 1e-14, "{found} {wanted}");
+            }
+        }
         let moved = |steps: f64| -> Vec<Vec<f64>> {
             let mut inputs = at.clone();
             for (&index, direction) in TRAINED.iter().zip(&directions) {
@@ -201,7 +211,7 @@ fn hessian_vector_products() {
         };
         let [up, down, up2, down2] = [moved(1.0), moved(-1.0), moved(2.0), moved(-2.0)];
         let mut largest = 0.0f64;
-        for (index, found) in found.iter().enumerate() {
+        for (index, found) in results[plain.len()..].iter().enumerate() {
             for (element, found) in found.to_f64s().into_iter().enumerate() {
                 let near = up[index][element] - down[index][element];
                 let far = up2[index][element] - down2[index][element];
@@ -212,4 +222,52 @@ fn hessian_vector_products() {
         }
         assert!(largest > 0.01);
     }
+}
+
+#[test]
+fn directions_and_products_have_the_names_of_their_parameters() {
+    let (function, _) = classifier(DType::F64, false);
+    let product = hessian_vector(&function, &[2, 5], &[]).unwrap();
+    assert_eq!(product.name, "loss_hessian_vector");
+    let name = |value: &Value| product.value(*value).name.as_deref().unwrap_or_default();
+    let params: Vec<&str> = product.params[6..].iter().map(name).collect();
+    assert_eq!(params, ["direction/w0", "direction/b1"]);
+    let results: Vec<&str> = product.results.iter().map(name).collect();
+    assert_eq!(results, ["loss", "grad/w0", "grad/b1", "hessian_vector/w0", "hessian_vector/b1"]);
+    let types = |values: &[Value]| -> Vec<TensorType> {
+        values.iter().map(|&value| product.ty(value).clone()).collect()
+    };
+    assert_eq!(types(&product.params[6..]), types(&product.results[3..]));
+    let error = hessian_vector(&function, &[2, 2], &[]).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "a value of function `loss` is called `direction/w0` already; a direction needs that name"
+    );
+    assert_eq!(hessian_vector(&function, &[], &[]).unwrap().results.len(), 1);
+}
+
+/// `u . H v = v . H u`.
+#[test]
+fn the_hessian_is_symmetric() {
+    let (function, row_maximum) = classifier(DType::F64, false);
+    let product = hessian_vector(&function, &TRAINED, &[row_maximum]).unwrap();
+    let count: usize = TRAINED.iter().map(|&index| param_types(DType::F64)[index].shape.elements()).sum();
+    let numbers = || proptest::collection::vec(-1.0..1.0f64, count);
+    let config = proptest::test_runner::Config { failure_persistence: None, ..Default::default() };
+    proptest::test_runner::TestRunner::new(config)
+        .run(&(numbers(), numbers()), |(u, v)| {
+            let at = inputs(DType::F64);
+            let times = |direction: &[f64]| -> Vec<f64> {
+                let mut numbers = direction.iter().copied();
+                let directions = directions(&at, || numbers.next().unwrap());
+                let all: Vec<Tensor> = at.iter().chain(&directions).cloned().collect();
+                run(&product, &all)[5..].iter().flat_map(Tensor::to_f64s).collect()
+            };
+            let inner = |x: &[f64], y: &[f64]| x.iter().zip(y).map(|(x, y)| x * y).sum::<f64>();
+            let (left, right) = (inner(&u, &times(&v)), inner(&v, &times(&u)));
+            proptest::prop_assert!((left - right).abs() < 1e-12, "{left} {right}");
+            proptest::prop_assert!(left != 0.0);
+            Ok(())
+        })
+        .unwrap();
 }

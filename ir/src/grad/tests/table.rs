@@ -47,6 +47,11 @@ fn concat(b: &mut Builder, operands: &[Value], dim: usize) -> Value {
     b.push(Op::Concat { dim }, operands.to_vec(), None)[0]
 }
 
+fn at(b: &mut Builder, x: Value, index: f64) -> Value {
+    let index = b.scalar(DType::U32, index);
+    b.at(x, index)
+}
+
 fn power(b: &mut Builder, x: Value, exponent: f64) -> Value {
     let exponent = b.full_like(x, exponent);
     b.pow(x, exponent)
@@ -168,6 +173,13 @@ const SHAPE: &[Case] = &[
         let y = concat(b, &[p[0], constant, p[1]], 0);
         b.square(y)
     }),
+    case("at", Signed, &[&[3, 2, 2]], |b, p| at(b, p[0], 1.0)),
+    case("at", Signed, &[&[4]], |b, p| at(b, p[0], 9.0)),
+    case("at", Signed, &[&[3, 2]], |b, p| {
+        let first = at(b, p[0], 0.0);
+        let last = at(b, p[0], 2.0);
+        b.mul(first, last)
+    }),
 ];
 
 const REDUCE: &[Case] = &[
@@ -209,7 +221,7 @@ const DOT: &[Case] = &[
 
 const TABLES: &[&[Case]] = &[UNARY, BINARY, SHAPE, REDUCE, DOT];
 
-/// Operations that carry no cotangent. `call` is refused; the others make constants, integers or booleans, or
+/// Operations that carry no cotangent. `call` and `loop` are refused; the others make constants, integers or booleans, or
 /// are constant almost everywhere.
 const NOT_DIFFERENTIABLE: &[&str] = &[
     "sign",
@@ -231,6 +243,7 @@ const NOT_DIFFERENTIABLE: &[&str] = &[
     "constant",
     "iota",
     "call",
+    "loop",
 ];
 
 /// The name of an operation that is not of a kind with a list. A new operation must be entered here and in
@@ -249,7 +262,9 @@ fn structural_name(op: &Op) -> Option<&'static str> {
         | Op::Pad { .. }
         | Op::Concat { .. }
         | Op::Dot(_)
-        | Op::Call { .. } => STRUCTURAL.iter().copied().find(|&name| name == op.name()),
+        | Op::At
+        | Op::Call { .. }
+        | Op::Loop { .. } => STRUCTURAL.iter().copied().find(|&name| name == op.name()),
     }
 }
 
@@ -265,7 +280,9 @@ const STRUCTURAL: &[&str] = &[
     "pad",
     "concat",
     "dot",
+    "at",
     "call",
+    "loop",
 ];
 
 /// Inputs from numbers between zero and one.
@@ -308,7 +325,7 @@ fn check_case(case: &Case) -> Result<(), String> {
     }
     let wrt: Vec<usize> = (0..types.len()).collect();
     let gradient = value_and_grad(&function, &wrt).map_err(|error| error.to_string())?;
-    let second = along(&gradient, 1, false);
+    let second = along(&gradient, 1);
     let elements = types.iter().map(|ty| ty.shape.elements()).sum::<usize>();
     let config = Config { cases: 12, failure_persistence: None, ..Config::default() };
     TestRunner::new(config)
