@@ -174,14 +174,20 @@ fn linear_index(b: &mut Builder, shape: &Shape) -> Value {
     b.reshape(flat, shape.clone())
 }
 
-/// A polynomial by Horner's rule, the lowest power first.
+/// A polynomial, the lowest power first: even and odd powers by Horner's rule each, as two short chains of operations
+/// keep a processor busier than one long one.
 fn polynomial(b: &mut Builder, coefficients: &[f64], x: Value) -> Value {
-    let mut highest_first = coefficients.iter().rev();
-    let sum = b.full_like(x, highest_first.next().copied().unwrap_or(0.0));
-    highest_first.fold(sum, |sum, &coefficient| {
-        let product = b.mul(sum, x);
-        b.add_const(product, coefficient)
-    })
+    let square = b.square(x);
+    let [even, odd] = [0, 1].map(|first| {
+        let mut highest_first = coefficients.iter().skip(first).step_by(2).rev();
+        let sum = b.full_like(x, highest_first.next().copied().unwrap_or(0.0));
+        highest_first.fold(sum, |sum, &coefficient| {
+            let product = b.mul(sum, square);
+            b.add_const(product, coefficient)
+        })
+    });
+    let odd = b.mul(odd, x);
+    b.add(even, odd)
 }
 
 #[cfg(test)]
