@@ -236,6 +236,20 @@ fn at() {
 }
 
 #[test]
+fn philox() {
+    let mut p = Program::new();
+    let large = 0x0123_4567_89ab_cdef;
+    for state in [[0, 0], [1, 2], [large, !large], [u64::MAX, u64::MAX], [large, u64::MAX - 2]] {
+        let value = p.param(Tensor::from_u64s([2], &state).unwrap());
+        for shape in [&[][..], &[1], &[4], &[7], &[3, 5], &[2, 3, 4], &[1023], &[0], &[3, 0]] {
+            let bits = p.builder.philox(value, shape);
+            p.exact_result(format!("{state:x?} {shape:?}"), bits);
+        }
+    }
+    agree(p);
+}
+
+#[test]
 fn constants() {
     let mut p = Program::new();
     for dtype in DType::ALL {
@@ -340,6 +354,20 @@ fn paths_of_loop_bodies_reach_the_optimized_program() {
     let path = "descent/steps/one/layers.0.weight/mul";
     assert!(hlo.windows(path.len()).any(|window| window == path.as_bytes()), "no {path}");
     assert_eq!(executable.memory_stats().unwrap().aliased, 256);
+}
+
+/// What a loop carries is written in place: XLA copies only its index.
+#[test]
+fn loops_do_not_copy_what_they_carry() {
+    let module = verify(descent()).unwrap();
+    let donation = Donation::none().donate(1, 0);
+    let executable = compile(&to_stablehlo(&module, &donation, Materialization::Call).unwrap());
+    let hlo = HloModule::decode(&executable.optimized_hlo().unwrap()).unwrap();
+    let insts = || hlo.computations.iter().flat_map(|computation| &computation.instructions);
+    assert!(insts().any(|inst| inst.opcode == Opcode::While));
+    let copies = insts().filter(|inst| inst.opcode == Opcode::Copy);
+    let large: Vec<_> = copies.filter(|inst| inst.shape.bytes() > 4).map(|inst| &inst.name).collect();
+    assert_eq!(large, Vec::<&String>::new());
 }
 
 /// A module whose entry uses a sample twice, in products that broadcast it.

@@ -396,6 +396,12 @@ impl Builder {
         self.one(Op::At, vec![x, index])
     }
 
+    /// Random bits, a pure function of `state`: a `u64[2]` of a key and a counter (see [`Op::Philox`]).
+    #[track_caller]
+    pub fn philox(&mut self, state: Value, shape: impl Into<Shape>) -> Value {
+        self.one(Op::Philox { shape: shape.into() }, vec![state])
+    }
+
     /// Calls a function of `module`.
     #[track_caller]
     pub fn call(&mut self, module: &Module, callee: FuncId, operands: &[Value]) -> Vec<Value> {

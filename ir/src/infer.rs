@@ -208,6 +208,12 @@ fn infer_one(op: &Op, operands: &[&TensorType]) -> Result<TensorType, TypeError>
             ensure!(size > 0, "at of {operand}, which has nothing to take");
             Ok(TensorType::new(operand.dtype, rest))
         }
+        Op::Philox { shape } => {
+            arity(op, operands, 1)?;
+            let state = TensorType::new(DType::U64, [2]);
+            ensure!(*operands[0] == state, "the state of philox is {}, not {state}", operands[0]);
+            Ok(TensorType::new(DType::U32, shape.clone()))
+        }
         Op::Call { .. } | Op::Loop { .. } => Err(TypeError(format!("{} has no single result", op.name()))),
     }
 }

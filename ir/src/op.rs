@@ -303,6 +303,14 @@ pub enum Op {
     /// `at(x: T[n, ...], index: u32[]) -> T[...]`: the slice of `x` with this index along its first dimension, which
     /// vanishes. An index past the end takes the last one.
     At,
+    /// `philox(state: u64[2]) -> u32[...]`: random bits, a pure function of the state, which is a key and a counter.
+    /// Philox4x32-10 (Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy as 1, 2, 3", 2011) turns each
+    /// block number into four elements, in row-major order; the last block may have some left over. As XLA does, block
+    /// `i` has the 128-bit counter with `counter + i` as its lower and the key as its upper half, the carry included.
+    Philox {
+        /// Shape of the result.
+        shape: Shape,
+    },
     /// A call of an earlier function of the module; its results are the function's results.
     Call {
         /// The function called.
@@ -343,7 +351,8 @@ impl Op {
             | Op::Concat { .. }
             | Op::Reduce { .. }
             | Op::Dot(_)
-            | Op::At => None,
+            | Op::At
+            | Op::Philox { .. } => None,
         }
     }
 
@@ -375,6 +384,7 @@ impl Op {
             Op::Reduce { op, .. } => op.name(),
             Op::Dot(_) => "dot",
             Op::At => "at",
+            Op::Philox { .. } => "philox",
             Op::Call { .. } => "call",
             Op::Loop { .. } => "loop",
         }
@@ -393,7 +403,7 @@ mod tests {
         names.extend(CompareOp::ALL.iter().map(|op| op.name()));
         names.extend(ReduceOp::ALL.iter().map(|op| op.name()));
         names.extend(["constant", "iota", "select", "convert", "broadcast", "reshape", "transpose"]);
-        names.extend(["slice", "pad", "concat", "dot", "at", "call", "loop"]);
+        names.extend(["slice", "pad", "concat", "dot", "at", "philox", "call", "loop"]);
         let count = names.len();
         names.sort_unstable();
         names.dedup();

@@ -107,9 +107,12 @@ fn operations(config: &Config) -> BTreeSet<String> {
             let mut types = inst.operands.iter().map(|&value| function.ty(value).dtype.name());
             let result = inst.results.first().map(|&value| function.ty(value).dtype.name());
             match inst.op {
-                Op::At | Op::Call { .. } | Op::Loop { .. } | Op::Select | Op::Concat { .. } => {
-                    inst.op.name().to_string()
-                }
+                Op::At
+                | Op::Philox { .. }
+                | Op::Call { .. }
+                | Op::Loop { .. }
+                | Op::Select
+                | Op::Concat { .. } => inst.op.name().to_string(),
                 Op::Convert { .. } => format!("convert {:?} {result:?}", types.collect::<Vec<_>>()),
                 _ => format!("{} {:?}", inst.op.name(), types.next_back().or(result)),
             }
@@ -140,7 +143,7 @@ fn wild_programs_have_every_operation_in_every_type() {
             has(format!("convert {:?} {:?}", [dtype.name()], Some(to.name())));
         }
     }
-    ["select", "concat", "at", "call", "loop"].into_iter().for_each(|name| has(name.to_string()));
+    ["select", "concat", "at", "philox", "call", "loop"].into_iter().for_each(|name| has(name.to_string()));
 }
 
 #[test]
@@ -153,7 +156,7 @@ fn robust_programs_have_every_operation() {
         CompareOp::ALL.iter().map(|op| op.name()).collect(),
         ReduceOp::ALL.iter().map(|op| op.name()).collect(),
         vec!["constant", "iota", "select", "convert", "broadcast", "reshape", "transpose", "slice", "pad"],
-        vec!["concat", "dot", "at", "call", "loop"],
+        vec!["concat", "dot", "at", "philox", "call", "loop"],
     ];
     assert_eq!(names, named.concat().into_iter().collect());
 }

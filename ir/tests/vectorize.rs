@@ -214,6 +214,20 @@ fn rows_with_their_own_index_and_padding() {
 }
 
 #[test]
+fn rows_with_their_own_random_bits() {
+    let mut b = Builder::new("f");
+    let state = b.param("state", TensorType::new(DType::U64, [2]));
+    let bits = b.philox(state, [3, 2]);
+    let number = b.philox(state, []);
+    let function = b.finish(&[bits, number]).unwrap();
+    check(&function, &[true], &[1, 2, 3]).unwrap();
+    check(&function, &[true], &[]).unwrap();
+    check(&function, &[false], &[1, 2, 3]).unwrap();
+    let error = vectorize(&function, &[true], 5000).unwrap_err().to_string();
+    assert!(error.contains("5000 rows: each row has its own random bits"), "{error}");
+}
+
+#[test]
 fn what_cannot_be_mapped_is_refused() {
     let function = loss();
     let error = vectorize(&function, &[true], 2).unwrap_err();

@@ -214,7 +214,7 @@ fn attributes(op: &mut Op) -> bool {
     match op {
         Op::Iota { shape, dim, .. } => *dim = shape.rank(),
         Op::Broadcast { dims, .. } => dims.push(99),
-        Op::Reshape { shape } => *shape = Shape::new([3, usize::MAX]),
+        Op::Reshape { shape } | Op::Philox { shape } => *shape = Shape::new([3, usize::MAX]),
         Op::Transpose { perm } => perm.push(0),
         Op::Slice { strides, .. } if !strides.is_empty() => strides[0] = 0,
         Op::Slice { limits, .. } => limits.push(1),
@@ -391,7 +391,7 @@ fn edit_attribute(op: &mut Op, odd: usize) {
 
 fn some_op(kind: usize, list: Vec<usize>, dtype: DType, shape: Shape, callee: FuncId) -> Op {
     let literal = Literal::splat(TensorType { dtype, shape: shape.clone() }, 3.0);
-    match kind % 18 {
+    match kind % 19 {
         0 => Op::Constant(Literal { elements: Elements::Dense(vec![Scalar::Int(0)]), ..literal }),
         1 => Op::Constant(literal),
         2 => Op::Iota { dtype, shape, dim: list.len() },
@@ -407,6 +407,7 @@ fn some_op(kind: usize, list: Vec<usize>, dtype: DType, shape: Shape, callee: Fu
         12 => Op::Concat { dim: list.len() },
         13 => Op::Reduce { op: ReduceOp::Sum, dims: list },
         14 => Op::Dot(DotDims { lhs_batch: list.clone(), rhs_batch: list.clone(), ..DotDims::default() }),
+        17 => Op::Philox { shape },
         16 => Op::At,
         15 => Op::Loop { body: callee, carried: list.len() },
         _ => Op::Call { callee, kind: CallKind::Inline },

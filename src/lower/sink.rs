@@ -107,6 +107,8 @@ pub enum Attr<'a> {
     Comparison(ComparisonType),
     /// The dimension numbers of a product.
     Dot(&'a DotDims),
+    /// Philox as the algorithm of a generator of random bits.
+    Philox,
 }
 
 /// How the operands of a comparison are read.

@@ -177,6 +177,7 @@ impl<S: Sink> Emitter<'_, S> {
                 self.plain("stablehlo.dot_general", operands, &attrs)
             }
             Op::At => self.at(operands),
+            Op::Philox { shape: _ } => self.philox(operands),
             Op::Call { callee, kind: CallKind::Inline } => self.call(*callee, operands, &[]),
             Op::Call { callee, kind: CallKind::Materialize } => self.materialized(*callee, operands),
             Op::Loop { body, carried: _ } => self.repeat(*body, operands),
@@ -199,6 +200,15 @@ impl<S: Sink> Emitter<'_, S> {
         let row = TensorType::new(operand.dtype, sizes.as_slice());
         let taken = self.op("stablehlo.dynamic_slice", &operands, &[&row], &attrs, Vec::new());
         self.plain("stablehlo.reshape", &taken, &[])
+    }
+
+    /// Random bits; the state that comes with them is not used.
+    fn philox(&mut self, operands: &[S::Value]) -> Vec<S::Value> {
+        let state = TensorType::new(DType::U64, [2]);
+        let types: Vec<&TensorType> = [&[&state], self.results].concat();
+        let attrs = [("rng_algorithm", Attr::Philox)];
+        let made = self.op("stablehlo.rng_bit_generator", operands, &types, &attrs, Vec::new());
+        made.into_iter().skip(1).collect()
     }
 
     /// A call, whose location is the path without a name: where XLA inlines the function, it puts the call's path in

@@ -180,6 +180,14 @@ fn at() {
 }
 
 #[test]
+fn philox() {
+    insta::assert_snapshot!(lower([
+        function("f", &[ty(DType::U64, [2])], |b, x| b.philox(x[0], [3, 5])),
+        function("scalar", &[ty(DType::U64, [2])], |b, x| b.philox(x[0], [])),
+    ]));
+}
+
+#[test]
 fn reduce_dimensions() {
     insta::assert_snapshot!(lower([
         function("outer", &[ty(DType::F32, [2, 3, 4])], |b, x| b.sum(x[0], &[0, 2])),

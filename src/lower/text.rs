@@ -124,6 +124,7 @@ impl TextSink {
                 };
                 self.put(format_args!("#stablehlo<comparison_type {name}>"));
             }
+            Attr::Philox => self.out.push_str("#stablehlo<rng_algorithm PHILOX>"),
             Attr::Dot(dims) => {
                 let lists = [
                     ("lhs_batching_dimensions", &dims.lhs_batch),

@@ -266,7 +266,12 @@ fn carries(function: &Function, inst: &InstData, operand: usize) -> bool {
     let floats = inst.operands.get(operand).is_some_and(float) && inst.results.iter().all(float);
     floats
         && match &inst.op {
-            Op::Constant(_) | Op::Iota { .. } | Op::Compare(_) | Op::Call { .. } | Op::Loop { .. } => false,
+            Op::Constant(_)
+            | Op::Iota { .. }
+            | Op::Compare(_)
+            | Op::Philox { .. }
+            | Op::Call { .. }
+            | Op::Loop { .. } => false,
             Op::Unary(UnaryOp::Sign | UnaryOp::Floor | UnaryOp::Not) => false,
             Op::Unary(_) => true,
             Op::Binary(BinaryOp::And | BinaryOp::Or | BinaryOp::Xor | BinaryOp::Shl | BinaryOp::Shr) => false,
@@ -341,6 +346,7 @@ fn pullback(e: &mut Emitter, inst: &InstData, y: Value, dy: Value, wanted: &[boo
             Op::Constant(_)
             | Op::Iota { .. }
             | Op::Compare(_)
+            | Op::Philox { .. }
             | Op::Call { .. }
             | Op::Loop { .. }
             | Op::Unary(_)

@@ -5,6 +5,7 @@
 //! Dots and sums accumulate in double precision and are rounded once. Integers wrap.
 
 mod layout;
+mod philox;
 mod scalar;
 mod tensor;
 
@@ -331,6 +332,7 @@ fn apply(op: &Op, operands: &[&Tensor], ty: TensorType, precision: Precision) ->
         (Op::Concat { dim }, _) => return Ok(layout::concat(operands, ty, *dim)),
         (Op::Reduce { op, dims }, [x]) => return Ok(layout::reduce(*op, x, ty, dims)),
         (Op::Dot(dims), [x, y]) => return Ok(layout::dot(x, y, ty, dims)),
+        (Op::Philox { .. }, [state]) => philox::bits(state, &ty),
         (Op::At, [x, index]) => return Ok(layout::at(x, index, ty)),
         (
             Op::Unary(_)
@@ -346,6 +348,7 @@ fn apply(op: &Op, operands: &[&Tensor], ty: TensorType, precision: Precision) ->
             | Op::Reduce { .. }
             | Op::Dot(_)
             | Op::At
+            | Op::Philox { .. }
             | Op::Call { .. }
             | Op::Loop { .. },
             _,

@@ -29,7 +29,7 @@ const FLOAT_BINARY: [BinaryOp; 7] =
 impl Generator<'_> {
     /// Makes one random instruction, with the others that it needs. `None` if the values at hand do not allow it.
     pub fn step(&mut self) -> Option<Value> {
-        match self.dice.below(24) {
+        match self.dice.below(25) {
             0..=2 => self.unary_float(),
             3..=5 => self.binary_float(),
             6 => self.broadcast(),
@@ -46,6 +46,7 @@ impl Generator<'_> {
             18 if self.config.max_functions > 1 => self.call(),
             18 => self.dot(),
             23 => self.at(),
+            24 if !self.smooth() => self.philox(),
             22 if self.config.max_functions > 1 => self.repeat(),
             _ if self.smooth() => self.binary_float(),
             _ => self.discrete(),
@@ -206,6 +207,21 @@ impl Generator<'_> {
         let bound = ty.shape.dims()[dim] as f64;
         let iota = self.builder.iota(ty.dtype, ty.shape, dim);
         Some(self.put(iota, Fact::exact(bound)))
+    }
+
+    /// Random bits of a key and a counter that are small numbers.
+    fn philox(&mut self) -> Option<Value> {
+        let ty = TensorType::new(DType::U64, [2]);
+        let exact = |generator: &Generator<'_>, value: Value| {
+            *generator.builder.ty(value) == ty && (generator.wild() || generator.fact(value).exact)
+        };
+        let state = match self.pick(exact) {
+            Some(state) => state,
+            None => self.constant(ty),
+        };
+        let shape = self.shape();
+        let bits = self.builder.philox(state, shape);
+        Some(self.put(bits, Fact::exact(type_bound(DType::U32))))
     }
 
     fn convert(&mut self) -> Option<Value> {

@@ -13,8 +13,8 @@
 //! - A value is `%name`, or `%12` by its index where it has no name. Where it is defined it carries its type.
 //! - Values take the free slots of the arena in the order that they are defined in, parameters first. One that
 //!   sits elsewhere (a parameter that the builder added after instructions) says so: `%w#7`.
-//! - What the result type says already is not repeated: `reshape`, `convert`, `broadcast`, `iota` and
-//!   `constant` take element type and shape from it.
+//! - What the result type says already is not repeated: `reshape`, `convert`, `broadcast`, `iota`, `philox`
+//!   and `constant` take element type and shape from it.
 //! - Attributes are in braces, in a fixed order; a constant's are its element (`{1.5}`: everywhere) or its
 //!   elements (`{[1.0, 2.0]}`: row-major). Floats are written so that they come back bit by bit, at the precision
 //!   of their type; `inf`, `-inf` and `nan` are words, and a NaN with other bits is `nan(0x7ff8000000000001)`.

@@ -70,6 +70,7 @@ fn attributes(cursor: &mut Cursor, name: &str, result: &TensorType) -> Parsed<Op
     let op = match name {
         "select" => return Ok(Some(Op::Select)),
         "at" => return Ok(Some(Op::At)),
+        "philox" => return Ok(Some(Op::Philox { shape })),
         "convert" => return Ok(Some(Op::Convert { dtype: result.dtype })),
         "reshape" => return Ok(Some(Op::Reshape { shape })),
         "constant" => {

@@ -115,6 +115,7 @@ impl FunctionText<'_> {
             | Op::Convert { .. }
             | Op::Reshape { .. }
             | Op::At
+            | Op::Philox { .. }
             | Op::Call { .. }
             | Op::Loop { .. } => Ok(()),
         }

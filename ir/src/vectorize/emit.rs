@@ -103,12 +103,16 @@ impl Emitter {
         Ok(spread)
     }
 
+    /// Why the instructions that follow an original one cannot be made.
+    pub fn refuse(&self, message: String) -> Refused {
+        (self.origin, message)
+    }
+
     /// Appends an instruction with one result.
     pub fn emit(&mut self, op: Op, operands: Vec<Value>) -> Result<Value, Refused> {
         let types: Vec<&TensorType> = operands.iter().map(|&operand| self.function.ty(operand)).collect();
-        let refused = |message: String| (self.origin, message);
-        let mut types = infer(&op, &types, None).map_err(|error| refused(error.to_string()))?;
-        let ty = types.pop().ok_or_else(|| refused(format!("{} has no result", op.name())))?;
+        let mut types = infer(&op, &types, None).map_err(|error| self.refuse(error.to_string()))?;
+        let ty = types.pop().ok_or_else(|| self.refuse(format!("{} has no result", op.name())))?;
         let inst = Inst::from_index(self.function.insts.len());
         let result = Value::from_index(self.function.values.len());
         self.function.values.push(ValueData { ty, def: Def::Result { inst, index: 0 }, name: None });

@@ -42,7 +42,7 @@ pub enum VectorizeError {
     /// The function breaks an invariant of the IR.
     #[error("the function to map is malformed: {0}")]
     Malformed(Violations),
-    /// With the new dimension, a value of the function is too large.
+    /// With the new dimension, a value of the function is too large, or too many rows draw random bits of their own.
     #[error("in function `{function}`, what was made at {origin} cannot have {size} rows: {message}")]
     TooLarge {
         /// The function.
@@ -64,8 +64,8 @@ pub enum VectorizeError {
 /// order of sums in a dot and the sign of a zero taken by an index of its own row.
 ///
 /// # Errors
-/// If `batched` has not one flag for each parameter, the function calls or repeats another or is malformed, or a
-/// value would be too large.
+/// If `batched` has not one flag for each parameter, the function calls or repeats another or is malformed, a value
+/// would be too large, or too many rows draw random bits of their own.
 ///
 /// ```
 /// use natgrad_ir::{Builder, DType, TensorType, interp, vectorize};

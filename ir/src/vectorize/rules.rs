@@ -6,6 +6,9 @@ use crate::graph::Value;
 use crate::op::{BinaryOp, CompareOp, DotDims, Op, ReduceOp};
 use crate::types::{DType, Shape, TensorType};
 
+/// How many rows may have random bits of their own: each takes a few instructions.
+const MAX_STATES: usize = 4096;
+
 /// Maps an operation on original values.
 pub(super) fn map(e: &mut Emitter, op: &Op, operands: &[Value]) -> Result<Mapped, Refused> {
     if !operands.iter().any(|&operand| e.get(operand).1) {
@@ -56,6 +59,7 @@ pub(super) fn map(e: &mut Emitter, op: &Op, operands: &[Value]) -> Result<Mapped
             (index, false) => at_shared(e, x, index),
             (indices, true) => at_own(e, x, indices),
         },
+        (Op::Philox { shape }, &[state]) => philox(e, shape, state),
         // Operations without operands, which have no rows; calls, which were refused; operand counts that the
         // verifier has refused.
         (
@@ -69,6 +73,7 @@ pub(super) fn map(e: &mut Emitter, op: &Op, operands: &[Value]) -> Result<Mapped
             | Op::Reduce { .. }
             | Op::Dot(_)
             | Op::At
+            | Op::Philox { .. }
             | Op::Call { .. }
             | Op::Loop { .. },
             _,
@@ -172,4 +177,27 @@ fn at_own(e: &mut Emitter, x: Value, indices: Value) -> Result<Value, Refused> {
     let alone = e.emit(Op::Select, vec![taken, rows, zero])?;
     let op = if ty.dtype == DType::Bool { ReduceOp::Any } else { ReduceOp::Sum };
     e.emit(Op::Reduce { op, dims: vec![1] }, vec![alone])
+}
+
+/// The bits of each row's own state, row by row: there is no operation for several states.
+fn philox(e: &mut Emitter, shape: &Shape, states: Value) -> Result<Value, Refused> {
+    if e.size > MAX_STATES {
+        let message = format!("each row has its own random bits, which {MAX_STATES} rows may have at most");
+        return Err(e.refuse(message));
+    }
+    let states = e.rows(states)?;
+    let row = leading(shape, 1);
+    let mut rows = Vec::with_capacity(e.size);
+    for index in 0..e.size {
+        let slice = Op::Slice { starts: vec![index, 0], limits: vec![index + 1, 2], strides: vec![1, 1] };
+        let state = e.emit(slice, vec![states])?;
+        let state = e.emit(Op::Reshape { shape: Shape::new([2]) }, vec![state])?;
+        let bits = e.emit(Op::Philox { shape: shape.clone() }, vec![state])?;
+        rows.push(e.emit(Op::Reshape { shape: row.clone() }, vec![bits])?);
+    }
+    if rows.is_empty() {
+        let ty = TensorType::new(DType::U32, leading(shape, 0));
+        return e.full(ty, 0.0);
+    }
+    e.emit(Op::Concat { dim: 0 }, rows)
 }

@@ -242,6 +242,7 @@ const NOT_DIFFERENTIABLE: &[&str] = &[
     "reduce_any",
     "constant",
     "iota",
+    "philox",
     "call",
     "loop",
 ];
@@ -263,6 +264,7 @@ fn structural_name(op: &Op) -> Option<&'static str> {
         | Op::Concat { .. }
         | Op::Dot(_)
         | Op::At
+        | Op::Philox { .. }
         | Op::Call { .. }
         | Op::Loop { .. } => STRUCTURAL.iter().copied().find(|&name| name == op.name()),
     }
@@ -281,6 +283,7 @@ const STRUCTURAL: &[&str] = &[
     "concat",
     "dot",
     "at",
+    "philox",
     "call",
     "loop",
 ];
