@@ -6,6 +6,7 @@
 mod exact;
 mod fast;
 mod hash;
+mod philox;
 pub mod plain;
 
 use natgrad_ir::{Builder, DType, Shape, Value};
@@ -45,17 +46,20 @@ pub enum Grade {
     Fast,
     /// The inverse of the distribution function, to a few units in the last place.
     Exact,
+    /// The same of the words of XLA's own generator instead of a hash.
+    Philox,
 }
 
 impl Grade {
     /// Every grade, the cheapest first.
-    pub const ALL: [Grade; 2] = [Grade::Fast, Grade::Exact];
+    pub const ALL: [Grade; 3] = [Grade::Fast, Grade::Exact, Grade::Philox];
 
     /// The name, as in a configuration.
     pub fn name(self) -> &'static str {
         match self {
             Grade::Fast => "fast",
             Grade::Exact => "exact",
+            Grade::Philox => "philox",
         }
     }
 }
@@ -129,11 +133,20 @@ impl Key {
     /// They are computed in `f32` and rounded to `dtype`, unless that is `f64`.
     pub fn normal(self, b: &mut Builder, grade: Grade, dtype: DType, shape: &Shape) -> Value {
         b.scoped("noise", |b| {
-            let words = self.words(b, shape);
             let wide = computed_in(dtype);
             let normal = match grade {
-                Grade::Fast => fast::normal(b, words, wide),
-                Grade::Exact => quantile(b, words[0], wide),
+                Grade::Fast => {
+                    let words = self.words(b, shape);
+                    fast::normal(b, words, wide)
+                }
+                Grade::Exact => {
+                    let [word, _] = self.words(b, shape);
+                    quantile(b, word, wide)
+                }
+                Grade::Philox => {
+                    let word = philox::words(b, self.0, shape);
+                    quantile(b, word, wide)
+                }
             };
             b.convert(normal, dtype)
         })
