@@ -38,12 +38,14 @@ pub fn key(root: [u32; 2], tensor: u32) -> [u32; 4] {
 
 /// The two words of an element.
 pub fn words(key: [u32; 4], element: u32) -> [u32; 2] {
-    let start = |lane: usize, multiplier: u32| {
-        let x = element ^ key[2 * lane];
-        (x ^ (x >> 16)).wrapping_mul(multiplier) ^ key[2 * lane + 1]
-    };
-    let (x, y) = (start(0, MURMUR_FIRST), start(1, MURMUR_SECOND));
-    let (x, y) = ((x ^ (y >> 15)).wrapping_mul(MURMUR_SECOND), (y ^ (x >> 15)).wrapping_mul(MURMUR_FIRST));
+    let mut x = (element ^ key[0]).wrapping_mul(MURMUR_FIRST);
+    let mut y = (element ^ key[2]).wrapping_mul(MURMUR_SECOND);
+    (x, y) = (x ^ (y >> 16), y ^ (x >> 16));
+    x = x.wrapping_mul(MURMUR_SECOND) ^ key[1];
+    y = y.wrapping_mul(MURMUR_FIRST) ^ key[3];
+    (x, y) = (x ^ (y >> 15), y ^ (x >> 15));
+    x = x.wrapping_mul(MURMUR_FIRST);
+    y = y.wrapping_mul(MURMUR_SECOND);
     [x ^ (y >> 16), y ^ (x >> 16)]
 }
 

@@ -30,6 +30,11 @@ impl Battery {
         self.add(stats::correlation_of_squares(x, y), || format!("squares, {}", name()));
     }
 
+    /// The statistic that is furthest off.
+    pub fn worst(&self) -> f64 {
+        self.worst.0
+    }
+
     /// Panics if one statistic is too large, or all together are: many small correlations add up in the sum of
     /// squares, which has a chi-squared distribution.
     pub fn check(self, what: &str) {
