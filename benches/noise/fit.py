@@ -109,5 +109,5 @@ def show(name, coefficients):
 
 
 if __name__ == "__main__":
-    fit_bend(33, 0.8)
+    fit_bend(25, 0.9)
     fit_quantile(17)

@@ -362,6 +362,12 @@ impl Builder {
         self.one(Op::Transpose { perm: perm.to_vec() }, vec![x])
     }
 
+    /// Concatenates along a dimension.
+    #[track_caller]
+    pub fn concat(&mut self, operands: &[Value], dim: usize) -> Value {
+        self.one(Op::Concat { dim }, operands.to_vec())
+    }
+
     /// Reduces over `dims`; nothing if there are none.
     #[track_caller]
     pub fn reduce(&mut self, op: ReduceOp, x: Value, dims: &[usize]) -> Value {

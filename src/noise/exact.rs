@@ -35,7 +35,7 @@ pub(super) const QUANTILE: [f64; 18] = [
 
 /// Standard normals in a floating-point type: the quantiles of `p = (word + 1/2) / 2^32`, where words are numbered
 /// from -2^31 as signed integers are. The outermost are 6.34 from zero.
-pub(super) fn normal(b: &mut Builder, word: Value, dtype: DType) -> Value {
+pub fn quantile(b: &mut Builder, word: Value, dtype: DType) -> Value {
     let word = b.convert(word, DType::S32);
     let signed = b.convert(word, dtype);
     let signed = b.add_const(signed, 0.5);

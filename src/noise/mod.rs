@@ -6,11 +6,13 @@
 mod exact;
 mod fast;
 mod hash;
+mod philox;
 pub mod plain;
 
 use natgrad_ir::{Builder, DType, Shape, Value};
 use serde::{Deserialize, Serialize};
 
+pub use exact::quantile;
 use hash::{GOLDEN, finalize, shifted, words};
 pub use hash::{MURMUR_FIRST, MURMUR_SECOND};
 
@@ -44,17 +46,20 @@ pub enum Grade {
     Fast,
     /// The inverse of the distribution function, to a few units in the last place.
     Exact,
+    /// The same of the words of XLA's own generator instead of a hash.
+    Philox,
 }
 
 impl Grade {
     /// Every grade, the cheapest first.
-    pub const ALL: [Grade; 2] = [Grade::Fast, Grade::Exact];
+    pub const ALL: [Grade; 3] = [Grade::Fast, Grade::Exact, Grade::Philox];
 
     /// The name, as in a configuration.
     pub fn name(self) -> &'static str {
         match self {
             Grade::Fast => "fast",
             Grade::Exact => "exact",
+            Grade::Philox => "philox",
         }
     }
 }
@@ -128,11 +133,20 @@ impl Key {
     /// They are computed in `f32` and rounded to `dtype`, unless that is `f64`.
     pub fn normal(self, b: &mut Builder, grade: Grade, dtype: DType, shape: &Shape) -> Value {
         b.scoped("noise", |b| {
-            let words = self.words(b, shape);
             let wide = computed_in(dtype);
             let normal = match grade {
-                Grade::Fast => fast::normal(b, words, wide),
-                Grade::Exact => exact::normal(b, words[0], wide),
+                Grade::Fast => {
+                    let words = self.words(b, shape);
+                    fast::normal(b, words, wide)
+                }
+                Grade::Exact => {
+                    let [word, _] = self.words(b, shape);
+                    quantile(b, word, wide)
+                }
+                Grade::Philox => {
+                    let word = philox::words(b, self.0, shape);
+                    quantile(b, word, wide)
+                }
             };
             b.convert(normal, dtype)
         })
@@ -173,14 +187,20 @@ fn linear_index(b: &mut Builder, shape: &Shape) -> Value {
     b.reshape(flat, shape.clone())
 }
 
-/// A polynomial by Horner's rule, the lowest power first.
+/// A polynomial, the lowest power first: even and odd powers by Horner's rule each, as two short chains of operations
+/// keep a processor busier than one long one.
 fn polynomial(b: &mut Builder, coefficients: &[f64], x: Value) -> Value {
-    let mut highest_first = coefficients.iter().rev();
-    let sum = b.full_like(x, highest_first.next().copied().unwrap_or(0.0));
-    highest_first.fold(sum, |sum, &coefficient| {
-        let product = b.mul(sum, x);
-        b.add_const(product, coefficient)
-    })
+    let square = b.square(x);
+    let [even, odd] = [0, 1].map(|first| {
+        let mut highest_first = coefficients.iter().skip(first).step_by(2).rev();
+        let sum = b.full_like(x, highest_first.next().copied().unwrap_or(0.0));
+        highest_first.fold(sum, |sum, &coefficient| {
+            let product = b.mul(sum, square);
+            b.add_const(product, coefficient)
+        })
+    });
+    let odd = b.mul(odd, x);
+    b.add(even, odd)
 }
 
 #[cfg(test)]

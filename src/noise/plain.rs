@@ -38,25 +38,46 @@ pub fn key(root: [u32; 2], tensor: u32) -> [u32; 4] {
 
 /// The two words of an element.
 pub fn words(key: [u32; 4], element: u32) -> [u32; 2] {
-    let start = |lane: usize, multiplier: u32| {
-        let x = element ^ key[2 * lane];
-        (x ^ (x >> 16)).wrapping_mul(multiplier) ^ key[2 * lane + 1]
-    };
-    let (x, y) = (start(0, MURMUR_FIRST), start(1, MURMUR_SECOND));
-    let (x, y) = ((x ^ (y >> 15)).wrapping_mul(MURMUR_SECOND), (y ^ (x >> 15)).wrapping_mul(MURMUR_FIRST));
+    let mut x = (element ^ key[0]).wrapping_mul(MURMUR_FIRST);
+    let mut y = (element ^ key[2]).wrapping_mul(MURMUR_SECOND);
+    (x, y) = (x ^ (y >> 16), y ^ (x >> 16));
+    x = x.wrapping_mul(MURMUR_SECOND) ^ key[1];
+    y = y.wrapping_mul(MURMUR_FIRST) ^ key[3];
+    (x, y) = (x ^ (y >> 15), y ^ (x >> 15));
+    x = x.wrapping_mul(MURMUR_FIRST);
+    y = y.wrapping_mul(MURMUR_SECOND);
     [x ^ (y >> 16), y ^ (x >> 16)]
 }
 
 /// The normal of an element, in double precision.
 pub fn normal(key: [u32; 4], element: u32, grade: Grade) -> f64 {
-    let [x, y] = words(key, element);
     match grade {
         Grade::Fast => {
-            let sum: u32 = [x, y].iter().map(|word| (word & 0xffff) + (word >> 16)).sum();
+            let sum: u32 = words(key, element).iter().map(|word| (word & 0xffff) + (word >> 16)).sum();
             bend(f64::from(sum) - fast::SUM_MEAN)
         }
-        Grade::Exact => quantile(x),
+        Grade::Exact => quantile(words(key, element)[0]),
+        Grade::Philox => quantile(philox(key, element)),
     }
+}
+
+/// Element `element % 4` of block `element / 4` of Philox4x32-10, whose blocks are numbered from the last two words of
+/// the key on. XLA has its key, which the first two words are, in the upper half of the counter too.
+pub fn philox(key: [u32; 4], element: u32) -> u32 {
+    let [first, upper] =
+        [[2, 3], [0, 1]].map(|[low, high]: [usize; 2]| u64::from(key[high]) << 32 | u64::from(key[low]));
+    let block = (u128::from(upper) << 64 | u128::from(first)).wrapping_add(u128::from(element / 4));
+    let mut words = [0, 32, 64, 96].map(|shift| (block >> shift) as u32);
+    let [mut first, mut second] = [key[0], key[1]];
+    for _ in 0..10 {
+        let (a, c) = (u64::from(words[0]) * 0xd251_1f53, u64::from(words[2]) * 0xcd9e_8d57);
+        words =
+            [(c >> 32) as u32 ^ words[1] ^ first, c as u32, (a >> 32) as u32 ^ words[3] ^ second, a as u32];
+        // Weyl sequences of the golden ratio and of the square root of three.
+        first = first.wrapping_add(0x9e37_79b9);
+        second = second.wrapping_add(0xbb67_ae85);
+    }
+    words[(element % 4) as usize]
 }
 
 /// Of the centred sum of four 16-bit fields, a normal.

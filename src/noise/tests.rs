@@ -56,7 +56,7 @@ fn the_bent_sum_is_as_normal_as_stated() {
         let y = plain::bend(value);
         assert!(y < last, "the map falls at {value}");
         if last.is_infinite() {
-            assert!((y - 6.574).abs() < 1e-3, "{y}");
+            assert!((y - 6.155).abs() < 1e-3, "{y}");
         }
         last = y;
         for (k, moment) in moments.iter_mut().enumerate() {
@@ -74,9 +74,9 @@ fn the_bent_sum_is_as_normal_as_stated() {
     for (found, wanted) in moments.into_iter().zip([1.0, 3.0, 15.0, 105.0]) {
         assert!((found / wanted - 1.0).abs() < 1e-9, "{found}, not {wanted}");
     }
-    assert!((distance - 7.32e-6).abs() < 2e-8, "{distance}");
+    assert!((distance - 1.25e-5).abs() < 5e-8, "{distance}");
     let tails = beyond.iter().zip(limits).map(|(beyond, limit)| beyond / normal_above(limit) - 1.0);
-    let stated = [2e-4, -1e-4, -1.4e-3, 1e-4, 7.7e-2];
+    let stated = [-1e-4, -1e-4, 3.7e-3, 1e-4, -0.32];
     for ((found, stated), limit) in tails.zip(stated).zip(limits) {
         assert!((found - stated).abs() < 0.02f64.max(stated.abs()) * 0.02, "beyond {limit}: {found}");
     }
@@ -106,7 +106,7 @@ fn exact_is_exact_to_a_few_units_in_the_last_place() {
     let mut b = Builder::new("main");
     const N: usize = 4096;
     let word = b.param("word", TensorType::new(DType::U32, [N]));
-    let single = exact::normal(&mut b, word, DType::F32);
+    let single = quantile(&mut b, word, DType::F32);
     let function = b.finish(&[single]).unwrap();
     let places = (0..N as u32).map(|k| match k % 4 {
         0 => k.wrapping_mul(0x0010_0401),

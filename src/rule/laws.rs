@@ -253,9 +253,10 @@ proptest! {
         rate in 1e-3..0.9f64,
         weight_decay in 0.0..0.5f64,
     ) {
-        let (ess, estimator) = (Some(7.0), Estimator::Price);
-        let von = Von { lr: rate, beta2: 1.0 - rate, ess, weight_decay, estimator, ..Von::default() };
-        let blr = Blr { lr: rate, ess, weight_decay, estimator, ..Blr::default() };
+        let (ess, hess_init, estimator) = (Some(7.0), 0.1, Estimator::Price);
+        let von =
+            Von { lr: rate, beta2: 1.0 - rate, ess, hess_init, weight_decay, estimator, ..Von::default() };
+        let blr = Blr { lr: rate, ess, hess_init, weight_decay, estimator, ..Blr::default() };
         let mut machines = [Rule::Von(von), Rule::Blr(blr)].map(|rule| Machine::new(rule, &START));
         for _ in 0..10 {
             machines.iter_mut().for_each(|machine| machine.step(&loss, 1.0));

@@ -91,7 +91,7 @@ fn wrong_files_are_wrong_input() {
     let changes: [(Change, &str); 19] = [
         (
             |t| t["optimizer"] = "lion".into(),
-            "natgrad does not have the optimizer `lion` (only `ivon`, `adam`",
+            "natgrad does not have the optimizer `lion` (only `ivon`, `vadam`",
         ),
         (|t| t["mc_samples"] = 0.into(), "`mc_samples`: samples is 0, but must be from 1 to 65536"),
         (|t| t["mc_samples"] = 3.into(), "`steps[0].noise` has 1 draws, but must have 3"),

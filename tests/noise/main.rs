@@ -1,11 +1,15 @@
 //! The noise that compiled programs draw: standard normal, independent of everything, and the same every time.
 
+mod battery;
 #[path = "../support/device.rs"]
 mod device;
 mod sampler;
 mod stats;
+mod stream;
+mod study;
+mod uniform;
 
-use natgrad::noise::Purpose;
+use natgrad::noise::{Grade, Purpose};
 use natgrad::pjrt::Arg;
 use natgrad::rule::{HyperValues, Ivon, Rule};
 use natgrad::step::{NoiseSource, Recipe, Slot, StateKind};
@@ -13,72 +17,60 @@ use natgrad_ir::interp::Tensor;
 use natgrad_ir::{DType, Shape};
 use natgrad_models::{Linear, Model};
 
+use battery::{Battery, LIMIT};
 use device::{DEVICE, download, upload};
 use sampler::Sampler;
-use stats::{Battery, LIMIT, count_errors, moment_errors, moments, normal_cdf};
+use stats::{Normality, count_errors, kolmogorov_above, moment_errors, moments, normal_cdf};
+use study::Study;
 
 const SEED: u64 = 0x5eed_0000_0000_002a;
 
 fn flat(elements: usize) -> Sampler {
-    Sampler::new(Purpose::Training, &[Shape::from([elements])])
+    sampler(Purpose::Training, &[Shape::from([elements])])
 }
 
-/// Moments, tails and the distribution function of eight million normals.
+fn sampler(purpose: Purpose, shapes: &[Shape]) -> Sampler {
+    Sampler::new(DEVICE.client(), purpose, Grade::default(), shapes)
+}
+
+/// Moments, tails, the distribution function and correlations of two million normals of each grade, as
+/// `examples/noise_normals.rs` examines a billion.
 #[test]
-fn it_is_standard_normal() {
-    const SIZE: usize = 1 << 20;
-    const DRAWS: u32 = 8;
-    const N: usize = SIZE * DRAWS as usize;
-    let sampler = flat(SIZE);
-    let samples: Vec<f32> = (0..DRAWS).flat_map(|step| sampler.first(SEED, step)).collect();
-
-    for (order, moment) in (1..).zip(moments(&samples)) {
-        let errors = moment_errors(order, moment, N);
-        println!("moment {order}: {moment:.6}, {errors:+.2} standard errors");
-        assert!(errors.abs() < LIMIT, "moment {order} is {moment}: {errors} standard errors off");
-    }
-
-    for limit in [1.0, 2.0, 3.0, 4.0] {
-        let tail = normal_cdf(-limit);
-        let above = samples.iter().filter(|&&x| f64::from(x) > limit).count();
-        let below = samples.iter().filter(|&&x| f64::from(x) < -limit).count();
-        for (side, count) in [("above", above), ("below -", below)] {
-            let errors = count_errors(count, N, tail);
-            println!("{side}{limit}: {count} of {:.0}, {errors:+.2} standard errors", N as f64 * tail);
-            assert!(errors.abs() < LIMIT, "{side}{limit}: {count}, {errors} standard errors off");
+fn every_grade_is_standard_normal_and_unrelated() {
+    for grade in Grade::ALL {
+        let study = Study::of(DEVICE.client(), grade, SEED, 1 << 21, 1 << 17);
+        assert_eq!(study.count, 1 << 21);
+        // A count of few is not normal enough to be judged by standard errors.
+        let tails = study.tails.iter().filter(|tail| tail.wanted > 20.0);
+        for finding in study.moments.iter().chain(tails).chain(&study.correlations) {
+            let (name, found, errors) = (&finding.name, finding.found, finding.errors);
+            println!("{}: {name}: {found:.6}, {errors:+.2} standard errors", grade.name());
+            assert!(
+                errors.abs() < LIMIT,
+                "{}: {name} is {found}: {errors} standard errors off",
+                grade.name()
+            );
         }
+        let (distance, probability) = study.kolmogorov;
+        println!("{}: Kolmogorov-Smirnov distance {distance:.2e}, p {probability:.3}", grade.name());
+        assert!(probability > 1e-6, "{}: {distance}", grade.name());
+        let reach = match grade {
+            Grade::Fast => 6.155,
+            Grade::Exact | Grade::Philox => 6.338,
+        };
+        assert!(study.largest > 4.8 && study.largest < reach + 1e-3, "{}: {}", grade.name(), study.largest);
     }
-
-    // The distribution function at many places instead of at every sample: no sample is sorted.
-    const BINS: usize = 4096;
-    const EDGE: f64 = 6.0;
-    let mut histogram = vec![0usize; BINS];
-    for &x in &samples {
-        let place = (f64::from(x) + EDGE) / (2.0 * EDGE) * BINS as f64;
-        histogram[(place.max(0.0) as usize).min(BINS - 1)] += 1;
-    }
-    let (mut below, mut distance) = (0, 0.0f64);
-    for (bin, count) in histogram.into_iter().enumerate() {
-        below += count;
-        let edge = (bin + 1) as f64 / BINS as f64 * 2.0 * EDGE - EDGE;
-        distance = distance.max((below as f64 / N as f64 - normal_cdf(edge)).abs());
-    }
-    // Kolmogorov: `sqrt(n) D` exceeds 2.6 with probability 2 exp(-2 2.6^2) = 3e-6.
-    let scaled = distance * (N as f64).sqrt();
-    println!("Kolmogorov-Smirnov distance {distance:.2e}, times sqrt(n) {scaled:.3}");
-    assert!(scaled < 2.6, "{distance}");
-    assert!(samples.iter().all(|x| x.abs() < 6.6), "no sum of four fields reaches further");
 }
 
 #[test]
 fn steps_tensors_samples_and_seeds_are_uncorrelated() {
     const SIZE: usize = 1 << 17;
     let shape = Shape::from([SIZE]);
-    let training = Sampler::new(Purpose::Training, &vec![shape.clone(); 6]);
-    let posterior = Sampler::new(Purpose::Posterior, &[shape]);
+    let training = sampler(Purpose::Training, &vec![shape.clone(); 6]);
+    let posterior = sampler(Purpose::Posterior, &[shape]);
 
     let mut battery = Battery::default();
-    let tensors = training.draw(SEED, 7);
+    let tensors = training.draw(SEED, 7, 0);
     for (a, x) in tensors.iter().enumerate() {
         for (b, y) in tensors.iter().enumerate().skip(a + 1) {
             battery.pair(x, y, || format!("tensors {a} and {b}"));
@@ -87,12 +79,12 @@ fn steps_tensors_samples_and_seeds_are_uncorrelated() {
     battery.check("between tensors");
 
     let mut battery = Battery::default();
-    let steps: Vec<Vec<f32>> = (0..17).map(|step| training.draw(SEED, step).swap_remove(0)).collect();
+    let steps: Vec<Vec<f32>> = (0..17).map(|step| training.draw(SEED, step, 0).swap_remove(0)).collect();
     for (step, pair) in steps.windows(2).enumerate() {
         battery.pair(&pair[0], &pair[1], || format!("steps {step} and {}", step + 1));
     }
     for bit in 0..32 {
-        let other = training.draw(SEED, 1 << bit).swap_remove(0);
+        let other = training.draw(SEED, 1 << bit, 0).swap_remove(0);
         battery.pair(&steps[0], &other, || format!("steps 0 and 2^{bit}"));
     }
     battery.check("between steps");
@@ -110,11 +102,11 @@ fn steps_tensors_samples_and_seeds_are_uncorrelated() {
     let mut battery = Battery::default();
     let first = &tensors[0];
     for bit in 0..64 {
-        let other = training.draw(SEED ^ (1 << bit), 7).swap_remove(0);
+        let other = training.draw(SEED ^ (1 << bit), 7, 0).swap_remove(0);
         battery.pair(first, &other, || format!("seeds that differ in bit {bit}"));
     }
     for other in [0, 1, 2, u64::MAX, SEED.swap_bytes(), SEED.rotate_left(32)] {
-        battery.pair(first, &training.draw(other, 7)[0], || format!("seeds {SEED:#x} and {other:#x}"));
+        battery.pair(first, &training.draw(other, 7, 0)[0], || format!("seeds {SEED:#x} and {other:#x}"));
     }
     battery.check("between seeds");
 }
@@ -196,10 +188,21 @@ fn faults_are_found() {
     assert!(stats::correlation_of_squares(&x, &signs) > LIMIT);
     let wider: Vec<f32> = x.iter().map(|x| x * 1.02).collect();
     assert!(moment_errors(2, moments(&wider)[1], SIZE) > LIMIT);
-    let bounded: Vec<f32> = x.iter().map(|x| x.clamp(-3.5, 3.5)).collect();
-    assert!(moment_errors(4, moments(&bounded)[3], SIZE) < -1.0);
-    let beyond = bounded.iter().filter(|&&x| x > 3.5).count();
-    assert!(count_errors(beyond, SIZE, normal_cdf(-3.5)) < -LIMIT);
+    let bounded: Vec<f32> = x.iter().map(|x| x.clamp(-3.0, 3.0)).collect();
+    // Expected to be four standard errors off.
+    assert!(moment_errors(4, moments(&bounded)[3], SIZE) < -1.5);
+    let beyond = bounded.iter().filter(|&&x| x > 3.0).count();
+    assert!(count_errors(beyond, SIZE, normal_cdf(-3.0)) < -LIMIT);
+    assert!(kolmogorov_above(1.0) > 0.26 && kolmogorov_above(1.0) < 0.28);
+    let distance = |samples: &[f32]| {
+        let mut normality = Normality::new();
+        normality.add(samples);
+        normality.kolmogorov()
+    };
+    assert!(distance(&x).1 > 1e-3);
+    assert!(distance(&wider).1 < 0.05, "{:?}", distance(&wider));
+    let moved: Vec<f32> = x.iter().map(|x| x + 0.03).collect();
+    assert!(distance(&moved).1 < 1e-6);
     // Many correlations, each too small to be seen alone.
     let mut battery = Battery::default();
     (0..200).for_each(|k| battery.add(if k % 2 == 0 { 2.0 } else { -2.0 }, String::new));
@@ -210,20 +213,20 @@ fn faults_are_found() {
 fn it_is_the_same_every_time_and_in_every_shape() {
     let shapes: [Shape; 4] =
         [Shape::from([1001]), Shape::from([7, 11, 13]), Shape::from([77]), Shape::scalar()];
-    let [wide, deep, short, scalar] = shapes.clone().map(|shape| Sampler::new(Purpose::Training, &[shape]));
+    let [wide, deep, short, scalar] = shapes.clone().map(|shape| sampler(Purpose::Training, &[shape]));
     let noise = wide.first(SEED, 3);
     assert_eq!(wide.first(SEED, 3), noise);
     assert_eq!(deep.first(SEED, 3), noise);
     assert_eq!(short.first(SEED, 3), noise[..77]);
     assert_eq!(scalar.first(SEED, 3), noise[..1]);
-    let anew = Sampler::new(Purpose::Training, &shapes);
-    let together = anew.draw(SEED, 3);
+    let anew = sampler(Purpose::Training, &shapes);
+    let together = anew.draw(SEED, 3, 0);
     assert_eq!(together[0], noise);
     assert_ne!(together[1], noise);
     for (seed, count) in [(SEED, 4), (SEED + 1, 3), (SEED ^ (1 << 63), 3)] {
         assert_ne!(wide.first(seed, count), noise);
     }
-    assert_ne!(Sampler::new(Purpose::Posterior, &shapes).draw(SEED, 3)[0], noise);
+    assert_ne!(sampler(Purpose::Posterior, &shapes).draw(SEED, 3, 0)[0], noise);
 }
 
 /// The programs of a run draw this noise: the start that of step 0, posterior samples by their number. A posterior
@@ -267,7 +270,7 @@ fn programs_draw_this_noise() {
             .collect();
         let mut inputs = inputs.iter();
         let outputs = compiled.run(|_| inputs.next().map(Arg::Keep)).unwrap();
-        let wanted = Sampler::new(purpose, &shapes).draw(SEED, count);
+        let wanted = sampler(purpose, &shapes).draw(SEED, count, 0);
         for (param, wanted) in wanted.iter().enumerate() {
             let is_sample =
                 |slot: &Slot| *slot == Slot::State(StateKind::Sample, param) || *slot == Slot::Theta(param);

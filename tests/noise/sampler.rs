@@ -1,50 +1,50 @@
 //! Compiled programs that do nothing but draw noise.
 
-use natgrad::lower::{Donation, Materialization, to_stablehlo};
+use natgrad::compile::Target;
+use natgrad::lower::{Donation, to_stablehlo};
 use natgrad::noise::{Grade, Purpose, Stream};
-use natgrad::pjrt::{Arg, Executable};
-use natgrad_ir::interp::Tensor;
+use natgrad::pjrt::{Arg, Client, ElementType, Executable};
 use natgrad_ir::{Builder, DType, Module, Shape, TensorType, verify};
-
-use crate::device::{DEVICE, download, upload};
 
 /// Draws the noise of several tensors in single precision.
 pub struct Sampler {
+    client: Client,
     executable: Executable,
-    types: Vec<TensorType>,
 }
 
 impl Sampler {
-    pub fn new(purpose: Purpose, shapes: &[Shape]) -> Sampler {
+    pub fn new(client: &Client, purpose: Purpose, grade: Grade, shapes: &[Shape]) -> Sampler {
         let mut b = Builder::new("main");
         let seed = b.param("seed", TensorType::scalar(DType::U64));
-        let count = b.param("count", TensorType::scalar(DType::U32));
-        let draw = b.scalar(DType::U32, 0.0);
+        let [count, draw] = ["count", "draw"].map(|name| b.param(name, TensorType::scalar(DType::U32)));
         let keys = Stream { seed, purpose, count, draw }.keys(&mut b, shapes.len());
-        let results: Vec<_> = keys
-            .into_iter()
-            .zip(shapes)
-            .map(|(key, shape)| key.normal(&mut b, Grade::Fast, DType::F32, shape))
-            .collect();
+        let noise = keys.into_iter().zip(shapes);
+        let results: Vec<_> =
+            noise.map(|(key, shape)| key.normal(&mut b, grade, DType::F32, shape)).collect();
         let mut module = Module::new("noise");
         module.push(b.finish(&results).unwrap());
-        let text = to_stablehlo(&verify(module).unwrap(), &Donation::none(), Materialization::Call).unwrap();
-        let options = natgrad::compile::Target::of(DEVICE.client()).options();
-        let executable = DEVICE.client().compile(text.as_bytes(), &options).unwrap();
-        let types = shapes.iter().map(|shape| TensorType::new(DType::F32, shape.clone())).collect();
-        Sampler { executable, types }
+        let module = verify(module).unwrap();
+        let target = Target::of(client);
+        let text = to_stablehlo(&module, &Donation::none(), target.materialization()).unwrap();
+        let executable = client.compile(text.as_bytes(), &target.options()).unwrap();
+        Sampler { client: client.clone(), executable }
     }
 
-    /// The noise of every tensor, for this seed and step or posterior sample.
-    pub fn draw(&self, seed: u64, count: u32) -> Vec<Vec<f32>> {
-        let inputs = [Tensor::from_u64s([], &[seed]).unwrap(), Tensor::from_u32s([], &[count]).unwrap()];
-        let inputs = inputs.map(|input| upload(&input));
+    /// The noise of every tensor, for this seed, step or posterior sample, and draw within the step.
+    pub fn draw(&self, seed: u64, count: u32, draw: u32) -> Vec<Vec<f32>> {
+        let scalar = |element_type, bytes: &[u8]| self.client.upload(element_type, &[], bytes).unwrap();
+        let inputs = [
+            scalar(ElementType::U64, &seed.to_ne_bytes()),
+            scalar(ElementType::U32, &count.to_ne_bytes()),
+            scalar(ElementType::U32, &draw.to_ne_bytes()),
+        ];
         let outputs = self.executable.execute(inputs.iter().map(Arg::Keep)).unwrap();
-        outputs.iter().zip(&self.types).map(|(output, ty)| download(output, ty).to_f32s()).collect()
+        let floats = |bytes: Vec<u8>| bytes.as_chunks().0.iter().map(|&x| f32::from_ne_bytes(x)).collect();
+        outputs.iter().map(|output| floats(output.to_host().unwrap())).collect()
     }
 
-    /// The noise of the first tensor.
+    /// The noise of the first tensor, of draw 0.
     pub fn first(&self, seed: u64, count: u32) -> Vec<f32> {
-        self.draw(seed, count).swap_remove(0)
+        self.draw(seed, count, 0).swap_remove(0)
     }
 }
