@@ -38,15 +38,20 @@ impl Purpose {
 }
 
 /// How normal the noise is, and at what price.
+///
+/// All three pass every test of `docs/noise.md` at 10^9 draws: moments to the 8th, Kolmogorov-Smirnov, counts beyond
+/// limits to 5.5 sigma, correlations. The default is the cheapest of them. Costs are nanoseconds of a processor an
+/// element, on XLA:CPU, over reading two arrays and writing one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Grade {
-    /// A sum of four uniforms bent by a polynomial: the cheapest.
+    /// A sum of four uniforms bent by a polynomial: 0.25 ns. Normal to 5 sigma; beyond 5.5 there are a third too few,
+    /// and the largest is 6.16.
     #[default]
     Fast,
-    /// The inverse of the distribution function, to a few units in the last place.
+    /// The inverse of the distribution function, to a few units in the last place: 1.4 to 1.8 ns. The largest is 6.34.
     Exact,
-    /// The same of the words of XLA's own generator instead of a hash.
+    /// The same of the words of XLA's own generator instead of a hash: 85 to 97 ns.
     Philox,
 }
 
