@@ -2,8 +2,8 @@
 //! file a rule.
 //!
 //! A rule's file has its configuration and says which [`Point`] on the axes of the family it is. What a point means is
-//! said once: [`mod@estimate`] makes curvature estimates, [`mod@update`] the new state, [`mod@natural`] the update in
-//! natural parameters, [`mod@sample`] samples of the posterior. The stages are wired into a program by [`crate::step`].
+//! said once: `estimate` makes curvature estimates, `update` the new state, `natural` the update in natural parameters,
+//! `sample` samples of the posterior. The stages are wired into a program by [`crate::step`].
 
 pub mod adam;
 pub mod blr;
