@@ -60,16 +60,7 @@ impl<'a> Running<'a> {
         let values = recipe.values(60_000, TOTAL_STEPS);
         let mut session = Session::new(device, &recipe, rows, &values, 0).expect("a session");
         let (model, per_call) = (recipe.model, recipe.plan.per_call as usize);
-        let means: Vec<Vec<f64>> = model
-            .params()
-            .iter()
-            .enumerate()
-            .map(|(index, param)| {
-                let values = param.init.values(0, index, param.shape.elements());
-                values.into_iter().map(f64::from).collect()
-            })
-            .collect();
-        session.begin(&means, &[]).expect("a start");
+        session.begin(&model.initial_values(0), &[]).expect("a start");
         // Features as sparse as MNIST's: one pixel in five is lit.
         let features = (0..per_call * rows * model.inputs())
             .map(|index| if index * 2_654_435_761 % 5 == 0 { (index % 255) as f32 / 255.0 } else { 0.0 })

@@ -36,16 +36,8 @@ impl<'a> Running<'a> {
         let recipe = config.recipe(StatePlan::Explicit);
         let values = recipe.values(splits.train.rows, total);
         let mut session = Session::new(device, &recipe, BATCH, &values, config.seed)?;
-        let means: Vec<Vec<f64>> = config
-            .model
-            .params()
-            .iter()
-            .enumerate()
-            .map(|(index, param)| {
-                let values = param.init.values(config.seed, index, param.shape.elements());
-                values.into_iter().map(|value| f64::from(value) * scale).collect()
-            })
-            .collect();
+        let mut means = config.model.initial_values(config.seed);
+        means.iter_mut().flatten().for_each(|mean| *mean *= scale);
         session.begin(&means, &[])?;
         let batches = Batches::new(splits.train.rows, BATCH, config.seed)?;
         Ok(Running { session, batches, splits, done: 0 })

@@ -92,6 +92,15 @@ impl Model {
         self.as_mlp().params()
     }
 
+    /// The parameters' initial values, in their order.
+    pub fn initial_values(&self, seed: u64) -> Vec<Vec<f64>> {
+        let of = |(index, param): (usize, Param)| {
+            let values = param.init.values(seed, index, param.shape.elements());
+            values.into_iter().map(f64::from).collect()
+        };
+        self.params().into_iter().enumerate().map(of).collect()
+    }
+
     fn declare(&self, b: &mut Builder, rows: usize, dtype: DType) -> (Vec<Value>, Value) {
         let params = self
             .params()

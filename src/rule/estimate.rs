@@ -93,9 +93,9 @@ fn clipped(point: &Point, stage: &mut Stage, product: Value) -> Value {
     }
 }
 
-/// Random signs for every trained parameter, of the evaluation that [`Slot::Draw`] numbers, or of the first.
-pub(crate) fn probes(stage: &mut Stage, draw: Option<Slot>) -> Vec<(Slot, Value)> {
-    let keys = keys(stage, Purpose::Probe, Slot::Step, draw);
+/// Random signs for every trained parameter, of the evaluation that [`Slot::Draw`] numbers.
+pub(crate) fn probes(stage: &mut Stage) -> Vec<(Slot, Value)> {
+    let keys = keys(stage, Purpose::Probe, Slot::Step, Some(Slot::Draw));
     stage.map_trained(|stage, param| {
         let ty = stage.layout().ty(Slot::Probe(param));
         vec![(Slot::Probe(param), keys[param].signs(&mut stage.b, ty.dtype, &ty.shape))]

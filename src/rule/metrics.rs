@@ -3,7 +3,7 @@
 use natgrad_ir::{Builder, CompareOp, ReduceOp, Value};
 
 use super::hyper::Hyper;
-use super::parts::precision;
+use super::parts::{precision, sum_all};
 use super::point::{Point, Posterior};
 use crate::step::{Metric, Slot, Stage, StateKind};
 
@@ -105,7 +105,7 @@ fn parts(point: &Point, stage: &mut Stage, param: usize) -> Parts {
         Posterior::Gaussian => {
             let kl = divergence(stage, param, before);
             let hess = stage.get(Slot::State(StateKind::Hess, param));
-            let dims = all_dims(&stage.b, hess);
+            let dims: Vec<usize> = (0..stage.b.ty(hess).rank()).collect();
             let least = stage.b.reduce(ReduceOp::Min, hess, &dims);
             let largest = stage.b.reduce(ReduceOp::Max, hess, &dims);
             let precision = precision(stage, param, hess);
@@ -113,7 +113,7 @@ fn parts(point: &Point, stage: &mut Stage, param: usize) -> Parts {
             let root = b.sqrt(precision);
             let size = b.abs(mean);
             let ratio = b.mul(size, root);
-            let ratios = b.sum(ratio, &dims);
+            let ratios = sum_all(b, ratio);
             Some([kl, least, largest, ratios])
         }
     };
@@ -138,8 +138,7 @@ fn divergence(stage: &mut Stage, param: usize, mean: Value) -> Value {
     let precision = b.mul(ess, weight_decay);
     let distance = b.mul(square, precision);
     let both = b.add(spread, distance);
-    let dims = all_dims(b, both);
-    let sum = b.sum(both, &dims);
+    let sum = sum_all(b, both);
     let half = b.mul_const(sum, 0.5);
     let zero = b.full_like(weight_decay, 0.0);
     let has_prior = b.compare(CompareOp::Gt, weight_decay, zero);
@@ -147,14 +146,9 @@ fn divergence(stage: &mut Stage, param: usize, mean: Value) -> Value {
     b.select(has_prior, half, zero)
 }
 
-fn all_dims(b: &Builder, x: Value) -> Vec<usize> {
-    (0..b.ty(x).rank()).collect()
-}
-
 fn sum_of_squares(b: &mut Builder, x: Value) -> Value {
     let square = b.square(x);
-    let dims = all_dims(b, x);
-    b.sum(square, &dims)
+    sum_all(b, square)
 }
 
 fn total(b: &mut Builder, values: &[Value]) -> Value {

@@ -13,10 +13,6 @@ pub(super) fn update_one(stage: &mut Stage, param: usize, rate: Value) -> Vec<(S
     let hess = stage.get(Slot::State(StateKind::Hess, param));
     let estimate = stage.get(Slot::HessEstimate(param));
     let gradient = stage.clipped_gradient(param);
-    let rate = match stage.lr_factor(param) {
-        Some(factor) => stage.b.mul(rate, factor),
-        None => rate,
-    };
     let old = precision(stage, param, hess);
     let local = precision(stage, param, estimate);
     let ess = stage.hyper(Hyper::Ess);

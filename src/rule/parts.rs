@@ -41,6 +41,12 @@ pub(crate) fn clip(b: &mut Builder, x: Value, radius: Value) -> Value {
     b.min(x, radius)
 }
 
+/// The sum over every dimension.
+pub(crate) fn sum_all(b: &mut Builder, x: Value) -> Value {
+    let dims: Vec<usize> = (0..b.ty(x).rank()).collect();
+    b.sum(x, &dims)
+}
+
 /// The count of steps done after this one.
 pub(crate) fn next_step(stage: &mut Stage) -> Value {
     let step = stage.get(Slot::Step);

@@ -4,7 +4,7 @@ use natgrad_ir::{Builder, CompareOp, Value};
 
 use super::hyper::Hyper;
 use super::natural;
-use super::parts::{bias_correction, clip, moving_average, next_step};
+use super::parts::{bias_correction, clip, moving_average, next_step, sum_all};
 use super::point::{Curvature, Decay, Momentum, Point, PrecisionUpdate, RootOffset, Scaling};
 use super::schedule::Schedule;
 use crate::step::{Metric, Slot, Stage, StateKind};
@@ -63,7 +63,10 @@ pub(crate) fn update(point: &Point, stage: &mut Stage, schedule: Schedule) -> Ve
     let rates = Rates { rate, first, root };
     let mut out = vec![(Slot::Metric(Metric::LearningRate), rate), (Slot::Step, next_step(stage))];
     out.extend(stage.map_trained(|stage, param| match point.scaling {
-        Scaling::Natural => natural::update_one(stage, param, rates.rate),
+        Scaling::Natural => {
+            let rate = group_rate(point, stage, param, rates.rate);
+            natural::update_one(stage, param, rate)
+        }
         Scaling::None | Scaling::Root { .. } | Scaling::Inverse => update_one(point, stage, param, &rates),
     }));
     out
@@ -168,8 +171,7 @@ fn count_beyond(b: &mut Builder, x: Value, radius: Value) -> Value {
     let beyond = b.compare(CompareOp::Gt, size, radius);
     let dtype = b.ty(x).dtype;
     let beyond = b.convert(beyond, dtype);
-    let dims: Vec<usize> = (0..b.ty(x).rank()).collect();
-    b.sum(beyond, &dims)
+    sum_all(b, beyond)
 }
 
 /// The learning rate of a parameter's group, scaled if the rule says so.

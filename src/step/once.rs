@@ -99,9 +99,7 @@ impl Evaluation {
     fn new(recipe: &Recipe, layout: &Layout, module: &mut Module) -> Result<Evaluation, StepError> {
         let point = &layout.point;
         let probe = match point.curvature {
-            Curvature::HessianVector => {
-                build_stage(layout, StageKind::Probe, |stage| estimate::probes(stage, Some(Slot::Draw)))?
-            }
+            Curvature::HessianVector => build_stage(layout, StageKind::Probe, estimate::probes)?,
             Curvature::None
             | Curvature::SquaredMean
             | Curvature::Squared { .. }

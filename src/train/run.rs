@@ -261,13 +261,7 @@ impl Loop<'_> {
     fn begin(&mut self, resume: Option<Checkpoint>) -> Result<u64, TrainError> {
         let Some(checkpoint) = resume else {
             let config = self.run.config;
-            let params = config.model.params();
-            let mut means = Vec::with_capacity(params.len());
-            for (index, param) in params.iter().enumerate() {
-                let values = param.init.values(config.seed, index, param.shape.elements());
-                means.push(values.into_iter().map(f64::from).collect());
-            }
-            self.session.begin(&means, &[])?;
+            self.session.begin(&config.model.initial_values(config.seed), &[])?;
             return Ok(0);
         };
         if checkpoint.header.total_steps != self.total {

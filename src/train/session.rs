@@ -9,7 +9,7 @@ use crate::compile::bytes::from_bytes;
 use crate::compile::{Compiled, Device, DeviceError};
 use crate::pjrt::{Arg, Buffer, PendingRead};
 use crate::rule::HyperValues;
-use crate::step::{Metric, Recipe, Slot, StateKind};
+use crate::step::{Extent, Metric, Recipe, Slot, StateKind};
 
 /// A host copy of one carried tensor.
 #[derive(Clone, Debug, PartialEq)]
@@ -235,11 +235,11 @@ impl<'a> Session<'a> {
             }
             Ok::<_, DeviceError>((slot, self.device.upload(&ty, &bytes)?))
         };
-        let mut given = vec![
-            upload(Slot::Features(extent), data.features)?,
-            upload(Slot::Labels(extent), data.labels)?,
-            upload(Slot::StepCount, &(data.steps as u32).to_ne_bytes())?,
-        ];
+        let mut given =
+            vec![upload(Slot::Features(extent), data.features)?, upload(Slot::Labels(extent), data.labels)?];
+        if extent == Extent::Call {
+            given.push(upload(Slot::StepCount, &(data.steps as u32).to_ne_bytes())?);
+        }
         for (slot_of, tensors) in
             [(Slot::Noise as fn(usize) -> Slot, data.noise), (Slot::FurtherNoise, data.further_noise)]
         {
