@@ -62,7 +62,7 @@ impl<'a> Running<'a> {
         let (model, per_call) = (recipe.model, recipe.plan.per_call as usize);
         session.begin(&model.initial_values(0), &[]).expect("a start");
         // Features as sparse as MNIST's: one pixel in five is lit.
-        let features = (0..per_call * rows * model.inputs())
+        let features = (0..per_call * rows * model.features(DType::F32).shape.elements())
             .map(|index| if index * 2_654_435_761 % 5 == 0 { (index % 255) as f32 / 255.0 } else { 0.0 })
             .flat_map(f32::to_ne_bytes)
             .collect();

@@ -2,10 +2,12 @@
 //! their initialization.
 
 pub mod init;
+pub mod linear;
 pub mod loss;
 pub mod mlp;
 mod spec;
 
 pub use init::Init;
-pub use mlp::{Activation, Linear, Mlp};
-pub use spec::{Model, ModelError, Param};
+pub use linear::{Linear, LinearRegression};
+pub use mlp::{Activation, Mlp};
+pub use spec::{Model, ModelError, Param, Task, with_rows};

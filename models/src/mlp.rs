@@ -1,4 +1,4 @@
-//! Multilayer perceptrons, and linear (softmax regression) models as their case without hidden layers.
+//! Multilayer perceptrons.
 
 use natgrad_ir::{Builder, CompareOp, Value};
 use serde::{Deserialize, Serialize};
@@ -40,23 +40,6 @@ pub struct Mlp {
     /// The nonlinearity after each hidden layer.
     #[serde(default)]
     pub activation: Activation,
-}
-
-/// Softmax regression: one linear layer.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Linear {
-    /// Number of inputs.
-    pub inputs: usize,
-    /// Number of classes.
-    pub classes: usize,
-}
-
-impl Linear {
-    /// The same model as a perceptron without hidden layers.
-    pub fn as_mlp(&self) -> Mlp {
-        Mlp { sizes: vec![self.inputs, self.classes], activation: Activation::default() }
-    }
 }
 
 impl Mlp {

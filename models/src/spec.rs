@@ -4,8 +4,9 @@ use natgrad_ir::{BuildErrors, Builder, DType, Function, Shape, TensorType, Value
 use serde::{Deserialize, Serialize};
 
 use crate::init::Init;
+use crate::linear::{Linear, LinearRegression};
 use crate::loss;
-use crate::mlp::{Linear, Mlp};
+use crate::mlp::Mlp;
 
 /// A field of a model configuration that is out of range.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -50,6 +51,22 @@ pub enum Model {
     Linear(Linear),
     /// A multilayer perceptron.
     Mlp(Mlp),
+    /// Linear regression.
+    LinearRegression(LinearRegression),
+}
+
+/// What a model predicts, and so what its labels are.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Task {
+    /// A class of each example.
+    Classes,
+    /// The next token at each position of each example.
+    Tokens,
+    /// A number of each example, normally distributed about the output.
+    Numbers {
+        /// The standard deviation about the output.
+        noise: f64,
+    },
 }
 
 impl Model {
@@ -57,6 +74,7 @@ impl Model {
         match self {
             Model::Linear(linear) => linear.as_mlp(),
             Model::Mlp(mlp) => mlp.clone(),
+            Model::LinearRegression(regression) => regression.as_mlp(),
         }
     }
 
@@ -66,25 +84,48 @@ impl Model {
     /// Names the field and the value.
     pub fn validate(&self) -> Result<(), ModelError> {
         match self {
-            Model::Linear(linear) if linear.inputs == 0 => {
-                Err(ModelError::new("inputs", &linear.inputs, "at least 1"))
-            }
-            Model::Linear(linear) if linear.classes < 2 => {
-                Err(ModelError::new("classes", &linear.classes, "at least 2"))
-            }
-            Model::Linear(_) => Ok(()),
+            Model::Linear(linear) => linear.validate(),
             Model::Mlp(mlp) => mlp.validate(),
+            Model::LinearRegression(regression) => regression.validate(),
         }
     }
 
-    /// Columns of the features.
-    pub fn inputs(&self) -> usize {
-        self.as_mlp().sizes.first().copied().unwrap_or(0)
+    /// What the model predicts.
+    pub fn task(&self) -> Task {
+        match self {
+            Model::Linear(_) | Model::Mlp(_) => Task::Classes,
+            Model::LinearRegression(regression) => Task::Numbers { noise: regression.noise },
+        }
     }
 
-    /// Number of classes.
+    /// The type of one example's features, in a program whose floating-point type is `dtype`.
+    pub fn features(&self, dtype: DType) -> TensorType {
+        TensorType::new(dtype, [self.as_mlp().sizes.first().copied().unwrap_or(0)])
+    }
+
+    /// The type of one example's labels, in a program whose floating-point type is `dtype`: a class, the next token at
+    /// each position, or a number.
+    pub fn labels(&self, dtype: DType) -> TensorType {
+        match self.task() {
+            Task::Classes => TensorType::scalar(DType::U32),
+            Task::Tokens => self.features(dtype),
+            Task::Numbers { noise: _ } => TensorType::scalar(dtype),
+        }
+    }
+
+    /// Number of classes, or of different tokens; one where numbers are predicted.
     pub fn classes(&self) -> usize {
         self.as_mlp().sizes.last().copied().unwrap_or(0)
+    }
+
+    /// The type of the predictions for `rows` examples that [`Model::predict`] gives.
+    pub fn prediction(&self, rows: usize, dtype: DType) -> TensorType {
+        match self.task() {
+            Task::Classes => TensorType::new(dtype, [rows, self.classes()]),
+            Task::Tokens | Task::Numbers { noise: _ } => {
+                with_rows(rows, &self.labels(dtype)).with_dtype(dtype)
+            }
+        }
     }
 
     /// The parameters, in the order that every function takes them in.
@@ -101,19 +142,39 @@ impl Model {
         self.params().into_iter().enumerate().map(of).collect()
     }
 
+    /// The model's outputs for features of `rows` examples: logits `[rows, classes]`, or `[rows * positions, classes]`
+    /// for tokens; numbers `[rows]`.
+    fn outputs(&self, b: &mut Builder, params: &[Value], features: Value) -> Outputs {
+        let outputs = self.as_mlp().logits(b, params, features);
+        let values = match self.task() {
+            Task::Classes | Task::Tokens => outputs,
+            Task::Numbers { noise: _ } => {
+                let rows = b.ty(outputs).shape.dims()[0];
+                b.reshape(outputs, [rows])
+            }
+        };
+        Outputs { values, constants: Vec::new() }
+    }
+
     fn declare(&self, b: &mut Builder, rows: usize, dtype: DType) -> (Vec<Value>, Value) {
         let params = self
             .params()
             .into_iter()
             .map(|param| b.param(param.name, TensorType::new(dtype, param.shape)))
             .collect();
-        let features = b.param("features", TensorType::new(dtype, [rows, self.inputs()]));
+        let features = b.param("features", with_rows(rows, &self.features(dtype)));
         (params, features)
     }
 
-    /// The training loss `(params..., features[rows, inputs], labels u32[rows]) -> (loss, correct)`, with the
-    /// values that differentiation may treat as constants. Parameters, features and results have the type `dtype`;
-    /// the logits are computed in the type `compute`, and the loss from them in `dtype`.
+    fn declare_labels(&self, b: &mut Builder, rows: usize, dtype: DType) -> Value {
+        b.param("labels", with_rows(rows, &self.labels(dtype)))
+    }
+
+    /// The training loss `(params..., features[rows, ...], labels[rows, ...]) -> (loss, counted)`, with the values that
+    /// differentiation may treat as constants. The loss is the mean negative log-likelihood of the labels in nats, for
+    /// numbers less its constant; counted are the labels with the largest logit, or the sum of squared errors.
+    /// Parameters, float features and results have the type `dtype`; the outputs are computed in the type `compute`,
+    /// and the loss from them in `dtype`.
     ///
     /// # Errors
     /// Mistakes of the model's builder, which [`Model::validate`] should have prevented.
@@ -125,26 +186,73 @@ impl Model {
     ) -> Result<(Function, Vec<Value>), BuildErrors> {
         let mut b = Builder::new("loss");
         let (params, features) = self.declare(&mut b, rows, dtype);
-        let labels = b.param("labels", TensorType::new(DType::U32, [rows]));
+        let labels = self.declare_labels(&mut b, rows, dtype);
         let params: Vec<Value> = params.into_iter().map(|param| b.convert(param, compute)).collect();
-        let features = b.convert(features, compute);
-        let logits = self.as_mlp().logits(&mut b, &params, features);
-        let logits = b.convert(logits, dtype);
-        let out = b.scoped("cross_entropy", |b| loss::mean_cross_entropy(b, logits, labels));
-        Ok((b.finish(&[out.loss, out.correct])?, vec![out.shift]))
+        let features = match b.ty(features).dtype.is_float() {
+            true => b.convert(features, compute),
+            false => features,
+        };
+        let Outputs { values, mut constants } = self.outputs(&mut b, &params, features);
+        let values = b.convert(values, dtype);
+        let (loss, counted) = match self.task() {
+            Task::Classes | Task::Tokens => {
+                let labels = flat(&mut b, labels);
+                let out = b.scoped("cross_entropy", |b| loss::mean_cross_entropy(b, values, labels));
+                constants.push(out.shift);
+                (out.loss, out.correct)
+            }
+            Task::Numbers { noise } => {
+                b.scoped("squared_error", |b| loss::mean_squared_error(b, values, labels, noise))
+            }
+        };
+        Ok((b.finish(&[loss, counted])?, constants))
     }
 
-    /// The predictive log-probabilities `(params..., features[rows, inputs]) -> [rows, classes]`.
+    /// What the model predicts: the log-probabilities of classes, `(params..., features) -> [rows, classes]`; those of
+    /// the labels where tokens are predicted, `(params..., features, labels) -> [rows, positions]`; numbers,
+    /// `(params..., features) -> [rows]`.
     ///
     /// # Errors
     /// Mistakes of the model's builder, which [`Model::validate`] should have prevented.
     pub fn predict(&self, rows: usize, dtype: DType) -> Result<Function, BuildErrors> {
         let mut b = Builder::new("predict");
         let (params, features) = self.declare(&mut b, rows, dtype);
-        let logits = self.as_mlp().logits(&mut b, &params, features);
-        let log_probabilities = loss::log_softmax(&mut b, logits);
-        b.finish(&[log_probabilities])
+        let labels = match self.task() {
+            Task::Tokens => Some(self.declare_labels(&mut b, rows, dtype)),
+            Task::Classes | Task::Numbers { noise: _ } => None,
+        };
+        let outputs = self.outputs(&mut b, &params, features).values;
+        let prediction = match (self.task(), labels) {
+            (Task::Tokens, Some(labels)) => {
+                let labels = flat(&mut b, labels);
+                let picked = loss::label_log_probabilities(&mut b, outputs, labels);
+                b.reshape(picked, self.prediction(rows, dtype).shape)
+            }
+            (Task::Numbers { noise: _ }, _) => outputs,
+            (Task::Classes | Task::Tokens, _) => loss::log_softmax(&mut b, outputs),
+        };
+        b.finish(&[prediction])
     }
+}
+
+/// What a model computes of its features.
+#[derive(Clone, Debug)]
+pub(crate) struct Outputs {
+    /// Logits, or numbers.
+    pub values: Value,
+    /// Values that differentiation may treat as constants.
+    pub constants: Vec<Value>,
+}
+
+/// The type of `rows` examples.
+pub fn with_rows(rows: usize, example: &TensorType) -> TensorType {
+    TensorType::new(example.dtype, [&[rows], example.shape.dims()].concat().as_slice())
+}
+
+/// Labels in one dimension.
+fn flat(b: &mut Builder, labels: Value) -> Value {
+    let count = b.ty(labels).shape.elements();
+    b.reshape(labels, [count])
 }
 
 #[cfg(test)]
@@ -176,6 +284,36 @@ mod tests {
         assert_eq!(
             names,
             ["layers.0.weight[6,10]", "layers.0.bias[10]", "layers.1.weight[10,3]", "layers.1.bias[3]"]
+        );
+    }
+
+    /// The gradient of the loss is that of the mean squared error over twice the squared noise.
+    #[test]
+    fn linear_regression_is_gaussian() {
+        let model = Model::LinearRegression(LinearRegression { inputs: 2, noise: 0.5 });
+        let (loss, _) = model.loss(3, DType::F64, DType::F64).unwrap();
+        let tensor = |dims: &[usize], x: &[f64]| {
+            natgrad_ir::interp::Tensor::from_f64s(TensorType::new(DType::F64, dims), x).unwrap()
+        };
+        let given = [
+            tensor(&[2, 1], &[1.0, -2.0]),
+            tensor(&[1], &[0.5]),
+            tensor(&[3, 2], &[1.0, 0.0, 0.0, 1.0, 1.0, 1.0]),
+            tensor(&[3], &[1.0, -1.5, 0.5]),
+        ];
+        let results =
+            natgrad_ir::interp::evaluate_flat(&loss, &given, natgrad_ir::interp::Precision::AsTyped).unwrap();
+        // Outputs 1.5, -1.5, -0.5, so errors 0.5, 0, -1.
+        assert_eq!(results[1].to_f64s(), [1.25]);
+        assert!((results[0].to_f64s()[0] - 1.25 / (2.0 * 0.25 * 3.0)).abs() < 1e-15);
+        assert_eq!(
+            model.predict(3, DType::F64).unwrap().signature().results,
+            [TensorType::new(DType::F64, [3])]
+        );
+        let wrong = Model::LinearRegression(LinearRegression { inputs: 2, noise: 0.0 });
+        assert_eq!(
+            wrong.validate().unwrap_err().to_string(),
+            "noise is 0.0, but must be a standard deviation above 0"
         );
     }
 

@@ -246,7 +246,13 @@ fn train(run: Run, resume: Option<Checkpoint>, interrupt: &Interrupt) -> Result<
             } else {
                 format!("{:.3e}", record.loss)
             };
-            let line = format!("loss {loss}  accuracy {:5.1} %  {speed:.0} steps/s", 100.0 * record.accuracy);
+            let fit = match (record.accuracy, record.rmse) {
+                (Some(accuracy), _) => format!("  accuracy {:5.1} %", 100.0 * accuracy),
+                (None, Some(rmse)) => format!("  rmse {rmse:.4}"),
+                (None, None) => String::new(),
+            };
+            let speed = if speed < 10.0 { format!("{speed:.2}") } else { format!("{speed:.0}") };
+            let line = format!("loss {loss}{fit}  {speed} steps/s");
             bar.set_position(record.step);
             // Without a terminal there is no bar: some ten lines tell of the run instead.
             let tenth = bar.length().map_or(1, |total| total.div_ceil(10).max(1));

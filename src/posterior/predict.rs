@@ -58,7 +58,7 @@ impl<'a> Predictor<'a> {
 
     /// The model's number of classes, which may be more than the data shows.
     pub fn classes(&self) -> usize {
-        self.predict.program.layout.classes
+        self.predict.program.layout.prediction.shape.dims().last().copied().unwrap_or(1)
     }
 
     /// Class probabilities `[rows, classes]` at the mean.
@@ -109,7 +109,7 @@ impl<'a> Predictor<'a> {
     /// The rows on the device, the last batch filled up with zeros.
     fn batches(&self, data: &Dataset) -> Result<Vec<Buffer>, PredictorError> {
         let layout = &self.predict.program.layout;
-        let size = layout.rows * layout.inputs;
+        let size = layout.rows * layout.features.shape.elements();
         let mut batches = Vec::new();
         for chunk in data.features.chunks(size) {
             let mut bytes: Vec<u8> = chunk.iter().flat_map(|x| x.to_ne_bytes()).collect();

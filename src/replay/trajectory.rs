@@ -3,6 +3,7 @@
 
 use std::path::Path;
 
+use natgrad_ir::DType;
 use natgrad_models::{Activation, Mlp, Model};
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -131,8 +132,9 @@ impl Trajectory {
         plan.validate(samples).map_err(|error| errors.malformed(format!("`mc_samples`: {error}")))?;
         let tensors = |at: &str, map: &Map<String, Value>| tensors(&model, at, map, &errors);
 
-        let features = flatten(&raw.x, &[raw.y.len(), model.inputs()]).ok_or_else(|| {
-            errors.malformed(format!("`x` must have the shape [{}, {}]", raw.y.len(), model.inputs()))
+        let inputs = model.features(DType::F64).shape.elements();
+        let features = flatten(&raw.x, &[raw.y.len(), inputs]).ok_or_else(|| {
+            errors.malformed(format!("`x` must have the shape [{}, {inputs}]", raw.y.len()))
         })?;
         if let Some(label) = raw.y.iter().find(|&&label| label as usize >= model.classes()) {
             return Err(errors

@@ -1,7 +1,7 @@
 //! The stage that evaluates the loss: its gradient, and what the rule's curvature estimate needs beside it.
 
 use natgrad_ir::verify::verify_function;
-use natgrad_ir::{Builder, DType, DotDims, Function, Module, Op, Value, grad, vectorize};
+use natgrad_ir::{Builder, DType, DotDims, Function, Module, Op, Shape, Value, grad, vectorize};
 use natgrad_models::Model;
 
 use super::StepError;
@@ -20,7 +20,7 @@ pub(super) fn loss_and_gradient(
     let compute = layout.plan.compute_type(layout.dtype);
     let mut inputs: Vec<Slot> = (0..layout.params.len()).map(Slot::Theta).collect();
     inputs.extend([Slot::Features(Extent::Batch), Slot::Labels(Extent::Batch)]);
-    let mut outputs = vec![Slot::Metric(Metric::Loss), Slot::Metric(Metric::Correct)];
+    let mut outputs = vec![Slot::Metric(Metric::Loss), Slot::Metric(Metric::counted(layout.task))];
     outputs.extend(trained.iter().copied().map(Slot::Gradient));
     let mut function = match layout.point.curvature {
         Curvature::PerExample => {
@@ -66,8 +66,9 @@ fn per_example(
     let mut b = Builder::new(StageKind::LossAndGradient.name());
     let params: Vec<_> = inputs.iter().map(|&slot| b.param(layout.name(slot), layout.ty(slot))).collect();
     let mut operands = params[..layout.params.len()].to_vec();
-    operands.push(b.reshape(params[layout.params.len()], [layout.rows, 1, layout.inputs]));
-    operands.push(b.reshape(params[layout.params.len() + 1], [layout.rows, 1]));
+    for (&param, example) in params[layout.params.len()..].iter().zip([&layout.features, &layout.labels]) {
+        operands.push(b.reshape(param, Shape::new([&[layout.rows, 1], example.shape.dims()].concat())));
+    }
     let callee = module.push(examples);
     let results = b.call(module, callee, &operands);
     let share = 1.0 / layout.rows as f64;

@@ -1,7 +1,7 @@
 //! The shapes and names that a program's slots have.
 
 use natgrad_ir::{DType, Shape, TensorType};
-use natgrad_models::{Model, Param};
+use natgrad_models::{Model, Param, Task};
 
 use super::plan::{StatePlan, StepPlan};
 use super::slot::{Extent, Slot, StateKind};
@@ -28,10 +28,14 @@ pub struct Layout {
     pub point: Point,
     /// Rows of a micro-batch.
     pub rows: usize,
-    /// Columns of the features.
-    pub inputs: usize,
-    /// Number of classes.
-    pub classes: usize,
+    /// The features of one example.
+    pub features: TensorType,
+    /// The labels of one example.
+    pub labels: TensorType,
+    /// The predictions for `rows` examples.
+    pub prediction: TensorType,
+    /// What the model predicts.
+    pub task: Task,
     /// The floating-point type of state and scalars.
     pub dtype: DType,
     /// Where noise comes from.
@@ -49,8 +53,10 @@ impl Layout {
             params,
             point,
             rows,
-            inputs: model.inputs(),
-            classes: model.classes(),
+            features: model.features(dtype),
+            labels: model.labels(dtype),
+            prediction: model.prediction(rows, dtype),
+            task: model.task(),
             dtype,
             noise,
             plan: StepPlan::default(),
@@ -111,8 +117,8 @@ impl Layout {
         }
     }
 
-    /// `inner` with the dimensions of an extent in front.
-    fn extended(&self, dtype: DType, extent: Extent, inner: &[usize]) -> TensorType {
+    /// The type of many examples: the dimensions of an extent and the rows in front of one example's.
+    fn extended(&self, extent: Extent, example: &TensorType) -> TensorType {
         let mut dims = Vec::new();
         match extent {
             Extent::Batch => {}
@@ -124,8 +130,9 @@ impl Layout {
                 }
             }
         }
-        dims.extend(inner);
-        TensorType::new(dtype, Shape::new(dims))
+        dims.push(self.rows);
+        dims.extend(example.shape.dims());
+        TensorType::new(example.dtype, Shape::new(dims))
     }
 
     /// The type of a slot.
@@ -161,9 +168,9 @@ impl Layout {
             | Slot::ClippedCount(_)
             | Slot::ClipScale => TensorType::scalar(self.dtype),
             Slot::Trace(_) => TensorType::new(self.dtype, [self.plan.per_call as usize]),
-            Slot::Features(extent) => self.extended(self.dtype, extent, &[self.rows, self.inputs]),
-            Slot::Labels(extent) => self.extended(DType::U32, extent, &[self.rows]),
-            Slot::LogProbabilities => TensorType::new(self.dtype, [self.rows, self.classes]),
+            Slot::Features(extent) => self.extended(extent, &self.features),
+            Slot::Labels(extent) => self.extended(extent, &self.labels),
+            Slot::Prediction => self.prediction.clone(),
         }
     }
 
@@ -199,7 +206,7 @@ impl Layout {
             Slot::Metric(metric) => metric.name().to_string(),
             Slot::MetricSum(metric) => format!("{}_sum", metric.name()),
             Slot::Trace(metric) => format!("{}s", metric.name()),
-            Slot::LogProbabilities => "log_probabilities".to_string(),
+            Slot::Prediction => "prediction".to_string(),
         }
     }
 }

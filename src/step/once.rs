@@ -13,9 +13,6 @@ use crate::rule::point::Curvature;
 use crate::rule::sample::{Draw, offsets, sample_all};
 use crate::rule::{estimate, metrics, update};
 
-/// The metrics that evaluations are averaged for.
-const EVALUATED: [Metric; 2] = [Metric::Loss, Metric::Correct];
-
 /// The function of one step, from its state and data to the new state and metrics.
 pub(super) fn one_step(
     recipe: &Recipe,
@@ -133,7 +130,10 @@ fn sums(layout: &Layout) -> Vec<(Slot, Slot)> {
     if layout.point.estimates() {
         pairs.extend(layout.trained().map(|param| (Slot::Product(param), Slot::ProductSum(param))));
     }
-    pairs.extend(EVALUATED.map(|metric| (Slot::Metric(metric), Slot::MetricSum(metric))));
+    pairs.extend(
+        [Metric::Loss, Metric::counted(layout.task)]
+            .map(|metric| (Slot::Metric(metric), Slot::MetricSum(metric))),
+    );
     pairs
 }
 
@@ -158,7 +158,7 @@ fn further_evaluations(
         let mean = |stage: &mut super::Stage, of: Slot, sum: Slot| {
             // Rows are counted over micro-batches, and averaged over samples.
             let times = match of {
-                Slot::Metric(Metric::Correct) => layout.plan.samples as usize,
+                Slot::Metric(Metric::Correct | Metric::SquaredError) => layout.plan.samples as usize,
                 _ => evaluations,
             };
             let sum = stage.get(sum);

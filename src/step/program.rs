@@ -1,7 +1,7 @@
 //! Programs: stages wired by an entry function, with the meaning of every input and output.
 
 use natgrad_ir::{BuildErrors, DType, Module, Verified, Violations, grad, pass, vectorize, verify};
-use natgrad_models::Model;
+use natgrad_models::{Model, Task};
 
 use super::layout::{Layout, NoiseSource};
 use super::once;
@@ -169,7 +169,7 @@ impl<'a> Recipe<'a> {
         Program::new(module, wiring.finish(outputs)?, &layout)
     }
 
-    /// Predictive log-probabilities of `rows` rows, from parameters in the place of the mean.
+    /// Predictions for `rows` rows, from parameters in the place of the mean.
     ///
     /// # Errors
     /// See [`StepError`].
@@ -180,12 +180,16 @@ impl<'a> Recipe<'a> {
         let mut inputs: Vec<Slot> =
             (0..layout.params.len()).map(|param| Slot::State(StateKind::Mean, param)).collect();
         inputs.push(Slot::Features(Extent::Batch));
+        match layout.task {
+            Task::Tokens => inputs.push(Slot::Labels(Extent::Batch)),
+            Task::Classes | Task::Numbers { noise: _ } => {}
+        }
         let mut module = Module::new("predict");
         let mut wiring = Wiring::new("main", &layout);
-        let outputs = vec![Slot::LogProbabilities];
+        let outputs = vec![Slot::Prediction];
         let predict = Callee::push(&mut module, StageFunction { function, inputs, outputs });
         wiring.call(&module, &predict);
-        Program::new(module, wiring.finish(vec![Slot::LogProbabilities])?, &layout)
+        Program::new(module, wiring.finish(vec![Slot::Prediction])?, &layout)
     }
 
     /// Names and types of the slots of programs on micro-batches of `rows`.
@@ -210,7 +214,7 @@ impl<'a> Recipe<'a> {
 
     /// What a step of the rule tells.
     pub fn metrics(&self) -> Vec<Metric> {
-        let mut told = Metric::ALWAYS.to_vec();
+        let mut told = Metric::always(self.model.task()).to_vec();
         if self.plan.clips_norm() || self.plan.diagnostics {
             told.push(Metric::GradientNorm);
         }
@@ -275,7 +279,7 @@ mod tests {
             state.push(Slot::Step);
             assert_eq!(step.inputs[..state.len()], state, "{}", rule.name());
             assert_eq!(step.outputs[..state.len()], state, "{}", rule.name());
-            let rest = Metric::ALWAYS.map(Slot::Metric);
+            let rest = Metric::always(Task::Classes).map(Slot::Metric);
             assert_eq!(step.outputs[state.len()..], rest, "{}", rule.name());
             assert!(step.inputs[state.len()..].iter().all(|slot| !slot.is_carried()), "{}", rule.name());
         }

@@ -1,5 +1,7 @@
 //! What flows between the stages of a step and across the boundary of its program.
 
+use natgrad_models::Task;
+
 use crate::rule::Hyper;
 
 /// A tensor that a rule keeps for each parameter.
@@ -48,8 +50,10 @@ impl StateKind {
 pub enum Metric {
     /// The mean loss over the step's rows, at the points that gradients were taken at, in nats.
     Loss,
-    /// How many rows are classified right, on average over samples.
+    /// How many labels have the largest logit, on average over samples.
     Correct,
+    /// The sum over rows of squared errors, on average over samples.
+    SquaredError,
     /// The learning rate that the schedule gave.
     LearningRate,
     /// The norm of the averaged gradient of all trained parameters, before it is clipped.
@@ -72,14 +76,25 @@ pub enum Metric {
 }
 
 impl Metric {
+    /// What the loss counts beside itself.
+    pub const fn counted(task: Task) -> Metric {
+        match task {
+            Task::Classes | Task::Tokens => Metric::Correct,
+            Task::Numbers { noise: _ } => Metric::SquaredError,
+        }
+    }
+
     /// What every step tells.
-    pub const ALWAYS: [Metric; 3] = [Metric::Loss, Metric::Correct, Metric::LearningRate];
+    pub const fn always(task: Task) -> [Metric; 3] {
+        [Metric::Loss, Metric::counted(task), Metric::LearningRate]
+    }
 
     /// The name in programs and reports.
     pub const fn name(self) -> &'static str {
         match self {
             Metric::Loss => "loss",
             Metric::Correct => "correct",
+            Metric::SquaredError => "squared_error",
             Metric::LearningRate => "learning_rate_used",
             Metric::GradientNorm => "gradient_norm",
             Metric::UpdateNorm => "update_norm",
@@ -121,7 +136,7 @@ pub enum Slot {
     Hyper(Hyper),
     /// Features.
     Features(Extent),
-    /// Labels, `u32`.
+    /// Labels.
     Labels(Extent),
     /// How many steps a call runs, `u32[]`, at most those that it holds data for.
     StepCount,
@@ -163,8 +178,8 @@ pub enum Slot {
     Index,
     /// A scalar of each step of a call.
     Trace(Metric),
-    /// Predictive log-probabilities `[rows, classes]`.
-    LogProbabilities,
+    /// What [`natgrad_models::Model::predict`] gives.
+    Prediction,
 }
 
 impl Slot {

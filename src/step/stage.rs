@@ -43,7 +43,7 @@ pub enum StageKind {
     Start,
     /// A sample of the posterior.
     Draw,
-    /// Predictive log-probabilities.
+    /// Predictions.
     Predict,
 }
 

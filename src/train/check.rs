@@ -1,5 +1,6 @@
 //! Whether data and configuration fit each other, before anything is compiled or written.
 
+use natgrad_ir::DType;
 use natgrad_models::Model;
 
 use super::TrainError;
@@ -16,6 +17,9 @@ pub fn check(config: &RunConfig, splits: &Splits) -> Result<(), TrainError> {
         Model::Linear(linear) => {
             (("model.inputs", linear.inputs.to_string()), ("model.classes", linear.classes.to_string()))
         }
+        Model::LinearRegression(regression) => {
+            (("model.inputs", regression.inputs.to_string()), ("model.kind", "linear-regression".to_string()))
+        }
         Model::Mlp(mlp) => {
             let sizes = ("model.sizes", format!("{:?}", mlp.sizes));
             (sizes.clone(), sizes)
@@ -25,7 +29,7 @@ pub fn check(config: &RunConfig, splits: &Splits) -> Result<(), TrainError> {
         Err(TrainError::Mismatch { field, value, found, wanted })
     };
     let columns = splits.train.columns;
-    if columns != config.model.inputs() {
+    if columns != config.model.features(DType::F32).shape.elements() {
         let found = format!("{columns} feature columns");
         return wrong(inputs, found, format!("the model must take {columns} inputs"));
     }

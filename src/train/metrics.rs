@@ -21,8 +21,12 @@ pub struct Record {
     pub epoch: f64,
     /// Mean training loss at the samples, in nats.
     pub loss: f64,
-    /// Training accuracy at the samples, in `[0, 1]`.
-    pub accuracy: f64,
+    /// Training accuracy at the samples, in `[0, 1]`; none where numbers are predicted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub accuracy: Option<f64>,
+    /// The root of the mean squared error at the samples, where numbers are predicted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rmse: Option<f64>,
     /// The learning rate of the last step.
     pub learning_rate: f64,
     /// Seconds of training.

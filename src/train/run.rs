@@ -4,6 +4,9 @@ use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use natgrad_ir::DType;
+use natgrad_models::Task;
+
 use super::TrainError;
 use super::check::check;
 use super::checkpoint::{Checkpoint, Header};
@@ -291,15 +294,25 @@ impl Loop<'_> {
 
     fn record(&self, step: u64, mean: &mut RunningMean, seconds: f64) -> Record {
         let (mean, last) = mean.take();
+        let task = self.run.config.model.task();
+        let always = Metric::always(task);
         let told = |metric: Metric| mean.get(metric);
+        let labels = self.run.config.model.labels(DType::F32).shape.elements();
+        let labels = (self.run.config.rows_per_step() * labels) as f64;
+        let counted = told(Metric::counted(task)) / labels;
+        let (accuracy, rmse) = match task {
+            Task::Classes | Task::Tokens => (Some(counted), None),
+            Task::Numbers { noise: _ } => (None, Some(counted.sqrt())),
+        };
         let beside = |(metric, value): (Metric, f64)| {
-            (!Metric::ALWAYS.contains(&metric)).then(|| (metric.name().to_string(), finite(value)))
+            (!always.contains(&metric)).then(|| (metric.name().to_string(), finite(value)))
         };
         Record {
             step,
             epoch: step as f64 / self.batches.steps_per_epoch() as f64,
             loss: told(Metric::Loss),
-            accuracy: told(Metric::Correct) / self.run.config.rows_per_step() as f64,
+            accuracy,
+            rmse,
             learning_rate: last.get(Metric::LearningRate),
             seconds,
             diagnostics: mean.iter().filter_map(beside).collect(),

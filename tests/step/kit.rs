@@ -96,7 +96,12 @@ impl Setup {
 
     /// The features of a call's batch, by its first step.
     pub fn features(&self, step: u64) -> Vec<f64> {
-        numbers(self.seed ^ 2, step as usize, self.rows_per_call() * self.model.inputs(), 2.0)
+        numbers(
+            self.seed ^ 2,
+            step as usize,
+            self.rows_per_call() * self.model.features(self.dtype).shape.elements(),
+            2.0,
+        )
     }
 
     /// The labels of a call's batch, by its first step.

@@ -5,6 +5,7 @@ use natgrad::rule::{Adam, Estimator, Ivon, Rule, Sgd, Vogn};
 use natgrad::step::{Compute, Extent, Metric, Slot, StateKind, StepPlan};
 use natgrad_ir::interp::{Precision, Tensor, evaluate_flat};
 use natgrad_ir::{Builder, DType, Shape, TensorType, Value};
+use natgrad_models::Task;
 
 use crate::kit::{Setup, Values, floats, interpret, scalar};
 use crate::runs::{assert_same_state, begin, distance, setup};
@@ -33,7 +34,7 @@ fn a_loop_of_steps_is_the_steps() {
             ]);
             values.extend(interpret(&single, &values));
             assert_same_state((&looped, &after), (&single, &values), 0.0);
-            for metric in Metric::ALWAYS {
+            for metric in Metric::always(Task::Classes) {
                 let trace = floats(&after, Slot::Trace(metric));
                 assert_eq!(trace[count as usize - 1], scalar(&values, Slot::Metric(metric)), "{metric:?}");
                 assert!(trace[count as usize..].iter().all(|&rest| rest == 0.0));
@@ -56,7 +57,9 @@ fn micro_batches_at_a_point_are_one_batch() {
             of_one.extend(interpret(&one, &of_one));
         }
         assert_same_state((&parted, &of_parts), (&one, &of_one), 1e-12);
-        let metrics = |values: &Values| Metric::ALWAYS.map(|metric| scalar(values, Slot::Metric(metric)));
+        let metrics = |values: &Values| {
+            Metric::always(Task::Classes).map(|metric| scalar(values, Slot::Metric(metric)))
+        };
         assert!(distance(&metrics(&of_parts), &metrics(&of_one)) < 1e-12);
     }
 }
