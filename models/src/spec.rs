@@ -78,6 +78,15 @@ impl Model {
         }
     }
 
+    /// The kind in configurations.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Model::Linear(_) => "linear",
+            Model::Mlp(_) => "mlp",
+            Model::LinearRegression(_) => "linear-regression",
+        }
+    }
+
     /// Checks the configuration.
     ///
     /// # Errors

@@ -2,6 +2,7 @@
 //! run that was interrupted or terminated.
 
 mod backend;
+mod dry_run;
 mod inspect;
 mod interrupt;
 mod plugin;

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::interrupt::Interrupt;
 use super::print::tell;
-use super::{Failure, backend, table};
+use super::{Failure, backend, dry_run, table};
 use crate::assets;
 use crate::compile::CacheOutcome;
 use crate::config::{Length, RunConfig};
@@ -43,6 +43,9 @@ pub(super) struct Train {
     /// Train the same run with this optimizer too, its learning rate tuned on held-out training rows
     #[arg(long, value_name = "RULE")]
     against: Option<Against>,
+    /// Say what the run would take: parameters, memory, the compiled step; needs no data and writes nothing
+    #[arg(long, conflicts_with_all = ["resume", "against"])]
+    dry_run: bool,
     /// Continue the run in this folder from its checkpoint; Ctrl-C saves one
     #[arg(long, value_name = "DIR", conflicts_with_all = ["config", "set", "steps", "epochs", "out", "seed"])]
     resume: Option<PathBuf>,
@@ -55,6 +58,10 @@ enum Against {
 
 impl Train {
     pub(super) fn run(self) -> Result<ExitCode, Failure> {
+        if self.dry_run {
+            dry_run::dry_run(&self.config()?)?;
+            return Ok(ExitCode::SUCCESS);
+        }
         let (config, resume) = match &self.resume {
             Some(folder) => {
                 let checkpoint = Checkpoint::load(folder).map_err(Failure::usage)?;

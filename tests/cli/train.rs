@@ -132,3 +132,24 @@ fn without_out_the_folder_is_named_after_the_run() {
     assert!(outcome.stdout.contains("written to runs/table.csv-ivon-7: "), "{outcome:?}");
     assert_eq!(bench.json("runs/table.csv-ivon-7/summary.json")["seed"], 7);
 }
+
+#[test]
+fn a_dry_run_needs_no_data_and_writes_nothing() {
+    let bench = Bench::new();
+    let set = ["--set", "data.path=absent.csv"];
+    let text = bench.ok(&[&["train", "run.json", "--dry-run"][..], &set].concat()).stdout;
+    let line = |label: &str| {
+        let line = text.lines().find(|line| line.starts_with(label)).unwrap_or_else(|| panic!("{text}"));
+        line[label.len()..].trim_start().to_string()
+    };
+    assert_eq!(line("model"), "mlp, 51 parameters in 4 tensors");
+    assert_eq!(line("rule"), "ivon, state mean momentum hess sample (816 B)");
+    assert_eq!(line("length"), "30 steps on absent.csv");
+    // Arguments: 816 bytes of state, 96 of the batch, and scalars.
+    let memory = line("memory of a step");
+    assert!(memory.contains("arguments 9") || memory.contains("arguments 1."), "{memory}");
+    for stage in ["loss_and_gradient", "update", "resample"] {
+        assert!(text.lines().any(|line| line.trim_start().starts_with(stage)), "{text}");
+    }
+    assert_eq!(bench.list("."), ["run.json", "table.csv"]);
+}

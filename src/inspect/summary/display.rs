@@ -27,6 +27,11 @@ impl fmt::Display for Summary {
 }
 
 impl Summary {
+    /// The table of stages alone.
+    pub fn stages(&self) -> String {
+        self.stage_table().to_string()
+    }
+
     fn parameter_table(&self) -> Table {
         let columns = [
             ("number", Align::Right),
