@@ -10,6 +10,11 @@ pub enum Init {
         /// The bound.
         bound: f64,
     },
+    /// Normal with mean zero.
+    Normal {
+        /// The standard deviation.
+        std: f64,
+    },
 }
 
 impl Init {
@@ -19,22 +24,83 @@ impl Init {
         Init::Uniform { bound: 1.0 / (fan_in.max(1) as f64).sqrt() }
     }
 
+    /// He et al.'s normal initialization by the fan out of a kernel `[height, width, inputs, outputs]`, as
+    /// torchvision's residual networks have it (`kaiming_normal_`, `mode="fan_out"`, `nonlinearity="relu"`).
+    pub fn kaiming_fan_out(height: usize, width: usize, outputs: usize) -> Init {
+        let fan_out = height.saturating_mul(width).saturating_mul(outputs).max(1);
+        Init::Normal { std: (2.0 / fan_out as f64).sqrt() }
+    }
+
     /// The initial values of the parameter with this index. The same on every platform: only integer
-    /// operations, one conversion and one multiplication an element.
+    /// operations and those of arithmetic that IEEE 754 rounds exactly.
     pub fn values(self, seed: u64, param: usize, elements: usize) -> Vec<f32> {
         match self {
             Init::Constant(value) => vec![value as f32; elements],
             Init::Uniform { bound } => {
-                let key = splitmix64(seed ^ splitmix64(param as u64 ^ 0x6d6f_6465_6c73_u64));
-                (0..elements as u64)
-                    .map(|element| {
-                        let bits = splitmix64(key.wrapping_add(element.wrapping_mul(GOLDEN)));
-                        let unit = (bits >> 11) as f64 / (1u64 << 53) as f64;
-                        ((2.0 * unit - 1.0) * bound) as f32
-                    })
-                    .collect()
+                let key = key(seed, param);
+                let value = |element| ((2.0 * unit(key, element) - 1.0) * bound) as f32;
+                (0..elements as u64).map(value).collect()
+            }
+            Init::Normal { std } => {
+                let key = key(seed, param);
+                (0..elements as u64).map(|element| (normal(key, element) * std) as f32).collect()
             }
         }
+    }
+}
+
+/// The key of a parameter's numbers.
+fn key(seed: u64, param: usize) -> u64 {
+    splitmix64(seed ^ splitmix64(param as u64 ^ 0x6d6f_6465_6c73_u64))
+}
+
+/// The uniform number in `[0, 1)` with this index.
+fn unit(key: u64, index: u64) -> f64 {
+    let bits = splitmix64(key.wrapping_add(index.wrapping_mul(GOLDEN)));
+    (bits >> 11) as f64 / (1u64 << 53) as f64
+}
+
+/// The standard normal number with this index, by Box and Muller's transform of two uniform ones.
+fn normal(key: u64, index: u64) -> f64 {
+    let radius = unit(key, index.wrapping_mul(2));
+    let angle = unit(key, index.wrapping_mul(2).wrapping_add(1));
+    (-2.0 * ln(1.0 - radius)).sqrt() * cos_turns(angle)
+}
+
+/// The natural logarithm of a normal positive number, as `e ln 2 + 2 atanh((m - 1) / (m + 1))`: the standard library's
+/// may differ between platforms. Accurate to a few units in the last place.
+fn ln(x: f64) -> f64 {
+    let bits = x.to_bits();
+    let mut exponent = (bits >> 52) as i32 - 1023;
+    let mut mantissa = f64::from_bits((bits & ((1 << 52) - 1)) | (1023 << 52));
+    if mantissa > std::f64::consts::SQRT_2 {
+        mantissa *= 0.5;
+        exponent += 1;
+    }
+    let ratio = (mantissa - 1.0) / (mantissa + 1.0);
+    let square = ratio * ratio;
+    let series = (0..=10).rev().fold(0.0, |sum, k| sum * square + 1.0 / f64::from(2 * k + 1));
+    f64::from(exponent) * std::f64::consts::LN_2 + 2.0 * ratio * series
+}
+
+/// The cosine of `turns`, in `[0, 1)`, times a full turn: Taylor's series about the nearest quarter turn.
+fn cos_turns(turns: f64) -> f64 {
+    let quarter = (4.0 * turns + 0.5).floor();
+    let angle = (turns - quarter / 4.0) * std::f64::consts::TAU;
+    let square = angle * angle;
+    // Both series alternate: each term is the one before times -angle^2 / (n (n + 1)).
+    let series = |first: u32| {
+        (0..8).rev().fold(0.0, |sum, k| {
+            let n = f64::from(2 * k + first);
+            1.0 - sum * square / (n * (n + 1.0))
+        })
+    };
+    let (cos, sin) = (series(1), angle * series(2));
+    match quarter as u32 % 4 {
+        0 => cos,
+        1 => -sin,
+        2 => -cos,
+        _ => sin,
     }
 }
 
@@ -64,10 +130,47 @@ mod tests {
     }
 
     #[test]
+    fn normal_has_the_moments_and_quantiles_of_a_normal() {
+        let mut values = Init::Normal { std: 2.0 }.values(5, 3, 200_000);
+        let count = values.len() as f64;
+        let moment = |power| values.iter().map(|&v| (f64::from(v) / 2.0).powi(power)).sum::<f64>() / count;
+        for (power, wanted, deviation) in [(1, 0.0, 1.0), (2, 1.0, 2.0), (3, 0.0, 15.0), (4, 3.0, 96.0)] {
+            let error = (moment(power) - wanted) / f64::sqrt(deviation / count);
+            assert!(error.abs() < 4.0, "moment {power} is off by {error} standard errors");
+        }
+        values.sort_by(f32::total_cmp);
+        for (share, quantile) in [(0.001, -3.090_232), (0.25, -0.674_490), (0.5, 0.0), (0.9, 1.281_552)] {
+            let below = values.iter().filter(|&&v| f64::from(v) < 2.0 * quantile).count() as f64;
+            let error = (below - share * count) / (count * share * (1.0 - share)).sqrt();
+            assert!(error.abs() < 4.0, "{share} is off by {error} standard errors");
+        }
+    }
+
+    #[test]
+    fn logarithm_and_cosine_are_those_of_the_standard_library() {
+        for index in 0..10_000 {
+            let u = unit(9, index);
+            for x in [1.0 - u, u * 1e-3 + f64::EPSILON, 1.0 + u * 1e4] {
+                let error = (ln(x) - x.ln()).abs();
+                assert!(error <= 1e-15 * (1.0 + x.ln().abs()), "ln {x} is off by {error:e}");
+            }
+            let error = (cos_turns(u) - (u * std::f64::consts::TAU).cos()).abs();
+            assert!(error < 2e-15, "the cosine of {u} turns is off by {error:e}");
+        }
+        assert_eq!([0.0, 0.25, 0.5, 0.75].map(cos_turns), [1.0, 0.0, -1.0, 0.0]);
+    }
+
+    #[test]
+    fn kaiming_counts_what_a_weight_reaches() {
+        assert_eq!(Init::kaiming_fan_out(7, 7, 64), Init::Normal { std: (2.0f64 / 3136.0).sqrt() });
+    }
+
+    #[test]
     fn seeds_and_parameters_differ() {
-        let init = Init::linear(4);
-        assert_ne!(init.values(0, 0, 8), init.values(1, 0, 8));
-        assert_ne!(init.values(0, 0, 8), init.values(0, 1, 8));
-        assert_eq!(init.values(7, 2, 8), init.values(7, 2, 16)[..8]);
+        for init in [Init::linear(4), Init::Normal { std: 1.0 }] {
+            assert_ne!(init.values(0, 0, 8), init.values(1, 0, 8));
+            assert_ne!(init.values(0, 0, 8), init.values(0, 1, 8));
+            assert_eq!(init.values(7, 2, 8), init.values(7, 2, 16)[..8]);
+        }
     }
 }
