@@ -13,6 +13,7 @@ use natgrad::pjrt::{Arg, Buffer, Client, Plugin};
 use natgrad::rule::{Adam, Ivon, Rule, Schedule};
 use natgrad::step::{Recipe, Slot, StepPlan};
 use natgrad::train::{CallData, Session};
+use natgrad_ir::DType;
 use natgrad_models::{Activation, Mlp, Model};
 
 const ROWS: usize = 256;
