@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use natgrad_models::Task;
 use serde_json::json;
 
 use super::interrupt::Interrupt;
@@ -112,7 +113,10 @@ impl Train {
         let run = Run { device: &device, config: &config, splits: &splits, out: Some(&out) };
         let report = train(run, resume, &interrupt)?;
         let mut summary = summarize(&config, &report);
-        let mut rows = vec![header(), row(&format!("{} at the mean", config.rule.name()), &report.test.mean)];
+        let mut rows = vec![
+            header(config.model.task()),
+            row(&format!("{} at the mean", config.rule.name()), &report.test.mean),
+        ];
         if let Some(scores) = &report.test.posterior {
             let label = format!("{} over {} samples", config.rule.name(), config.evaluation.samples);
             rows.push(row(&label, scores));
@@ -289,13 +293,23 @@ fn train(run: Run, resume: Option<Checkpoint>, interrupt: &Interrupt) -> Result<
 
 /// The same run with AdamW at its tuned learning rate.
 fn against_adamw(run: Run, interrupt: &Interrupt) -> Result<(RunConfig, RunReport, Vec<Trial>), Failure> {
-    tell(
-        "\nadamw: choosing its learning rate by the accuracy on every tenth training row, trained on the others",
-    );
-    let (tuned, trials) = tune_adamw(run, &mut |trial| match (trial.nll, trial.accuracy) {
-        (Some(nll), Some(accuracy)) => {
-            let accuracy = 100.0 * accuracy;
-            tell(format_args!("  lr {:<7} held-out accuracy {accuracy:.2} %, NLL {nll:.4}", trial.lr));
+    let task = run.config.model.task();
+    let by = match task {
+        Task::Classes => "accuracy",
+        Task::Numbers { noise: _ } => "error",
+        Task::Tokens => "likelihood",
+    };
+    tell(format_args!(
+        "\nadamw: choosing its learning rate by the {by} on every tenth training row, trained on the others"
+    ));
+    let (tuned, trials) = tune_adamw(run, &mut |trial| match (trial.nll, trial.error) {
+        (Some(nll), Some(error)) => {
+            let error = match task {
+                Task::Classes => format!("accuracy {:.2} %, ", 100.0 * (1.0 - error)),
+                Task::Numbers { noise: _ } => format!("RMSE {error:.4}, "),
+                Task::Tokens => String::new(),
+            };
+            tell(format_args!("  lr {:<7} held-out {error}NLL {nll:.4}", trial.lr));
         }
         _ => tell(format_args!("  lr {:<7} diverged", trial.lr)),
     })
@@ -305,17 +319,25 @@ fn against_adamw(run: Run, interrupt: &Interrupt) -> Result<(RunConfig, RunRepor
     Ok((tuned, report, trials))
 }
 
-fn header() -> Vec<String> {
-    ["test", "accuracy", "NLL", "ECE"].map(String::from).to_vec()
+fn header(task: Task) -> Vec<String> {
+    let names: &[&str] = match task {
+        Task::Classes => &["test", "accuracy", "NLL", "ECE"],
+        Task::Numbers { noise: _ } => &["test", "RMSE", "NLL"],
+        Task::Tokens => &["test", "NLL", "perplexity"],
+    };
+    names.iter().map(ToString::to_string).collect()
 }
 
 fn row(label: &str, scores: &Scores) -> Vec<String> {
-    vec![
-        label.to_string(),
-        format!("{:.2} %", 100.0 * scores.accuracy),
-        format!("{:.4}", scores.nll),
-        format!("{:.4}", scores.ece),
-    ]
+    let mut row = vec![label.to_string()];
+    match *scores {
+        Scores::Classes { accuracy, nll, ece } => {
+            row.extend([format!("{:.2} %", 100.0 * accuracy), format!("{nll:.4}"), format!("{ece:.4}")]);
+        }
+        Scores::Numbers { rmse, nll } => row.extend([format!("{rmse:.4}"), format!("{nll:.4}")]),
+        Scores::Tokens { nll } => row.extend([format!("{nll:.4}"), format!("{:.2}", nll.exp())]),
+    }
+    row
 }
 
 fn summarize(config: &RunConfig, report: &RunReport) -> serde_json::Value {

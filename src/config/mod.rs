@@ -62,6 +62,9 @@ pub struct Evaluation {
     pub samples: u32,
     /// Bins of the expected calibration error.
     pub bins: usize,
+    /// How many test examples to judge by, from the first; all if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub examples: Option<usize>,
 }
 
 /// When the run is saved, besides at its start and end.
@@ -75,7 +78,7 @@ pub struct CheckpointConfig {
 
 impl Default for Evaluation {
     fn default() -> Evaluation {
-        Evaluation { samples: 64, bins: 20 }
+        Evaluation { samples: 64, bins: 20, examples: None }
     }
 }
 
@@ -233,6 +236,10 @@ impl RunConfig {
         }
         if self.evaluation.samples == 0 {
             return out_of_range("evaluation.samples", "0".to_string(), "at least 1");
+        }
+        if self.evaluation.examples == Some(0) {
+            let wanted = "at least 1, or absent for all";
+            return out_of_range("evaluation.examples", "0".to_string(), wanted);
         }
         if !(1..=MAX_BINS).contains(&self.evaluation.bins) {
             return out_of_range("evaluation.bins", self.evaluation.bins.to_string(), "from 1 to 1000000");

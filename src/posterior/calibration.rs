@@ -1,73 +1,228 @@
-//! Scores of predictive probabilities: accuracy, negative log-likelihood, expected calibration error.
+//! Scores of predictions: of classes accuracy, negative log-likelihood and expected calibration error; of tokens
+//! the negative log-likelihood; of numbers the error too.
 
+use natgrad_models::Task;
 use serde::{Deserialize, Serialize};
 
-/// How good predictive probabilities are.
+/// How good predictions are.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Scores {
-    /// Part of the rows whose most probable class is the label, in `[0, 1]`.
-    pub accuracy: f64,
-    /// Mean negative logarithm of the label's probability, in nats.
-    pub nll: f64,
-    /// Expected calibration error, in `[0, 1]` (Guo et al. 2017): the mean over rows of the distance between
-    /// confidence and accuracy in the row's bin, over equally wide bins of confidence.
-    pub ece: f64,
+#[serde(untagged)]
+pub enum Scores {
+    /// Of probabilities of classes.
+    Classes {
+        /// Part of the rows whose most probable class is the label, in `[0, 1]`.
+        accuracy: f64,
+        /// Mean negative logarithm of the label's probability, in nats.
+        nll: f64,
+        /// Expected calibration error, in `[0, 1]` (Guo et al. 2017): the mean over rows of the distance between
+        /// confidence and accuracy in the row's bin, over equally wide bins of confidence.
+        ece: f64,
+    },
+    /// Of numbers.
+    Numbers {
+        /// Root of the mean squared error of the predicted mean.
+        rmse: f64,
+        /// Mean negative logarithm of the number's density, in nats.
+        nll: f64,
+    },
+    /// Of the next tokens.
+    Tokens {
+        /// Mean negative logarithm of the token's probability, in nats.
+        nll: f64,
+    },
 }
 
 impl Scores {
-    /// Scores row-major probabilities `[rows, classes]` against labels. Of equal probabilities the first counts
-    /// as the prediction. Without rows every score is NaN.
-    pub fn of(probabilities: &[f64], classes: usize, labels: &[u32], bins: usize) -> Scores {
-        let rows = labels.len() as f64;
-        let mut correct = 0.0;
-        let mut nll = 0.0;
-        let mut counts = vec![0.0; bins];
-        let mut confidences = vec![0.0; bins];
-        let mut hits = vec![0.0; bins];
-        for (row, &label) in probabilities.chunks_exact(classes).zip(labels) {
-            let (prediction, confidence) =
-                row.iter().copied().enumerate().fold((0, f64::NEG_INFINITY), |best, (class, p)| {
-                    if p > best.1 { (class, p) } else { best }
-                });
-            let hit = f64::from(u8::from(prediction == label as usize));
-            correct += hit;
-            let probability = row[label as usize];
-            // A probability that rounded to zero is finite, but one that is NaN stays so: `max` would hide it.
-            nll -= if probability < f64::MIN_POSITIVE { f64::MIN_POSITIVE.ln() } else { probability.ln() };
-            // Bins are closed above, as in the definition; a confidence of 1 belongs to the last.
-            let bin = ((confidence * bins as f64).ceil() as usize).clamp(1, bins) - 1;
-            counts[bin] += 1.0;
-            confidences[bin] += confidence;
-            hits[bin] += hit;
+    /// Mean negative log-likelihood, in nats.
+    pub fn nll(&self) -> f64 {
+        match *self {
+            Scores::Classes { nll, .. } | Scores::Numbers { nll, .. } | Scores::Tokens { nll } => nll,
         }
-        let gap: f64 = confidences.iter().zip(&hits).map(|(confidence, hit)| (confidence - hit).abs()).sum();
-        debug_assert_eq!(counts.iter().sum::<f64>(), rows);
-        Scores { accuracy: correct / rows, nll: nll / rows, ece: gap / rows }
     }
+
+    /// What falls as predictions get better, besides the likelihood: the part of labels missed, the error, or the
+    /// negative log-likelihood itself.
+    pub fn error(&self) -> f64 {
+        match *self {
+            Scores::Classes { accuracy, .. } => 1.0 - accuracy,
+            Scores::Numbers { rmse, .. } => rmse,
+            Scores::Tokens { nll } => nll,
+        }
+    }
+}
+
+/// Sums over examples of what scores are made of.
+#[derive(Clone, Debug)]
+pub struct Tally {
+    task: Task,
+    /// Examples, or tokens.
+    count: f64,
+    nll: f64,
+    /// Right predictions, or squared errors.
+    counted: f64,
+    bins: Vec<Bin>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Bin {
+    confidence: f64,
+    hits: f64,
+}
+
+/// What a row is predicted by, averaged over samples.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Averaged {
+    /// Probabilities of classes, row-major; of the labels, where tokens are predicted; densities of the numbers.
+    pub probabilities: Vec<f64>,
+    /// Predicted numbers; empty otherwise.
+    pub numbers: Vec<f64>,
+}
+
+impl Averaged {
+    /// Adds one sample's predictions, each with this weight: log-probabilities, or numbers, of the density about which
+    /// the labels are judged.
+    pub fn add(&mut self, task: Task, predictions: &[f64], labels: &[f64], weight: f64) {
+        self.probabilities.resize(predictions.len(), 0.0);
+        match task {
+            Task::Classes | Task::Tokens => {
+                for (sum, log) in self.probabilities.iter_mut().zip(predictions) {
+                    *sum += weight * log.exp();
+                }
+            }
+            Task::Numbers { noise } => {
+                self.numbers.resize(predictions.len(), 0.0);
+                let constant = 1.0 / (noise * (2.0 * std::f64::consts::PI).sqrt());
+                let densities = self.probabilities.iter_mut().zip(&mut self.numbers);
+                for ((density, number), (prediction, label)) in densities.zip(predictions.iter().zip(labels))
+                {
+                    let z = (label - prediction) / noise;
+                    *density += weight * constant * (-0.5 * z * z).exp();
+                    *number += weight * prediction;
+                }
+            }
+        }
+    }
+}
+
+impl Tally {
+    /// Nothing counted yet; `bins` are those of the calibration error.
+    pub fn new(task: Task, bins: usize) -> Tally {
+        let bins = match task {
+            Task::Classes => bins,
+            Task::Tokens | Task::Numbers { noise: _ } => 0,
+        };
+        Tally { task, count: 0.0, nll: 0.0, counted: 0.0, bins: vec![Bin::default(); bins] }
+    }
+
+    /// Counts rows by their averaged predictions. Of equal probabilities the first counts as the prediction.
+    pub fn add(&mut self, predicted: &Averaged, labels: &[f64]) {
+        self.count += labels.len() as f64;
+        match self.task {
+            Task::Classes => {
+                let classes = predicted.probabilities.len() / labels.len().max(1);
+                for (row, &label) in predicted.probabilities.chunks_exact(classes.max(1)).zip(labels) {
+                    self.add_row(row, label as usize);
+                }
+            }
+            Task::Tokens => self.nll += predicted.probabilities.iter().copied().map(surprise).sum::<f64>(),
+            Task::Numbers { noise: _ } => {
+                self.nll += predicted.probabilities.iter().copied().map(surprise).sum::<f64>();
+                let errors = predicted.numbers.iter().zip(labels).map(|(number, label)| number - label);
+                self.counted += errors.map(|error| error * error).sum::<f64>();
+            }
+        }
+    }
+
+    fn add_row(&mut self, row: &[f64], label: usize) {
+        let first = (0, f64::NEG_INFINITY);
+        let best =
+            |best: (usize, f64), (class, &p): (usize, &f64)| if p > best.1 { (class, p) } else { best };
+        let (prediction, confidence) = row.iter().enumerate().fold(first, best);
+        let hit = f64::from(u8::from(prediction == label));
+        self.counted += hit;
+        self.nll += surprise(row[label]);
+        // Bins are closed above, as in the definition; a confidence of 1 belongs to the last.
+        let bins = self.bins.len();
+        let bin = ((confidence * bins as f64).ceil() as usize).clamp(1, bins) - 1;
+        self.bins[bin].confidence += confidence;
+        self.bins[bin].hits += hit;
+    }
+
+    /// The scores of what was counted; NaN if that is nothing.
+    pub fn scores(&self) -> Scores {
+        let nll = self.nll / self.count;
+        match self.task {
+            Task::Classes => {
+                let gap: f64 = self.bins.iter().map(|bin| (bin.confidence - bin.hits).abs()).sum();
+                Scores::Classes { accuracy: self.counted / self.count, nll, ece: gap / self.count }
+            }
+            Task::Tokens => Scores::Tokens { nll },
+            Task::Numbers { noise: _ } => Scores::Numbers { rmse: (self.counted / self.count).sqrt(), nll },
+        }
+    }
+}
+
+/// The negative logarithm of a probability. One that rounded to zero gives a finite number, but one that is NaN stays
+/// so: `max` would hide it.
+fn surprise(probability: f64) -> f64 {
+    if probability < f64::MIN_POSITIVE { -f64::MIN_POSITIVE.ln() } else { -probability.ln() }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn classes(probabilities: &[f64], labels: &[f64], bins: usize) -> (f64, f64, f64) {
+        let mut tally = Tally::new(Task::Classes, bins);
+        tally.add(&Averaged { probabilities: probabilities.to_vec(), numbers: Vec::new() }, labels);
+        match tally.scores() {
+            Scores::Classes { accuracy, nll, ece } => (accuracy, nll, ece),
+            other => panic!("{other:?}"),
+        }
+    }
+
     #[test]
     fn scores_of_a_small_case_by_hand() {
         // Confidences 0.9 (right), 0.8 (wrong), 0.6 (right); with 2 bins all fall into the upper one.
         let probabilities = [0.9, 0.1, 0.2, 0.8, 0.6, 0.4];
-        let scores = Scores::of(&probabilities, 2, &[0, 0, 0], 2);
-        assert!((scores.accuracy - 2.0 / 3.0).abs() < 1e-12);
-        assert!((scores.nll + (0.9f64.ln() + 0.2f64.ln() + 0.6f64.ln()) / 3.0).abs() < 1e-12);
-        assert!((scores.ece - (2.3 - 2.0f64).abs() / 3.0).abs() < 1e-12);
+        let (accuracy, nll, ece) = classes(&probabilities, &[0.0, 0.0, 0.0], 2);
+        assert!((accuracy - 2.0 / 3.0).abs() < 1e-12);
+        assert!((nll + (0.9f64.ln() + 0.2f64.ln() + 0.6f64.ln()) / 3.0).abs() < 1e-12);
+        assert!((ece - (2.3 - 2.0f64).abs() / 3.0).abs() < 1e-12);
         // With 20 bins each row has its own: |0.9 - 1| + |0.8 - 0| + |0.6 - 1|.
-        let fine = Scores::of(&probabilities, 2, &[0, 0, 0], 20);
-        assert!((fine.ece - 1.3 / 3.0).abs() < 1e-12);
+        let (_, _, fine) = classes(&probabilities, &[0.0, 0.0, 0.0], 20);
+        assert!((fine - 1.3 / 3.0).abs() < 1e-12);
     }
 
     #[test]
     fn certainty_is_finite_and_in_the_last_bin() {
-        let scores = Scores::of(&[1.0, 0.0], 2, &[1], 20);
-        assert!(scores.nll.is_finite());
-        assert_eq!((scores.accuracy, scores.ece), (0.0, 1.0));
-        assert!(Scores::of(&[f64::NAN, f64::NAN], 2, &[1], 20).nll.is_nan());
+        let (accuracy, nll, ece) = classes(&[1.0, 0.0], &[1.0], 20);
+        assert!(nll.is_finite());
+        assert_eq!((accuracy, ece), (0.0, 1.0));
+        assert!(classes(&[f64::NAN, f64::NAN], &[1.0], 20).1.is_nan());
+    }
+
+    /// Two samples' lines at 0 and 2 with the number 2: the mean is 1, and the density the mean of densities.
+    #[test]
+    fn numbers_are_judged_by_the_mixture() {
+        let task = Task::Numbers { noise: 1.0 };
+        let mut averaged = Averaged::default();
+        averaged.add(task, &[0.0], &[2.0], 0.5);
+        averaged.add(task, &[2.0], &[2.0], 0.5);
+        let mut tally = Tally::new(task, 20);
+        tally.add(&averaged, &[2.0]);
+        let density = 0.5 * ((-2.0f64).exp() + 1.0) / (2.0 * std::f64::consts::PI).sqrt();
+        let Scores::Numbers { rmse, nll } = tally.scores() else { panic!() };
+        assert!((rmse - 1.0).abs() < 1e-15 && (nll + density.ln()).abs() < 1e-12, "{rmse} {nll}");
+    }
+
+    #[test]
+    fn tokens_are_judged_by_the_labels_probability() {
+        let mut averaged = Averaged::default();
+        averaged.add(Task::Tokens, &[0.5f64.ln(), 0.25f64.ln()], &[3.0, 4.0], 1.0);
+        let mut tally = Tally::new(Task::Tokens, 20);
+        tally.add(&averaged, &[3.0, 4.0]);
+        assert!((tally.scores().nll() - 1.5 * 2.0f64.ln()).abs() < 1e-12);
+        assert!(Tally::new(Task::Tokens, 20).scores().nll().is_nan());
     }
 }

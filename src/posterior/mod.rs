@@ -4,4 +4,4 @@ pub mod calibration;
 mod predict;
 
 pub use calibration::Scores;
-pub use predict::{Predictor, PredictorError, StateRef};
+pub use predict::{Judging, Predictor, PredictorError, StateRef};

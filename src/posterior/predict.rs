@@ -1,13 +1,18 @@
 //! Predictions at one set of parameters, and averaged over samples of the posterior.
 
 use natgrad_ir::{DType, TensorType};
+use natgrad_models::{Task, with_rows};
 
+use super::calibration::{Averaged, Scores, Tally};
 use crate::compile::bytes::from_bytes;
 use crate::compile::{Compiled, Device, DeviceError};
 use crate::data::{Batch, DataError, Source};
 use crate::pjrt::{Arg, Buffer};
 use crate::rule::HyperValues;
-use crate::step::{Extent, Recipe, Slot, StateKind, StepError};
+use crate::step::{Extent, Layout, Recipe, Slot, StateKind, StepError};
+
+/// The most bytes of features on the device at a time: samples are drawn once for as many rows as fit.
+const CHUNK_BYTES: usize = 256 << 20;
 
 /// Why a prediction failed.
 #[derive(Debug, thiserror::Error)]
@@ -21,9 +26,6 @@ pub enum PredictorError {
     /// The data cannot be read.
     #[error(transparent)]
     Data(#[from] DataError),
-    /// The rule leaves no posterior.
-    #[error("{0} leaves no posterior to sample from")]
-    NoPosterior(&'static str),
 }
 
 /// Compiled prediction and, for variational rules, sampling.
@@ -32,11 +34,33 @@ pub struct Predictor<'a> {
     device: &'a Device,
     predict: Compiled,
     draw: Option<Compiled>,
-    rule: &'static str,
 }
 
 /// A state tensor, borrowed by what it is.
 pub type StateRef<'a> = &'a dyn Fn(StateKind, usize) -> Option<&'a Buffer>;
+
+/// How predictions are judged.
+#[derive(Clone, Copy, Debug)]
+pub struct Judging<'a> {
+    /// The hyperparameters, which samples depend on.
+    pub values: &'a HyperValues,
+    /// The seed of posterior samples.
+    pub seed: u64,
+    /// Posterior samples to average over.
+    pub samples: u32,
+    /// Bins of the expected calibration error.
+    pub bins: usize,
+    /// How many examples to judge by, from the first.
+    pub examples: usize,
+}
+
+/// Examples on the device.
+struct Rows {
+    features: Buffer,
+    /// Where the prediction program takes them.
+    labels_on_device: Option<Buffer>,
+    labels: Vec<f64>,
+}
 
 impl<'a> Predictor<'a> {
     /// Compiles prediction of `rows` rows at a time.
@@ -46,7 +70,7 @@ impl<'a> Predictor<'a> {
     pub fn new(device: &'a Device, recipe: &Recipe, rows: usize) -> Result<Predictor<'a>, PredictorError> {
         let predict = device.compile(recipe.predict(rows)?)?;
         let draw = if recipe.rule.has_posterior() { Some(device.compile(recipe.draw()?)?) } else { None };
-        Ok(Predictor { device, predict, draw, rule: recipe.rule.name() })
+        Ok(Predictor { device, predict, draw })
     }
 
     /// The compiled programs.
@@ -54,97 +78,125 @@ impl<'a> Predictor<'a> {
         std::iter::once(&self.predict).chain(&self.draw)
     }
 
-    /// Whether the rule leaves a posterior to average over.
-    pub fn has_posterior(&self) -> bool {
-        self.draw.is_some()
+    fn layout(&self) -> &Layout {
+        &self.predict.program.layout
     }
 
-    /// The model's number of classes, which may be more than the data shows.
-    pub fn classes(&self) -> usize {
-        self.predict.program.layout.prediction.shape.dims().last().copied().unwrap_or(1)
-    }
-
-    /// Class probabilities `[rows, classes]` at the mean.
+    /// Scores at the mean and, where the rule leaves a posterior, of predictions averaged over samples of it.
     ///
     /// # Errors
     /// See [`PredictorError`].
-    pub fn at_mean(&self, state: StateRef, data: &Source) -> Result<Vec<f64>, PredictorError> {
-        self.probabilities(&|param| state(StateKind::Mean, param), &self.batches(data)?, data)
-    }
-
-    /// Class probabilities `[rows, classes]` averaged over the posterior samples `0..samples`.
-    ///
-    /// # Errors
-    /// See [`PredictorError`].
-    pub fn averaged(
+    pub fn judge(
         &self,
         state: StateRef,
-        values: &HyperValues,
-        seed: u64,
-        samples: u32,
         data: &Source,
-    ) -> Result<Vec<f64>, PredictorError> {
-        let draw = self.draw.as_ref().ok_or(PredictorError::NoPosterior(self.rule))?;
-        let batches = self.batches(data)?;
-        let seed = self.device.upload(&draw.program.layout.ty(Slot::Seed), &seed.to_ne_bytes())?;
-        let hypers = self.device.upload_hypers(draw, values)?;
-        let mut total = vec![0.0; data.len() * self.classes()];
-        for sample in 0..samples {
-            let index = self.device.upload(&TensorType::scalar(DType::U32), &sample.to_ne_bytes())?;
-            let drawn = draw.run(|slot| match slot {
-                Slot::State(kind, param) => state(kind, param).map(Arg::Keep),
-                Slot::Seed => Some(Arg::Keep(&seed)),
-                Slot::SampleIndex => Some(Arg::Keep(&index)),
-                other => hypers.iter().find(|(slot, _)| *slot == other).map(|(_, buffer)| Arg::Keep(buffer)),
-            })?;
-            let probabilities =
-                self.probabilities(&|param| drawn.get(param).map(|(_, buffer)| buffer), &batches, data)?;
-            for (sum, probability) in total.iter_mut().zip(probabilities) {
-                *sum += probability;
+        judging: Judging,
+    ) -> Result<(Scores, Option<Scores>), PredictorError> {
+        let task = self.layout().task;
+        let rows = self.layout().rows;
+        let size = with_rows(rows, &self.layout().features).size_bytes();
+        let chunk = (CHUNK_BYTES / size.max(1)).max(1) * rows;
+        let mut at_mean = Tally::new(task, judging.bins);
+        let mut averaged = Tally::new(task, judging.bins);
+        let examples = judging.examples.min(data.len());
+        for start in (0..examples).step_by(chunk) {
+            let end = examples.min(start + chunk);
+            let batches = (start..end)
+                .step_by(rows)
+                .map(|first| self.upload(data, first, end.min(first + rows)))
+                .collect::<Result<Vec<Rows>, _>>()?;
+            for batch in &batches {
+                let mut predicted = Averaged::default();
+                let at = |param| state(StateKind::Mean, param);
+                predicted.add(task, &self.predict(&at, batch)?, &batch.labels, 1.0);
+                at_mean.add(&predicted, &batch.labels);
+            }
+            for (predicted, batch) in self.average(state, &batches, judging)?.iter().zip(&batches) {
+                averaged.add(predicted, &batch.labels);
             }
         }
-        for sum in &mut total {
-            *sum /= f64::from(samples);
-        }
-        Ok(total)
+        Ok((at_mean.scores(), self.draw.is_some().then(|| averaged.scores())))
     }
 
-    /// The rows on the device, the last batch filled up with zeros.
-    fn batches(&self, data: &Source) -> Result<Vec<Buffer>, PredictorError> {
-        let layout = &self.predict.program.layout;
-        let size = layout.rows * layout.features.shape.elements();
-        let mut batches = Vec::new();
-        let numbers: Vec<u32> = (0..data.len() as u32).collect();
-        let mut rows = Batch::default();
-        for chunk in numbers.chunks(layout.rows) {
-            rows.clear();
-            data.append(chunk, None, &mut rows)?;
-            rows.features.resize(size * layout.features.dtype.size_bytes(), 0);
-            batches.push(self.device.upload(&layout.ty(Slot::Features(Extent::Batch)), &rows.features)?);
+    /// The predictions of each batch averaged over samples of the posterior; none without a posterior.
+    fn average(
+        &self,
+        state: StateRef,
+        batches: &[Rows],
+        judging: Judging,
+    ) -> Result<Vec<Averaged>, PredictorError> {
+        let Some(draw) = &self.draw else { return Ok(Vec::new()) };
+        let task = self.layout().task;
+        let weight = 1.0 / f64::from(judging.samples);
+        let mut averaged = vec![Averaged::default(); batches.len()];
+        for sample in 0..judging.samples {
+            let drawn = self.draw_sample(draw, state, judging, sample)?;
+            let at = |param: usize| drawn.get(param).map(|(_, buffer)| buffer);
+            for (sum, batch) in averaged.iter_mut().zip(batches) {
+                sum.add(task, &self.predict(&at, batch)?, &batch.labels, weight);
+            }
         }
-        Ok(batches)
+        Ok(averaged)
     }
 
-    fn probabilities<'b>(
+    /// The parameters at one sample of the posterior.
+    fn draw_sample(
+        &self,
+        draw: &Compiled,
+        state: StateRef,
+        judging: Judging,
+        sample: u32,
+    ) -> Result<Vec<(Slot, Buffer)>, PredictorError> {
+        let seed = self.device.upload(&draw.program.layout.ty(Slot::Seed), &judging.seed.to_ne_bytes())?;
+        let index = self.device.upload(&TensorType::scalar(DType::U32), &sample.to_ne_bytes())?;
+        let hypers = self.device.upload_hypers(draw, judging.values)?;
+        Ok(draw.run(|slot| match slot {
+            Slot::State(kind, param) => state(kind, param).map(Arg::Keep),
+            Slot::Seed => Some(Arg::Keep(&seed)),
+            Slot::SampleIndex => Some(Arg::Keep(&index)),
+            other => hypers.iter().find(|(slot, _)| *slot == other).map(|(_, buffer)| Arg::Keep(buffer)),
+        })?)
+    }
+
+    /// Examples on the device, a batch that is not full filled up with zeros.
+    fn upload(&self, data: &Source, first: usize, end: usize) -> Result<Rows, PredictorError> {
+        let layout = self.layout();
+        let rows: Vec<u32> = (first as u32..end as u32).collect();
+        let mut batch = Batch::default();
+        data.append(&rows, None, &mut batch)?;
+        let labels = from_bytes(layout.labels.dtype, &batch.labels);
+        let upload = |slot: Slot, mut bytes: Vec<u8>| {
+            let ty = layout.ty(slot);
+            bytes.resize(ty.size_bytes(), 0);
+            self.device.upload(&ty, &bytes)
+        };
+        let features = upload(Slot::Features(Extent::Batch), batch.features)?;
+        let labels_on_device = match layout.task {
+            Task::Tokens => Some(upload(Slot::Labels(Extent::Batch), batch.labels)?),
+            Task::Classes | Task::Numbers { noise: _ } => None,
+        };
+        Ok(Rows { features, labels_on_device, labels })
+    }
+
+    /// What the model with these parameters predicts for the rows of a batch.
+    fn predict<'b>(
         &self,
         parameters: &dyn Fn(usize) -> Option<&'b Buffer>,
-        batches: &[Buffer],
-        data: &Source,
+        batch: &Rows,
     ) -> Result<Vec<f64>, PredictorError> {
-        let layout = &self.predict.program.layout;
-        let mut probabilities = Vec::with_capacity(data.len() * self.classes());
-        for batch in batches {
-            let outputs = self.predict.run(|slot| match slot {
-                Slot::State(_, param) => parameters(param).map(Arg::Keep),
-                Slot::Features(_) => Some(Arg::Keep(batch)),
-                _ => None,
-            })?;
-            for (_, buffer) in outputs {
-                let logs = from_bytes(layout.dtype, &buffer.to_host().map_err(DeviceError::from)?);
-                probabilities.extend(logs.into_iter().map(f64::exp));
-            }
+        let layout = self.layout();
+        let outputs = self.predict.run(|slot| match slot {
+            Slot::State(_, param) => parameters(param).map(Arg::Keep),
+            Slot::Features(_) => Some(Arg::Keep(&batch.features)),
+            Slot::Labels(_) => batch.labels_on_device.as_ref().map(Arg::Keep),
+            _ => None,
+        })?;
+        let mut predictions = Vec::new();
+        for (_, buffer) in outputs {
+            predictions.extend(from_bytes(layout.dtype, &buffer.to_host().map_err(DeviceError::from)?));
         }
-        probabilities.truncate(data.len() * self.classes());
-        Ok(probabilities)
+        let labels = layout.rows * layout.labels.shape.elements();
+        predictions.truncate(predictions.len() / labels * batch.labels.len());
+        Ok(predictions)
     }
 }

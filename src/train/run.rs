@@ -15,9 +15,9 @@ use super::evaluate::{TestScores, evaluate};
 use super::metrics::{Record, Writer};
 use super::session::{CallData, HostTensor, PendingSteps, Session, StepScalars};
 use crate::compile::{CacheOutcome, Compiled, Device};
-use crate::config::RunConfig;
+use crate::config::{Evaluation, RunConfig};
 use crate::data::{Batch, Batches, Splits};
-use crate::posterior::Predictor;
+use crate::posterior::{Judging, Predictor};
 use crate::step::Metric;
 
 /// Calls that may be under way before the oldest one's losses are waited for.
@@ -28,8 +28,9 @@ const STEPS_PER_RECORD: u64 = 10;
 const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(10);
 /// So many times as long as saving took, nothing is saved again: large checkpoints come less often.
 const CHECKPOINT_REST: u32 = 20;
-/// The most rows that a prediction takes at once.
+/// The most rows that a prediction takes at once, and the most bytes of their features.
 const PREDICT_ROWS: usize = 500;
+const PREDICT_BYTES: usize = 8 << 20;
 
 /// News of a run.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -118,9 +119,10 @@ impl Run<'_> {
         let batches = Batches::new(splits.train.len(), config.rows_per_step(), config.seed)?;
         let total = config.total_steps(batches.steps_per_epoch());
         let recipe = config.recipe(self.device.target().state_plan());
-        let values = recipe.values(splits.train.len(), total);
+        let positions = config.model.labels(DType::F32).shape.elements();
+        let values = recipe.values(splits.train.len() * positions, total);
         let session = Session::new(self.device, &recipe, config.batch, &values, config.seed)?;
-        let predictor = Predictor::new(self.device, &recipe, splits.test.len().clamp(1, PREDICT_ROWS))?;
+        let predictor = Predictor::new(self.device, &recipe, predict_rows(config, splits.test.len()))?;
 
         let mut report = Tally::default();
         for program in session.programs().chain(predictor.programs()) {
@@ -135,8 +137,10 @@ impl Run<'_> {
             Loop { run: self, splits, session, batches, total, seconds_before: 0.0, saved: None };
         let seconds = looping.run_steps(resume, observer, stop)?;
         observer(Progress::Evaluating);
-        let test =
-            evaluate(&looping.session, &predictor, &values, config.seed, config.evaluation, &splits.test)?;
+        let Evaluation { samples, bins, examples } = config.evaluation;
+        let examples = examples.unwrap_or(usize::MAX);
+        let judging = Judging { values: &values, seed: config.seed, samples, bins, examples };
+        let test = evaluate(&looping.session, &predictor, judging, &splits.test)?;
         Ok(RunReport {
             steps: total,
             seconds,
@@ -147,6 +151,18 @@ impl Run<'_> {
             test,
         })
     }
+}
+
+/// Rows that a prediction takes at once. Of tokens as many as a batch has: activations are large beside them.
+fn predict_rows(config: &RunConfig, test: usize) -> usize {
+    let most = match config.model.task() {
+        Task::Tokens => config.batch,
+        Task::Classes | Task::Numbers { noise: _ } => {
+            let row = config.model.features(DType::F32).size_bytes().max(1);
+            (PREDICT_BYTES / row).clamp(1, PREDICT_ROWS)
+        }
+    };
+    test.clamp(1, most)
 }
 
 #[derive(Default)]

@@ -25,8 +25,8 @@ pub struct Trial {
     pub lr: f64,
     /// Negative log-likelihood of the held-out rows, in nats; none if the run diverged.
     pub nll: Option<f64>,
-    /// Accuracy on the held-out rows, in `[0, 1]`.
-    pub accuracy: Option<f64>,
+    /// What it is chosen by: see [`Scores::error`](crate::posterior::Scores::error).
+    pub error: Option<f64>,
 }
 
 /// The same run with AdamW, whose learning rate had the highest accuracy on every tenth training row (of equal ones
@@ -49,15 +49,16 @@ pub fn tune_adamw(run: Run, tried: &mut dyn FnMut(Trial)) -> Result<(RunConfig, 
         let trial = Run { config: &config, splits: &splits, out: None, ..run };
         let trial = match trial.train(None, &mut |_| {}) {
             Ok(report) => {
-                Trial { lr, nll: Some(report.test.mean.nll), accuracy: Some(report.test.mean.accuracy) }
+                let scores = report.test.mean;
+                Trial { lr, nll: Some(scores.nll()), error: Some(scores.error()) }
             }
-            Err(TrainError::Diverged(_)) => Trial { lr, nll: None, accuracy: None },
+            Err(TrainError::Diverged(_)) => Trial { lr, nll: None, error: None },
             Err(error) => return Err(error),
         };
         tried(trial);
         trials.push(trial);
     }
-    let misses = |trial: &Trial| 1.0 - trial.accuracy.unwrap_or(f64::NEG_INFINITY);
+    let misses = |trial: &Trial| trial.error.unwrap_or(f64::INFINITY);
     let nll = |trial: &Trial| trial.nll.unwrap_or(f64::INFINITY);
     let best = trials.iter().min_by(|a, b| misses(a).total_cmp(&misses(b)).then(nll(a).total_cmp(&nll(b))));
     let best = best.map_or(RATES[0], |trial| trial.lr);

@@ -115,8 +115,8 @@ fn a_run_can_be_compared_with_adamw() {
     // The most accurate on held-out rows, of equal ones the most likely.
     let number = |trial: &serde_json::Value, name: &str| trial[name].as_f64().unwrap();
     let best = trials.iter().min_by(|a, b| {
-        let by_accuracy = number(b, "accuracy").total_cmp(&number(a, "accuracy"));
-        by_accuracy.then(number(a, "nll").total_cmp(&number(b, "nll")))
+        let by_error = number(a, "error").total_cmp(&number(b, "error"));
+        by_error.then(number(a, "nll").total_cmp(&number(b, "nll")))
     });
     assert_eq!(best.unwrap()["lr"], against["lr"]);
     assert!(outcome.stdout.contains(&format!("adamw at lr {}", against["lr"])), "{outcome:?}");
