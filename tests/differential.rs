@@ -10,8 +10,8 @@ use natgrad_ir::interp::Tensor;
 use natgrad_ir::interp::evaluate;
 use natgrad_ir::testing::{Config, arb_case};
 use natgrad_ir::{
-    BinaryOp, Builder, CompareOp, DType, DotDims, Elements, Literal, Module, Op, ReduceOp, Scalar, Shape,
-    TensorType, UnaryOp, Value, Verified, text, verify,
+    BinaryOp, Builder, CompareOp, ConvDims, DType, DotDims, Elements, Literal, Module, Op, ReduceOp, Scalar,
+    Shape, TensorType, UnaryOp, Value, Verified, text, verify,
 };
 use proptest::test_runner::{RngAlgorithm, TestCaseError, TestRng, TestRunner};
 use support::{CLIENT, Nearness, Program, agree, compile, difference, run};
@@ -153,6 +153,57 @@ fn reduce() {
             p.result(format!("{} {dtype} of nothing", op.name()), y);
             let y = p.builder.reduce(op, special, &[0]);
             p.result(format!("{} {dtype} of special numbers", op.name()), y);
+        }
+    }
+    agree(p);
+}
+
+#[test]
+fn conv() {
+    let mut p = Program::new();
+    let uneven = ConvDims {
+        strides: vec![2, 1],
+        low: vec![1, -1],
+        high: vec![2, 1],
+        lhs_dilation: vec![1, 2],
+        rhs_dilation: vec![2, 1],
+        groups: 1,
+    };
+    for dtype in DType::ALL.into_iter().filter(|dtype| dtype.is_float()) {
+        let mut conv = |name: &str, x: &[usize], kernel: &[usize], dims: ConvDims| {
+            let x = param(&mut p, &filled(dtype, x, 0));
+            let kernel = param(&mut p, &filled(dtype, kernel, 7));
+            let y = p.builder.conv(x, kernel, dims);
+            p.result(format!("{name} {dtype}"), y);
+        };
+        conv("one dimension", &[2, 5, 3], &[3, 3, 4], ConvDims::padded(1, 1, 1));
+        conv("same size", &[2, 6, 5, 3], &[3, 3, 3, 4], ConvDims::padded(2, 1, 1));
+        conv("strides", &[2, 6, 5, 3], &[3, 3, 3, 4], ConvDims::padded(2, 2, 1));
+        conv("one pixel", &[2, 6, 5, 3], &[1, 1, 3, 4], ConvDims::padded(2, 2, 0));
+        conv("uneven", &[2, 4, 4, 2], &[2, 3, 2, 3], uneven.clone());
+        conv("groups", &[2, 4, 4, 4], &[2, 3, 2, 6], ConvDims { groups: 2, ..uneven.clone() });
+        conv("three dimensions", &[1, 3, 3, 4, 2], &[2, 1, 2, 2, 3], ConvDims::padded(3, 1, 0));
+        conv("no examples", &[0, 4, 4, 2], &[3, 3, 2, 3], ConvDims::padded(2, 1, 1));
+    }
+    agree(p);
+}
+
+#[test]
+fn slices_by_index() {
+    let mut p = Program::new();
+    let indices = param(&mut p, &filled(DType::U32, [2, 3], 0));
+    let far = param(&mut p, &Literal::splat(TensorType::scalar(DType::U32), 4e9));
+    for dtype in DType::ALL {
+        let table = param(&mut p, &filled(dtype, [3, 2, 2], 0));
+        let turned = p.builder.push(Op::Reverse { dims: vec![0, 2] }, vec![table], None)[0];
+        p.result(format!("reverse {dtype}"), turned);
+        for (name, indices) in [("indices", indices), ("past the end", far)] {
+            let taken = p.builder.take(table, indices);
+            p.result(format!("take {dtype} by {name}"), taken);
+            if dtype != DType::Bool {
+                let sums = p.builder.scatter_add(table, indices, taken);
+                p.result(format!("scatter_add {dtype} by {name}"), sums);
+            }
         }
     }
     agree(p);

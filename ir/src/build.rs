@@ -6,7 +6,7 @@ use std::panic::Location;
 use crate::graph::{Def, FuncId, Function, Inst, InstData, Module, Origin, Value, ValueData};
 use crate::infer::{Signature, infer};
 use crate::literal::Literal;
-use crate::op::{BinaryOp, CallKind, CompareOp, DotDims, Op, ReduceOp, UnaryOp};
+use crate::op::{BinaryOp, CallKind, CompareOp, ConvDims, DotDims, Op, ReduceOp, UnaryOp};
 use crate::types::{DType, Shape, TensorType};
 use crate::verify::valid_name;
 
@@ -400,6 +400,24 @@ impl Builder {
     #[track_caller]
     pub fn at(&mut self, x: Value, index: Value) -> Value {
         self.one(Op::At, vec![x, index])
+    }
+
+    /// The convolution of `x[n, spatial..., c]` with `kernel[window..., c / groups, o]`.
+    #[track_caller]
+    pub fn conv(&mut self, x: Value, kernel: Value, dims: ConvDims) -> Value {
+        self.one(Op::Conv(dims), vec![x, kernel])
+    }
+
+    /// The slices of `x[n, w...]` with these indices `u32[k...]` along its first dimension: `[k..., w...]`.
+    #[track_caller]
+    pub fn take(&mut self, x: Value, indices: Value) -> Value {
+        self.one(Op::Take, vec![x, indices])
+    }
+
+    /// `x[n, w...]` with the slices `[k..., w...]` added at their indices `u32[k...]`.
+    #[track_caller]
+    pub fn scatter_add(&mut self, x: Value, indices: Value, slices: Value) -> Value {
+        self.one(Op::ScatterAdd, vec![x, indices, slices])
     }
 
     /// Random bits, a pure function of `state`: a `u64[2]` of a key and a counter (see [`Op::Philox`]).

@@ -1,7 +1,7 @@
 //! The type rule of every operation.
 
 use crate::literal::Elements;
-use crate::op::{DotDims, Op};
+use crate::op::{ConvDims, Domain, DotDims, Op, dilated};
 use crate::types::{DType, Shape, TensorType};
 
 /// Why an operation does not accept its operands or attributes.
@@ -193,6 +193,29 @@ fn infer_one(op: &Op, operands: &[&TensorType]) -> Result<TensorType, TypeError>
             Ok(TensorType::new(operand.dtype, kept.as_slice()))
         }
         Op::Dot(dims) => infer_dot(op, operands, dims),
+        Op::Conv(dims) => infer_conv(op, operands, dims),
+        Op::Reverse { dims } => {
+            arity(op, operands, 1)?;
+            let operand = operands[0];
+            ensure!(increasing(dims), "reversed dimensions {dims:?} must increase");
+            ensure!(
+                dims.iter().all(|&dim| dim < operand.rank()),
+                "reversed dimensions {dims:?} of {operand}: out of range"
+            );
+            Ok(operand.clone())
+        }
+        Op::Take => {
+            arity(op, operands, 2)?;
+            Ok(TensorType::new(operands[0].dtype, taken(op, operands[0], operands[1])?))
+        }
+        Op::ScatterAdd => {
+            arity(op, operands, 3)?;
+            let [x, indices, slices] = [operands[0], operands[1], operands[2]];
+            in_domain(op, x.dtype != DType::Bool, x, Domain::Number.describe())?;
+            let wanted = TensorType::new(x.dtype, taken(op, x, indices)?);
+            ensure!(*slices == wanted, "the slices of {} are {slices}, not {wanted}", op.name());
+            Ok(x.clone())
+        }
         Op::At => {
             arity(op, operands, 2)?;
             let operand = operands[0];
@@ -364,6 +387,64 @@ fn infer_dot(op: &Op, operands: &[&TensorType], dims: &DotDims) -> Result<Tensor
     let mut out: Vec<usize> = lhs_kept.map(|axis| lhs.shape.dims()[axis]).collect();
     out.extend(dims.rhs_free(rhs.rank()).into_iter().map(|axis| rhs.shape.dims()[axis]));
     Ok(TensorType::new(lhs.dtype, Shape::new(out)))
+}
+
+/// The shape of the slices of `x` with these indices.
+fn taken(op: &Op, x: &TensorType, indices: &TensorType) -> Result<Shape, TypeError> {
+    let name = op.name();
+    ensure!(indices.dtype == DType::U32, "the indices of {name} are {indices}, not u32");
+    let Some((&size, rest)) = x.shape.dims().split_first() else {
+        return Err(TypeError(format!("{name} of {x}, which has no dimension to index")));
+    };
+    ensure!(size > 0, "{name} of {x}, which has nothing to take");
+    Ok(Shape::new([indices.shape.dims(), rest].concat()))
+}
+
+fn infer_conv(op: &Op, operands: &[&TensorType], dims: &ConvDims) -> Result<TensorType, TypeError> {
+    arity(op, operands, 2)?;
+    let (x, kernel) = (operands[0], operands[1]);
+    ensure!(x.dtype == kernel.dtype, "conv of {x} and {kernel}: element types differ");
+    ensure!(x.dtype.is_float(), "conv of {x}: needs a floating-point type");
+    let spatial = dims.spatial();
+    ensure!((1..=3).contains(&spatial), "conv over {spatial} dimensions: it takes 1 to 3");
+    ensure!(
+        [dims.low.len(), dims.high.len(), dims.lhs_dilation.len(), dims.rhs_dilation.len()] == [spatial; 4],
+        "conv over {spatial} dimensions needs {spatial} of each attribute"
+    );
+    ensure!(
+        [x.rank(), kernel.rank()] == [spatial + 2; 2],
+        "conv over {spatial} dimensions of {x} and {kernel}: both need {} dimensions",
+        spatial + 2
+    );
+    let (xs, ks) = (x.shape.dims(), kernel.shape.dims());
+    let (features, part, outputs) = (xs[spatial + 1], ks[spatial], ks[spatial + 1]);
+    let groups = dims.groups;
+    ensure!(groups >= 1, "conv needs at least 1 group");
+    ensure!(
+        Some(features) == part.checked_mul(groups),
+        "conv in {groups} groups of {x} and {kernel}: {features} features are not {groups} times {part}"
+    );
+    ensure!(
+        outputs.is_multiple_of(groups),
+        "conv in {groups} groups has {outputs} outputs, which are no multiple"
+    );
+    let mut out = vec![xs[0]];
+    for axis in 0..spatial {
+        let (size, window) = (xs[axis + 1], ks[axis]);
+        let (stride, lhs, rhs) = (dims.strides[axis], dims.lhs_dilation[axis], dims.rhs_dilation[axis]);
+        ensure!(stride >= 1 && lhs >= 1 && rhs >= 1, "conv strides and dilations must be at least 1");
+        ensure!(window >= 1, "conv with the kernel {kernel}: its window must not be empty");
+        let padded = dilated(size, lhs)
+            .and_then(|size| size.checked_add(dims.low[axis]))
+            .and_then(|size| size.checked_add(dims.high[axis]));
+        let (Some(padded), Some(window)) = (padded, dilated(window, rhs)) else {
+            return Err(TypeError(format!("padded dimension {} of {x} overflows", axis + 1)));
+        };
+        let room = usize::try_from(padded.saturating_sub(window)).ok();
+        out.push(room.map_or(0, |room| room / stride + 1));
+    }
+    out.push(outputs);
+    Ok(TensorType::new(x.dtype, Shape::new(out)))
 }
 
 fn arity(op: &Op, operands: &[&TensorType], wanted: usize) -> Result<(), TypeError> {

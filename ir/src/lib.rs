@@ -22,6 +22,6 @@ pub use build::{BuildError, BuildErrors, Builder};
 pub use graph::{Def, FuncId, Function, Inst, InstData, Module, Origin, Value, ValueData};
 pub use infer::{Signature, TypeError, infer};
 pub use literal::{Elements, Literal, Scalar};
-pub use op::{BinaryOp, CallKind, CompareOp, DotDims, Op, ReduceOp, UnaryOp};
+pub use op::{BinaryOp, CallKind, CompareOp, ConvDims, DotDims, Op, ReduceOp, UnaryOp};
 pub use types::{DType, Shape, TensorType};
 pub use verify::{Invariant, Verified, Violation, Violations, verify};

@@ -103,6 +103,8 @@ elementwise! {
         Sin = "sin": Float,
         /// The cosine, in radians.
         Cos = "cos": Float,
+        /// The error function.
+        Erf = "erf": Float,
         /// Logical negation of booleans, bitwise complement of integers.
         Not = "not": Bits,
     }
@@ -213,6 +215,51 @@ fn free(rank: usize, batch: &[usize], contract: &[usize]) -> Vec<usize> {
     (0..rank).filter(|axis| !batch.contains(axis) && !contract.contains(axis)).collect()
 }
 
+/// How a kernel moves over the spatial dimensions of a convolution. Each list has an entry for each of them.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ConvDims {
+    /// Steps of the kernel, at least one.
+    pub strides: Vec<usize>,
+    /// Zeros before the first element, after dilation; elements cut off if below zero.
+    pub low: Vec<i64>,
+    /// Zeros after the last element, or elements cut off.
+    pub high: Vec<i64>,
+    /// Distance of neighbouring elements of the left operand, at least one: zeros lie between them.
+    pub lhs_dilation: Vec<usize>,
+    /// Distance of neighbouring elements of the kernel, at least one.
+    pub rhs_dilation: Vec<usize>,
+    /// Number of groups that features are parted into; each part of the outputs sees one part of the inputs.
+    pub groups: usize,
+}
+
+impl ConvDims {
+    /// The convolution of this many spatial dimensions that moves by `stride` along each, with `pad` zeros at either
+    /// end of each.
+    pub fn padded(spatial: usize, stride: usize, pad: usize) -> ConvDims {
+        ConvDims {
+            strides: vec![stride; spatial],
+            low: vec![pad as i64; spatial],
+            high: vec![pad as i64; spatial],
+            lhs_dilation: vec![1; spatial],
+            rhs_dilation: vec![1; spatial],
+            groups: 1,
+        }
+    }
+
+    /// Number of spatial dimensions.
+    pub fn spatial(&self) -> usize {
+        self.strides.len()
+    }
+}
+
+/// How many places `size` elements take at this distance from one another.
+pub(crate) fn dilated(size: usize, dilation: usize) -> Option<i64> {
+    match size.checked_sub(1) {
+        Some(gaps) => i64::try_from(gaps.checked_mul(dilation)?.checked_add(1)?).ok(),
+        None => Some(0),
+    }
+}
+
 /// What becomes of a call.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum CallKind {
@@ -300,6 +347,20 @@ pub enum Op {
     },
     /// A batched matrix product.
     Dot(DotDims),
+    /// `conv(x: T[n, spatial..., c], kernel: T[window..., c / groups, o]) -> T[n, positions..., o]`: at each position
+    /// the sum over window and features of products; as in neural networks, the kernel is not reversed.
+    Conv(ConvDims),
+    /// Reverses the order of elements along some dimensions.
+    Reverse {
+        /// The dimensions, increasing.
+        dims: Vec<usize>,
+    },
+    /// `take(x: T[n, w...], indices: u32[k...]) -> T[k..., w...]`: the slices of `x` with these indices along its first
+    /// dimension. An index past the end takes the last one.
+    Take,
+    /// `scatter_add(x: T[n, w...], indices: u32[k...], slices: T[k..., w...]) -> T[n, w...]`: `x` with each slice added
+    /// at its index along the first dimension. An index past the end adds to the last one.
+    ScatterAdd,
     /// `at(x: T[n, ...], index: u32[]) -> T[...]`: the slice of `x` with this index along its first dimension, which
     /// vanishes. An index past the end takes the last one.
     At,
@@ -351,6 +412,10 @@ impl Op {
             | Op::Concat { .. }
             | Op::Reduce { .. }
             | Op::Dot(_)
+            | Op::Conv(_)
+            | Op::Reverse { .. }
+            | Op::Take
+            | Op::ScatterAdd
             | Op::At
             | Op::Philox { .. } => None,
         }
@@ -383,6 +448,10 @@ impl Op {
             Op::Concat { .. } => "concat",
             Op::Reduce { op, .. } => op.name(),
             Op::Dot(_) => "dot",
+            Op::Conv(_) => "conv",
+            Op::Reverse { .. } => "reverse",
+            Op::Take => "take",
+            Op::ScatterAdd => "scatter_add",
             Op::At => "at",
             Op::Philox { .. } => "philox",
             Op::Call { .. } => "call",
@@ -403,7 +472,20 @@ mod tests {
         names.extend(CompareOp::ALL.iter().map(|op| op.name()));
         names.extend(ReduceOp::ALL.iter().map(|op| op.name()));
         names.extend(["constant", "iota", "select", "convert", "broadcast", "reshape", "transpose"]);
-        names.extend(["slice", "pad", "concat", "dot", "at", "philox", "call", "loop"]);
+        names.extend([
+            "slice",
+            "pad",
+            "concat",
+            "dot",
+            "conv",
+            "reverse",
+            "take",
+            "scatter_add",
+            "at",
+            "philox",
+            "call",
+            "loop",
+        ]);
         let count = names.len();
         names.sort_unstable();
         names.dedup();

@@ -99,7 +99,7 @@ fn samples(config: &Config, count: usize) -> Vec<natgrad_ir::Verified> {
 
 /// Names of operations, with their element types.
 fn operations(config: &Config) -> BTreeSet<String> {
-    let modules = samples(config, 4000);
+    let modules = samples(config, 8000);
     let functions = modules.iter().flat_map(|module| &module.module().functions);
     let insts = functions.flat_map(|function| function.insts.iter().map(move |inst| (function, inst)));
     insts
@@ -108,6 +108,9 @@ fn operations(config: &Config) -> BTreeSet<String> {
             let result = inst.results.first().map(|&value| function.ty(value).dtype.name());
             match inst.op {
                 Op::At
+                | Op::Conv(_)
+                | Op::Take
+                | Op::ScatterAdd
                 | Op::Philox { .. }
                 | Op::Call { .. }
                 | Op::Loop { .. }
@@ -134,7 +137,9 @@ fn wild_programs_have_every_operation_in_every_type() {
         accepted.for_each(|op| has(on(op.name())));
         let accepted = ReduceOp::ALL.iter().filter(|op| op.domain().accepts(dtype));
         accepted.for_each(|op| has(on(op.name())));
-        for name in ["constant", "iota", "broadcast", "reshape", "transpose", "slice", "pad", "dot"] {
+        for name in
+            ["constant", "iota", "broadcast", "reshape", "transpose", "slice", "pad", "dot", "reverse"]
+        {
             if !(name == "iota" && dtype == DType::Bool || name == "dot" && !dtype.is_float()) {
                 has(on(name));
             }
@@ -143,7 +148,9 @@ fn wild_programs_have_every_operation_in_every_type() {
             has(format!("convert {:?} {:?}", [dtype.name()], Some(to.name())));
         }
     }
-    ["select", "concat", "at", "philox", "call", "loop"].into_iter().for_each(|name| has(name.to_string()));
+    ["select", "concat", "conv", "take", "scatter_add", "at", "philox", "call", "loop"]
+        .into_iter()
+        .for_each(|name| has(name.to_string()));
 }
 
 #[test]
@@ -156,7 +163,7 @@ fn robust_programs_have_every_operation() {
         CompareOp::ALL.iter().map(|op| op.name()).collect(),
         ReduceOp::ALL.iter().map(|op| op.name()).collect(),
         vec!["constant", "iota", "select", "convert", "broadcast", "reshape", "transpose", "slice", "pad"],
-        vec!["concat", "dot", "at", "philox", "call", "loop"],
+        vec!["concat", "dot", "conv", "reverse", "take", "scatter_add", "at", "philox", "call", "loop"],
     ];
     assert_eq!(names, named.concat().into_iter().collect());
 }

@@ -3,8 +3,8 @@
 use natgrad_ir::interp::{Tensor, evaluate};
 use natgrad_ir::testing::{Config, arb_module, inputs};
 use natgrad_ir::{
-    BinaryOp, CallKind, DType, Def, DotDims, Elements, FuncId, Function, Inst, InstData, Invariant, Literal,
-    Module, Op, ReduceOp, Scalar, Shape, TensorType, UnaryOp, Value, pass, text, verify,
+    BinaryOp, CallKind, ConvDims, DType, Def, DotDims, Elements, FuncId, Function, Inst, InstData, Invariant,
+    Literal, Module, Op, ReduceOp, Scalar, Shape, TensorType, UnaryOp, Value, pass, text, verify,
 };
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -222,6 +222,8 @@ fn attributes(op: &mut Op) -> bool {
         Op::Concat { dim } => *dim = 99,
         Op::Reduce { dims, .. } => dims.push(99),
         Op::Dot(dims) => dims.lhs_contract.push(0),
+        Op::Conv(dims) => dims.groups = 99,
+        Op::Reverse { dims } => dims.push(99),
         Op::Loop { carried, .. } => *carried += 1,
         Op::Constant(_)
         | Op::Unary(_)
@@ -229,6 +231,8 @@ fn attributes(op: &mut Op) -> bool {
         | Op::Compare(_)
         | Op::Select
         | Op::Convert { .. }
+        | Op::Take
+        | Op::ScatterAdd
         | Op::At
         | Op::Call { .. } => return false,
     }
@@ -391,7 +395,7 @@ fn edit_attribute(op: &mut Op, odd: usize) {
 
 fn some_op(kind: usize, list: Vec<usize>, dtype: DType, shape: Shape, callee: FuncId) -> Op {
     let literal = Literal::splat(TensorType { dtype, shape: shape.clone() }, 3.0);
-    match kind % 19 {
+    match kind % 23 {
         0 => Op::Constant(Literal { elements: Elements::Dense(vec![Scalar::Int(0)]), ..literal }),
         1 => Op::Constant(literal),
         2 => Op::Iota { dtype, shape, dim: list.len() },
@@ -407,6 +411,10 @@ fn some_op(kind: usize, list: Vec<usize>, dtype: DType, shape: Shape, callee: Fu
         12 => Op::Concat { dim: list.len() },
         13 => Op::Reduce { op: ReduceOp::Sum, dims: list },
         14 => Op::Dot(DotDims { lhs_batch: list.clone(), rhs_batch: list.clone(), ..DotDims::default() }),
+        19 => Op::Conv(ConvDims::padded(list.len(), 1, 1)),
+        20 => Op::Reverse { dims: list },
+        21 => Op::Take,
+        22 => Op::ScatterAdd,
         17 => Op::Philox { shape },
         16 => Op::At,
         15 => Op::Loop { body: callee, carried: list.len() },

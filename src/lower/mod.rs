@@ -24,7 +24,7 @@ use natgrad_ir::Verified;
 
 pub use donation::{Donation, LowerError};
 pub use materialize::Materialization;
-pub use sink::{Attr, ComparisonType, FuncHeader, FuncParam, Operation, Sink, Visibility};
+pub use sink::{Attr, ComparisonType, FuncHeader, FuncParam, Operation, Sink, SliceDims, Visibility};
 pub use stablehlo::emit;
 pub use text::TextSink;
 

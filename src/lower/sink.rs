@@ -90,6 +90,15 @@ pub struct Operation<'a, V, R> {
     pub location: &'a str,
 }
 
+/// Slices along the first dimension of an operand, by indices without an index dimension of their own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SliceDims {
+    /// Dimensions of the indices, which come first in the slices.
+    pub indices: usize,
+    /// Dimensions of a slice.
+    pub slice: usize,
+}
+
 /// An attribute.
 #[derive(Clone, Copy, Debug)]
 pub enum Attr<'a> {
@@ -107,6 +116,17 @@ pub enum Attr<'a> {
     Comparison(ComparisonType),
     /// The dimension numbers of a product.
     Dot(&'a DotDims),
+    /// The dimension numbers of a convolution over this many spatial dimensions: features last in images, and in
+    /// kernels inputs before outputs behind the window.
+    Images(usize),
+    /// Zeros before and after each dimension.
+    Padding(&'a [i64], &'a [i64]),
+    /// The dimension numbers of a gather of whole slices.
+    Gather(SliceDims),
+    /// The dimension numbers of a scatter of whole slices.
+    Scatter(SliceDims),
+    /// A truth value.
+    Flag(bool),
     /// Philox as the algorithm of a generator of random bits.
     Philox,
 }

@@ -7,7 +7,7 @@ use natgrad_ir::{
 
 use super::donation::{Donation, LowerError};
 use super::materialize::Materialization;
-use super::sink::{Attr, ComparisonType, FuncHeader, FuncParam, Operation, Sink, Visibility};
+use super::sink::{Attr, ComparisonType, FuncHeader, FuncParam, Operation, Sink, SliceDims, Visibility};
 
 /// The name that the entry gets.
 const MAIN: &str = "main";
@@ -176,6 +176,23 @@ impl<S: Sink> Emitter<'_, S> {
                 let attrs = [("dot_dimension_numbers", Attr::Dot(dims))];
                 self.plain("stablehlo.dot_general", operands, &attrs)
             }
+            Op::Conv(dims) => {
+                let attrs = [
+                    ("window_strides", Attr::Indices(&dims.strides)),
+                    ("padding", Attr::Padding(&dims.low, &dims.high)),
+                    ("lhs_dilation", Attr::Indices(&dims.lhs_dilation)),
+                    ("rhs_dilation", Attr::Indices(&dims.rhs_dilation)),
+                    ("dimension_numbers", Attr::Images(dims.spatial())),
+                    ("feature_group_count", Attr::Index(dims.groups)),
+                    ("batch_group_count", Attr::Index(1)),
+                ];
+                self.plain("stablehlo.convolution", operands, &attrs)
+            }
+            Op::Reverse { dims } => {
+                self.plain("stablehlo.reverse", operands, &[("dimensions", Attr::Indices(dims))])
+            }
+            Op::Take => self.take(operands),
+            Op::ScatterAdd => self.scatter_add(operands),
             Op::At => self.at(operands),
             Op::Philox { shape: _ } => self.philox(operands),
             Op::Call { callee, kind: CallKind::Inline } => self.call(*callee, operands, &[]),
@@ -200,6 +217,57 @@ impl<S: Sink> Emitter<'_, S> {
         let row = TensorType::new(operand.dtype, sizes.as_slice());
         let taken = self.op("stablehlo.dynamic_slice", &operands, &[&row], &attrs, Vec::new());
         self.plain("stablehlo.reshape", &taken, &[])
+    }
+
+    /// The indices, none of them past the end of the first dimension of the first operand.
+    fn clamped(&mut self, operands: &[S::Value]) -> Vec<S::Value> {
+        let (&[table, indices, ..], &[_, index, ..]) = (self.inst.operands.as_slice(), operands) else {
+            return Vec::new();
+        };
+        let last = self.function.ty(table).shape.dims()[0].saturating_sub(1);
+        let ty = self.function.ty(indices);
+        let literal = Literal::splat(ty.clone(), last as f64);
+        let attrs = [("value", Attr::Literal(&literal))];
+        let last = self.op("stablehlo.constant", &[], &[ty], &attrs, Vec::new());
+        self.op("stablehlo.minimum", &[&[index], last.as_slice()].concat(), &[ty], &[], Vec::new())
+    }
+
+    /// Slices by index along the first dimension.
+    fn slice_dims(&self) -> SliceDims {
+        let rank = |operand: usize| {
+            self.inst.operands.get(operand).map_or(0, |&value| self.function.ty(value).rank())
+        };
+        SliceDims { indices: rank(1), slice: rank(0).saturating_sub(1) }
+    }
+
+    fn take(&mut self, operands: &[S::Value]) -> Vec<S::Value> {
+        let Some(&table) = self.inst.operands.first() else { return Vec::new() };
+        let mut sizes = self.function.ty(table).shape.dims().to_vec();
+        sizes[0] = 1;
+        let indices = self.clamped(operands);
+        let attrs = [
+            ("dimension_numbers", Attr::Gather(self.slice_dims())),
+            ("slice_sizes", Attr::Indices(&sizes)),
+            ("indices_are_sorted", Attr::Flag(false)),
+        ];
+        self.plain("stablehlo.gather", &[&operands[..1], indices.as_slice()].concat(), &attrs)
+    }
+
+    fn scatter_add(&mut self, operands: &[S::Value]) -> Vec<S::Value> {
+        let &[result] = self.results else { return Vec::new() };
+        let indices = self.clamped(operands);
+        let scalar = TensorType::scalar(result.dtype);
+        let args = self.sink.begin_region(&[&scalar, &scalar], self.location);
+        let sum = self.op("stablehlo.add", &args, &[&scalar], &[], Vec::new());
+        self.op("stablehlo.return", &sum, &[], &[], Vec::new());
+        let regions = vec![self.sink.end_region()];
+        let attrs = [
+            ("scatter_dimension_numbers", Attr::Scatter(self.slice_dims())),
+            ("indices_are_sorted", Attr::Flag(false)),
+            ("unique_indices", Attr::Flag(false)),
+        ];
+        let operands = [&operands[..1], indices.as_slice(), &operands[2..]].concat();
+        self.op("stablehlo.scatter", &operands, &[result], &attrs, regions)
     }
 
     /// Random bits; the state that comes with them is not used.
@@ -374,6 +442,7 @@ fn unary_name(op: UnaryOp) -> &'static str {
         UnaryOp::Logistic => "stablehlo.logistic",
         UnaryOp::Sin => "stablehlo.sine",
         UnaryOp::Cos => "stablehlo.cosine",
+        UnaryOp::Erf => "chlo.erf",
         UnaryOp::Not => "stablehlo.not",
     }
 }

@@ -5,7 +5,7 @@ use std::fmt::Arguments;
 use natgrad_ir::{CompareOp, DType, TensorType};
 
 use super::constant::{put, write_dense};
-use super::sink::{Attr, ComparisonType, FuncHeader, Operation, Sink, Visibility};
+use super::sink::{Attr, ComparisonType, FuncHeader, Operation, Sink, SliceDims, Visibility};
 
 /// A [`Sink`] that writes MLIR text into a string.
 #[derive(Debug, Default)]
@@ -123,6 +123,33 @@ impl TextSink {
                     ComparisonType::Unsigned => "UNSIGNED",
                 };
                 self.put(format_args!("#stablehlo<comparison_type {name}>"));
+            }
+            Attr::Flag(flag) => self.put(format_args!("{flag}")),
+            Attr::Images(spatial) => {
+                let window: Vec<String> = (0..spatial).map(|axis| axis.to_string()).collect();
+                let window = window.join(", ");
+                self.put(format_args!(
+                    "#stablehlo.conv<[b, {window}, f]x[{window}, i, o]->[b, {window}, f]>"
+                ));
+            }
+            Attr::Padding(low, high) => {
+                let pairs: Vec<String> =
+                    low.iter().zip(high).map(|(low, high)| format!("[{low}, {high}]")).collect();
+                self.put(format_args!("dense<[{}]> : tensor<{}x2xi64>", pairs.join(", "), low.len()));
+            }
+            Attr::Gather(SliceDims { indices, slice }) => {
+                let offsets: Vec<usize> = (indices..indices + slice).collect();
+                self.put(format_args!(
+                    "#stablehlo.gather<offset_dims = {offsets:?}, collapsed_slice_dims = [0], \
+                     start_index_map = [0], index_vector_dim = {indices}>"
+                ));
+            }
+            Attr::Scatter(SliceDims { indices, slice }) => {
+                let window: Vec<usize> = (indices..indices + slice).collect();
+                self.put(format_args!(
+                    "#stablehlo.scatter<update_window_dims = {window:?}, inserted_window_dims = [0], \
+                     scatter_dims_to_operand_dims = [0], index_vector_dim = {indices}>"
+                ));
             }
             Attr::Philox => self.out.push_str("#stablehlo<rng_algorithm PHILOX>"),
             Attr::Dot(dims) => {

@@ -55,6 +55,13 @@ pub(super) fn unary(e: &mut Emitter, op: UnaryOp, x: Value, y: Value, dy: Value)
             let down = e.mul(dy, sine);
             e.neg(down)
         }
+        UnaryOp::Erf => {
+            let square = e.mul(x, x);
+            let down = e.neg(square);
+            let exp = e.unary(UnaryOp::Exp, down);
+            let slope = e.scale(exp, std::f64::consts::FRAC_2_SQRT_PI);
+            e.mul(dy, slope)
+        }
         UnaryOp::Sign | UnaryOp::Floor | UnaryOp::Not => return None,
     })
 }

@@ -4,6 +4,7 @@
 //! of each instruction that lies on a path from a differentiated parameter to the loss. There is one rule per
 //! operation, grouped by kind.
 
+mod conv;
 mod dot;
 mod elementwise;
 mod emit;
@@ -287,6 +288,10 @@ fn carries(function: &Function, inst: &InstData, operand: usize) -> bool {
             | Op::Pad { .. }
             | Op::Concat { .. }
             | Op::Dot(_)
+            | Op::Conv(_)
+            | Op::Reverse { .. }
+            | Op::Take
+            | Op::ScatterAdd
             | Op::At => true,
         }
 }
@@ -337,6 +342,17 @@ fn pullback(e: &mut Emitter, inst: &InstData, y: Value, dy: Value, wanted: &[boo
         (Op::Dot(dims), &[a, b], &[want_a, want_b]) => {
             dot::dot(e, dims, (a, b), dy, [want_a, want_b]).to_vec()
         }
+        (Op::Conv(dims), &[x, kernel], &[want_x, want_kernel]) => {
+            conv::conv(e, dims, (x, kernel), dy, [want_x, want_kernel]).to_vec()
+        }
+        (op @ Op::Reverse { .. }, &[_], _) => vec![Some(e.emit(op.clone(), vec![dy]))],
+        (Op::Take, &[x, indices], _) => {
+            let zero = e.full_like(x, 0.0);
+            vec![Some(e.emit(Op::ScatterAdd, vec![zero, indices, dy]))]
+        }
+        (Op::ScatterAdd, &[_, indices, _], &[want_x, _, want_slices]) => {
+            vec![want_x.then_some(dy), None, want_slices.then(|| e.emit(Op::Take, vec![dy, indices]))]
+        }
         (Op::At, &[x, index], _) => {
             let ty = e.ty(x);
             vec![Some(shape::at(e, &ty, index, dy))]
@@ -357,6 +373,10 @@ fn pullback(e: &mut Emitter, inst: &InstData, y: Value, dy: Value, wanted: &[boo
             | Op::Pad { .. }
             | Op::Reduce { .. }
             | Op::Dot(_)
+            | Op::Conv(_)
+            | Op::Reverse { .. }
+            | Op::Take
+            | Op::ScatterAdd
             | Op::At,
             _,
             _,

@@ -57,6 +57,22 @@ pub(super) fn slice(x: &Tensor, ty: TensorType, starts: &[usize], steps: &[usize
     Tensor::from_data(ty, data)
 }
 
+/// The elements in reversed order along some dimensions.
+pub(super) fn reverse(x: &Tensor, ty: TensorType, dims: &[usize]) -> Tensor {
+    let shape = &x.ty().shape;
+    let from = |offset: usize| -> usize {
+        let places = shape.dims().iter().zip(shape.strides()).enumerate();
+        places
+            .map(|(axis, (&size, stride))| {
+                let index = offset / stride % size;
+                (if dims.contains(&axis) { size - 1 - index } else { index }) * stride
+            })
+            .sum()
+    };
+    let data = x.data().gather(&(0..shape.elements()).map(from).collect::<Vec<_>>());
+    Tensor::from_data(ty, data)
+}
+
 /// The slice along the first dimension with this index, or the last one.
 pub(super) fn at(x: &Tensor, index: &Tensor, ty: TensorType) -> Tensor {
     let last = x.ty().shape.dims()[0].saturating_sub(1);

@@ -4,6 +4,7 @@
 //! `+ - * /` and the square root exactly rounded; other functions are those of double precision, rounded once.
 //! Dots and sums accumulate in double precision and are rounded once. Integers wrap.
 
+mod conv;
 mod layout;
 mod philox;
 mod scalar;
@@ -332,6 +333,10 @@ fn apply(op: &Op, operands: &[&Tensor], ty: TensorType, precision: Precision) ->
         (Op::Concat { dim }, _) => return Ok(layout::concat(operands, ty, *dim)),
         (Op::Reduce { op, dims }, [x]) => return Ok(layout::reduce(*op, x, ty, dims)),
         (Op::Dot(dims), [x, y]) => return Ok(layout::dot(x, y, ty, dims)),
+        (Op::Conv(dims), [x, kernel]) => return Ok(conv::conv(x, kernel, ty, dims)),
+        (Op::Reverse { dims }, [x]) => return Ok(layout::reverse(x, ty, dims)),
+        (Op::Take, [x, indices]) => return Ok(conv::take(x, indices, ty)),
+        (Op::ScatterAdd, [x, indices, slices]) => return Ok(conv::scatter_add(x, indices, slices, ty)),
         (Op::Philox { .. }, [state]) => philox::bits(state, &ty),
         (Op::At, [x, index]) => return Ok(layout::at(x, index, ty)),
         (
@@ -347,6 +352,10 @@ fn apply(op: &Op, operands: &[&Tensor], ty: TensorType, precision: Precision) ->
             | Op::Pad { .. }
             | Op::Reduce { .. }
             | Op::Dot(_)
+            | Op::Conv(_)
+            | Op::Reverse { .. }
+            | Op::Take
+            | Op::ScatterAdd
             | Op::At
             | Op::Philox { .. }
             | Op::Call { .. }

@@ -33,6 +33,7 @@ pub(super) fn unary_float(op: UnaryOp, x: f64) -> Option<f64> {
         UnaryOp::Logistic => 1.0 / (1.0 + (-x).exp()),
         UnaryOp::Sin => x.sin(),
         UnaryOp::Cos => x.cos(),
+        UnaryOp::Erf => libm::erf(x),
         UnaryOp::Not => return None,
     })
 }
@@ -54,7 +55,8 @@ pub(super) fn unary_int(op: UnaryOp, x: i128) -> Option<i128> {
         | UnaryOp::Tanh
         | UnaryOp::Logistic
         | UnaryOp::Sin
-        | UnaryOp::Cos => None,
+        | UnaryOp::Cos
+        | UnaryOp::Erf => None,
     }
 }
 

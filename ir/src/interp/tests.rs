@@ -1,7 +1,7 @@
 use super::*;
 use crate::build::Builder;
 use crate::literal::Literal;
-use crate::op::{BinaryOp, CallKind, DotDims, ReduceOp, UnaryOp};
+use crate::op::{BinaryOp, CallKind, ConvDims, DotDims, ReduceOp, UnaryOp};
 use crate::verify::verify;
 
 fn ty(dtype: DType, dims: &[usize]) -> TensorType {
@@ -67,6 +67,8 @@ fn unary_floats() {
             UnaryOp::Logistic => x.exp() / (1.0 + x.exp()),
             UnaryOp::Sin => x.sin(),
             UnaryOp::Cos => x.cos(),
+            // Abramowitz and Stegun, table 7.1, to more digits.
+            UnaryOp::Erf => 0.677_801_193_837_418_5,
             UnaryOp::Not => continue,
         };
         let found = unary_of(op, x);
@@ -415,4 +417,36 @@ fn malformed_and_huge_programs_are_errors() {
     let x = b.constant(Literal::splat(ty(DType::F32, &[1 << 40, 0]), 0.0));
     let huge = b.finish(&[x]).unwrap();
     assert!(matches!(evaluate_flat(&huge, &[], Precision::AsTyped), Err(InterpError::TooLarge { .. })));
+}
+
+#[test]
+fn convolutions_by_hand() {
+    let x = f64s(&[1, 3, 1], &[1.0, 2.0, 3.0]);
+    let kernel = f64s(&[2, 1, 1], &[10.0, 1.0]);
+    let conv =
+        |dims: ConvDims| run_typed(&[x.clone(), kernel.clone()], |b, p| b.conv(p[0], p[1], dims)).to_f64s();
+    assert_eq!(conv(ConvDims::padded(1, 1, 0)), [12.0, 23.0]);
+    assert_eq!(conv(ConvDims::padded(1, 2, 1)), [1.0, 23.0]);
+    let cut = ConvDims { low: vec![-1], ..ConvDims::padded(1, 1, 0) };
+    assert_eq!(conv(cut), [23.0]);
+    // 1 0 2 0 3, and a kernel that meets neighbours two apart.
+    let dilated = ConvDims { lhs_dilation: vec![2], ..ConvDims::padded(1, 1, 0) };
+    assert_eq!(conv(dilated.clone()), [10.0, 2.0, 20.0, 3.0]);
+    assert_eq!(conv(ConvDims { rhs_dilation: vec![2], ..dilated }), [12.0, 0.0, 23.0]);
+    // Two groups: each output sees its own feature.
+    let x = f64s(&[1, 1, 1, 2], &[3.0, 5.0]);
+    let kernel = f64s(&[1, 1, 1, 2], &[2.0, 7.0]);
+    let dims = ConvDims { groups: 2, ..ConvDims::padded(2, 1, 0) };
+    assert_eq!(run_typed(&[x, kernel], |b, p| b.conv(p[0], p[1], dims)).to_f64s(), [6.0, 35.0]);
+}
+
+#[test]
+fn slices_are_taken_and_added_by_index() {
+    let table = f64s(&[3, 2], &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
+    let indices = Tensor::from_u32s([2], &[2, 9]).unwrap();
+    let taken = run_typed(&[table.clone(), indices.clone()], |b, p| b.take(p[0], p[1]));
+    assert_eq!(taken.to_f64s(), [5.0, 6.0, 5.0, 6.0]);
+    let slices = f64s(&[2, 2], &[10.0, 20.0, 100.0, 200.0]);
+    let sums = run_typed(&[table, indices, slices], |b, p| b.scatter_add(p[0], p[1], p[2]));
+    assert_eq!(sums.to_f64s(), [1.0, 2.0, 3.0, 4.0, 115.0, 226.0]);
 }

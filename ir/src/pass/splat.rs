@@ -37,6 +37,7 @@ fn unary_float(op: UnaryOp, x: f64) -> Option<f64> {
         | UnaryOp::Logistic
         | UnaryOp::Sin
         | UnaryOp::Cos
+        | UnaryOp::Erf
         | UnaryOp::Not => None,
     }
 }

@@ -6,6 +6,7 @@
 mod facts;
 mod generate;
 mod movement;
+mod network;
 mod steps;
 
 use proptest::array::uniform12;

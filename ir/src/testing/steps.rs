@@ -7,7 +7,7 @@ use crate::infer::infer;
 use crate::op::{BinaryOp, CompareOp, DotDims, Op, ReduceOp, UnaryOp};
 use crate::types::{DType, TensorType};
 
-const FLOAT_UNARY: [UnaryOp; 14] = [
+const FLOAT_UNARY: [UnaryOp; 15] = [
     UnaryOp::Neg,
     UnaryOp::Abs,
     UnaryOp::Sign,
@@ -22,6 +22,7 @@ const FLOAT_UNARY: [UnaryOp; 14] = [
     UnaryOp::Logistic,
     UnaryOp::Sin,
     UnaryOp::Cos,
+    UnaryOp::Erf,
 ];
 const FLOAT_BINARY: [BinaryOp; 7] =
     [BinaryOp::Add, BinaryOp::Mul, BinaryOp::Sub, BinaryOp::Div, BinaryOp::Max, BinaryOp::Min, BinaryOp::Pow];
@@ -29,7 +30,7 @@ const FLOAT_BINARY: [BinaryOp; 7] =
 impl Generator<'_> {
     /// Makes one random instruction, with the others that it needs. `None` if the values at hand do not allow it.
     pub fn step(&mut self) -> Option<Value> {
-        match self.dice.below(25) {
+        match self.dice.below(29) {
             0..=2 => self.unary_float(),
             3..=5 => self.binary_float(),
             6 => self.broadcast(),
@@ -47,6 +48,10 @@ impl Generator<'_> {
             18 => self.dot(),
             23 => self.at(),
             24 if !self.smooth() => self.philox(),
+            25 => self.conv(),
+            26 => self.take(),
+            27 => self.scatter_add(),
+            28 => self.reverse(),
             22 if self.config.max_functions > 1 => self.repeat(),
             _ if self.smooth() => self.binary_float(),
             _ => self.discrete(),
@@ -100,7 +105,7 @@ impl Generator<'_> {
                 (self.positive(x), Fact::rounded(fact.bound + 1.0))
             }
             UnaryOp::Rsqrt => (self.positive(x), Fact::rounded(1.5)),
-            UnaryOp::Tanh | UnaryOp::Logistic | UnaryOp::Sin | UnaryOp::Cos | UnaryOp::Not => {
+            UnaryOp::Tanh | UnaryOp::Logistic | UnaryOp::Sin | UnaryOp::Cos | UnaryOp::Erf | UnaryOp::Not => {
                 (x, Fact::rounded(1.0))
             }
         };

@@ -1,5 +1,7 @@
 //! Walks the tokens of the textual form.
 
+use std::str::FromStr;
+
 use super::lex::{ParseError, Place, Token, TokenKind};
 use crate::types::{DType, Shape, TensorType};
 
@@ -127,6 +129,10 @@ impl Cursor {
     }
 
     pub fn number(&mut self) -> Parsed<usize> {
+        self.parsed()
+    }
+
+    fn parsed<T: FromStr>(&mut self) -> Parsed<T> {
         let wrong = self.unexpected("a whole number");
         self.word("a whole number")?.parse().map_err(|_| wrong)
     }
@@ -148,10 +154,16 @@ impl Cursor {
         }
     }
 
-    /// Whole numbers in brackets.
+    /// Whole numbers from zero in brackets.
     pub fn numbers(&mut self) -> Parsed<Vec<usize>> {
         self.expect_mark('[')?;
-        self.list(']', Cursor::number)
+        self.list(']', Cursor::parsed)
+    }
+
+    /// Whole numbers of both signs in brackets.
+    pub fn integers(&mut self) -> Parsed<Vec<i64>> {
+        self.expect_mark('[')?;
+        self.list(']', Cursor::parsed)
     }
 
     pub fn tensor_type(&mut self) -> Parsed<TensorType> {

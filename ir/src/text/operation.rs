@@ -4,7 +4,7 @@ use super::cursor::{Cursor, Parsed};
 use super::lex::{Place, TokenKind};
 use crate::graph::FuncId;
 use crate::literal::{Elements, Literal, Scalar, round_to};
-use crate::op::{BinaryOp, CallKind, CompareOp, DotDims, Op, ReduceOp, UnaryOp};
+use crate::op::{BinaryOp, CallKind, CompareOp, ConvDims, DotDims, Op, ReduceOp, UnaryOp};
 use crate::types::{DType, TensorType};
 
 /// An operation whose names are not resolved yet.
@@ -70,6 +70,8 @@ fn attributes(cursor: &mut Cursor, name: &str, result: &TensorType) -> Parsed<Op
     let op = match name {
         "select" => return Ok(Some(Op::Select)),
         "at" => return Ok(Some(Op::At)),
+        "take" => return Ok(Some(Op::Take)),
+        "scatter_add" => return Ok(Some(Op::ScatterAdd)),
         "philox" => return Ok(Some(Op::Philox { shape })),
         "convert" => return Ok(Some(Op::Convert { dtype: result.dtype })),
         "reshape" => return Ok(Some(Op::Reshape { shape })),
@@ -98,6 +100,15 @@ fn attributes(cursor: &mut Cursor, name: &str, result: &TensorType) -> Parsed<Op
             high: numbers(cursor, ',', "high")?,
             interior: numbers(cursor, ',', "interior")?,
         },
+        "reverse" => Op::Reverse { dims: numbers(cursor, '{', "dims")? },
+        "conv" => Op::Conv(ConvDims {
+            strides: numbers(cursor, '{', "strides")?,
+            low: attribute(cursor, ',', "low", Cursor::integers)?,
+            high: attribute(cursor, ',', "high", Cursor::integers)?,
+            lhs_dilation: numbers(cursor, ',', "lhs_dilation")?,
+            rhs_dilation: numbers(cursor, ',', "rhs_dilation")?,
+            groups: attribute(cursor, ',', "groups", Cursor::number)?,
+        }),
         "dot" => {
             let (lhs_batch, rhs_batch) = attribute(cursor, '{', "batch", pair)?;
             let (lhs_contract, rhs_contract) = attribute(cursor, ',', "contract", pair)?;

@@ -91,7 +91,9 @@ impl FunctionText<'_> {
         match &inst.op {
             Op::Constant(literal) => write!(f, " {{{}}}", elements(literal)),
             Op::Iota { dim, .. } | Op::Concat { dim } => write!(f, " {{dim = {dim}}}"),
-            Op::Broadcast { dims, .. } | Op::Reduce { dims, .. } => write!(f, " {{dims = {}}}", list(dims)),
+            Op::Broadcast { dims, .. } | Op::Reduce { dims, .. } | Op::Reverse { dims } => {
+                write!(f, " {{dims = {}}}", list(dims))
+            }
             Op::Transpose { perm } => write!(f, " {{perm = {}}}", list(perm)),
             Op::Slice { starts, limits, strides } => {
                 let (starts, limits, strides) = (list(starts), list(limits), list(strides));
@@ -108,12 +110,19 @@ impl FunctionText<'_> {
                     " {{batch = {lhs_batch} x {rhs_batch}, contract = {lhs_contract} x {rhs_contract}}}"
                 )
             }
+            Op::Conv(dims) => {
+                write!(f, " {{strides = {}, low = {}", list(&dims.strides), list(&dims.low))?;
+                write!(f, ", high = {}, lhs_dilation = {}", list(&dims.high), list(&dims.lhs_dilation))?;
+                write!(f, ", rhs_dilation = {}, groups = {}}}", list(&dims.rhs_dilation), dims.groups)
+            }
             Op::Unary(_)
             | Op::Binary(_)
             | Op::Compare(_)
             | Op::Select
             | Op::Convert { .. }
             | Op::Reshape { .. }
+            | Op::Take
+            | Op::ScatterAdd
             | Op::At
             | Op::Philox { .. }
             | Op::Call { .. }
@@ -148,7 +157,7 @@ fn type_of(function: &Function, value: Value) -> String {
     function.values.get(value.index()).map_or("?".to_string(), |data| data.ty.to_string())
 }
 
-fn list(numbers: &[usize]) -> String {
+fn list<T: ToString>(numbers: &[T]) -> String {
     let numbers: Vec<String> = numbers.iter().map(ToString::to_string).collect();
     format!("[{}]", numbers.join(", "))
 }

@@ -4,6 +4,7 @@
 //! gets the new dimension in front, and every operation becomes one or a few that treat its rows alike. There is one
 //! rule per operation. Values that depend on no mapped parameter are computed once, as before.
 
+mod conv;
 mod emit;
 mod rules;
 

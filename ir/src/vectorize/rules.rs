@@ -1,5 +1,6 @@
 //! One rule per operation: the operation on all rows at once.
 
+use super::conv;
 use super::emit::{Emitter, Refused};
 use super::{Mapped, with_rows};
 use crate::graph::Value;
@@ -16,6 +17,8 @@ pub(super) fn map(e: &mut Emitter, op: &Op, operands: &[Value]) -> Result<Mapped
         return Ok((e.emit(op.clone(), operands)?, false));
     }
     let value = match (op, operands) {
+        // Of no rows there are no groups, and nothing to take.
+        (Op::Conv(_) | Op::Take | Op::ScatterAdd, _) if e.size == 0 => conv::no_rows(e, op, operands),
         (Op::Unary(_) | Op::Binary(_) | Op::Compare(_) | Op::Select | Op::Convert { .. }, _) => {
             let operands = operands.iter().map(|&operand| e.rows(operand)).collect::<Result<_, _>>()?;
             e.emit(op.clone(), operands)
@@ -55,6 +58,13 @@ pub(super) fn map(e: &mut Emitter, op: &Op, operands: &[Value]) -> Result<Mapped
             e.emit(Op::Reduce { op: *op, dims: shifted(dims) }, vec![x])
         }
         (Op::Dot(dims), &[x, y]) => dot(e, dims, e.get(x), e.get(y)),
+        (Op::Conv(dims), &[x, kernel]) => conv::conv(e, dims, e.get(x), e.get(kernel)),
+        (Op::Reverse { dims }, &[x]) => {
+            let x = e.rows(x)?;
+            e.emit(Op::Reverse { dims: shifted(dims) }, vec![x])
+        }
+        (Op::Take, &[x, indices]) => conv::take(e, x, indices),
+        (Op::ScatterAdd, &[x, indices, slices]) => conv::scatter_add(e, x, indices, slices),
         (Op::At, &[x, index]) => match e.get(index) {
             (index, false) => at_shared(e, x, index),
             (indices, true) => at_own(e, x, indices),
@@ -72,6 +82,10 @@ pub(super) fn map(e: &mut Emitter, op: &Op, operands: &[Value]) -> Result<Mapped
             | Op::Pad { .. }
             | Op::Reduce { .. }
             | Op::Dot(_)
+            | Op::Conv(_)
+            | Op::Reverse { .. }
+            | Op::Take
+            | Op::ScatterAdd
             | Op::At
             | Op::Philox { .. }
             | Op::Call { .. }
@@ -92,7 +106,7 @@ fn shifted(dims: &[usize]) -> Vec<usize> {
 }
 
 /// The dimension `from` moves to the front.
-fn to_front(e: &mut Emitter, x: Value, from: usize) -> Result<Value, Refused> {
+pub(super) fn to_front(e: &mut Emitter, x: Value, from: usize) -> Result<Value, Refused> {
     if from == 0 {
         return Ok(x);
     }

@@ -6,7 +6,8 @@ use proptest::collection::vec;
 use proptest::test_runner::{Config, TestCaseError, TestRunner};
 
 use super::*;
-use crate::op::{BinaryOp, CompareOp, DotDims, ReduceOp, UnaryOp};
+use crate::literal::{Elements, Scalar};
+use crate::op::{BinaryOp, CompareOp, ConvDims, DotDims, ReduceOp, UnaryOp};
 
 /// Where the inputs of a check come from. Each keeps clear of kinks and poles by many steps of the differences.
 #[derive(Clone, Copy)]
@@ -80,6 +81,7 @@ const UNARY: &[Case] = &[
     case("tanh", Signed, &[&[2, 2]], |b, p| b.tanh(p[0])),
     case("logistic", Signed, &[&[3]], |b, p| b.logistic(p[0])),
     case("sin", Signed, &[&[3]], |b, p| b.sin(p[0])),
+    case("erf", Signed, &[&[4]], |b, p| b.unary(UnaryOp::Erf, p[0])),
     case("cos", Signed, &[&[]], |b, p| b.cos(p[0])),
 ];
 
@@ -219,7 +221,51 @@ const DOT: &[Case] = &[
     case("dot", Signed, &[&[2, 0], &[0, 3]], |b, p| b.matmul(p[0], p[1])),
 ];
 
-const TABLES: &[&[Case]] = &[UNARY, BINARY, SHAPE, REDUCE, DOT];
+/// A convolution of two spatial dimensions with other attributes along each.
+fn uneven(groups: usize) -> ConvDims {
+    ConvDims {
+        strides: vec![2, 1],
+        low: vec![1, -1],
+        high: vec![2, 1],
+        lhs_dilation: vec![1, 2],
+        rhs_dilation: vec![2, 1],
+        groups,
+    }
+}
+
+const CONV: &[Case] = &[
+    case("conv", Signed, &[&[2, 4, 2], &[3, 2, 3]], |b, p| b.conv(p[0], p[1], ConvDims::padded(1, 1, 1))),
+    case("conv", Signed, &[&[1, 5, 4, 2], &[3, 3, 2, 2]], |b, p| {
+        b.conv(p[0], p[1], ConvDims::padded(2, 2, 1))
+    }),
+    case("conv", Signed, &[&[2, 4, 5, 1], &[1, 1, 1, 2]], |b, p| {
+        b.conv(p[0], p[1], ConvDims::padded(2, 2, 0))
+    }),
+    case("conv", Signed, &[&[1, 4, 4, 2], &[2, 3, 2, 3]], |b, p| b.conv(p[0], p[1], uneven(1))),
+    case("conv", Signed, &[&[2, 3, 3, 4], &[2, 2, 2, 4]], |b, p| b.conv(p[0], p[1], uneven(2))),
+    case("conv", Signed, &[&[1, 2, 2, 3, 1], &[2, 1, 2, 1, 1]], |b, p| {
+        b.conv(p[0], p[1], ConvDims::padded(3, 1, 1))
+    }),
+    case("reverse", Signed, &[&[2, 3]], |b, p| b.push(Op::Reverse { dims: vec![1] }, vec![p[0]], None)[0]),
+];
+
+fn indices(b: &mut Builder, dims: &[usize], indices: &[u32]) -> Value {
+    let elements = indices.iter().map(|&index| Scalar::Int(index.into())).collect();
+    b.constant(Literal { ty: TensorType::new(DType::U32, dims), elements: Elements::Dense(elements) })
+}
+
+const INDEX: &[Case] = &[
+    case("take", Signed, &[&[3, 2]], |b, p| {
+        let indices = indices(b, &[2, 2], &[2, 0, 2, 7]);
+        b.take(p[0], indices)
+    }),
+    case("scatter_add", Signed, &[&[3, 2], &[4, 2]], |b, p| {
+        let indices = indices(b, &[4], &[2, 0, 2, 7]);
+        b.scatter_add(p[0], indices, p[1])
+    }),
+];
+
+const TABLES: &[&[Case]] = &[UNARY, BINARY, SHAPE, REDUCE, DOT, CONV, INDEX];
 
 /// Operations that carry no cotangent. `call` and `loop` are refused; the others make constants, integers or booleans, or
 /// are constant almost everywhere.
@@ -263,6 +309,10 @@ fn structural_name(op: &Op) -> Option<&'static str> {
         | Op::Pad { .. }
         | Op::Concat { .. }
         | Op::Dot(_)
+        | Op::Conv(_)
+        | Op::Reverse { .. }
+        | Op::Take
+        | Op::ScatterAdd
         | Op::At
         | Op::Philox { .. }
         | Op::Call { .. }
@@ -282,6 +332,10 @@ const STRUCTURAL: &[&str] = &[
     "pad",
     "concat",
     "dot",
+    "conv",
+    "reverse",
+    "take",
+    "scatter_add",
     "at",
     "philox",
     "call",
@@ -371,6 +425,16 @@ fn shape_rules() {
 #[test]
 fn reduce_rules() {
     check_table(REDUCE);
+}
+
+#[test]
+fn conv_rules() {
+    check_table(CONV);
+}
+
+#[test]
+fn index_rules() {
+    check_table(INDEX);
 }
 
 #[test]
