@@ -267,7 +267,7 @@ fn flat(b: &mut Builder, labels: Value) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mlp::Activation;
+    use crate::activation::Activation;
 
     fn mlp() -> Model {
         Model::Mlp(Mlp { sizes: vec![6, 10, 3], activation: Activation::Tanh })
