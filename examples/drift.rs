@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use natgrad::assets;
 use natgrad::compile::{Cache, Device, Target};
 use natgrad::config::RunConfig;
-use natgrad::data::{Batches, Splits};
+use natgrad::data::{Batch, Batches, Splits};
 use natgrad::pjrt::{Client, Plugin};
 use natgrad::rule::{Group, Hyper, HyperValues};
 use natgrad::step::{StatePlan, StepPlan};
@@ -34,25 +34,25 @@ impl<'a> Running<'a> {
         scale: f64,
     ) -> Result<Self> {
         let recipe = config.recipe(StatePlan::Explicit);
-        let values = recipe.values(splits.train.rows, total);
+        let values = recipe.values(splits.train.len(), total);
         let mut session = Session::new(device, &recipe, BATCH, &values, config.seed)?;
         let mut means = config.model.initial_values(config.seed);
         means.iter_mut().flatten().for_each(|mean| *mean *= scale);
         session.begin(&means, &[])?;
-        let batches = Batches::new(splits.train.rows, BATCH, config.seed)?;
+        let batches = Batches::new(splits.train.len(), BATCH, config.seed)?;
         Ok(Running { session, batches, splits, done: 0 })
     }
 
     fn run_to(&mut self, step: u64) -> Result<Vec<HostTensor>> {
         while self.done < step {
             let steps = u64::from(STEPS_PER_CALL).min(step - self.done);
-            let (mut features, mut labels) = (Vec::new(), Vec::new());
+            let mut rows = Batch::default();
             for step in self.done..self.done + steps {
-                self.batches.append(&self.splits.train, step, &mut features, &mut labels);
+                self.batches.append(&self.splits.train, step, &mut rows)?;
             }
             let data = CallData {
-                features: &features,
-                labels: &labels,
+                features: &rows.features,
+                labels: &rows.labels,
                 steps: steps as usize,
                 noise: &[],
                 further_noise: &[],
@@ -101,7 +101,7 @@ fn main() -> Result<()> {
             step: StepPlan { state, per_call: STEPS_PER_CALL, ..config.step },
             ..config.clone()
         };
-        let values = config.recipe(StatePlan::Explicit).values(splits.train.rows, total);
+        let values = config.recipe(StatePlan::Explicit).values(splits.train.len(), total);
         let mut explicit = Running::new(&device, &with(StatePlan::Explicit), &splits, total, 1.0)?;
         let mut implicit = Running::new(&device, &with(StatePlan::Implicit), &splits, total, 1.0)?;
         let nudge = 1.0 + f64::from(f32::EPSILON);

@@ -80,14 +80,14 @@ impl Train {
         })?;
         check(&config, &splits).map_err(|error| failure(error, None))?;
         if let Some(Against::Adamw) = self.against
-            && config.batch > rows_to_tune_on(splits.train.rows)
+            && config.batch > rows_to_tune_on(splits.train.len())
         {
             return Err(Failure::usage(anyhow::anyhow!(
                 "`batch` is {}, but must be at most {} with --against, which holds out every tenth of the {} \
                  training rows",
                 config.batch,
-                rows_to_tune_on(splits.train.rows),
-                splits.train.rows
+                rows_to_tune_on(splits.train.len()),
+                splits.train.len()
             )));
         }
         let out = self.out_folder(&config);
@@ -103,8 +103,8 @@ impl Train {
             "{} on {}: {} training rows, {} test rows, batch {}, seed {}",
             config.rule.name(),
             config.data.name(),
-            splits.train.rows,
-            splits.test.rows,
+            splits.train.len(),
+            splits.test.len(),
             config.batch,
             config.seed
         ));

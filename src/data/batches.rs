@@ -2,7 +2,7 @@
 
 use natgrad_models::init::{GOLDEN, splitmix64};
 
-use super::{DataError, Dataset};
+use super::{Batch, DataError, Source};
 
 /// The order of a run's rows: each epoch is a permutation, cut into batches; an incomplete last batch is dropped.
 #[derive(Clone, Debug)]
@@ -42,12 +42,12 @@ impl Batches {
         &self.order[start..start + self.batch]
     }
 
-    /// Appends a step's features and labels, as bytes in row-major order.
-    pub fn append(&mut self, data: &Dataset, step: u64, features: &mut Vec<u8>, labels: &mut Vec<u8>) {
-        for &row in self.rows(step) {
-            features.extend(data.row(row as usize).iter().flat_map(|x| x.to_ne_bytes()));
-            labels.extend(data.labels[row as usize].to_ne_bytes());
-        }
+    /// Appends a step's examples.
+    ///
+    /// # Errors
+    /// See [`Source::append`].
+    pub fn append(&mut self, source: &Source, step: u64, out: &mut Batch) -> Result<(), DataError> {
+        source.append(self.rows(step), None, out)
     }
 }
 

@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
-use super::Dataset;
 use super::error::{DataError, read_file};
+use super::{Features, Labels, Table};
 
 /// Reads a table. The first line is a header, and skipped, if its last cell is no number.
-pub(super) fn read(path: &Path, scale: f32) -> Result<Dataset, DataError> {
+pub(super) fn read(path: &Path, scale: f32) -> Result<Table, DataError> {
     if !(scale.is_finite() && scale > 0.0) {
         return Err(DataError::content(path, format!("`data.scale` is {scale}, but must be above 0")));
     }
@@ -14,7 +14,7 @@ pub(super) fn read(path: &Path, scale: f32) -> Result<Dataset, DataError> {
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
     let mut reader =
         csv::ReaderBuilder::new().has_headers(false).flexible(true).trim(csv::Trim::All).from_reader(bytes);
-    let mut data = Dataset::default();
+    let (mut features, mut labels, mut columns) = (Vec::new(), Vec::new(), 0);
     let mut is_first = true;
     for record in reader.records() {
         let record = record.map_err(|error| DataError::content(path, error.to_string()))?;
@@ -25,39 +25,33 @@ pub(super) fn read(path: &Path, scale: f32) -> Result<Dataset, DataError> {
         let is_header =
             is_first && record.iter().next_back().is_some_and(|cell| cell.parse::<f64>().is_err());
         if std::mem::take(&mut is_first) {
-            data.columns = record.len().saturating_sub(1);
-            if data.columns == 0 {
+            columns = record.len().saturating_sub(1);
+            if columns == 0 {
                 return Err(wrong(": 1 column, but a table needs features and then a class".to_string()));
             }
         }
-        if record.len() != data.columns + 1 {
-            return Err(wrong(format!(
-                ": {} columns, but the first line has {}",
-                record.len(),
-                data.columns + 1
-            )));
+        if record.len() != columns + 1 {
+            return Err(wrong(format!(": {} columns, but the first line has {}", record.len(), columns + 1)));
         }
         if is_header {
             continue;
         }
         for (column, cell) in record.iter().enumerate() {
             let no = |wanted: &str| wrong(format!(", column {}: `{cell}` is no {wanted}", column + 1));
-            if column < data.columns {
+            if column < columns {
                 let value = cell.parse::<f32>().ok().filter(|value| value.is_finite());
-                data.features.push(value.ok_or_else(|| no("finite number"))? / scale);
+                features.push(value.ok_or_else(|| no("finite number"))? / scale);
             } else {
                 let is_class = |class: &f64| class.fract() == 0.0 && (0.0..65536.0).contains(class);
                 let class = cell.parse::<f64>().ok().filter(is_class);
-                data.labels.push(class.ok_or_else(|| no("class: a whole number from 0 to 65535"))? as u32);
+                labels.push(class.ok_or_else(|| no("class: a whole number from 0 to 65535"))? as u32);
             }
         }
     }
-    data.rows = data.labels.len();
-    if data.rows == 0 {
+    if labels.is_empty() {
         return Err(DataError::content(path, "has no rows".to_string()));
     }
-    data.classes = data.labels.iter().max().map_or(0, |&class| class as usize + 1);
-    Ok(data)
+    Ok(Table::new([columns], Features::numbers(features), Labels::classes(labels)))
 }
 
 /// The line, counted from 1, of the first cell at or after a byte: the reader's own position is before blank lines

@@ -29,6 +29,14 @@ pub enum DataError {
         /// Training rows.
         rows: usize,
     },
+    /// An example that is not there.
+    #[error("there is no example {number}: there are {examples}, counted from 0")]
+    Example {
+        /// Its number.
+        number: u32,
+        /// How many there are.
+        examples: usize,
+    },
     /// No split.
     #[error("`data.test_every` is {0}, but must be at least 2, so that rows are left to train on")]
     TestEvery(usize),

@@ -4,7 +4,7 @@ use natgrad_ir::{DType, TensorType};
 
 use crate::compile::bytes::from_bytes;
 use crate::compile::{Compiled, Device, DeviceError};
-use crate::data::Dataset;
+use crate::data::{Batch, DataError, Source};
 use crate::pjrt::{Arg, Buffer};
 use crate::rule::HyperValues;
 use crate::step::{Extent, Recipe, Slot, StateKind, StepError};
@@ -18,6 +18,9 @@ pub enum PredictorError {
     /// A program could not be built.
     #[error(transparent)]
     Step(#[from] StepError),
+    /// The data cannot be read.
+    #[error(transparent)]
+    Data(#[from] DataError),
     /// The rule leaves no posterior.
     #[error("{0} leaves no posterior to sample from")]
     NoPosterior(&'static str),
@@ -65,7 +68,7 @@ impl<'a> Predictor<'a> {
     ///
     /// # Errors
     /// See [`PredictorError`].
-    pub fn at_mean(&self, state: StateRef, data: &Dataset) -> Result<Vec<f64>, PredictorError> {
+    pub fn at_mean(&self, state: StateRef, data: &Source) -> Result<Vec<f64>, PredictorError> {
         self.probabilities(&|param| state(StateKind::Mean, param), &self.batches(data)?, data)
     }
 
@@ -79,13 +82,13 @@ impl<'a> Predictor<'a> {
         values: &HyperValues,
         seed: u64,
         samples: u32,
-        data: &Dataset,
+        data: &Source,
     ) -> Result<Vec<f64>, PredictorError> {
         let draw = self.draw.as_ref().ok_or(PredictorError::NoPosterior(self.rule))?;
         let batches = self.batches(data)?;
         let seed = self.device.upload(&draw.program.layout.ty(Slot::Seed), &seed.to_ne_bytes())?;
         let hypers = self.device.upload_hypers(draw, values)?;
-        let mut total = vec![0.0; data.rows * self.classes()];
+        let mut total = vec![0.0; data.len() * self.classes()];
         for sample in 0..samples {
             let index = self.device.upload(&TensorType::scalar(DType::U32), &sample.to_ne_bytes())?;
             let drawn = draw.run(|slot| match slot {
@@ -107,14 +110,17 @@ impl<'a> Predictor<'a> {
     }
 
     /// The rows on the device, the last batch filled up with zeros.
-    fn batches(&self, data: &Dataset) -> Result<Vec<Buffer>, PredictorError> {
+    fn batches(&self, data: &Source) -> Result<Vec<Buffer>, PredictorError> {
         let layout = &self.predict.program.layout;
         let size = layout.rows * layout.features.shape.elements();
         let mut batches = Vec::new();
-        for chunk in data.features.chunks(size) {
-            let mut bytes: Vec<u8> = chunk.iter().flat_map(|x| x.to_ne_bytes()).collect();
-            bytes.resize(size * size_of::<f32>(), 0);
-            batches.push(self.device.upload(&layout.ty(Slot::Features(Extent::Batch)), &bytes)?);
+        let numbers: Vec<u32> = (0..data.len() as u32).collect();
+        let mut rows = Batch::default();
+        for chunk in numbers.chunks(layout.rows) {
+            rows.clear();
+            data.append(chunk, None, &mut rows)?;
+            rows.features.resize(size * layout.features.dtype.size_bytes(), 0);
+            batches.push(self.device.upload(&layout.ty(Slot::Features(Extent::Batch)), &rows.features)?);
         }
         Ok(batches)
     }
@@ -123,10 +129,10 @@ impl<'a> Predictor<'a> {
         &self,
         parameters: &dyn Fn(usize) -> Option<&'b Buffer>,
         batches: &[Buffer],
-        data: &Dataset,
+        data: &Source,
     ) -> Result<Vec<f64>, PredictorError> {
         let layout = &self.predict.program.layout;
-        let mut probabilities = Vec::with_capacity(data.rows * self.classes());
+        let mut probabilities = Vec::with_capacity(data.len() * self.classes());
         for batch in batches {
             let outputs = self.predict.run(|slot| match slot {
                 Slot::State(_, param) => parameters(param).map(Arg::Keep),
@@ -138,7 +144,7 @@ impl<'a> Predictor<'a> {
                 probabilities.extend(logs.into_iter().map(f64::exp));
             }
         }
-        probabilities.truncate(data.rows * self.classes());
+        probabilities.truncate(data.len() * self.classes());
         Ok(probabilities)
     }
 }

@@ -5,7 +5,7 @@ use natgrad_models::Model;
 
 use super::TrainError;
 use crate::config::{MAX_STEPS, RunConfig};
-use crate::data::{Batches, Splits};
+use crate::data::{Batches, ExampleType, Splits};
 
 /// Checks that the model takes the data's columns and classes, that there are rows for a batch, and that the steps
 /// can be counted. [`super::Run::train`] does so too.
@@ -34,17 +34,26 @@ pub fn check(config: &RunConfig, splits: &Splits) -> Result<(), TrainError> {
     let wrong = |(field, value): (&'static str, String), found: String, wanted: String| {
         Err(TrainError::Mismatch { field, value, found, wanted })
     };
-    let columns = splits.train.columns;
-    if columns != config.model.features(DType::F32).shape.elements() {
-        let found = format!("{columns} feature columns");
-        return wrong(inputs, found, format!("the model must take {columns} inputs"));
+    let example = splits.train.example();
+    let (features, labels) = (config.model.features(DType::F32), config.model.labels(DType::F32));
+    let elements = example.features.shape.elements();
+    if elements != features.shape.elements() || example.features.dtype != features.dtype {
+        let wanted = match example.features.dtype == features.dtype {
+            true => format!("the model must take {elements} inputs"),
+            false => format!("the model must take {}, but takes {features}", example.features),
+        };
+        return wrong(inputs, found_features(example), wanted);
     }
-    let found = splits.train.classes.max(splits.test.classes);
+    if example.labels.dtype != labels.dtype || example.labels.shape.elements() != labels.shape.elements() {
+        let wanted = format!("the model must learn {}, but learns {labels}", example.labels);
+        return wrong(classes, format!("labels {}", example.labels), wanted);
+    }
+    let found = example.classes.max(splits.test.example().classes);
     if found > config.model.classes() {
         let wanted = format!("the model must have at least {found} classes");
         return wrong(classes, format!("{found} classes"), wanted);
     }
-    let (rows, accumulation) = (splits.train.rows, config.step.accumulation);
+    let (rows, accumulation) = (splits.train.len(), config.step.accumulation);
     if accumulation > 1 && config.batch <= rows && config.rows_per_step() > rows {
         let field = ("step.accumulation", accumulation.to_string());
         let batch = config.batch;
@@ -52,7 +61,7 @@ pub fn check(config: &RunConfig, splits: &Splits) -> Result<(), TrainError> {
         return wrong(field, format!("{rows} training rows"), wanted);
     }
     let steps_per_epoch =
-        Batches::new(splits.train.rows, config.rows_per_step(), config.seed)?.steps_per_epoch();
+        Batches::new(splits.train.len(), config.rows_per_step(), config.seed)?.steps_per_epoch();
     let total = config.total_steps(steps_per_epoch);
     if total > MAX_STEPS {
         let length = ("length", format!("{total} steps"));
@@ -60,4 +69,13 @@ pub fn check(config: &RunConfig, splits: &Splits) -> Result<(), TrainError> {
         return wrong(length, found, format!("at most {MAX_STEPS} steps can be counted"));
     }
     Ok(())
+}
+
+/// The features in words.
+fn found_features(example: &ExampleType) -> String {
+    match (example.features.dtype.is_float(), example.features.shape.dims()) {
+        (true, [columns]) => format!("{columns} feature columns"),
+        (true, [height, width, channels]) => format!("images of {height} x {width} x {channels}"),
+        _ => format!("examples of {}", example.features),
+    }
 }

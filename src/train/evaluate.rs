@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::TrainError;
 use crate::config::Evaluation;
-use crate::data::Dataset;
+use crate::data::{Batch, Source};
 use crate::posterior::{Predictor, Scores};
 use crate::rule::HyperValues;
 use crate::step::Slot;
@@ -28,10 +28,16 @@ pub(super) fn evaluate(
     values: &HyperValues,
     seed: u64,
     evaluation: Evaluation,
-    data: &Dataset,
+    data: &Source,
 ) -> Result<TestScores, TrainError> {
+    let mut rows = Batch::default();
+    for row in 0..data.len() as u32 {
+        data.append(&[row], None, &mut rows)?;
+        rows.features.clear();
+    }
+    let labels: Vec<u32> = rows.labels.as_chunks().0.iter().map(|&class| u32::from_ne_bytes(class)).collect();
     let score =
-        |probabilities: &[f64]| Scores::of(probabilities, predictor.classes(), &data.labels, evaluation.bins);
+        |probabilities: &[f64]| Scores::of(probabilities, predictor.classes(), &labels, evaluation.bins);
     let recovered = session.recovered()?;
     let state = |kind, param| {
         let kept = session.state(kind, param);

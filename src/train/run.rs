@@ -16,7 +16,7 @@ use super::metrics::{Record, Writer};
 use super::session::{CallData, HostTensor, PendingSteps, Session, StepScalars};
 use crate::compile::{CacheOutcome, Compiled, Device};
 use crate::config::RunConfig;
-use crate::data::{Batches, Splits};
+use crate::data::{Batch, Batches, Splits};
 use crate::posterior::Predictor;
 use crate::step::Metric;
 
@@ -115,12 +115,12 @@ impl Run<'_> {
         let config = self.config;
         check(config, self.splits)?;
         let splits = self.splits;
-        let batches = Batches::new(splits.train.rows, config.rows_per_step(), config.seed)?;
+        let batches = Batches::new(splits.train.len(), config.rows_per_step(), config.seed)?;
         let total = config.total_steps(batches.steps_per_epoch());
         let recipe = config.recipe(self.device.target().state_plan());
-        let values = recipe.values(splits.train.rows, total);
+        let values = recipe.values(splits.train.len(), total);
         let session = Session::new(self.device, &recipe, config.batch, &values, config.seed)?;
-        let predictor = Predictor::new(self.device, &recipe, splits.test.rows.clamp(1, PREDICT_ROWS))?;
+        let predictor = Predictor::new(self.device, &recipe, splits.test.len().clamp(1, PREDICT_ROWS))?;
 
         let mut report = Tally::default();
         for program in session.programs().chain(predictor.programs()) {
@@ -195,7 +195,7 @@ impl Loop<'_> {
         let mut saving = SaveClock::new(self.run.config.checkpoint.every_steps);
         let mut pending: VecDeque<(u64, PendingSteps)> = VecDeque::new();
         let mut mean = RunningMean::default();
-        let mut data = Rows::default();
+        let mut data = Batch::default();
         let per_record = if self.run.config.step.diagnostics { 1 } else { STEPS_PER_RECORD };
         let mut step = first;
         while step < self.total {
@@ -244,16 +244,14 @@ impl Loop<'_> {
     }
 
     /// Starts the steps after `step`, in one call.
-    fn call(&mut self, step: u64, steps: u64, data: &mut Rows) -> Result<PendingSteps, TrainError> {
-        let Rows { features, labels } = data;
-        features.clear();
-        labels.clear();
+    fn call(&mut self, step: u64, steps: u64, data: &mut Batch) -> Result<PendingSteps, TrainError> {
+        data.clear();
         for step in step..step + steps {
-            self.batches.append(&self.splits.train, step, features, labels);
+            self.batches.append(&self.splits.train, step, data)?;
         }
         self.session.step(CallData {
-            features,
-            labels,
+            features: &data.features,
+            labels: &data.labels,
             steps: steps as usize,
             noise: &[],
             further_noise: &[],
@@ -333,7 +331,7 @@ impl Loop<'_> {
             largest: None,
             checkpoint: self.saved.clone(),
         };
-        let mut data = Rows::default();
+        let mut data = Batch::default();
         loop {
             let tensors: Vec<HostTensor> = self.session.state_to_host()?;
             if let Some(tensor) = diverge::first_not_finite(&tensors) {
@@ -378,13 +376,6 @@ impl SaveClock {
         self.since = Instant::now();
         self.wait = CHECKPOINT_INTERVAL.max(took * CHECKPOINT_REST);
     }
-}
-
-/// The rows of a call, as bytes.
-#[derive(Default)]
-struct Rows {
-    features: Vec<u8>,
-    labels: Vec<u8>,
 }
 
 /// Numbers that JSON can hold.

@@ -54,9 +54,9 @@ fn overrides() {
             "rule.kind=lion",
             "at `rule.kind`: unknown kind `lion`, expected one of `sgd`, `rmsprop`, `adam`, `adamw`, `blr`",
         ),
-        ("model.kind=cnn", "at `model.kind`: unknown kind `cnn`, expected `linear` or `mlp`"),
+        ("model.kind=cnn", "at `model.kind`: unknown kind `cnn`, expected one of `linear`, `mlp`"),
         ("schedule.kind=wavy", "unknown kind `wavy`, expected one of `constant`, `linear`, `cosine`, `step`"),
-        ("data.kind=parquet", "unknown kind `parquet`, expected one of `mnist-sample`, `csv`, `idx`"),
+        ("data.kind=parquet", "unknown kind `parquet`, expected one of `mnist-sample`, `csv`"),
         (
             "batch=2.5",
             "at `batch`: invalid type: floating point `2.5`, expected a whole number of at least 0",

@@ -1,0 +1,115 @@
+//! Where examples come from, whatever they are.
+
+use natgrad_ir::TensorType;
+
+use super::{DataError, Table};
+
+/// What one example is.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ExampleType {
+    /// The features, without the dimension of rows: `f32[784]`, `f32[28,28,1]`, `u32[256]`.
+    pub features: TensorType,
+    /// The labels: `u32[]` for a class, `u32[256]` for the next token at each position, `f32[]` for a number.
+    pub labels: TensorType,
+    /// Number of classes, or of different tokens; 0 where numbers are predicted.
+    pub classes: usize,
+}
+
+/// Examples that a row number picks. A clone shares the data.
+#[derive(Clone, Debug)]
+pub enum Source {
+    /// Everything in memory, decoded.
+    Table(Table),
+}
+
+/// How an image is changed before it is learned from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Crop {
+    /// The row of the image that becomes the first one; rows outside the image are black.
+    pub dy: i32,
+    /// The column of the image that becomes the first one; columns outside the image are black.
+    pub dx: i32,
+    /// Whether left and right are then exchanged.
+    pub flip: bool,
+}
+
+/// Examples as bytes of this machine's order, row-major.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Batch {
+    /// Features.
+    pub features: Vec<u8>,
+    /// Labels.
+    pub labels: Vec<u8>,
+}
+
+/// Training and test examples.
+#[derive(Clone, Debug)]
+pub struct Splits {
+    /// Examples to train on.
+    pub train: Source,
+    /// Examples to judge by.
+    pub test: Source,
+}
+
+impl Batch {
+    /// Empties it and keeps its memory.
+    pub fn clear(&mut self) {
+        self.features.clear();
+        self.labels.clear();
+    }
+}
+
+impl Source {
+    /// Number of examples of one epoch.
+    pub fn len(&self) -> usize {
+        match self {
+            Source::Table(table) => table.len(),
+        }
+    }
+
+    /// Whether there are no examples.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// What one example is.
+    pub fn example(&self) -> &ExampleType {
+        match self {
+            Source::Table(table) => table.example(),
+        }
+    }
+
+    /// Bytes that the data takes in memory, where all of it is there.
+    pub fn bytes_in_memory(&self) -> Option<usize> {
+        match self {
+            Source::Table(table) => Some(table.bytes()),
+        }
+    }
+
+    /// Appends examples, changed by as many `crops` if there are some.
+    ///
+    /// # Errors
+    /// An example that is not there, or whose file cannot be read.
+    pub fn append(&self, examples: &[u32], crops: Option<&[Crop]>, out: &mut Batch) -> Result<(), DataError> {
+        if let Some(&number) = examples.iter().find(|&&number| number as usize >= self.len()) {
+            return Err(DataError::Example { number, examples: self.len() });
+        }
+        for (index, &number) in examples.iter().enumerate() {
+            let crop = crops.and_then(|crops| crops.get(index).copied());
+            match self {
+                Source::Table(table) => table.append(number as usize, crop, out),
+            }
+        }
+        Ok(())
+    }
+
+    /// The examples whose number `every` divides, and the others.
+    pub fn partition(&self, every: usize) -> (Source, Source) {
+        match self {
+            Source::Table(table) => {
+                let (picked, rest) = table.partition(every);
+                (Source::Table(picked), Source::Table(rest))
+            }
+        }
+    }
+}

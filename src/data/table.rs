@@ -1,0 +1,254 @@
+//! Tables in memory: numbers or pixels, each row with a class or a number.
+
+use std::sync::Arc;
+
+use natgrad_ir::{DType, Shape, TensorType};
+
+use super::{Batch, Crop, ExampleType};
+
+/// Labelled rows in memory. A clone shares them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Table {
+    example: ExampleType,
+    features: Features,
+    labels: Labels,
+}
+
+/// Features of every row, row-major.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Features {
+    /// Numbers.
+    Numbers(Arc<Vec<f32>>),
+    /// Pixels, which become numbers as they are appended.
+    Pixels(Pixels),
+}
+
+/// Pixels as bytes, channels last: a quarter of their numbers' memory.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Pixels {
+    bytes: Arc<Vec<u8>>,
+    /// The number of each value of a byte, by channel.
+    numbers: Arc<Vec<[f32; 256]>>,
+}
+
+/// A label for each row.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Labels {
+    /// Classes.
+    Classes(Arc<Vec<u32>>),
+    /// Numbers.
+    Numbers(Arc<Vec<f32>>),
+}
+
+impl Labels {
+    /// Classes.
+    pub fn classes(classes: Vec<u32>) -> Labels {
+        Labels::Classes(Arc::new(classes))
+    }
+
+    /// Numbers.
+    pub fn numbers(numbers: Vec<f32>) -> Labels {
+        Labels::Numbers(Arc::new(numbers))
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        match self {
+            Labels::Classes(classes) => classes.len(),
+            Labels::Numbers(numbers) => numbers.len(),
+        }
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// One more than the largest class; 0 for numbers.
+    pub(super) fn count_classes(&self) -> usize {
+        match self {
+            Labels::Classes(classes) => classes.iter().max().map_or(0, |&class| class as usize + 1),
+            Labels::Numbers(_) => 0,
+        }
+    }
+
+    fn ty(&self) -> TensorType {
+        match self {
+            Labels::Classes(_) => TensorType::scalar(DType::U32),
+            Labels::Numbers(_) => TensorType::scalar(DType::F32),
+        }
+    }
+
+    fn pick(&self, keep: &dyn Fn(usize) -> bool) -> Labels {
+        match self {
+            Labels::Classes(classes) => Labels::classes(pick(classes, 1, keep)),
+            Labels::Numbers(numbers) => Labels::numbers(pick(numbers, 1, keep)),
+        }
+    }
+}
+
+impl Features {
+    /// Numbers.
+    pub fn numbers(numbers: Vec<f32>) -> Features {
+        Features::Numbers(Arc::new(numbers))
+    }
+
+    /// Pixels of as many channels as there are `mean`s and `std`s: each becomes `(pixel / 255 - mean) / std`.
+    pub fn pixels(bytes: Vec<u8>, mean: &[f32], std: &[f32]) -> Features {
+        let channel =
+            |(&mean, &std): (&f32, &f32)| std::array::from_fn(|pixel| (pixel as f32 / 255.0 - mean) / std);
+        let numbers = mean.iter().zip(std).map(channel).collect();
+        Features::Pixels(Pixels { bytes: Arc::new(bytes), numbers: Arc::new(numbers) })
+    }
+
+    fn bytes(&self) -> usize {
+        match self {
+            Features::Numbers(numbers) => size_of_val(numbers.as_slice()),
+            Features::Pixels(pixels) => pixels.bytes.len(),
+        }
+    }
+
+    fn pick(&self, width: usize, keep: &dyn Fn(usize) -> bool) -> Features {
+        match self {
+            Features::Numbers(numbers) => Features::numbers(pick(numbers, width, keep)),
+            Features::Pixels(Pixels { bytes, numbers }) => Features::Pixels(Pixels {
+                bytes: Arc::new(pick(bytes, width, keep)),
+                numbers: Arc::clone(numbers),
+            }),
+        }
+    }
+
+    /// Appends one row, of which `columns` are the elements in their order; none stands for a black pixel.
+    fn append(
+        &self,
+        row: usize,
+        width: usize,
+        columns: impl Iterator<Item = Option<usize>>,
+        out: &mut Vec<u8>,
+    ) {
+        let row = row * width..(row + 1) * width;
+        match self {
+            Features::Numbers(numbers) => {
+                let row = &numbers[row];
+                out.extend(columns.flat_map(|column| column.map_or(0.0, |column| row[column]).to_ne_bytes()));
+            }
+            Features::Pixels(Pixels { bytes, numbers }) => {
+                let row = &bytes[row];
+                let number = |(index, column): (usize, Option<usize>)| {
+                    let pixel = column.map_or(0, |column| row[column]);
+                    numbers[index % numbers.len()][usize::from(pixel)].to_ne_bytes()
+                };
+                out.extend(columns.enumerate().flat_map(number));
+            }
+        }
+    }
+}
+
+impl Table {
+    /// Rows of which each has features of `shape`, for pixels `[height, width, channels]`. There are as many classes
+    /// as the largest label says.
+    pub fn new(shape: impl Into<Shape>, features: Features, labels: Labels) -> Table {
+        let example = ExampleType {
+            features: TensorType::new(DType::F32, shape),
+            labels: labels.ty(),
+            classes: labels.count_classes(),
+        };
+        Table { example, features, labels }
+    }
+
+    /// The same rows, of which each has features of another shape with as many elements.
+    #[must_use]
+    pub fn with_shape(mut self, shape: impl Into<Shape>) -> Table {
+        self.example.features.shape = shape.into();
+        self
+    }
+
+    /// The same rows with at least so many classes.
+    #[must_use]
+    pub fn with_classes(mut self, classes: usize) -> Table {
+        self.example.classes = self.example.classes.max(classes);
+        self
+    }
+
+    /// Number of rows.
+    pub fn len(&self) -> usize {
+        self.labels.len()
+    }
+
+    /// Whether there are no rows.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// What one row is.
+    pub fn example(&self) -> &ExampleType {
+        &self.example
+    }
+
+    /// The label of each row.
+    pub fn labels(&self) -> &Labels {
+        &self.labels
+    }
+
+    /// Bytes of memory.
+    pub fn bytes(&self) -> usize {
+        let labels = self.len() * self.example.labels.dtype.size_bytes();
+        self.features.bytes() + labels
+    }
+
+    fn width(&self) -> usize {
+        self.example.features.shape.elements()
+    }
+
+    /// Appends a row; `crop` moves and mirrors images `[height, width, channels]` and leaves other features as they
+    /// are.
+    pub(super) fn append(&self, row: usize, crop: Option<Crop>, out: &mut Batch) {
+        let width = self.width();
+        match (crop, self.example.features.shape.dims()) {
+            (Some(crop), &[height, columns, channels]) if crop != Crop::default() => {
+                let elements = crop.elements(height, columns, channels);
+                self.features.append(row, width, elements, &mut out.features);
+            }
+            _ => self.features.append(row, width, (0..width).map(Some), &mut out.features),
+        }
+        match &self.labels {
+            Labels::Classes(classes) => out.labels.extend(classes[row].to_ne_bytes()),
+            Labels::Numbers(numbers) => out.labels.extend(numbers[row].to_ne_bytes()),
+        }
+    }
+
+    /// The rows whose number `every` divides, and the others.
+    pub fn partition(&self, every: usize) -> (Table, Table) {
+        let part = |divides: bool| {
+            let keep = |row: usize| row.is_multiple_of(every) == divides;
+            Table {
+                example: self.example.clone(),
+                features: self.features.pick(self.width(), &keep),
+                labels: self.labels.pick(&keep),
+            }
+        };
+        (part(true), part(false))
+    }
+}
+
+impl Crop {
+    /// Where each element of a cropped image is in the image.
+    fn elements(self, height: usize, width: usize, channels: usize) -> impl Iterator<Item = Option<usize>> {
+        let inside = |index: usize, shift: i32, size: usize| {
+            index.checked_add_signed(shift as isize).filter(|&index| index < size)
+        };
+        (0..height * width * channels).map(move |element| {
+            let (pixel, channel) = (element / channels, element % channels);
+            let (row, column) = (pixel / width, pixel % width);
+            let column = if self.flip { width - 1 - column } else { column };
+            let (row, column) = (inside(row, self.dy, height)?, inside(column, self.dx, width)?);
+            Some((row * width + column) * channels + channel)
+        })
+    }
+}
+
+/// The rows of `width` elements to keep.
+fn pick<T: Copy>(elements: &[T], width: usize, keep: &dyn Fn(usize) -> bool) -> Vec<T> {
+    let rows = elements.chunks_exact(width.max(1)).enumerate();
+    rows.filter(|&(row, _)| keep(row)).flat_map(|(_, elements)| elements).copied().collect()
+}
