@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::mlp::{Activation, Mlp};
+use crate::activation::Activation;
+use crate::mlp::Mlp;
 use crate::spec::ModelError;
 
 /// Softmax regression, with two classes logistic regression: one linear layer.

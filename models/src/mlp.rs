@@ -1,35 +1,11 @@
 //! Multilayer perceptrons.
 
-use natgrad_ir::{Builder, CompareOp, Value};
+use natgrad_ir::{Builder, Value};
 use serde::{Deserialize, Serialize};
 
+use crate::activation::Activation;
 use crate::init::Init;
 use crate::spec::{ModelError, Param};
-
-/// The nonlinearity between layers.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Activation {
-    /// `max(x, 0)`.
-    #[default]
-    Relu,
-    /// The hyperbolic tangent.
-    Tanh,
-}
-
-impl Activation {
-    fn apply(self, b: &mut Builder, x: Value) -> Value {
-        match self {
-            Activation::Relu => {
-                // A select, not a maximum: its slope at zero is zero, as in PyTorch, and NaN goes through.
-                let zero = b.full_like(x, 0.0);
-                let off = b.compare(CompareOp::Le, x, zero);
-                b.select(off, zero, x)
-            }
-            Activation::Tanh => b.tanh(x),
-        }
-    }
-}
 
 /// A multilayer perceptron: `sizes[0]` inputs, hidden layers, `sizes.last()` classes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

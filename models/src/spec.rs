@@ -3,10 +3,12 @@
 use natgrad_ir::{BuildErrors, Builder, DType, Function, Shape, TensorType, Value};
 use serde::{Deserialize, Serialize};
 
+use crate::gpt2::Gpt2;
 use crate::init::Init;
 use crate::linear::{Linear, LinearRegression};
 use crate::loss;
 use crate::mlp::Mlp;
+use crate::resnet::ResNet;
 
 /// A field of a model configuration that is out of range.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -53,6 +55,19 @@ pub enum Model {
     Mlp(Mlp),
     /// Linear regression.
     LinearRegression(LinearRegression),
+    /// A residual network with filter response normalization.
+    #[serde(rename = "resnet")]
+    ResNet(ResNet),
+    /// A GPT-2.
+    #[serde(rename = "gpt2")]
+    Gpt2(Gpt2),
+}
+
+/// What computes a model's outputs.
+enum Network<'a> {
+    Mlp(Mlp),
+    ResNet(&'a ResNet),
+    Gpt2(&'a Gpt2),
 }
 
 /// What a model predicts, and so what its labels are.
@@ -70,11 +85,13 @@ pub enum Task {
 }
 
 impl Model {
-    fn as_mlp(&self) -> Mlp {
+    fn network(&self) -> Network<'_> {
         match self {
-            Model::Linear(linear) => linear.as_mlp(),
-            Model::Mlp(mlp) => mlp.clone(),
-            Model::LinearRegression(regression) => regression.as_mlp(),
+            Model::Linear(linear) => Network::Mlp(linear.as_mlp()),
+            Model::Mlp(mlp) => Network::Mlp(mlp.clone()),
+            Model::LinearRegression(regression) => Network::Mlp(regression.as_mlp()),
+            Model::ResNet(resnet) => Network::ResNet(resnet),
+            Model::Gpt2(gpt2) => Network::Gpt2(gpt2),
         }
     }
 
@@ -84,6 +101,8 @@ impl Model {
             Model::Linear(_) => "linear",
             Model::Mlp(_) => "mlp",
             Model::LinearRegression(_) => "linear-regression",
+            Model::ResNet(_) => "resnet",
+            Model::Gpt2(_) => "gpt2",
         }
     }
 
@@ -96,20 +115,27 @@ impl Model {
             Model::Linear(linear) => linear.validate(),
             Model::Mlp(mlp) => mlp.validate(),
             Model::LinearRegression(regression) => regression.validate(),
+            Model::ResNet(resnet) => resnet.validate(),
+            Model::Gpt2(gpt2) => gpt2.validate(),
         }
     }
 
     /// What the model predicts.
     pub fn task(&self) -> Task {
         match self {
-            Model::Linear(_) | Model::Mlp(_) => Task::Classes,
+            Model::Linear(_) | Model::Mlp(_) | Model::ResNet(_) => Task::Classes,
+            Model::Gpt2(_) => Task::Tokens,
             Model::LinearRegression(regression) => Task::Numbers { noise: regression.noise },
         }
     }
 
     /// The type of one example's features, in a program whose floating-point type is `dtype`.
     pub fn features(&self, dtype: DType) -> TensorType {
-        TensorType::new(dtype, [self.as_mlp().sizes.first().copied().unwrap_or(0)])
+        match self.network() {
+            Network::Mlp(mlp) => TensorType::new(dtype, [mlp.sizes.first().copied().unwrap_or(0)]),
+            Network::ResNet(resnet) => resnet.features(dtype),
+            Network::Gpt2(gpt2) => gpt2.features(),
+        }
     }
 
     /// The type of one example's labels, in a program whose floating-point type is `dtype`: a class, the next token at
@@ -124,7 +150,11 @@ impl Model {
 
     /// Number of classes, or of different tokens; one where numbers are predicted.
     pub fn classes(&self) -> usize {
-        self.as_mlp().sizes.last().copied().unwrap_or(0)
+        match self.network() {
+            Network::Mlp(mlp) => mlp.sizes.last().copied().unwrap_or(0),
+            Network::ResNet(resnet) => resnet.classes,
+            Network::Gpt2(gpt2) => gpt2.vocabulary,
+        }
     }
 
     /// The type of the predictions for `rows` examples that [`Model::predict`] gives.
@@ -139,7 +169,11 @@ impl Model {
 
     /// The parameters, in the order that every function takes them in.
     pub fn params(&self) -> Vec<Param> {
-        self.as_mlp().params()
+        match self.network() {
+            Network::Mlp(mlp) => mlp.params(),
+            Network::ResNet(resnet) => resnet.params(),
+            Network::Gpt2(gpt2) => gpt2.params(),
+        }
     }
 
     /// The parameters' initial values, in their order.
@@ -154,7 +188,11 @@ impl Model {
     /// The model's outputs for features of `rows` examples: logits `[rows, classes]`, or `[rows * positions, classes]`
     /// for tokens; numbers `[rows]`.
     fn outputs(&self, b: &mut Builder, params: &[Value], features: Value) -> Outputs {
-        let outputs = self.as_mlp().logits(b, params, features);
+        let (outputs, constants) = match self.network() {
+            Network::Mlp(mlp) => (mlp.logits(b, params, features), Vec::new()),
+            Network::ResNet(resnet) => (resnet.logits(b, params, features), Vec::new()),
+            Network::Gpt2(gpt2) => gpt2.logits(b, params, features),
+        };
         let values = match self.task() {
             Task::Classes | Task::Tokens => outputs,
             Task::Numbers { noise: _ } => {
@@ -162,7 +200,7 @@ impl Model {
                 b.reshape(outputs, [rows])
             }
         };
-        Outputs { values, constants: Vec::new() }
+        Outputs { values, constants }
     }
 
     fn declare(&self, b: &mut Builder, rows: usize, dtype: DType) -> (Vec<Value>, Value) {
@@ -267,7 +305,7 @@ fn flat(b: &mut Builder, labels: Value) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mlp::Activation;
+    use crate::activation::Activation;
 
     fn mlp() -> Model {
         Model::Mlp(Mlp { sizes: vec![6, 10, 3], activation: Activation::Tanh })

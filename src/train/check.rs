@@ -24,6 +24,12 @@ pub fn check(config: &RunConfig, splits: &Splits) -> Result<(), TrainError> {
             let sizes = ("model.sizes", format!("{:?}", mlp.sizes));
             (sizes.clone(), sizes)
         }
+        Model::ResNet(resnet) => {
+            (("model.image", format!("{:?}", resnet.image)), ("model.classes", resnet.classes.to_string()))
+        }
+        Model::Gpt2(gpt2) => {
+            (("model.context", gpt2.context.to_string()), ("model.vocabulary", gpt2.vocabulary.to_string()))
+        }
     };
     let wrong = |(field, value): (&'static str, String), found: String, wanted: String| {
         Err(TrainError::Mismatch { field, value, found, wanted })
