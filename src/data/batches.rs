@@ -1,7 +1,6 @@
 //! Batches: which rows each step sees, a pure function of seed and step.
 
-use natgrad_models::init::{GOLDEN, splitmix64};
-
+use super::random::SplitMix;
 use super::{Batch, DataError, Source};
 
 /// The order of a run's rows: each epoch is a permutation, cut into batches; an incomplete last batch is dropped.
@@ -42,35 +41,22 @@ impl Batches {
         &self.order[start..start + self.batch]
     }
 
-    /// Appends a step's examples.
+    /// Appends a step's examples, changed as they are to be for learning.
     ///
     /// # Errors
     /// See [`Source::append`].
     pub fn append(&mut self, source: &Source, step: u64, out: &mut Batch) -> Result<(), DataError> {
-        source.append(self.rows(step), None, out)
-    }
-}
-
-/// SplitMix64 (Steele, Lea and Flood 2014).
-struct SplitMix(u64);
-
-impl SplitMix {
-    fn next(&mut self) -> u64 {
-        let number = splitmix64(self.0);
-        self.0 = self.0.wrapping_add(GOLDEN);
-        number
+        let crops = source.crops(self.seed, step, self.batch);
+        source.append(self.rows(step), crops.as_deref(), out)
     }
 }
 
 /// A Fisher-Yates shuffle of `0..rows`.
 fn permutation(rows: usize, seed: u64, epoch: u64) -> Vec<u32> {
-    // Two rounds of mixing, so that near seeds and epochs do not give shifted streams.
-    let key = SplitMix(seed).next() ^ epoch;
-    let mut random = SplitMix(SplitMix(key).next());
+    let mut random = SplitMix::keyed(&[seed, epoch]);
     let mut order: Vec<u32> = (0..rows as u32).collect();
     for last in (1..rows).rev() {
-        // Multiply-shift: the bias is below rows / 2^64.
-        let pick = ((u128::from(random.next()) * (last as u128 + 1)) >> 64) as usize;
+        let pick = random.below(last as u64 + 1) as usize;
         order.swap(last, pick);
     }
     order

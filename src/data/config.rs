@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::{DataError, Source, Splits, Table, csv, idx};
+use super::{Augment, Cifar, DataError, Source, Splits, Table, csv, idx};
 
 /// Which data set. In JSON: `{"kind": "mnist-sample"}`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -16,13 +16,16 @@ pub enum DataConfig {
         #[serde(default = "default_test_every")]
         test_every: usize,
     },
-    /// A table of numbers with a class in its last column; gzip is recognized.
+    /// A table of numbers with a class, or a number to predict, in its last column; gzip is recognized.
     Csv {
         /// The file.
         path: PathBuf,
         /// What features are divided by.
         #[serde(default = "default_scale")]
         scale: f32,
+        /// What the last column is.
+        #[serde(default)]
+        target: Target,
         /// Every row whose number (from 0) this divides is test.
         #[serde(default = "default_test_every")]
         test_every: usize,
@@ -37,7 +40,57 @@ pub enum DataConfig {
         test_images: PathBuf,
         /// Test labels.
         test_labels: PathBuf,
+        /// How training images are changed.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        augment: Option<Augment>,
     },
+    /// Fashion-MNIST's four IDX files, pixels divided by 255.
+    FashionMnist {
+        /// Their folder: by default that of Debian's package `dataset-fashion-mnist`.
+        #[serde(default = "fashion_mnist_folder")]
+        folder: PathBuf,
+        /// How training images are changed.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        augment: Option<Augment>,
+    },
+    /// The binary version of CIFAR-10 or CIFAR-100, each channel less its mean over its standard deviation.
+    Cifar {
+        /// The folder of its files.
+        folder: PathBuf,
+        /// 10 or 100.
+        #[serde(default = "cifar_ten")]
+        classes: Cifar,
+        /// How training images are changed.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        augment: Option<Augment>,
+    },
+}
+
+/// What is to be predicted from a row.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Target {
+    /// A class: a whole number from 0.
+    #[default]
+    Class,
+    /// A number.
+    Number,
+}
+
+/// The files of Fashion-MNIST.
+const FASHION_MNIST: [&str; 4] = [
+    "train-images-idx3-ubyte.gz",
+    "train-labels-idx1-ubyte.gz",
+    "t10k-images-idx3-ubyte.gz",
+    "t10k-labels-idx1-ubyte.gz",
+];
+
+fn fashion_mnist_folder() -> PathBuf {
+    PathBuf::from("/usr/share/datasets/fashion-mnist")
+}
+
+fn cifar_ten() -> Cifar {
+    Cifar::Ten
 }
 
 fn default_test_every() -> usize {
@@ -64,6 +117,8 @@ impl DataConfig {
             DataConfig::MnistSample { .. } => "mnist-sample".to_string(),
             DataConfig::Csv { path, .. } => stem(path),
             DataConfig::Idx { images, .. } => stem(images),
+            DataConfig::FashionMnist { .. } => "fashion-mnist".to_string(),
+            DataConfig::Cifar { classes, .. } => format!("cifar-{}", classes.classes()),
         }
     }
 
@@ -78,31 +133,78 @@ impl DataConfig {
         match self {
             DataConfig::MnistSample { test_every } => {
                 let path = mnist_sample().map_err(Into::into)?;
-                let mut table = csv::read(&path, 255.0)?;
+                let mut table = csv::read(&path, 255.0, Target::Class)?;
                 if table.example().features.shape.elements() == 28 * 28 {
                     table = table.with_shape([28, 28, 1]);
                 }
                 split(&table, &path, *test_every)
             }
-            DataConfig::Csv { path, scale, test_every } => {
-                split(&csv::read(path, *scale)?, path, *test_every)
+            DataConfig::Csv { path, scale, target, test_every } => {
+                split(&csv::read(path, *scale, *target)?, path, *test_every)
             }
-            DataConfig::Idx { images, labels, test_images, test_labels } => {
-                let train = idx::read(images, labels)?;
-                let test = idx::read(test_images, test_labels)?;
-                let shape = |table: &Table| table.example().features.shape.clone();
-                if shape(&train) != shape(&test) {
+            DataConfig::Idx { images, labels, test_images, test_labels, augment } => {
+                read_idx([images, labels, test_images, test_labels], *augment)
+            }
+            DataConfig::FashionMnist { folder, augment } => {
+                let files = FASHION_MNIST.map(|name| with_or_without_gz(folder, name));
+                if let Some(missing) = files.iter().find(|file| !file.exists()) {
                     let reason = format!(
-                        "images of {:?}, but the training images are {:?}",
-                        shape(&test).dims(),
-                        shape(&train).dims()
+                        "{} is not there; Fashion-MNIST is {}, plain or compressed, as the Debian package \
+                         dataset-fashion-mnist installs them (apt-get install dataset-fashion-mnist); \
+                         `data.folder` is where they are",
+                        missing.display(),
+                        FASHION_MNIST.join(", ")
                     );
-                    return Err(DataError::content(test_images, reason));
+                    return Err(DataError::Folder { folder: folder.clone(), reason });
                 }
-                Ok(together(train, test))
+                read_idx(files.each_ref().map(PathBuf::as_path), *augment)
+            }
+            DataConfig::Cifar { folder, classes, augment } => {
+                let (train, test) = classes.read(folder)?;
+                augmented(train, test, *augment)
             }
         }
     }
+}
+
+/// A file whose name ends in `.gz`, or the same file without.
+fn with_or_without_gz(folder: &Path, name: &str) -> PathBuf {
+    let plain = folder.join(name.trim_end_matches(".gz"));
+    let compressed = folder.join(name);
+    if plain.exists() && !compressed.exists() { plain } else { compressed }
+}
+
+/// Training images and labels, then test images and labels.
+fn read_idx(files: [&Path; 4], augment: Option<Augment>) -> Result<Splits, DataError> {
+    let [images, labels, test_images, test_labels] = files;
+    let train = idx::read(images, labels)?;
+    let test = idx::read(test_images, test_labels)?;
+    same_shape(&train, &test, test_images)?;
+    augmented(train, test, augment)
+}
+
+/// An error unless the test rows in `path` are of the training rows' shape.
+fn same_shape(train: &Table, test: &Table, path: &Path) -> Result<(), DataError> {
+    let [train, test] = [train, test].map(|table| table.example().features.shape.clone());
+    if train == test {
+        return Ok(());
+    }
+    let reason =
+        format!("its examples have the shape {:?}, but the training ones {:?}", test.dims(), train.dims());
+    Err(DataError::content(path, reason))
+}
+
+/// Training images that are changed before they are learned from, and test images that are not.
+fn augmented(train: Table, test: Table, augment: Option<Augment>) -> Result<Splits, DataError> {
+    let dims = train.example().features.shape.dims();
+    let side = dims.iter().take(2).copied().min().unwrap_or(0);
+    if let Some(augment) = augment
+        && augment.crop as usize >= side
+    {
+        let wanted = format!("less than the images' {side} pixels");
+        return Err(DataError::field("data.augment.crop", augment.crop, wanted));
+    }
+    Ok(together(train.with_augment(augment), test))
 }
 
 /// Both splits with the number of classes that they have together.

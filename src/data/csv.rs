@@ -1,12 +1,12 @@
-//! Tables of numbers whose last column is the class.
+//! Tables of numbers whose last column is the class, or the number to predict.
 
 use std::path::Path;
 
 use super::error::{DataError, read_file};
-use super::{Features, Labels, Table};
+use super::{Features, Labels, Table, Target};
 
 /// Reads a table. The first line is a header, and skipped, if its last cell is no number.
-pub(super) fn read(path: &Path, scale: f32) -> Result<Table, DataError> {
+pub(super) fn read(path: &Path, scale: f32, target: Target) -> Result<Table, DataError> {
     if !(scale.is_finite() && scale > 0.0) {
         return Err(DataError::content(path, format!("`data.scale` is {scale}, but must be above 0")));
     }
@@ -14,7 +14,7 @@ pub(super) fn read(path: &Path, scale: f32) -> Result<Table, DataError> {
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
     let mut reader =
         csv::ReaderBuilder::new().has_headers(false).flexible(true).trim(csv::Trim::All).from_reader(bytes);
-    let (mut features, mut labels, mut columns) = (Vec::new(), Vec::new(), 0);
+    let (mut features, mut classes, mut numbers, mut columns) = (Vec::new(), Vec::new(), Vec::new(), 0);
     let mut is_first = true;
     for record in reader.records() {
         let record = record.map_err(|error| DataError::content(path, error.to_string()))?;
@@ -27,7 +27,9 @@ pub(super) fn read(path: &Path, scale: f32) -> Result<Table, DataError> {
         if std::mem::take(&mut is_first) {
             columns = record.len().saturating_sub(1);
             if columns == 0 {
-                return Err(wrong(": 1 column, but a table needs features and then a class".to_string()));
+                return Err(wrong(
+                    ": 1 column, but a table needs features and then a class or number".to_string(),
+                ));
             }
         }
         if record.len() != columns + 1 {
@@ -38,20 +40,29 @@ pub(super) fn read(path: &Path, scale: f32) -> Result<Table, DataError> {
         }
         for (column, cell) in record.iter().enumerate() {
             let no = |wanted: &str| wrong(format!(", column {}: `{cell}` is no {wanted}", column + 1));
-            if column < columns {
+            let number = || {
                 let value = cell.parse::<f32>().ok().filter(|value| value.is_finite());
-                features.push(value.ok_or_else(|| no("finite number"))? / scale);
-            } else {
-                let is_class = |class: &f64| class.fract() == 0.0 && (0.0..65536.0).contains(class);
-                let class = cell.parse::<f64>().ok().filter(is_class);
-                labels.push(class.ok_or_else(|| no("class: a whole number from 0 to 65535"))? as u32);
+                value.ok_or_else(|| no("finite number"))
+            };
+            match target {
+                _ if column < columns => features.push(number()? / scale),
+                Target::Number => numbers.push(number()?),
+                Target::Class => {
+                    let is_class = |class: &f64| class.fract() == 0.0 && (0.0..65536.0).contains(class);
+                    let class = cell.parse::<f64>().ok().filter(is_class);
+                    classes.push(class.ok_or_else(|| no("class: a whole number from 0 to 65535"))? as u32);
+                }
             }
         }
     }
+    let labels = match target {
+        Target::Class => Labels::classes(classes),
+        Target::Number => Labels::numbers(numbers),
+    };
     if labels.is_empty() {
         return Err(DataError::content(path, "has no rows".to_string()));
     }
-    Ok(Table::new([columns], Features::numbers(features), Labels::classes(labels)))
+    Ok(Table::new([columns], Features::numbers(features), labels))
 }
 
 /// The line, counted from 1, of the first cell at or after a byte: the reader's own position is before blank lines

@@ -29,6 +29,24 @@ pub enum DataError {
         /// Training rows.
         rows: usize,
     },
+    /// A field of the configuration that is out of range.
+    #[error("`{field}` is {value}, but must be {wanted}")]
+    Field {
+        /// The field.
+        field: &'static str,
+        /// Its value.
+        value: String,
+        /// What would be right.
+        wanted: String,
+    },
+    /// A folder without the files of a data set.
+    #[error("{}: {reason}", folder.display())]
+    Folder {
+        /// The folder.
+        folder: PathBuf,
+        /// What is missing, and where it comes from.
+        reason: String,
+    },
     /// An example that is not there.
     #[error("there is no example {number}: there are {examples}, counted from 0")]
     Example {
@@ -48,6 +66,14 @@ pub enum DataError {
 impl DataError {
     pub(super) fn content(path: &Path, reason: String) -> DataError {
         DataError::Content { path: path.to_path_buf(), reason }
+    }
+
+    pub(super) fn field(
+        field: &'static str,
+        value: impl std::fmt::Display,
+        wanted: impl Into<String>,
+    ) -> DataError {
+        DataError::Field { field, value: value.to_string(), wanted: wanted.into() }
     }
 }
 

@@ -1,19 +1,24 @@
 //! Data sets and batching: what a configuration names is read into a [`Source`] of examples, whose rows [`Batches`]
 //! picks for each step.
 
+mod augment;
 mod batches;
+mod cifar;
 mod config;
 mod csv;
 mod error;
 pub(crate) mod gzip;
 mod idx;
+mod random;
 mod source;
 mod table;
 
+pub use augment::{Augment, Crop};
 pub use batches::Batches;
-pub use config::DataConfig;
+pub use cifar::Cifar;
+pub use config::{DataConfig, Target};
 pub use error::DataError;
-pub use source::{Batch, Crop, ExampleType, Source, Splits};
+pub use source::{Batch, ExampleType, Source, Splits};
 pub use table::{Features, Labels, Pixels, Table};
 
 #[cfg(test)]

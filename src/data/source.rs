@@ -2,7 +2,7 @@
 
 use natgrad_ir::TensorType;
 
-use super::{DataError, Table};
+use super::{Crop, DataError, Table};
 
 /// What one example is.
 #[derive(Clone, Debug, PartialEq)]
@@ -20,17 +20,6 @@ pub struct ExampleType {
 pub enum Source {
     /// Everything in memory, decoded.
     Table(Table),
-}
-
-/// How an image is changed before it is learned from.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Crop {
-    /// The row of the image that becomes the first one; rows outside the image are black.
-    pub dy: i32,
-    /// The column of the image that becomes the first one; columns outside the image are black.
-    pub dx: i32,
-    /// Whether left and right are then exchanged.
-    pub flip: bool,
 }
 
 /// Examples as bytes of this machine's order, row-major.
@@ -83,6 +72,14 @@ impl Source {
     pub fn bytes_in_memory(&self) -> Option<usize> {
         match self {
             Source::Table(table) => Some(table.bytes()),
+        }
+    }
+
+    /// How the examples of a step are changed, where they are to be: the change of a row depends only on the seed, the
+    /// step and the row's position in it.
+    pub fn crops(&self, seed: u64, step: u64, rows: usize) -> Option<Vec<Crop>> {
+        match self {
+            Source::Table(table) => table.augment().map(|augment| Crop::draw(augment, seed, step, rows)),
         }
     }
 

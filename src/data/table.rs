@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use natgrad_ir::{DType, Shape, TensorType};
 
-use super::{Batch, Crop, ExampleType};
+use super::{Augment, Batch, Crop, ExampleType};
 
 /// Labelled rows in memory. A clone shares them.
 #[derive(Clone, Debug, PartialEq)]
@@ -12,6 +12,7 @@ pub struct Table {
     example: ExampleType,
     features: Features,
     labels: Labels,
+    augment: Option<Augment>,
 }
 
 /// Features of every row, row-major.
@@ -153,7 +154,7 @@ impl Table {
             labels: labels.ty(),
             classes: labels.count_classes(),
         };
-        Table { example, features, labels }
+        Table { example, features, labels, augment: None }
     }
 
     /// The same rows, of which each has features of another shape with as many elements.
@@ -168,6 +169,18 @@ impl Table {
     pub fn with_classes(mut self, classes: usize) -> Table {
         self.example.classes = self.example.classes.max(classes);
         self
+    }
+
+    /// The same images, which are changed before they are learned from.
+    #[must_use]
+    pub fn with_augment(mut self, augment: Option<Augment>) -> Table {
+        self.augment = augment;
+        self
+    }
+
+    /// How images are changed before they are learned from.
+    pub fn augment(&self) -> Option<Augment> {
+        self.augment
     }
 
     /// Number of rows.
@@ -225,6 +238,7 @@ impl Table {
                 example: self.example.clone(),
                 features: self.features.pick(self.width(), &keep),
                 labels: self.labels.pick(&keep),
+                augment: self.augment,
             }
         };
         (part(true), part(false))

@@ -25,7 +25,7 @@ fn rows_of(source: &Source) -> (Vec<f32>, Vec<u32>) {
 
 fn load_csv(text: &str) -> Result<Splits, String> {
     let (_folder, path) = file("table.csv", text.as_bytes());
-    let config = DataConfig::Csv { path: path.clone(), scale: 2.0, test_every: 2 };
+    let config = DataConfig::Csv { path: path.clone(), scale: 2.0, target: Target::Class, test_every: 2 };
     config
         .load(|| -> Result<PathBuf, DataError> { unreachable!("no sample is asked for") })
         .map_err(|error| error.to_string().replace(&path.display().to_string(), "table.csv"))
@@ -104,18 +104,196 @@ fn pixels_are_numbers_by_channel_and_can_be_moved_and_mirrored() {
     let black = [number(0, 0), number(0, 1)];
     let at = |pixel: usize| [image[2 * pixel], image[2 * pixel + 1]];
     assert_eq!(
-        cropped(Crop { dy: 0, dx: 0, flip: true }),
+        cropped(Crop { dy: 0, dx: 0, flip: true, key: 0 }),
         [at(1), at(0), at(3), at(2), at(5), at(4)].concat()
     );
     assert_eq!(
-        cropped(Crop { dy: 1, dx: -1, flip: false }),
+        cropped(Crop { dy: 1, dx: -1, flip: false, key: 0 }),
         [black, at(2), black, at(4), black, black].concat()
     );
     assert_eq!(
-        cropped(Crop { dy: -1, dx: 1, flip: true }),
+        cropped(Crop { dy: -1, dx: 1, flip: true, key: 0 }),
         [black, black, black, at(1), black, at(3)].concat()
     );
-    assert_eq!(cropped(Crop { dy: i32::MIN, dx: i32::MAX, flip: false }), [black; 6].concat());
+    assert_eq!(cropped(Crop { dy: i32::MIN, dx: i32::MAX, flip: false, key: 0 }), [black; 6].concat());
+}
+
+#[test]
+fn the_last_column_can_be_a_number() {
+    let (_folder, path) = file("table.csv", b"x,y\n1,-0.5\n2,1e3\n3,x\n");
+    let error = csv::read(&path, 1.0, Target::Number).unwrap_err().to_string();
+    assert!(error.ends_with("line 4, column 2: `x` is no finite number"), "{error}");
+    let (_folder, path) = file("table.csv", b"x,y\n1,-0.5\n2,1e3\n");
+    let table = csv::read(&path, 1.0, Target::Number).unwrap();
+    assert_eq!(table.labels(), &Labels::numbers(vec![-0.5, 1000.0]));
+    assert_eq!((table.example().labels.to_string(), table.example().classes), ("f32[]".to_string(), 0));
+}
+
+/// Batches of two epochs of numbered 1 x 5 images.
+fn augmented_features(seed: u64, augment: Augment) -> Vec<Vec<u8>> {
+    let images = (0..60u8).map(|element| element / 5 * 20 + element % 5 + 1).collect();
+    let table =
+        Table::new([1, 5, 1], Features::pixels(images, &[0.0], &[1.0]), Labels::classes((0..12).collect()));
+    let source = Source::Table(table.with_augment(Some(augment)));
+    let mut batches = Batches::new(12, 4, seed).unwrap();
+    let of_step = |step| {
+        let mut batch = Batch::default();
+        batches.append(&source, step, &mut batch).unwrap();
+        batch.features
+    };
+    (0..6).map(of_step).collect()
+}
+
+#[test]
+fn changes_of_images_depend_on_the_seed_and_the_step() {
+    let plain = augmented_features(3, Augment::default());
+    let changed = augmented_features(3, Augment { crop: 1, flip: true });
+    assert_ne!(plain, changed);
+    assert_eq!(changed, augmented_features(3, Augment { crop: 1, flip: true }));
+    assert_ne!(changed, augmented_features(4, Augment { crop: 1, flip: true }));
+}
+
+proptest! {
+    #[test]
+    fn crops_are_as_wide_as_asked_and_even(seed: u64, step in 0u64..1_000_000) {
+        let crops = Crop::draw(Augment { crop: 2, flip: true }, seed, step, 2000);
+        for shift in -2..=2 {
+            // Of 2000 draws of one in five, 400 with a standard deviation of 18.
+            let within = |count: usize| (290..510).contains(&count);
+            prop_assert!(within(crops.iter().filter(|crop| crop.dy == shift).count()));
+            prop_assert!(within(crops.iter().filter(|crop| crop.dx == shift).count()));
+        }
+        prop_assert!((860..1140).contains(&crops.iter().filter(|crop| crop.flip).count()));
+        prop_assert!(crops.iter().all(|crop| crop.dy.abs() <= 2 && crop.dx.abs() <= 2));
+        let unflipped = Crop::draw(Augment { crop: 2, flip: false }, seed, step, 100);
+        prop_assert!(!unflipped.iter().any(|crop| crop.flip));
+        prop_assert_eq!(&Crop::draw(Augment { crop: 2, flip: true }, seed, step, 7)[..], &crops[..7]);
+    }
+}
+
+fn load(config: &DataConfig) -> Result<Splits, String> {
+    let none = || -> Result<PathBuf, DataError> { unreachable!("nothing is fetched") };
+    config.load(none).map_err(|error| error.to_string())
+}
+
+/// A record of CIFAR: red pixels, green ones, blue ones, each counted on from its channel.
+fn cifar_record(labels: &[u8]) -> Vec<u8> {
+    let pixels = (0..3).flat_map(|channel| (0..1024).map(move |pixel| (channel * 80 + pixel % 80) as u8));
+    labels.iter().copied().chain(pixels).collect()
+}
+
+#[test]
+fn cifar_is_read_channels_last() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, bytes: &[u8]| std::fs::write(folder.path().join(name), bytes).unwrap();
+    for batch in 1..=5 {
+        write(&format!("data_batch_{batch}.bin"), &cifar_record(&[batch]));
+    }
+    write("test_batch.bin", &cifar_record(&[7]));
+    let config = |classes, crop| DataConfig::Cifar {
+        folder: folder.path().to_path_buf(),
+        classes,
+        augment: Some(Augment { crop, flip: true }),
+    };
+    let splits = load(&config(Cifar::Ten, 4)).unwrap();
+    assert_eq!(splits.train.example().features.to_string(), "f32[32,32,3]");
+    assert_eq!((splits.train.len(), splits.train.example().classes), (5, 10));
+    assert_eq!(splits.train.bytes_in_memory(), Some(5 * (3072 + 4)));
+    let (features, labels) = rows_of(&splits.train);
+    assert_eq!(labels, [1, 2, 3, 4, 5]);
+    let number = |pixel: f32, mean: f32, std: f32| (pixel / 255.0 - mean) / std;
+    // The second pixel of the first row.
+    let wanted = [number(1.0, 0.4914, 0.2470), number(81.0, 0.4822, 0.2435), number(161.0, 0.4465, 0.2616)];
+    assert_eq!(features[3..6], wanted);
+    assert_eq!(rows_of(&splits.test).1, [7]);
+
+    let error = load(&config(Cifar::Ten, 32)).unwrap_err();
+    assert_eq!(error, "`data.augment.crop` is 32, but must be less than the images' 32 pixels");
+    let error = load(&config(Cifar::Hundred, 4)).unwrap_err();
+    assert!(error.contains("cannot read the data file") && error.contains("train.bin"), "{error}");
+    write("data_batch_3.bin", &cifar_record(&[3])[..3000]);
+    let error = load(&config(Cifar::Ten, 4)).unwrap_err();
+    assert!(
+        error.contains("data_batch_3.bin: has 3000 bytes, but") && error.ends_with("ends at offset 0"),
+        "{error}"
+    );
+    write("data_batch_3.bin", &[cifar_record(&[3]), cifar_record(&[10])].concat());
+    let error = load(&config(Cifar::Ten, 4)).unwrap_err();
+    assert!(error.contains("the class at offset 3073 is 10, but must be below 10"), "{error}");
+    write("train.bin", &cifar_record(&[19, 99]));
+    write("test.bin", &cifar_record(&[3, 42]));
+    let splits = load(&config(Cifar::Hundred, 4)).unwrap();
+    assert_eq!((rows_of(&splits.train).1, rows_of(&splits.test).1), (vec![99], vec![42]));
+}
+
+#[test]
+fn a_folder_without_fashion_mnist_is_answered_with_where_it_comes_from() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = DataConfig::FashionMnist { folder: folder.path().to_path_buf(), augment: None };
+    let error = load(&config).unwrap_err();
+    for part in
+        ["train-images-idx3-ubyte.gz is not there", "t10k-labels-idx1-ubyte.gz", "dataset-fashion-mnist"]
+    {
+        assert!(error.contains(part), "{error}");
+    }
+    let images = [&[0, 0, 8, 3, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 2][..], &[0, 255]].concat();
+    for name in ["train-images-idx3-ubyte", "t10k-images-idx3-ubyte"] {
+        std::fs::write(folder.path().join(name), &images).unwrap();
+    }
+    for name in ["train-labels-idx1-ubyte", "t10k-labels-idx1-ubyte"] {
+        std::fs::write(folder.path().join(name), [0, 0, 8, 1, 0, 0, 0, 1, 9]).unwrap();
+    }
+    assert_eq!(rows_of(&load(&config).unwrap().train), (vec![0.0, 1.0], vec![9]));
+}
+
+/// The bytes with some of them changed, cut off or repeated.
+fn mutated(bytes: Vec<u8>) -> impl Strategy<Value = Vec<u8>> {
+    let changes = proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..6);
+    (changes, any::<prop::sample::Index>(), 0..3).prop_map(move |(changes, cut, how)| {
+        let mut bytes = bytes.clone();
+        for (at, byte) in changes {
+            // Headers are where lies matter most.
+            let near = if byte % 2 == 0 { bytes.len().min(16) } else { bytes.len() };
+            let at = at.index(near);
+            bytes[at] = byte;
+        }
+        match how {
+            0 => bytes.truncate(cut.index(bytes.len() + 1)),
+            1 => bytes.extend_from_within(..cut.index(bytes.len())),
+            _ => {}
+        }
+        bytes
+    })
+}
+
+fn idx_images() -> Vec<u8> {
+    [&[0, 0, 8, 3, 0, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0, 2][..], &[0, 255, 51, 102]].concat()
+}
+
+proptest! {
+    #[test]
+    fn idx_files_that_lie_are_errors_or_small(
+        images in mutated(idx_images()), labels in mutated(vec![0, 0, 8, 1, 0, 0, 0, 2, 1, 9])
+    ) {
+        let (_a, image_path) = file("images", &images);
+        let (_b, label_path) = file("labels", &labels);
+        if let Ok(table) = idx::read(&image_path, &label_path) {
+            prop_assert!(table.len() <= labels.len() && table.bytes() <= images.len() + 4 * labels.len());
+            rows_of(&Source::Table(table));
+        }
+    }
+
+    #[test]
+    fn cifar_files_that_lie_are_errors_or_small(bytes in mutated(cifar_record(&[5, 50]))) {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["train.bin", "test.bin"] {
+            std::fs::write(folder.path().join(name), &bytes).unwrap();
+        }
+        if let Ok((table, _)) = Cifar::Hundred.read(folder.path()) {
+            prop_assert!(table.bytes() <= 2 * bytes.len());
+            rows_of(&Source::Table(table));
+        }
+    }
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::sync::LazyLock;
 use natgrad::assets;
 use natgrad::compile::{Cache, Device, Target};
 use natgrad::config::RunConfig;
+use natgrad::data::{self, DataConfig};
 use natgrad::pjrt::{Client, Plugin};
 use natgrad::train::{Checkpoint, Progress, Run};
 
@@ -72,7 +73,8 @@ static DEVICE: LazyLock<Device> = LazyLock::new(|| {
 /// record of a step was written.
 fn stop_in_the_middle(bench: &Bench, at_record: u64) -> Checkpoint {
     let config = RunConfig::from_json("config.json", bench.json("straight/config.json")).unwrap();
-    let table = natgrad::data::DataConfig::Csv { path: bench.path("table.csv"), scale: 1.0, test_every: 5 };
+    let path = bench.path("table.csv");
+    let table = DataConfig::Csv { path, scale: 1.0, target: data::Target::Class, test_every: 5 };
     let splits = table.load(assets::mnist_sample).unwrap();
     let out = bench.path("part");
     std::fs::create_dir_all(&out).unwrap();
