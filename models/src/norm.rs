@@ -1,6 +1,6 @@
 //! Normalization layers. Statistics are taken in single precision at least.
 
-use natgrad_ir::{DType, Value};
+use natgrad_ir::{CompareOp, DType, Value};
 
 use crate::init::Init;
 use crate::network::Network;
@@ -62,20 +62,23 @@ pub(crate) fn filter_response_norm(net: &mut Network, x: Value) -> Value {
     let beta = net.param("beta", [channels], Init::Constant(0.0));
     let tau = net.param("tau", [channels], Init::Constant(0.0));
 
-    let x = net.convert(x, accumulator(ty.dtype));
-    let square = net.square(x);
+    let wide = net.convert(x, accumulator(ty.dtype));
+    let square = net.square(wide);
     let sum = net.sum(square, &[1, 2]);
     let mean = net.mul_const(sum, 1.0 / (height * width) as f64);
     let mean = net.add_const(mean, FILTER_RESPONSE_EPSILON);
     let inverse = net.rsqrt(mean);
-    let inverse = net.broadcast(inverse, ty.shape.clone(), &[0, 3]);
-    let normal = net.mul(x, inverse);
-    let normal = net.convert(normal, ty.dtype);
-
-    let gamma = net.broadcast(gamma, ty.shape.clone(), &[3]);
-    let scaled = net.mul(normal, gamma);
+    // One factor for each channel of each row: the backward pass then needs nothing of the image's size but `x`.
+    let inverse = net.convert(inverse, ty.dtype);
+    let few = net.ty(inverse).shape.clone();
+    let gamma = net.broadcast(gamma, few, &[1]);
+    let factor = net.mul(inverse, gamma);
+    let factor = net.broadcast(factor, ty.shape.clone(), &[0, 3]);
+    let scaled = net.mul(x, factor);
     let beta = net.broadcast(beta, ty.shape.clone(), &[3]);
     let shifted = net.add(scaled, beta);
     let tau = net.broadcast(tau, ty.shape, &[3]);
-    net.max(shifted, tau)
+    // A select, not a maximum, whose gradient would look for ties.
+    let off = net.compare(CompareOp::Lt, shifted, tau);
+    net.select(off, tau, shifted)
 }

@@ -62,6 +62,7 @@ impl<E: Into<anyhow::Error>> From<E> for Failure {
 
 /// Runs the command that the arguments name.
 pub fn main() -> ExitCode {
+    crate::pjrt::keep_freed_memory();
     crate::pjrt::quiet_log();
     let cli = Cli::parse();
     let filter = EnvFilter::try_from_env("NATGRAD_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
