@@ -12,6 +12,8 @@ mod idx;
 mod random;
 mod source;
 mod table;
+mod text;
+mod tokens;
 
 pub use augment::{Augment, Crop};
 pub use batches::Batches;
@@ -20,6 +22,8 @@ pub use config::{DataConfig, Target};
 pub use error::DataError;
 pub use source::{Batch, ExampleType, Source, Splits};
 pub use table::{Features, Labels, Pixels, Table};
+pub use text::{Characters, Encoding};
+pub use tokens::Tokens;
 
 #[cfg(test)]
 mod tests;
