@@ -96,7 +96,7 @@ fn main() -> Result<()> {
         let settings = [&[model, "schedule.kind=constant", "rule.lr=0.1"][..], &shape].concat();
         let settings: Vec<String> = settings.iter().map(ToString::to_string).collect();
         let config = RunConfig::load(None, &settings)?;
-        let splits = config.data.load(assets::mnist_sample)?;
+        let splits = config.data.load(assets::fetch)?;
         let with = |state| RunConfig {
             step: StepPlan { state, per_call: STEPS_PER_CALL, ..config.step },
             ..config.clone()

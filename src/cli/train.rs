@@ -75,7 +75,7 @@ impl Train {
             }
             None => (self.config()?, None),
         };
-        let splits = config.data.load(assets::mnist_sample).map_err(|error| match error {
+        let splits = config.data.load(assets::fetch).map_err(|error| match error {
             DataError::Fetch(_) => Failure::Failed(error.into()),
             other => Failure::usage(other),
         })?;

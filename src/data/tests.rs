@@ -27,7 +27,7 @@ fn load_csv(text: &str) -> Result<Splits, String> {
     let (_folder, path) = file("table.csv", text.as_bytes());
     let config = DataConfig::Csv { path: path.clone(), scale: 2.0, target: Target::Class, test_every: 2 };
     config
-        .load(|| -> Result<PathBuf, DataError> { unreachable!("no sample is asked for") })
+        .load(|_| -> Result<PathBuf, DataError> { unreachable!("no sample is asked for") })
         .map_err(|error| error.to_string().replace(&path.display().to_string(), "table.csv"))
 }
 
@@ -172,7 +172,7 @@ proptest! {
 }
 
 fn load(config: &DataConfig) -> Result<Splits, String> {
-    let none = || -> Result<PathBuf, DataError> { unreachable!("nothing is fetched") };
+    let none = |_| -> Result<PathBuf, DataError> { unreachable!("nothing is fetched") };
     config.load(none).map_err(|error| error.to_string())
 }
 
@@ -246,6 +246,120 @@ fn a_folder_without_fashion_mnist_is_answered_with_where_it_comes_from() {
     assert_eq!(rows_of(&load(&config).unwrap().train), (vec![0.0, 1.0], vec![9]));
 }
 
+fn words(bytes: &[u8]) -> Vec<u32> {
+    bytes.as_chunks().0.iter().map(|&word| u32::from_ne_bytes(word)).collect()
+}
+
+fn words_of_first(source: &Source) -> u32 {
+    let mut batch = Batch::default();
+    source.append(&[0], None, &mut batch).unwrap();
+    words(&batch.features)[0]
+}
+
+/// A folder with nanoGPT's two files.
+fn bins(train: &[u8], val: &[u8]) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("train.bin"), train).unwrap();
+    std::fs::write(folder.path().join("val.bin"), val).unwrap();
+    folder
+}
+
+fn token_bins(folder: &tempfile::TempDir, context: usize, vocabulary: usize) -> DataConfig {
+    DataConfig::TokenBins { folder: folder.path().to_path_buf(), context, vocabulary }
+}
+
+#[test]
+fn token_bins_are_windows_at_a_phase_of_each_epoch() {
+    let bytes: Vec<u8> = (1000..1100u16).flat_map(u16::to_le_bytes).collect();
+    let folder = bins(&bytes, &bytes[..60]);
+    let splits = load(&token_bins(&folder, 10, 50257)).unwrap();
+    assert_eq!((splits.train.len(), splits.test.len()), (9, 2));
+    assert_eq!(splits.train.example().features.to_string(), "u32[10]");
+    assert_eq!((splits.train.example().classes, splits.train.bytes_in_memory()), (50257, None));
+    let firsts = |seed: u64| {
+        let mut batches = Batches::new(9, 9, seed).unwrap();
+        let mut of_step = |step| {
+            let mut batch = Batch::default();
+            batches.append(&splits.train, step, &mut batch).unwrap();
+            words(&batch.features).chunks(10).map(|window| window[0]).min().unwrap()
+        };
+        (0..40).map(&mut of_step).collect::<Vec<u32>>()
+    };
+    let (one, other) = (firsts(1), firsts(2));
+    assert_eq!(one, firsts(1));
+    assert_ne!(one, other);
+    for phase in 1000..1010 {
+        assert!(one.contains(&phase) || other.contains(&phase), "{phase}: {one:?} {other:?}");
+    }
+    // Held out for tuning, what is learned from and what is judged by stay apart.
+    let (picked, rest) = splits.train.partition(3);
+    assert_eq!((picked.len(), rest.len(), words_of_first(&rest)), (3, 6, 1010));
+    assert!(rest.crops(1, 1, 1, 6).is_none());
+}
+
+#[test]
+fn bad_token_bins_are_answered_with_the_offset() {
+    let bytes: Vec<u8> = [1u16, 2, 7, 3, 4, 5].into_iter().flat_map(u16::to_le_bytes).collect();
+    let folder = bins(&bytes, &bytes);
+    let refused = |context, vocabulary, wanted: &str| {
+        let error = load(&token_bins(&folder, context, vocabulary)).unwrap_err();
+        assert!(error.contains(wanted), "{error}");
+    };
+    refused(0, 8, "`data.context` is 0, but must be at least 1");
+    refused(2, 0, "`data.vocabulary` is 0, but must be from 1 to 65536");
+    refused(
+        6,
+        8,
+        "train.bin: the training tokens have 6 tokens, but with `data.context` 6 one example takes 7",
+    );
+    let splits = load(&token_bins(&folder, 5, 7)).unwrap();
+    let error = splits.test.append(&[0], None, &mut Batch::default()).unwrap_err().to_string();
+    assert!(
+        error.contains("val.bin: the token at offset 4 is 7, but must be below `data.vocabulary` 7"),
+        "{error}"
+    );
+    let folder = bins(&bytes[..11], &bytes);
+    let error = load(&token_bins(&folder, 2, 8)).unwrap_err();
+    assert!(
+        error.ends_with(
+            "train.bin: has 11 bytes, but each token takes 2: its last whole one ends at offset 10"
+        )
+    );
+}
+
+#[test]
+fn text_is_read_by_characters() {
+    let (_folder, path) = file("text.txt", "\u{feff}hello, wörld".as_bytes());
+    let text = |context, test_fraction| DataConfig::Text {
+        path: path.clone(),
+        context,
+        encoding: Encoding::Characters,
+        test_fraction,
+    };
+    let splits = load(&text(3, 0.5)).unwrap();
+    let (Source::Tokens(train), Source::Tokens(test)) = (&splits.train, &splits.test) else { panic!() };
+    let characters = train.characters().unwrap();
+    assert_eq!((characters.len(), characters.decode(&[0, 1, 2, 99])), (10, " ,d".to_string()));
+    assert_eq!(characters.encode("held").map(|tokens| characters.decode(&tokens)), Ok("held".to_string()));
+    assert_eq!(characters.encode("hex"), Err('x'));
+    let mut batch = Batch::default();
+    splits.test.append(&[0], None, &mut batch).unwrap();
+    assert_eq!((characters.decode(&words(&batch.features)), test.len()), (" wö".to_string(), 1));
+    assert_eq!(characters.decode(&words(&batch.labels)), "wör");
+    assert_eq!(splits.train.bytes_in_memory(), Some(24));
+
+    for (config, wanted) in [
+        (text(3, 1.0), "`data.test_fraction` is 1, but must be above 0 and below 1"),
+        (text(3, 0.2), "the test tokens have 2 tokens, but with `data.context` 3 one example takes 4"),
+    ] {
+        let error = load(&config).unwrap_err();
+        assert!(error.ends_with(wanted), "{error}");
+    }
+    std::fs::write(&path, b"abc\xffdef").unwrap();
+    let error = load(&text(1, 0.5)).unwrap_err();
+    assert!(error.ends_with("the byte at offset 3 is 0xff, but text must be UTF-8"), "{error}");
+}
+
 /// The bytes with some of them changed, cut off or repeated.
 fn mutated(bytes: Vec<u8>) -> impl Strategy<Value = Vec<u8>> {
     let changes = proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..6);
@@ -281,6 +395,46 @@ proptest! {
             prop_assert!(table.len() <= labels.len() && table.bytes() <= images.len() + 4 * labels.len());
             rows_of(&Source::Table(table));
         }
+    }
+
+    #[test]
+    fn token_files_that_lie_are_errors(bytes in mutated((0..40u16).flat_map(u16::to_le_bytes).collect()), context in 0usize..9) {
+        let folder = bins(&bytes, &bytes);
+        if let Ok(splits) = load(&token_bins(&folder, context, 40)) {
+            for source in [splits.train, splits.test] {
+                let all: Vec<u32> = (0..source.len() as u32).collect();
+                let crops = source.crops(1, 2, 3, all.len());
+                // Tokens of the file that are none of the vocabulary are errors.
+                let mut batch = Batch::default();
+                if source.append(&all, crops.as_deref(), &mut batch).is_ok() {
+                    prop_assert_eq!(batch.labels.len(), 4 * context * all.len());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn windows_of_an_epoch_never_overlap(tokens in 2u16..200, context in 1usize..30, seed: u64, epoch: u64) {
+        let bytes: Vec<u8> = (0..tokens).flat_map(u16::to_le_bytes).collect();
+        let folder = bins(&bytes, &bytes);
+        let Ok(splits) = load(&token_bins(&folder, context, 200)) else {
+            prop_assert!(usize::from(tokens) <= context);
+            return Ok(());
+        };
+        for source in [&splits.train, &splits.test] {
+            let all: Vec<u32> = (0..source.len() as u32).collect();
+            let mut batch = Batch::default();
+            source.append(&all, source.crops(seed, epoch, 0, all.len()).as_deref(), &mut batch).unwrap();
+            let (features, labels) = (words(&batch.features), words(&batch.labels));
+            let first = features[0];
+            prop_assert!(features.iter().copied().eq(first..first + features.len() as u32));
+            prop_assert!(labels.iter().copied().eq(first + 1..=first + features.len() as u32));
+            prop_assert!((first as usize) < context);
+            // All but less than two windows is learned from, and less than one is not judged by.
+            prop_assert!(usize::from(tokens) - 1 - features.len() < 2 * context);
+        }
+        prop_assert_eq!(words_of_first(&splits.test), 0);
+        prop_assert!(usize::from(tokens) - 1 - splits.test.len() * context < context);
     }
 
     #[test]
