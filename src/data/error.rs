@@ -55,6 +55,9 @@ pub enum DataError {
         /// How many there are.
         examples: usize,
     },
+    /// The thread that reads examples.
+    #[error("the thread that reads the data ended: {0}")]
+    Thread(std::io::Error),
     /// No split.
     #[error("`data.test_every` is {0}, but must be at least 2, so that rows are left to train on")]
     TestEvery(usize),

@@ -16,7 +16,7 @@ use super::metrics::{Record, Writer};
 use super::session::{CallData, HostTensor, PendingSteps, Session, StepScalars};
 use crate::compile::{CacheOutcome, Compiled, Device};
 use crate::config::RunConfig;
-use crate::data::{Batch, Batches, Splits};
+use crate::data::{Batch, Batches, Prefetch, Splits};
 use crate::posterior::Predictor;
 use crate::step::Metric;
 
@@ -195,12 +195,16 @@ impl Loop<'_> {
         let mut saving = SaveClock::new(self.run.config.checkpoint.every_steps);
         let mut pending: VecDeque<(u64, PendingSteps)> = VecDeque::new();
         let mut mean = RunningMean::default();
-        let mut data = Batch::default();
+        let per_call = self.session.steps_per_call() as u64;
+        let mut ahead =
+            Prefetch::new(self.splits.train.clone(), self.batches.clone(), first..self.total, per_call)?;
         let per_record = if self.run.config.step.diagnostics { 1 } else { STEPS_PER_RECORD };
         let mut step = first;
         while step < self.total {
-            let steps = (self.total - step).min(self.session.steps_per_call() as u64);
-            pending.push_back((step, self.call(step, steps, &mut data)?));
+            let steps = (self.total - step).min(per_call);
+            let Some(rows) = ahead.next_call()? else { break };
+            pending.push_back((step, self.call(&rows, steps)?));
+            ahead.give_back(rows);
             let before = step;
             step += steps;
             let stopping = stop();
@@ -243,15 +247,11 @@ impl Loop<'_> {
         Ok(self.seconds_before + begin.elapsed().as_secs_f64())
     }
 
-    /// Starts the steps after `step`, in one call.
-    fn call(&mut self, step: u64, steps: u64, data: &mut Batch) -> Result<PendingSteps, TrainError> {
-        data.clear();
-        for step in step..step + steps {
-            self.batches.append(&self.splits.train, step, data)?;
-        }
+    /// Starts so many steps with their rows, in one call.
+    fn call(&mut self, rows: &Batch, steps: u64) -> Result<PendingSteps, TrainError> {
         self.session.step(CallData {
-            features: &data.features,
-            labels: &data.labels,
+            features: &rows.features,
+            labels: &rows.labels,
             steps: steps as usize,
             noise: &[],
             further_noise: &[],
@@ -331,7 +331,7 @@ impl Loop<'_> {
             largest: None,
             checkpoint: self.saved.clone(),
         };
-        let mut data = Batch::default();
+        let mut rows = Batch::default();
         loop {
             let tensors: Vec<HostTensor> = self.session.state_to_host()?;
             if let Some(tensor) = diverge::first_not_finite(&tensors) {
@@ -342,7 +342,9 @@ impl Loop<'_> {
             if step == symptom.last_state() {
                 break;
             }
-            let again = self.call(step, 1, &mut data)?.wait()?;
+            rows.clear();
+            self.batches.append(&self.splits.train, step, &mut rows)?;
+            let again = self.call(&rows, 1)?.wait()?;
             step += 1;
             if let Symptom::State { .. } = symptom {
                 divergence.learning_rate = again.first().map(|again| again.get(Metric::LearningRate));
