@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::tokens::Use;
-use super::{Augment, Cifar, DataError, Encoding, Source, Splits, Table, Tokens, csv, idx, text};
+use super::{
+    Augment, Cifar, DataError, Encoding, Source, Splits, Table, Tokens, csv, idx, image_folder, npy, text,
+};
 use crate::assets::Asset;
 
 /// Which data set. In JSON: `{"kind": "mnist-sample"}`.
@@ -62,6 +64,41 @@ pub enum DataConfig {
         /// 10 or 100.
         #[serde(default = "cifar_ten")]
         classes: Cifar,
+        /// How training images are changed.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        augment: Option<Augment>,
+    },
+    /// Images as ImageNet's are kept, `train/CLASS/*` and `val/CLASS/*`, JPEG or PNG: less ImageNet's mean over its
+    /// standard deviation. Training images are random parts, resized and mirrored; test images the resized middle.
+    ImageFolder {
+        /// The folder of `train` and `val`.
+        folder: PathBuf,
+        /// Height and width of an example.
+        #[serde(default = "default_size")]
+        size: u32,
+    },
+    /// Two NumPy arrays each to train on and to judge by, `.npy`. Features of bytes are pixels, divided by 255;
+    /// labels of whole numbers are classes, others are numbers to predict.
+    Npy {
+        /// Training features: `[rows, columns]`, or images `[rows, height, width]`, with or without channels last.
+        features: PathBuf,
+        /// Training labels.
+        labels: PathBuf,
+        /// Test features.
+        test_features: PathBuf,
+        /// Test labels.
+        test_labels: PathBuf,
+        /// How training images are changed.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        augment: Option<Augment>,
+    },
+    /// The same four arrays in one archive, `.npz`.
+    Npz {
+        /// The file.
+        path: PathBuf,
+        /// The names of training features and labels, test features and labels.
+        #[serde(default = "default_arrays")]
+        arrays: [String; 4],
         /// How training images are changed.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         augment: Option<Augment>,
@@ -138,6 +175,14 @@ fn default_test_fraction() -> f64 {
     0.1
 }
 
+fn default_size() -> u32 {
+    224
+}
+
+fn default_arrays() -> [String; 4] {
+    ["x_train", "y_train", "x_test", "y_test"].map(str::to_string)
+}
+
 fn default_scale() -> f32 {
     1.0
 }
@@ -160,8 +205,10 @@ impl DataConfig {
             DataConfig::Idx { images, .. } => stem(images),
             DataConfig::FashionMnist { .. } => "fashion-mnist".to_string(),
             DataConfig::Cifar { classes, .. } => format!("cifar-{}", classes.classes()),
-            DataConfig::TokenBins { folder, .. } => stem(folder),
-            DataConfig::Text { path, .. } => stem(path),
+            DataConfig::ImageFolder { folder, .. } | DataConfig::TokenBins { folder, .. } => stem(folder),
+            DataConfig::Npy { features: path, .. }
+            | DataConfig::Npz { path, .. }
+            | DataConfig::Text { path, .. } => stem(path),
             DataConfig::TextSample { .. } => "text-sample".to_string(),
         }
     }
@@ -208,6 +255,23 @@ impl DataConfig {
                 let (train, test) = classes.read(folder)?;
                 augmented(train, test, *augment)
             }
+            DataConfig::ImageFolder { folder, size } => {
+                let (train, test) = image_folder::open(folder, *size)?;
+                Ok(Splits { train: Source::Images(train), test: Source::Images(test) })
+            }
+            DataConfig::Npy { features, labels, test_features, test_labels, augment } => {
+                let train = npy::read(features, labels)?;
+                let test = npy::read(test_features, test_labels)?;
+                same_example(&train, &test, test_features)?;
+                augmented(train, test, *augment)
+            }
+            DataConfig::Npz { path, arrays, augment } => {
+                let [features, labels, test_features, test_labels] = arrays;
+                let train = npy::read_archive(path, features, labels)?;
+                let test = npy::read_archive(path, test_features, test_labels)?;
+                same_example(&train, &test, path)?;
+                augmented(train, test, *augment)
+            }
             DataConfig::TokenBins { folder, context, vocabulary } => {
                 if !(1..=1 << 16).contains(vocabulary) {
                     let wanted = "from 1 to 65536, what 16 bits can tell apart";
@@ -244,25 +308,32 @@ fn read_idx(files: [&Path; 4], augment: Option<Augment>) -> Result<Splits, DataE
     let [images, labels, test_images, test_labels] = files;
     let train = idx::read(images, labels)?;
     let test = idx::read(test_images, test_labels)?;
-    same_shape(&train, &test, test_images)?;
+    same_example(&train, &test, test_images)?;
     augmented(train, test, augment)
 }
 
-/// An error unless the test rows in `path` are of the training rows' shape.
-fn same_shape(train: &Table, test: &Table, path: &Path) -> Result<(), DataError> {
-    let [train, test] = [train, test].map(|table| table.example().features.shape.clone());
+/// An error unless the test rows in `path` are what the training rows are.
+fn same_example(train: &Table, test: &Table, path: &Path) -> Result<(), DataError> {
+    let [train, test] = [train, test].map(|table| {
+        let example = table.example();
+        format!("features {} and labels {}", example.features, example.labels)
+    });
     if train == test {
         return Ok(());
     }
-    let reason =
-        format!("its examples have the shape {:?}, but the training ones {:?}", test.dims(), train.dims());
-    Err(DataError::content(path, reason))
+    Err(DataError::content(path, format!("its test examples have {test}, but the training ones {train}")))
 }
 
 /// Training images that are changed before they are learned from, and test images that are not.
 fn augmented(train: Table, test: Table, augment: Option<Augment>) -> Result<Splits, DataError> {
-    let dims = train.example().features.shape.dims();
-    let side = dims.iter().take(2).copied().min().unwrap_or(0);
+    let side = match train.example().features.shape.dims() {
+        &[height, width, _] => height.min(width),
+        _ => 0,
+    };
+    if augment.is_some() && side == 0 {
+        let wanted = format!("left out: the examples {} are no images", train.example().features);
+        return Err(DataError::field("data.augment", "given", wanted));
+    }
     if let Some(augment) = augment
         && augment.crop as usize >= side
     {

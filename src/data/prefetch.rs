@@ -50,7 +50,7 @@ impl Prefetch {
     ///
     /// # Errors
     /// Those of reading that call's examples.
-    pub fn next(&mut self) -> Result<Option<Batch>, DataError> {
+    pub fn next_call(&mut self) -> Result<Option<Batch>, DataError> {
         match self.ready.as_ref().map(Receiver::recv) {
             Some(Ok(batch)) => batch.map(Some),
             Some(Err(_)) | None => match self.worker.take().map(JoinHandle::join) {
@@ -142,7 +142,7 @@ mod tests {
         for (steps, per_call) in [(0..23, 4), (7..8, 3), (3..3, 1), (2..12, 5)] {
             let mut ahead = Prefetch::new(source.clone(), batches.clone(), steps.clone(), per_call).unwrap();
             let mut step = steps.start;
-            while let Some(batch) = ahead.next().unwrap() {
+            while let Some(batch) = ahead.next_call().unwrap() {
                 let mut wanted = Batch::default();
                 for step in step..steps.end.min(step + per_call) {
                     batches.clone().append(&source, step, &mut wanted).unwrap();
@@ -152,7 +152,7 @@ mod tests {
                 ahead.give_back(batch);
             }
             assert!(step >= steps.end && step < steps.end + per_call);
-            assert!(ahead.next().unwrap().is_none());
+            assert!(ahead.next_call().unwrap().is_none());
         }
     }
 
@@ -164,18 +164,18 @@ mod tests {
         let bad = (0..61).find(|&step| batches.rows(step) == [60]).unwrap();
         let mut ahead = Prefetch::new(source, batches, 0..61, 1).unwrap();
         for _ in 0..bad {
-            assert!(ahead.next().unwrap().is_some());
+            assert!(ahead.next_call().unwrap().is_some());
         }
-        let error = ahead.next().unwrap_err().to_string();
+        let error = ahead.next_call().unwrap_err().to_string();
         assert_eq!(error, "there is no example 60: there are 60, counted from 0");
-        assert!(ahead.next().unwrap().is_none());
+        assert!(ahead.next_call().unwrap().is_none());
     }
 
     #[test]
     fn dropping_it_stops_the_worker() {
         let mut ahead =
             Prefetch::new(source(100), Batches::new(100, 10, 0).unwrap(), 0..u64::MAX, 3).unwrap();
-        assert!(ahead.next().unwrap().is_some());
+        assert!(ahead.next_call().unwrap().is_some());
         let stop = Arc::downgrade(&ahead.stop);
         drop(ahead);
         // The worker held the other reference.

@@ -2,7 +2,7 @@
 
 use natgrad_ir::TensorType;
 
-use super::{Crop, DataError, Table, Tokens};
+use super::{Augment, Crop, DataError, ImageFolder, Table, Tokens};
 
 /// What one example is.
 #[derive(Clone, Debug, PartialEq)]
@@ -20,6 +20,8 @@ pub struct ExampleType {
 pub enum Source {
     /// Everything in memory, decoded.
     Table(Table),
+    /// Files of images.
+    Images(ImageFolder),
     /// Windows of a long text.
     Tokens(Tokens),
 }
@@ -55,6 +57,7 @@ impl Source {
     pub fn len(&self) -> usize {
         match self {
             Source::Table(table) => table.len(),
+            Source::Images(images) => images.len(),
             Source::Tokens(tokens) => tokens.len(),
         }
     }
@@ -68,6 +71,7 @@ impl Source {
     pub fn example(&self) -> &ExampleType {
         match self {
             Source::Table(table) => table.example(),
+            Source::Images(images) => images.example(),
             Source::Tokens(tokens) => tokens.example(),
         }
     }
@@ -76,6 +80,7 @@ impl Source {
     pub fn bytes_in_memory(&self) -> Option<usize> {
         match self {
             Source::Table(table) => Some(table.bytes()),
+            Source::Images(_) => None,
             Source::Tokens(tokens) => tokens.bytes(),
         }
     }
@@ -85,6 +90,10 @@ impl Source {
     pub fn crops(&self, seed: u64, epoch: u64, step: u64, rows: usize) -> Option<Vec<Crop>> {
         match self {
             Source::Table(table) => table.augment().map(|augment| Crop::draw(augment, seed, step, rows)),
+            Source::Images(images) => {
+                let augment = Augment { crop: 0, flip: true };
+                images.is_train().then(|| Crop::draw(augment, seed, step, rows))
+            }
             Source::Tokens(tokens) => tokens.crops(seed, epoch, rows),
         }
     }
@@ -97,14 +106,18 @@ impl Source {
         if let Some(&number) = examples.iter().find(|&&number| number as usize >= self.len()) {
             return Err(DataError::Example { number, examples: self.len() });
         }
-        for (index, &number) in examples.iter().enumerate() {
-            let crop = crops.and_then(|crops| crops.get(index).copied());
-            match self {
-                Source::Table(table) => table.append(number as usize, crop, out),
-                Source::Tokens(tokens) => tokens.append(number as usize, crop, out)?,
+        let crop = |index: usize| crops.and_then(|crops| crops.get(index).copied());
+        let mut numbered = examples.iter().map(|&number| number as usize).enumerate();
+        match self {
+            Source::Table(table) => {
+                numbered.for_each(|(index, number)| table.append(number, crop(index), out));
+                Ok(())
+            }
+            Source::Images(images) => images.append(examples, crops, out),
+            Source::Tokens(tokens) => {
+                numbered.try_for_each(|(index, number)| tokens.append(number, crop(index), out))
             }
         }
-        Ok(())
     }
 
     /// The examples whose number `every` divides, and the others.
@@ -113,6 +126,10 @@ impl Source {
             Source::Table(table) => {
                 let (picked, rest) = table.partition(every);
                 (Source::Table(picked), Source::Table(rest))
+            }
+            Source::Images(images) => {
+                let (picked, rest) = images.partition(every);
+                (Source::Images(picked), Source::Images(rest))
             }
             Source::Tokens(tokens) => {
                 let (picked, rest) = tokens.partition(every);

@@ -307,11 +307,7 @@ fn bad_token_bins_are_answered_with_the_offset() {
     };
     refused(0, 8, "`data.context` is 0, but must be at least 1");
     refused(2, 0, "`data.vocabulary` is 0, but must be from 1 to 65536");
-    refused(
-        6,
-        8,
-        "train.bin: the training tokens have 6 tokens, but with `data.context` 6 one example takes 7",
-    );
+    refused(6, 8, "train.bin: the training text has 6 tokens, but with `data.context` 6 one example takes 7");
     let splits = load(&token_bins(&folder, 5, 7)).unwrap();
     let error = splits.test.append(&[0], None, &mut Batch::default()).unwrap_err().to_string();
     assert!(
@@ -350,7 +346,7 @@ fn text_is_read_by_characters() {
 
     for (config, wanted) in [
         (text(3, 1.0), "`data.test_fraction` is 1, but must be above 0 and below 1"),
-        (text(3, 0.2), "the test tokens have 2 tokens, but with `data.context` 3 one example takes 4"),
+        (text(3, 0.2), "the test text has 2 tokens, but with `data.context` 3 one example takes 4"),
     ] {
         let error = load(&config).unwrap_err();
         assert!(error.ends_with(wanted), "{error}");

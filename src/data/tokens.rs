@@ -108,10 +108,10 @@ impl Tokens {
         let wide = context as u64;
         if tokens <= wide {
             let reason = format!(
-                "{} have {tokens} tokens, but with `data.context` {context} one example takes {}",
+                "the {} text has {tokens} tokens, but with `data.context` {context} one example takes {}",
                 match purpose {
-                    Use::Train => "the training tokens",
-                    Use::Test => "the test tokens",
+                    Use::Train => "training",
+                    Use::Test => "test",
                 },
                 wide.saturating_add(1)
             );

@@ -218,7 +218,7 @@ impl Loop<'_> {
         let mut step = first;
         while step < self.total {
             let steps = (self.total - step).min(per_call);
-            let Some(rows) = ahead.next()? else { break };
+            let Some(rows) = ahead.next_call()? else { break };
             pending.push_back((step, self.call(&rows, steps)?));
             ahead.give_back(rows);
             let before = step;

@@ -1,0 +1,408 @@
+//! Folders of images, one for each class: decoded, cut out and resized when they are wanted.
+
+use std::io::BufReader;
+use std::num::NonZero;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use image::imageops::{self, FilterType};
+use image::{ImageDecoder, ImageReader, RgbImage};
+use natgrad_ir::{DType, TensorType};
+
+use super::random::SplitMix;
+use super::{Batch, Crop, DataError, ExampleType};
+
+/// Mean and standard deviation of ImageNet's pixels, by channel, in units of 255.
+const MEAN: [f32; 3] = [0.485, 0.456, 0.406];
+const STD: [f32; 3] = [0.229, 0.224, 0.225];
+/// The part of an image's area that is cut out to learn from, and its width over its height (Szegedy et al. 2015).
+const SCALE: (f64, f64) = (0.08, 1.0);
+const RATIO: (f64, f64) = (3.0 / 4.0, 4.0 / 3.0);
+/// How often a box is drawn before the largest one of a fitting ratio is taken.
+const ATTEMPTS: usize = 10;
+/// An image to judge by is cut out of one whose shorter side is this much larger: 256 for 224.
+const SHORTER_SIDE: (u32, u32) = (256, 224);
+/// The most bytes that decoding one image may take.
+const MAX_BYTES: u64 = 1 << 30;
+/// Names of files that are images end like this.
+const EXTENSIONS: [&str; 3] = ["jpg", "jpeg", "png"];
+
+/// Images in folders, one for each class. A clone shares the list of files.
+#[derive(Clone, Debug)]
+pub struct ImageFolder {
+    example: ExampleType,
+    folder: PathBuf,
+    classes: Arc<Vec<String>>,
+    files: Arc<Vec<Entry>>,
+    size: u32,
+    is_train: bool,
+    /// The number of each value of a byte, by channel.
+    numbers: Arc<[[f32; 256]; 3]>,
+}
+
+/// An image's class and the name of its file.
+#[derive(Clone, Debug)]
+struct Entry {
+    class: u32,
+    name: Box<str>,
+}
+
+/// A rectangle of pixels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Rectangle {
+    left: u32,
+    top: u32,
+    width: u32,
+    height: u32,
+}
+
+/// Training and test images of `folder/train/CLASS/*` and `folder/val/CLASS/*`, as images of `size` by `size`. Classes
+/// are counted in the order of their sorted names.
+///
+/// # Errors
+/// A folder that cannot be read or has no images, a file that is none, a class to judge by that is not learned.
+pub(super) fn open(folder: &Path, size: u32) -> Result<(ImageFolder, ImageFolder), DataError> {
+    if !(1..=4096).contains(&size) {
+        return Err(DataError::field("data.size", size, "from 1 to 4096"));
+    }
+    let (train, val) = (folder.join("train"), folder.join("val"));
+    let classes = names(&train)?;
+    if classes.is_empty() {
+        return Err(DataError::content(
+            &train,
+            "has no folders, but must have one for each class".to_string(),
+        ));
+    }
+    if let Some(unknown) = names(&val)?.into_iter().find(|class| classes.binary_search(class).is_err()) {
+        let reason = format!("is a class that {} does not have", train.display());
+        return Err(DataError::content(&val.join(unknown), reason));
+    }
+    let classes = Arc::new(classes);
+    let part = |folder: PathBuf, is_train| ImageFolder::new(folder, Arc::clone(&classes), size, is_train);
+    Ok((part(train, true)?, part(val, false)?))
+}
+
+impl ImageFolder {
+    fn new(
+        folder: PathBuf,
+        classes: Arc<Vec<String>>,
+        size: u32,
+        is_train: bool,
+    ) -> Result<ImageFolder, DataError> {
+        let mut files = Vec::new();
+        for (class, class_name) in classes.iter().enumerate() {
+            let of_class = folder.join(class_name);
+            if !is_train && !of_class.exists() {
+                continue;
+            }
+            for name in names(&of_class)? {
+                let extension = name.rsplit_once('.').map(|(_, extension)| extension.to_ascii_lowercase());
+                if !extension.is_some_and(|extension| EXTENSIONS.contains(&extension.as_str())) {
+                    let reason = "is no image: its name must end in .jpg, .jpeg or .png".to_string();
+                    return Err(DataError::content(&of_class.join(name), reason));
+                }
+                files.push(Entry { class: class as u32, name: name.into() });
+            }
+        }
+        if files.is_empty() {
+            return Err(DataError::content(&folder, "has no images in its folders of classes".to_string()));
+        }
+        let side = size as usize;
+        let example = ExampleType {
+            features: TensorType::new(DType::F32, [side, side, 3]),
+            labels: TensorType::scalar(DType::U32),
+            classes: classes.len(),
+        };
+        let number = |channel: usize, pixel: usize| (pixel as f32 / 255.0 - MEAN[channel]) / STD[channel];
+        let numbers = std::array::from_fn(|channel| std::array::from_fn(|pixel| number(channel, pixel)));
+        let (files, numbers) = (Arc::new(files), Arc::new(numbers));
+        Ok(ImageFolder { example, folder, classes, files, size, is_train, numbers })
+    }
+
+    /// Number of images.
+    pub fn len(&self) -> usize {
+        self.files.len()
+    }
+
+    /// Whether there are no images.
+    pub fn is_empty(&self) -> bool {
+        self.files.is_empty()
+    }
+
+    /// What one image is.
+    pub fn example(&self) -> &ExampleType {
+        &self.example
+    }
+
+    /// The names of the classes.
+    pub fn classes(&self) -> &[String] {
+        &self.classes
+    }
+
+    /// Whether images are cut out and mirrored by chance.
+    pub(super) fn is_train(&self) -> bool {
+        self.is_train
+    }
+
+    /// Appends images, decoded by as many threads as there are processors.
+    pub(super) fn append(
+        &self,
+        examples: &[u32],
+        crops: Option<&[Crop]>,
+        out: &mut Batch,
+    ) -> Result<(), DataError> {
+        let threads = std::thread::available_parallelism().map_or(1, NonZero::get);
+        let per_thread = examples.len().div_ceil(threads).max(1);
+        let elements = self.example.features.shape.elements() * size_of::<f32>();
+        let begin = out.features.len();
+        out.features.resize(begin + examples.len() * elements, 0);
+        let decode = |first: usize, examples: &[u32], out: &mut [u8]| {
+            let images = examples.iter().zip(out.chunks_exact_mut(elements)).enumerate();
+            images.into_iter().try_for_each(|(index, (&example, out))| {
+                let crop = crops.and_then(|crops| crops.get(first + index).copied());
+                self.decode(&self.files[example as usize], crop, out)
+            })
+        };
+        // The error of the first image that has one, whichever thread comes first.
+        std::thread::scope(|scope| {
+            let parts =
+                examples.chunks(per_thread).zip(out.features[begin..].chunks_mut(per_thread * elements));
+            let workers: Vec<_> = parts
+                .enumerate()
+                .map(|(index, (examples, out))| {
+                    scope.spawn(move || decode(index * per_thread, examples, out))
+                })
+                .collect();
+            workers.into_iter().try_for_each(|worker| match worker.join() {
+                Ok(done) => done,
+                Err(_) => Err(DataError::Thread(std::io::Error::other("it panicked"))),
+            })
+        })?;
+        let labels = examples.iter().map(|&example| self.files[example as usize].class);
+        out.labels.extend(labels.flat_map(u32::to_ne_bytes));
+        Ok(())
+    }
+
+    fn decode(&self, entry: &Entry, crop: Option<Crop>, out: &mut [u8]) -> Result<(), DataError> {
+        let path = self.folder.join(&self.classes[entry.class as usize]).join(&*entry.name);
+        let image = read(&path)?;
+        let image = match crop {
+            Some(crop) => {
+                let Rectangle { left, top, width, height } = draw(image.width(), image.height(), crop.key);
+                let part = imageops::crop_imm(&image, left, top, width, height).to_image();
+                let mut resized = imageops::resize(&part, self.size, self.size, FilterType::Triangle);
+                if crop.flip {
+                    imageops::flip_horizontal_in_place(&mut resized);
+                }
+                resized
+            }
+            None => self.centre(&image),
+        };
+        for (element, (&pixel, out)) in image.as_raw().iter().zip(out.as_chunks_mut().0).enumerate() {
+            *out = self.numbers[element % 3][usize::from(pixel)].to_ne_bytes();
+        }
+        Ok(())
+    }
+
+    /// The middle of the image, resized so that its shorter side is a seventh longer than the example's.
+    fn centre(&self, image: &RgbImage) -> RgbImage {
+        let shorter = f64::from(self.size) * f64::from(SHORTER_SIDE.0) / f64::from(SHORTER_SIDE.1);
+        let factor = shorter.round() / f64::from(image.width().min(image.height()));
+        // A side that is thousands of times the other is not followed: only the middle is wanted.
+        let scaled =
+            |side: u32| ((f64::from(side) * factor).round()).clamp(f64::from(self.size), 65536.0) as u32;
+        let (width, height) = (scaled(image.width()), scaled(image.height()));
+        let resized = imageops::resize(image, width, height, FilterType::Triangle);
+        let (left, top) = ((width - self.size) / 2, (height - self.size) / 2);
+        imageops::crop_imm(&resized, left, top, self.size, self.size).to_image()
+    }
+
+    /// The images whose number `every` divides, and the others.
+    pub(super) fn partition(&self, every: usize) -> (ImageFolder, ImageFolder) {
+        let part = |divides: bool| {
+            let files = self.files.iter().enumerate();
+            let picked = files.filter(|(index, _)| index.is_multiple_of(every) == divides);
+            let files = Arc::new(picked.map(|(_, entry)| entry.clone()).collect());
+            ImageFolder { files, ..self.clone() }
+        };
+        (part(true), part(false))
+    }
+}
+
+/// The names in a folder that do not begin with a dot, sorted.
+fn names(folder: &Path) -> Result<Vec<String>, DataError> {
+    let read = |source| DataError::Read { path: folder.to_path_buf(), source };
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(read)? {
+        let name = entry.map_err(read)?.file_name().into_string().map_err(|name| {
+            let name = name.to_string_lossy();
+            DataError::content(folder, format!("the name `{name}` in it must be UTF-8"))
+        })?;
+        if !name.starts_with('.') {
+            names.push(name);
+        }
+    }
+    names.sort_unstable();
+    Ok(names)
+}
+
+/// Decodes a file, whichever of the formats its content is in.
+fn read(path: &Path) -> Result<RgbImage, DataError> {
+    let failed = |source| DataError::Read { path: path.to_path_buf(), source };
+    let wrong = |error: image::ImageError| {
+        DataError::content(path, format!("cannot be decoded as a JPEG or PNG image: {error}"))
+    };
+    let file = std::fs::File::open(path).map_err(failed)?;
+    let mut reader = ImageReader::new(BufReader::new(file)).with_guessed_format().map_err(failed)?;
+    let mut limits = image::Limits::default();
+    limits.max_alloc = Some(MAX_BYTES);
+    reader.limits(limits);
+    let decoder = reader.into_decoder().map_err(wrong)?;
+    let (width, height) = decoder.dimensions();
+    if width == 0 || height == 0 || decoder.total_bytes() > MAX_BYTES {
+        let reason = format!(
+            "its header says {width} x {height} pixels, which must be some and fit in {MAX_BYTES} bytes"
+        );
+        return Err(DataError::content(path, reason));
+    }
+    Ok(image::DynamicImage::from_decoder(decoder).map_err(wrong)?.into_rgb8())
+}
+
+/// A box in an image: a part of its area between [`SCALE`], of a ratio between [`RATIO`], anywhere.
+fn draw(width: u32, height: u32, key: u64) -> Rectangle {
+    let mut random = SplitMix::keyed(&[key]);
+    let area = f64::from(width) * f64::from(height);
+    for _ in 0..ATTEMPTS {
+        let part = area * random.between(SCALE.0, SCALE.1);
+        let ratio = random.between(RATIO.0.ln(), RATIO.1.ln()).exp();
+        let (wide, high) = ((part * ratio).sqrt().round() as u32, (part / ratio).sqrt().round() as u32);
+        if (1..=width).contains(&wide) && (1..=height).contains(&high) {
+            let place = |random: &mut SplitMix, room: u32| random.below(u64::from(room) + 1) as u32;
+            let (top, left) = (place(&mut random, height - high), place(&mut random, width - wide));
+            return Rectangle { left, top, width: wide, height: high };
+        }
+    }
+    let ratio = (f64::from(width) / f64::from(height)).clamp(RATIO.0, RATIO.1);
+    let wide = ((f64::from(height) * ratio).round() as u32).clamp(1, width);
+    let high = ((f64::from(width) / ratio).round() as u32).clamp(1, height);
+    Rectangle { left: (width - wide) / 2, top: (height - high) / 2, width: wide, height: high }
+}
+
+#[cfg(test)]
+mod tests {
+    use image::{Rgb, RgbImage};
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::data::Source;
+
+    fn picture(width: u32, height: u32) -> RgbImage {
+        RgbImage::from_fn(width, height, |x, y| Rgb([(x * 255 / width) as u8, (y * 255 / height) as u8, 40]))
+    }
+
+    /// Two classes, with three images to learn from and one to judge by.
+    fn folder() -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, width, height) in [
+            ("train/b/1.png", 40, 30),
+            ("train/b/2.JPEG", 33, 64),
+            ("train/a/x.jpg", 20, 20),
+            ("val/b/y.png", 64, 32),
+        ] {
+            let path = folder.path().join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            picture(width, height).save(path).unwrap();
+        }
+        std::fs::write(folder.path().join("train/a/.hidden"), "").unwrap();
+        folder
+    }
+
+    fn numbers(batch: &Batch) -> Vec<f32> {
+        batch.features.as_chunks().0.iter().map(|&bytes| f32::from_ne_bytes(bytes)).collect()
+    }
+
+    #[test]
+    fn images_are_decoded_and_resized() {
+        let folder = folder();
+        let (train, val) = open(folder.path(), 14).unwrap();
+        assert_eq!(
+            (train.len(), val.len(), train.classes()),
+            (3, 1, &["a".to_string(), "b".to_string()][..])
+        );
+        assert_eq!(train.example().features.to_string(), "f32[14,14,3]");
+        let mut batch = Batch::default();
+        val.append(&[0], None, &mut batch).unwrap();
+        assert_eq!(batch.labels, 1u32.to_ne_bytes());
+        let image = numbers(&batch);
+        // Of 64 x 32 pixels the middle 28 x 28 are a 14 x 14 image: red goes from 18/64 to 46/64 of 255.
+        let red = |column: usize| (image[3 * column] * STD[0] + MEAN[0]) * 64.0;
+        assert!((red(0) - 19.0).abs() < 1.5 && (red(13) - 45.0).abs() < 1.5, "{} {}", red(0), red(13));
+        let blue: Vec<f32> = image.iter().skip(2).step_by(3).map(|x| x * STD[2] + MEAN[2]).collect();
+        assert!(blue.iter().all(|blue| (blue - 40.0 / 255.0).abs() < 1e-6));
+
+        let crops: Vec<Crop> = (0..3).map(|key| Crop { key, flip: key == 1, ..Crop::default() }).collect();
+        let mut all = Batch::default();
+        train.append(&[2, 0, 1], Some(&crops), &mut all).unwrap();
+        let mut one = Batch::default();
+        for (example, crop) in [2, 0, 1].into_iter().zip(&crops) {
+            train.append(&[example], Some(std::slice::from_ref(crop)), &mut one).unwrap();
+        }
+        assert_eq!(all, one);
+        // A mirrored image is darker on the right.
+        let flipped = &numbers(&all)[14 * 14 * 3..];
+        assert!(flipped[0] > flipped[13 * 3]);
+        let (picked, rest) = train.partition(2);
+        assert_eq!((picked.len(), rest.len()), (2, 1));
+    }
+
+    #[test]
+    fn what_is_no_image_is_named() {
+        let folder = folder();
+        let bad = folder.path().join("train/a/x.jpg");
+        std::fs::write(&bad, "no image").unwrap();
+        let (train, _) = open(folder.path(), 14).unwrap();
+        let error = train.append(&[1, 0], None, &mut Batch::default()).unwrap_err().to_string();
+        assert!(error.contains("train/a/x.jpg: cannot be decoded as a JPEG or PNG image"), "{error}");
+        std::fs::write(folder.path().join("train/a/notes.txt"), "").unwrap();
+        let error = open(folder.path(), 14).unwrap_err().to_string();
+        assert!(error.contains("notes.txt: is no image: its name must end in"), "{error}");
+        std::fs::create_dir(folder.path().join("val/c")).unwrap();
+        let error = open(folder.path(), 14).unwrap_err().to_string();
+        assert!(error.contains("val/c: is a class that"), "{error}");
+        let error = open(folder.path(), 0).unwrap_err().to_string();
+        assert_eq!(error, "`data.size` is 0, but must be from 1 to 4096");
+    }
+
+    proptest! {
+        #[test]
+        fn boxes_are_inside_and_of_the_asked_shape(width in 1u32..3000, height in 1u32..3000, key: u64) {
+            let Rectangle { left, top, width: wide, height: high } = draw(width, height, key);
+            prop_assert!(wide >= 1 && high >= 1 && left + wide <= width && top + high <= height);
+            if width > 100 && height > 100 && width < 2 * height && height < 2 * width {
+                let part = f64::from(wide) * f64::from(high) / (f64::from(width) * f64::from(height));
+                let ratio = f64::from(wide) / f64::from(high);
+                prop_assert!((0.07..=1.0).contains(&part) && (0.72..1.39).contains(&ratio), "{part} {ratio}");
+            }
+        }
+
+        #[test]
+        fn files_that_lie_do_not_panic(at in 0usize..400, byte: u8, cut in 1usize..400) {
+            let folder = folder();
+            for name in ["train/b/1.png", "train/b/2.JPEG"] {
+                let path = folder.path().join(name);
+                let mut bytes = std::fs::read(&path).unwrap();
+                let at = at % bytes.len();
+                bytes[at] = byte;
+                bytes.truncate(bytes.len().saturating_sub(cut % 3 * cut));
+                std::fs::write(&path, bytes).unwrap();
+            }
+            let source = Source::Images(open(folder.path(), 8).unwrap().0);
+            for example in 1..3 {
+                let mut batch = Batch::default();
+                if source.append(&[example], None, &mut batch).is_ok() {
+                    prop_assert_eq!(batch.features.len(), 8 * 8 * 3 * 4);
+                }
+            }
+        }
+    }
+}
