@@ -142,6 +142,7 @@ impl RunConfig {
             dtype: DType::F32,
             noise: NoiseSource::Counter,
             plan: StepPlan { state, ..self.step },
+            table: None,
         }
     }
 

@@ -3,7 +3,7 @@
 use natgrad_ir::{BuildErrors, DType, Module, Verified, Violations, grad, pass, vectorize, verify};
 use natgrad_models::{Model, Task};
 
-use super::layout::{Layout, NoiseSource};
+use super::layout::{DeviceTable, Layout, NoiseSource};
 use super::once;
 use super::plan::StepPlan;
 use super::repeat;
@@ -80,6 +80,8 @@ pub struct Recipe<'a> {
     pub noise: NoiseSource,
     /// How a step is carried out.
     pub plan: StepPlan,
+    /// The training examples, if the device has all of them.
+    pub table: Option<DeviceTable>,
 }
 
 impl<'a> Recipe<'a> {
@@ -93,6 +95,7 @@ impl<'a> Recipe<'a> {
             dtype: DType::F32,
             noise: NoiseSource::Counter,
             plan: StepPlan::default(),
+            table: None,
         }
     }
 
@@ -199,7 +202,7 @@ impl<'a> Recipe<'a> {
     pub fn layout(&self, rows: usize) -> Result<Layout, StepError> {
         let layout = Layout::new(self.model, self.rule.point(), rows, self.dtype, self.noise);
         let members = group::resolve(self.groups, &layout.params)?;
-        Ok(Layout { members, plan: self.plan, ..layout })
+        Ok(Layout { members, plan: self.plan, table: self.table.clone(), ..layout })
     }
 
     /// The values of the programs' scalar inputs for a run over `rows` training rows and `total_steps`.

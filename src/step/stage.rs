@@ -17,6 +17,8 @@ pub enum StageKind {
     Recover,
     /// Random signs for Hessian-vector products.
     Probe,
+    /// A batch out of the training examples on the device.
+    Gather,
     /// The loss and its gradient at the carried sample.
     LossAndGradient,
     /// A sample beyond the first.
@@ -49,9 +51,10 @@ pub enum StageKind {
 
 impl StageKind {
     /// Every stage: those of a step in their order, then the others.
-    pub const ALL: [StageKind; 16] = [
+    pub const ALL: [StageKind; 17] = [
         StageKind::Recover,
         StageKind::Probe,
+        StageKind::Gather,
         StageKind::LossAndGradient,
         StageKind::Further,
         StageKind::Product,
@@ -73,6 +76,7 @@ impl StageKind {
         match self {
             StageKind::Recover => "recover",
             StageKind::Probe => "probe",
+            StageKind::Gather => "gather",
             StageKind::LossAndGradient => "loss_and_gradient",
             StageKind::Further => "further_sample",
             StageKind::Product => "product",

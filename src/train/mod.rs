@@ -4,6 +4,7 @@ mod check;
 mod checkpoint;
 mod diverge;
 mod evaluate;
+mod feed;
 mod files;
 mod metrics;
 mod run;
@@ -18,7 +19,7 @@ pub use diverge::{Divergence, Symptom};
 pub use evaluate::TestScores;
 pub use files::write_atomically;
 pub use run::{Observer, Progress, Run, RunReport};
-pub use session::{CallData, HostTensor, PendingSteps, Session, StepScalars};
+pub use session::{CallData, CallRows, HostTensor, PendingSteps, Session, StepScalars};
 pub use tune::{Trial, rows_to_tune_on, tune_adamw};
 
 use crate::compile::DeviceError;
