@@ -44,6 +44,9 @@ pub(super) struct Train {
     /// Train the same run with this optimizer too, its learning rate tuned on held-out training rows
     #[arg(long, value_name = "RULE")]
     against: Option<Against>,
+    /// Passes over the training rows that each of the other optimizer's learning rates is tried for [default: the run's]
+    #[arg(long, value_name = "N", requires = "against", value_parser = clap::value_parser!(u64).range(1..))]
+    tune_epochs: Option<u64>,
     /// Say what the run would take: parameters, memory, the compiled step; needs no data and writes nothing
     #[arg(long, conflicts_with_all = ["resume", "against"])]
     dry_run: bool,
@@ -124,7 +127,7 @@ impl Train {
         if let Some(Against::Adamw) = self.against {
             // Already now, so that the run's scores outlive whatever happens to its opponent's.
             write_atomically(&out.join("summary.json"), pretty(&summary)?.as_bytes())?;
-            let (tuned, report, trials) = against_adamw(run, &interrupt)?;
+            let (tuned, report, trials) = against_adamw(run, self.tune_epochs, &interrupt)?;
             rows.push(row(&format!("adamw at lr {}", tuned.rule.lr()), &report.test.mean));
             let mut other = summarize(&tuned, &report);
             other["lr"] = json!(tuned.rule.lr());
@@ -292,7 +295,11 @@ fn train(run: Run, resume: Option<Checkpoint>, interrupt: &Interrupt) -> Result<
 }
 
 /// The same run with AdamW at its tuned learning rate.
-fn against_adamw(run: Run, interrupt: &Interrupt) -> Result<(RunConfig, RunReport, Vec<Trial>), Failure> {
+fn against_adamw(
+    run: Run,
+    tune_epochs: Option<u64>,
+    interrupt: &Interrupt,
+) -> Result<(RunConfig, RunReport, Vec<Trial>), Failure> {
     let task = run.config.model.task();
     let by = match task {
         Task::Classes => "accuracy",
@@ -302,7 +309,7 @@ fn against_adamw(run: Run, interrupt: &Interrupt) -> Result<(RunConfig, RunRepor
     tell(format_args!(
         "\nadamw: choosing its learning rate by the {by} on every tenth training row, trained on the others"
     ));
-    let (tuned, trials) = tune_adamw(run, &mut |trial| match (trial.nll, trial.error) {
+    let (tuned, trials) = tune_adamw(run, tune_epochs, &mut |trial| match (trial.nll, trial.error) {
         (Some(nll), Some(error)) => {
             let error = match task {
                 Task::Classes => format!("accuracy {:.2} %, ", 100.0 * (1.0 - error)),
