@@ -36,6 +36,8 @@ pub struct Layout {
     pub prediction: TensorType,
     /// What the model predicts.
     pub task: Task,
+    /// Number of classes, or of different tokens.
+    pub classes: usize,
     /// The floating-point type of state and scalars.
     pub dtype: DType,
     /// Where noise comes from.
@@ -77,6 +79,7 @@ impl Layout {
             labels: model.labels(dtype),
             prediction: model.prediction(rows, dtype),
             task: model.task(),
+            classes: model.classes(),
             dtype,
             noise,
             plan: StepPlan::default(),
@@ -193,7 +196,7 @@ impl Layout {
                 dims.extend(self.params[param].shape.dims());
                 TensorType::new(self.dtype, Shape::new(dims))
             }
-            Slot::Step | Slot::SampleIndex | Slot::StepCount | Slot::Draw | Slot::Index => {
+            Slot::Step | Slot::SampleIndex | Slot::StepCount | Slot::Draw | Slot::Index | Slot::Position => {
                 TensorType::scalar(DType::U32)
             }
             Slot::Seed => TensorType::scalar(DType::U64),
@@ -210,6 +213,7 @@ impl Layout {
             Slot::Features(extent) => self.extended(extent, &self.features),
             Slot::Labels(extent) => self.extended(extent, &self.labels),
             Slot::Prediction => self.prediction.clone(),
+            Slot::Next => TensorType::new(self.dtype, [self.classes]),
         }
     }
 
@@ -250,6 +254,8 @@ impl Layout {
             Slot::MetricSum(metric) => format!("{}_sum", metric.name()),
             Slot::Trace(metric) => format!("{}s", metric.name()),
             Slot::Prediction => "prediction".to_string(),
+            Slot::Position => "position".to_string(),
+            Slot::Next => "next".to_string(),
         }
     }
 }

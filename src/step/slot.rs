@@ -189,6 +189,10 @@ pub enum Slot {
     Trace(Metric),
     /// What [`natgrad_models::Model::predict`] gives.
     Prediction,
+    /// Which token of a sequence the next is predicted after, `u32[]`.
+    Position,
+    /// What [`natgrad_models::Model::next`] gives.
+    Next,
 }
 
 impl Slot {

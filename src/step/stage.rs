@@ -47,11 +47,13 @@ pub enum StageKind {
     Draw,
     /// Predictions.
     Predict,
+    /// Prediction of the next token.
+    Next,
 }
 
 impl StageKind {
     /// Every stage: those of a step in their order, then the others.
-    pub const ALL: [StageKind; 17] = [
+    pub const ALL: [StageKind; 18] = [
         StageKind::Recover,
         StageKind::Probe,
         StageKind::Gather,
@@ -69,6 +71,7 @@ impl StageKind {
         StageKind::Start,
         StageKind::Draw,
         StageKind::Predict,
+        StageKind::Next,
     ];
 
     /// The name of the stage's function, which lowering keeps as metadata.
@@ -91,6 +94,7 @@ impl StageKind {
             StageKind::Start => "start",
             StageKind::Draw => "draw",
             StageKind::Predict => "predict",
+            StageKind::Next => "next",
         }
     }
 }
