@@ -16,4 +16,5 @@ pub mod posterior;
 pub mod replay;
 pub mod rule;
 pub mod step;
+pub mod text;
 pub mod train;
