@@ -14,12 +14,14 @@ use super::{Failure, backend, dry_run, table};
 use crate::assets;
 use crate::compile::CacheOutcome;
 use crate::config::{Length, RunConfig};
-use crate::data::DataError;
+use crate::data::{DataError, Source};
 use crate::posterior::Scores;
+use crate::text;
 use crate::train::{
     Checkpoint, Progress, Run, RunReport, TrainError, Trial, check, rows_to_tune_on, tune_adamw,
     write_atomically,
 };
+use crate::weights;
 
 /// Train a model; without a configuration, a perceptron on 5,000 digits with IVON
 #[derive(Debug, Args)]
@@ -83,6 +85,9 @@ impl Train {
             other => Failure::usage(other),
         })?;
         check(&config, &splits).map_err(|error| failure(error, None))?;
+        if let (Some(path), None) = (&config.init, &resume) {
+            weights::check(path, &config.model).map_err(Failure::usage)?;
+        }
         if let Some(Against::Adamw) = self.against
             && config.batch > rows_to_tune_on(splits.train.len())
         {
@@ -102,6 +107,7 @@ impl Train {
             remove(&out.join("summary.json"))?;
         }
         write_atomically(&out.join("config.json"), pretty(&config.to_json())?.as_bytes())?;
+        save_tokenizer(&out, &splits.train)?;
 
         tell(format_args!(
             "{} on {}: {} training rows, {} test rows, batch {}, seed {}",
@@ -186,6 +192,19 @@ fn make_folder(folder: &Path) -> Result<(), Failure> {
     tempfile::tempfile_in(folder).map(drop).map_err(wrong)
 }
 
+/// Keeps what made the tokens of text beside the run, and no earlier run's.
+fn save_tokenizer(folder: &Path, source: &Source) -> Result<(), Failure> {
+    let path = folder.join(text::FILE_NAME);
+    let tokenizer = match source {
+        Source::Tokens(tokens) => tokens.tokenizer(),
+        Source::Table(_) | Source::Images(_) => None,
+    };
+    match tokenizer {
+        Some(tokenizer) => Ok(write_atomically(&path, tokenizer.to_json()?.as_bytes())?),
+        None => remove(&path),
+    }
+}
+
 /// Removes a file if it is there.
 fn remove(path: &Path) -> Result<(), Failure> {
     match std::fs::remove_file(path) {
@@ -204,9 +223,10 @@ fn pretty(value: &serde_json::Value) -> Result<String, Failure> {
 /// Wrong input or failure; a run that was stopped says how to continue it.
 fn failure(error: TrainError, interrupt: Option<&Interrupt>) -> Failure {
     match error {
-        TrainError::Data(_) | TrainError::Mismatch { .. } | TrainError::Checkpoint(_) => {
-            Failure::usage(error)
-        }
+        TrainError::Data(_)
+        | TrainError::Weights(_)
+        | TrainError::Mismatch { .. }
+        | TrainError::Checkpoint(_) => Failure::usage(error),
         TrainError::Stopped { ref checkpoint, .. } => {
             let mut note = error.to_string();
             if let Some(folder) = checkpoint.as_deref().and_then(Path::parent) {

@@ -26,6 +26,7 @@ use crate::compile::DeviceError;
 use crate::data::DataError;
 use crate::posterior::PredictorError;
 use crate::step::StepError;
+use crate::weights::WeightsError;
 
 /// Why training stopped.
 #[derive(Debug, thiserror::Error)]
@@ -39,6 +40,9 @@ pub enum TrainError {
     /// The data cannot be used.
     #[error(transparent)]
     Data(#[from] DataError),
+    /// The weights to start from cannot be used.
+    #[error(transparent)]
+    Weights(#[from] WeightsError),
     /// A prediction failed.
     #[error(transparent)]
     Predict(#[from] PredictorError),

@@ -21,6 +21,7 @@ use crate::config::{Evaluation, RunConfig};
 use crate::data::{Batches, Splits};
 use crate::posterior::{Judging, Predictor};
 use crate::step::{Metric, Recipe};
+use crate::weights;
 
 /// Calls that may be under way before the oldest one's losses are waited for.
 const CALLS_IN_FLIGHT: usize = 3;
@@ -117,14 +118,16 @@ impl Run<'_> {
     ) -> Result<RunReport, TrainError> {
         let config = self.config;
         check(config, self.splits)?;
+        if let (Some(path), None) = (&config.init, &resume) {
+            weights::check(path, &config.model)?;
+        }
         let splits = self.splits;
         let batches = Batches::new(splits.train.len(), config.rows_per_step(), config.seed)?;
         let total = config.total_steps(batches.steps_per_epoch());
         let target = self.device.target();
         let table = table_on_device(config, target, &splits.train).map(|(_, table)| table);
         let recipe = Recipe { table, ..config.recipe(target.state_plan()) };
-        let positions = config.model.labels(DType::F32).shape.elements();
-        let values = recipe.values(splits.train.len() * positions, total);
+        let values = recipe.values(self.labels(), total);
         let mut session = Session::new(self.device, &recipe, config.batch, &values, config.seed)?;
         if recipe.table.is_some() {
             let all = whole(&splits.train)?;
@@ -166,6 +169,13 @@ impl Run<'_> {
             parameters: config.model.params().iter().map(|param| param.shape.elements()).sum(),
             test,
         })
+    }
+}
+
+impl Run<'_> {
+    /// Labels of the training rows.
+    fn labels(&self) -> usize {
+        self.splits.train.len() * self.config.model.labels(DType::F32).shape.elements()
     }
 }
 
@@ -299,7 +309,11 @@ impl Loop<'_> {
     fn begin(&mut self, resume: Option<Checkpoint>) -> Result<u64, TrainError> {
         let Some(checkpoint) = resume else {
             let config = self.run.config;
-            self.session.begin(&config.model.initial_values(config.seed), &[])?;
+            let means = match &config.init {
+                Some(path) => weights::read(path, &config.model)?,
+                None => config.model.initial_values(config.seed),
+            };
+            self.session.begin(&means, &[])?;
             return Ok(0);
         };
         if checkpoint.header.total_steps != self.total {
@@ -321,7 +335,8 @@ impl Loop<'_> {
         }
         if let Some(out) = self.run.out {
             let config = self.run.config.to_json();
-            let header = Header { version: 1, step, total_steps: self.total, seconds, config };
+            let labels = Some(self.run.labels() as u64);
+            let header = Header { version: 1, step, total_steps: self.total, seconds, labels, config };
             self.saved = Some((Checkpoint { header, tensors }.save(out)?, step));
         }
         Ok(())
