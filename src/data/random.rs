@@ -19,6 +19,11 @@ impl SplitMix {
         number
     }
 
+    /// A number of [0, 1), with 53 random bits.
+    pub(crate) fn uniform(&mut self) -> f64 {
+        (self.next() >> 11) as f64 / (1u64 << 53) as f64
+    }
+
     /// A whole number below `bound`, or 0. The bias of multiply-shift is below `bound / 2^64`.
     pub(crate) fn below(&mut self, bound: u64) -> u64 {
         ((u128::from(self.next()) * u128::from(bound)) >> 64) as u64

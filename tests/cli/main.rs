@@ -11,4 +11,5 @@ mod plugins;
 mod replay;
 mod resume;
 mod support;
+mod text;
 mod train;
