@@ -12,7 +12,7 @@ use natgrad::lower::Materialization;
 use natgrad::pjrt::{Arg, Buffer, Client, Plugin};
 use natgrad::rule::{Adam, Ivon, Rule, Schedule};
 use natgrad::step::{Recipe, Slot, StepPlan};
-use natgrad::train::{CallData, Session};
+use natgrad::train::{CallData, CallRows, Session};
 use natgrad_ir::DType;
 use natgrad_models::{Activation, Mlp, Model};
 
@@ -77,8 +77,7 @@ impl<'a> Running<'a> {
         let mut last = None;
         for _ in 0..calls {
             let data = CallData {
-                features: &self.features,
-                labels: &self.labels,
+                rows: CallRows::Given { features: &self.features, labels: &self.labels },
                 steps: self.per_call as usize,
                 noise: &[],
                 further_noise: &[],

@@ -12,7 +12,7 @@ use natgrad::data::{Batch, Batches, Splits};
 use natgrad::pjrt::{Client, Plugin};
 use natgrad::rule::{Group, Hyper, HyperValues};
 use natgrad::step::{StatePlan, StepPlan};
-use natgrad::train::{CallData, HostTensor, Session};
+use natgrad::train::{CallData, CallRows, HostTensor, Session};
 
 const BATCH: usize = 32;
 const STEPS_PER_CALL: u32 = 100;
@@ -51,8 +51,7 @@ impl<'a> Running<'a> {
                 self.batches.append(&self.splits.train, step, &mut rows)?;
             }
             let data = CallData {
-                features: &rows.features,
-                labels: &rows.labels,
+                rows: CallRows::Given { features: &rows.features, labels: &rows.labels },
                 steps: steps as usize,
                 noise: &[],
                 further_noise: &[],

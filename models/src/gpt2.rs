@@ -118,8 +118,32 @@ impl Gpt2 {
         Network::build(b, params, |net| self.describe(net, tokens))
     }
 
+    /// The logits `[1, vocabulary]` of the token after that at `position`, a `u32[]`, of one sequence of `tokens`, a
+    /// `u32[1, time]`. What comes after the position makes no difference.
+    pub(crate) fn next_logits(
+        &self,
+        b: &mut Builder,
+        params: &[Value],
+        tokens: Value,
+        position: Value,
+    ) -> Value {
+        let (logits, _) = Network::build(b, params, |net| {
+            let (embedding, x) = self.blocks(net, tokens);
+            let position = net.reshape(position, [1]);
+            let x = net.take(x, position);
+            head(net, embedding, x)
+        });
+        logits
+    }
+
     fn describe(&self, net: &mut Network, tokens: Value) -> Value {
-        let [rows, time] = *net.ty(tokens).shape.dims() else { return tokens };
+        let (embedding, x) = self.blocks(net, tokens);
+        head(net, embedding, x)
+    }
+
+    /// The tokens' embedding and what the last layer norm gives, `[rows*time, width]`.
+    fn blocks(&self, net: &mut Network, tokens: Value) -> (Value, Value) {
+        let [rows, time] = *net.ty(tokens).shape.dims() else { return (tokens, tokens) };
         let sizes = Sizes { rows, time, heads: self.heads, head: self.width / self.heads };
         let embedding = net.module("wte", |net| {
             net.param("weight", [self.vocabulary, self.width], Init::Normal { std: INITIAL_STD })
@@ -133,10 +157,7 @@ impl Gpt2 {
             x = net.module(&format!("h.{layer}"), |net| self.block(net, x, sizes));
         }
         x = net.module("ln_f", |net| layer_norm(net, x, self.bias));
-        net.module("lm_head", |net| {
-            let logits = net.dot(x, embedding, natgrad_ir::DotDims::contracting(1, 1));
-            net.name(logits, "logits")
-        })
+        (embedding, x)
     }
 
     /// The sum of each token's and each position's embedding, `[rows*time, width]`.
@@ -190,6 +211,14 @@ impl Gpt2 {
             net.add(product, bias)
         })
     }
+}
+
+/// The logits of rows of `x`.
+fn head(net: &mut Network, embedding: Value, x: Value) -> Value {
+    net.module("lm_head", |net| {
+        let logits = net.dot(x, embedding, natgrad_ir::DotDims::contracting(1, 1));
+        net.name(logits, "logits")
+    })
 }
 
 #[cfg(test)]
@@ -264,6 +293,42 @@ mod tests {
         assert_eq!(whole[..10], logits(&[4, 1, 0])[..10]);
         assert_eq!(whole[..10], logits(&[4, 1])[..]);
         assert_ne!(whole[5..10], logits(&[0, 1])[5..]);
+    }
+
+    /// The log-probabilities after each position are those that [`Model::predict`] gives the labels there.
+    #[test]
+    fn the_next_tokens_probabilities_are_those_of_the_prediction() {
+        use natgrad_ir::interp::{Precision, Tensor, evaluate_flat};
+        let model = Model::Gpt2(tiny());
+        let next = model.next(3, DType::F64).unwrap().unwrap();
+        let short = model.next(2, DType::F64).unwrap().unwrap();
+        natgrad_ir::verify::verify_function(&next).unwrap();
+        let predict = model.predict(1, DType::F64).unwrap();
+        let run = |function, more: &[Tensor]| {
+            let params = model.params().into_iter().enumerate().map(|(index, param)| {
+                let values = Init::Uniform { bound: 1.0 }.values(1, index, param.shape.elements());
+                let values: Vec<f64> = values.into_iter().map(f64::from).collect();
+                Tensor::from_f64s(TensorType::new(DType::F64, param.shape), &values).unwrap()
+            });
+            let inputs: Vec<Tensor> = params.chain(more.iter().cloned()).collect();
+            evaluate_flat(function, &inputs, Precision::AsTyped).unwrap()[0].to_f64s()
+        };
+        let tokens = Tensor::from_u32s([1, 3], &[4, 1, 2]).unwrap();
+        for position in 0..3 {
+            let next = run(&next, &[tokens.clone(), Tensor::from_u32s([], &[position]).unwrap()]);
+            assert_eq!(next.len(), 5);
+            assert!((next.iter().map(|log| log.exp()).sum::<f64>() - 1.0).abs() < 1e-12);
+            for label in 0..5 {
+                let labels = Tensor::from_u32s([1, 3], &[label; 3]).unwrap();
+                let wanted = run(&predict, &[tokens.clone(), labels])[position as usize];
+                assert!((next[label as usize] - wanted).abs() < 1e-12, "{label} after {position}");
+            }
+        }
+        let at_1 = Tensor::from_u32s([], &[1]).unwrap();
+        let shorter = run(&short, &[Tensor::from_u32s([1, 2], &[4, 1]).unwrap(), at_1.clone()]);
+        assert_eq!(shorter, run(&next, &[tokens, at_1]));
+        let perceptron = Model::Mlp(crate::Mlp { sizes: vec![2, 3], activation: Activation::Relu });
+        assert!(perceptron.next(3, DType::F64).is_none());
     }
 
     #[test]

@@ -14,6 +14,8 @@ pub enum Asset {
     MnistSample,
     /// The text of the King James Bible.
     TextSample,
+    /// GPT-2's byte-pair encoding, in tiktoken's format, the end of a text left out.
+    Gpt2Encoding,
 }
 
 /// A wheel and the one file of it that is used.
@@ -89,9 +91,23 @@ const TEXT_SAMPLE: Package = Package {
     is_plugin: false,
 };
 
+const GPT2_ENCODING: Package = Package {
+    name: "mlx-whisper",
+    version: "0.4.3",
+    wheel: "mlx_whisper-0.4.3-py3-none-any.whl",
+    wheel_size: 890_544,
+    wheel_sha256: "6b82b6597a994643a3e5496c7bc229a672e5ca308458455bfe276e76ae024489",
+    member: "mlx_whisper/assets/gpt2.tiktoken",
+    member_size: 835_554,
+    member_sha256: "306cd27f03c1a714eca7108e03d66b7dc042abe8c258b44c199a7ed9838dd930",
+    platform: Platform::Any,
+    is_plugin: false,
+};
+
 impl Asset {
     /// Everything that is fetched.
-    pub const ALL: [Asset; 3] = [Asset::CpuPlugin, Asset::MnistSample, Asset::TextSample];
+    pub const ALL: [Asset; 4] =
+        [Asset::CpuPlugin, Asset::MnistSample, Asset::TextSample, Asset::Gpt2Encoding];
 
     /// The package it comes from.
     pub fn package(self) -> &'static Package {
@@ -99,6 +115,7 @@ impl Asset {
             Asset::CpuPlugin => &CPU_PLUGIN,
             Asset::MnistSample => &MNIST_SAMPLE,
             Asset::TextSample => &TEXT_SAMPLE,
+            Asset::Gpt2Encoding => &GPT2_ENCODING,
         }
     }
 }

@@ -3,13 +3,17 @@
 
 mod backend;
 mod dry_run;
+mod export;
+mod generate;
 mod inspect;
 mod interrupt;
 mod plugin;
 mod print;
 mod replay;
 mod table;
+mod tokenize;
 mod train;
+mod trained;
 
 use std::process::ExitCode;
 
@@ -27,6 +31,9 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Train(train::Train),
+    Generate(generate::Generate),
+    Export(export::Export),
+    Tokenize(tokenize::Tokenize),
     Inspect(inspect::Inspect),
     Plugin(plugin::PluginCommand),
     Replay(replay::Replay),
@@ -74,6 +81,9 @@ pub fn main() -> ExitCode {
         .init();
     let outcome = match cli.command {
         Command::Train(command) => command.run(),
+        Command::Generate(command) => command.run(),
+        Command::Export(command) => command.run(),
+        Command::Tokenize(command) => command.run(),
         Command::Inspect(command) => command.run(),
         Command::Plugin(command) => command.run(),
         Command::Replay(command) => command.run(),

@@ -14,12 +14,14 @@ use super::{Failure, backend, dry_run, table};
 use crate::assets;
 use crate::compile::CacheOutcome;
 use crate::config::{Length, RunConfig};
-use crate::data::DataError;
+use crate::data::{DataError, Source};
 use crate::posterior::Scores;
+use crate::text;
 use crate::train::{
     Checkpoint, Progress, Run, RunReport, TrainError, Trial, check, rows_to_tune_on, tune_adamw,
     write_atomically,
 };
+use crate::weights;
 
 /// Train a model; without a configuration, a perceptron on 5,000 digits with IVON
 #[derive(Debug, Args)]
@@ -44,6 +46,9 @@ pub(super) struct Train {
     /// Train the same run with this optimizer too, its learning rate tuned on held-out training rows
     #[arg(long, value_name = "RULE")]
     against: Option<Against>,
+    /// Passes over the training rows that each of the other optimizer's learning rates is tried for [default: the run's]
+    #[arg(long, value_name = "N", requires = "against", value_parser = clap::value_parser!(u64).range(1..))]
+    tune_epochs: Option<u64>,
     /// Say what the run would take: parameters, memory, the compiled step; needs no data and writes nothing
     #[arg(long, conflicts_with_all = ["resume", "against"])]
     dry_run: bool,
@@ -80,6 +85,9 @@ impl Train {
             other => Failure::usage(other),
         })?;
         check(&config, &splits).map_err(|error| failure(error, None))?;
+        if let (Some(path), None) = (&config.init, &resume) {
+            weights::check(path, &config.model).map_err(Failure::usage)?;
+        }
         if let Some(Against::Adamw) = self.against
             && config.batch > rows_to_tune_on(splits.train.len())
         {
@@ -99,6 +107,7 @@ impl Train {
             remove(&out.join("summary.json"))?;
         }
         write_atomically(&out.join("config.json"), pretty(&config.to_json())?.as_bytes())?;
+        save_tokenizer(&out, &splits.train)?;
 
         tell(format_args!(
             "{} on {}: {} training rows, {} test rows, batch {}, seed {}",
@@ -124,7 +133,7 @@ impl Train {
         if let Some(Against::Adamw) = self.against {
             // Already now, so that the run's scores outlive whatever happens to its opponent's.
             write_atomically(&out.join("summary.json"), pretty(&summary)?.as_bytes())?;
-            let (tuned, report, trials) = against_adamw(run, &interrupt)?;
+            let (tuned, report, trials) = against_adamw(run, self.tune_epochs, &interrupt)?;
             rows.push(row(&format!("adamw at lr {}", tuned.rule.lr()), &report.test.mean));
             let mut other = summarize(&tuned, &report);
             other["lr"] = json!(tuned.rule.lr());
@@ -183,6 +192,19 @@ fn make_folder(folder: &Path) -> Result<(), Failure> {
     tempfile::tempfile_in(folder).map(drop).map_err(wrong)
 }
 
+/// Keeps what made the tokens of text beside the run, and no earlier run's.
+fn save_tokenizer(folder: &Path, source: &Source) -> Result<(), Failure> {
+    let path = folder.join(text::FILE_NAME);
+    let tokenizer = match source {
+        Source::Tokens(tokens) => tokens.tokenizer(),
+        Source::Table(_) | Source::Images(_) => None,
+    };
+    match tokenizer {
+        Some(tokenizer) => Ok(write_atomically(&path, tokenizer.to_json()?.as_bytes())?),
+        None => remove(&path),
+    }
+}
+
 /// Removes a file if it is there.
 fn remove(path: &Path) -> Result<(), Failure> {
     match std::fs::remove_file(path) {
@@ -201,9 +223,10 @@ fn pretty(value: &serde_json::Value) -> Result<String, Failure> {
 /// Wrong input or failure; a run that was stopped says how to continue it.
 fn failure(error: TrainError, interrupt: Option<&Interrupt>) -> Failure {
     match error {
-        TrainError::Data(_) | TrainError::Mismatch { .. } | TrainError::Checkpoint(_) => {
-            Failure::usage(error)
-        }
+        TrainError::Data(_)
+        | TrainError::Weights(_)
+        | TrainError::Mismatch { .. }
+        | TrainError::Checkpoint(_) => Failure::usage(error),
         TrainError::Stopped { ref checkpoint, .. } => {
             let mut note = error.to_string();
             if let Some(folder) = checkpoint.as_deref().and_then(Path::parent) {
@@ -292,7 +315,11 @@ fn train(run: Run, resume: Option<Checkpoint>, interrupt: &Interrupt) -> Result<
 }
 
 /// The same run with AdamW at its tuned learning rate.
-fn against_adamw(run: Run, interrupt: &Interrupt) -> Result<(RunConfig, RunReport, Vec<Trial>), Failure> {
+fn against_adamw(
+    run: Run,
+    tune_epochs: Option<u64>,
+    interrupt: &Interrupt,
+) -> Result<(RunConfig, RunReport, Vec<Trial>), Failure> {
     let task = run.config.model.task();
     let by = match task {
         Task::Classes => "accuracy",
@@ -302,7 +329,7 @@ fn against_adamw(run: Run, interrupt: &Interrupt) -> Result<(RunConfig, RunRepor
     tell(format_args!(
         "\nadamw: choosing its learning rate by the {by} on every tenth training row, trained on the others"
     ));
-    let (tuned, trials) = tune_adamw(run, &mut |trial| match (trial.nll, trial.error) {
+    let (tuned, trials) = tune_adamw(run, tune_epochs, &mut |trial| match (trial.nll, trial.error) {
         (Some(nll), Some(error)) => {
             let error = match task {
                 Task::Classes => format!("accuracy {:.2} %, ", 100.0 * (1.0 - error)),

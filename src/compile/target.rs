@@ -2,7 +2,7 @@
 
 use crate::lower::Materialization;
 use crate::pjrt::{Client, CompileOptions, OptionValue};
-use crate::step::StatePlan;
+use crate::step::{Placement, StatePlan};
 
 /// A kind of platform.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,8 +45,16 @@ impl Target {
         }
     }
 
-    /// What training is faster with: a target bound by memory recovers the mean with noise that costs it nothing; a
-    /// processor pays for arithmetic.
+    /// Where training examples are, for [`Placement::Auto`]. A processor's memory is the host's: nothing is gained there.
+    pub fn placement(self) -> Placement {
+        match self {
+            Target::Gpu | Target::Tpu => Placement::Device,
+            Target::Cpu | Target::Other => Placement::Host,
+        }
+    }
+
+    /// What is kept of mean and sample, for [`StatePlan::Auto`]: a target bound by memory recovers the mean with noise
+    /// that costs it nothing; a processor pays for arithmetic.
     pub fn state_plan(self) -> StatePlan {
         match self {
             Target::Gpu | Target::Tpu => StatePlan::Implicit,

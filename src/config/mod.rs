@@ -3,7 +3,7 @@
 mod error;
 mod json;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use natgrad_ir::DType;
 use natgrad_models::{Activation, Mlp, Model};
@@ -38,6 +38,10 @@ pub struct RunConfig {
     pub length: Length,
     /// The seed of initialization, batches and noise.
     pub seed: u64,
+    /// Weights to start from: a safetensors file, such as Hugging Face's `model.safetensors`, or its folder. Drawn from
+    /// the seed if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub init: Option<PathBuf>,
     /// How the trained model is judged.
     pub evaluation: Evaluation,
     /// When the run is saved.
@@ -94,6 +98,7 @@ impl Default for RunConfig {
             batch: 50,
             length: Length::Epochs(30),
             seed: 0,
+            init: None,
             evaluation: Evaluation::default(),
             checkpoint: CheckpointConfig::default(),
         }
@@ -142,6 +147,7 @@ impl RunConfig {
             dtype: DType::F32,
             noise: NoiseSource::Counter,
             plan: StepPlan { state, ..self.step },
+            table: None,
         }
     }
 

@@ -213,14 +213,14 @@ impl DataConfig {
         }
     }
 
-    /// Reads the data. `fetch` gives the file of [`DataConfig::MnistSample`] and [`DataConfig::TextSample`], if that
-    /// is what is asked for.
+    /// Reads the data. `fetch` gives the files of [`DataConfig::MnistSample`], [`DataConfig::TextSample`] and
+    /// [`Encoding::Gpt2`], if that is what is asked for.
     ///
     /// # Errors
     /// Names the file and where in it, or the field of the configuration.
     pub fn load<E: Into<DataError>>(
         &self,
-        fetch: impl FnOnce(Asset) -> Result<PathBuf, E>,
+        fetch: impl Fn(Asset) -> Result<PathBuf, E>,
     ) -> Result<Splits, DataError> {
         match self {
             DataConfig::MnistSample { test_every } => {
@@ -284,13 +284,13 @@ impl DataConfig {
                 })
             }
             DataConfig::Text { path, context, encoding, test_fraction } => {
-                text::split(path, &text::read(path)?, *encoding, *context, *test_fraction)
+                text::split(path, &text::read(path)?, encoding, *context, *test_fraction, fetch)
             }
             DataConfig::TextSample { context, encoding, test_fraction } => {
                 let path = fetch(Asset::TextSample).map_err(Into::into)?;
                 let source = text::read(&path)?;
                 let text = text::python_string(&path, &source)?;
-                text::split(&path, text, *encoding, *context, *test_fraction)
+                text::split(&path, text, encoding, *context, *test_fraction, fetch)
             }
         }
     }

@@ -61,6 +61,9 @@ pub enum DataError {
     /// No split.
     #[error("`data.test_every` is {0}, but must be at least 2, so that rows are left to train on")]
     TestEvery(usize),
+    /// Text that does not become tokens.
+    #[error(transparent)]
+    Text(#[from] crate::text::TextError),
     /// A data set could not be fetched.
     #[error(transparent)]
     Fetch(#[from] crate::assets::Error),

@@ -12,7 +12,7 @@ mod idx;
 mod image_folder;
 mod npy;
 mod prefetch;
-mod random;
+pub(crate) mod random;
 mod source;
 mod table;
 mod text;
@@ -27,7 +27,7 @@ pub use image_folder::ImageFolder;
 pub use prefetch::Prefetch;
 pub use source::{Batch, ExampleType, Source, Splits};
 pub use table::{Features, Labels, Pixels, Table};
-pub use text::{Characters, Encoding};
+pub use text::Encoding;
 pub use tokens::Tokens;
 
 #[cfg(test)]

@@ -76,6 +76,17 @@ impl Source {
         }
     }
 
+    /// The table that a device can hold, if it is one whose features take at most so many bytes as numbers.
+    pub fn small_table(&self, bytes: usize) -> Option<&Table> {
+        match self {
+            Source::Table(table) => {
+                let size = table.len().saturating_mul(table.example().features.size_bytes());
+                (size <= bytes && u32::try_from(size).is_ok()).then_some(table)
+            }
+            Source::Images(_) | Source::Tokens(_) => None,
+        }
+    }
+
     /// Bytes that the data takes in memory, where all of it is there.
     pub fn bytes_in_memory(&self) -> Option<usize> {
         match self {

@@ -119,6 +119,14 @@ impl Features {
         }
     }
 
+    /// The number of a black pixel, by channel; one if all are alike.
+    fn black(&self) -> Vec<f32> {
+        match self {
+            Features::Numbers(_) => vec![0.0],
+            Features::Pixels(pixels) => pixels.numbers.iter().map(|numbers| numbers[0]).collect(),
+        }
+    }
+
     /// Appends one row, of which `columns` are the elements in their order; none stands for a black pixel.
     fn append(
         &self,
@@ -201,6 +209,13 @@ impl Table {
     /// The label of each row.
     pub fn labels(&self) -> &Labels {
         &self.labels
+    }
+
+    /// The number of a black pixel, by channel of images `[height, width, channels]`.
+    pub fn black(&self) -> Vec<f32> {
+        let black = self.features.black();
+        let channels = self.example.features.shape.dims().last().copied().unwrap_or(1);
+        black.iter().copied().cycle().take(channels).collect()
     }
 
     /// Bytes of memory.

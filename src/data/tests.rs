@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use std::path::PathBuf;
 
 use super::*;
+use crate::text::Tokenizer;
 
 fn file(name: &str, bytes: &[u8]) -> (tempfile::TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
@@ -334,7 +335,7 @@ fn text_is_read_by_characters() {
     };
     let splits = load(&text(3, 0.5)).unwrap();
     let (Source::Tokens(train), Source::Tokens(test)) = (&splits.train, &splits.test) else { panic!() };
-    let characters = train.characters().unwrap();
+    let Some(Tokenizer::Characters(characters)) = train.tokenizer() else { panic!("no characters") };
     assert_eq!((characters.len(), characters.decode(&[0, 1, 2, 99])), (10, " ,d".to_string()));
     assert_eq!(characters.encode("held").map(|tokens| characters.decode(&tokens)), Ok("held".to_string()));
     assert_eq!(characters.encode("hex"), Err('x'));

@@ -1,6 +1,6 @@
 //! Text as tokens.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -8,48 +8,34 @@ use serde::{Deserialize, Serialize};
 use super::error::{DataError, read_file};
 use super::tokens::Use;
 use super::{Source, Splits, Tokens};
+use crate::assets::Asset;
+use crate::text::{Characters, Tokenizer};
 
 /// How text becomes tokens.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Encoding {
     /// Each character (Unicode scalar value) is a token: its place among those of the text, sorted.
     #[default]
     Characters,
+    /// GPT-2's byte-pair encoding, of 50,257 tokens, as the Python package mlx-whisper carries it.
+    Gpt2,
+    /// A `tokenizer.json` of Hugging Face's tokenizers, or a folder with `vocab.json` and `merges.txt`.
+    Tokenizer(PathBuf),
 }
 
-/// The characters of a text, sorted: a character's place is its token.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Characters(Vec<char>);
-
-impl Characters {
-    /// Those of a text.
-    pub fn of(text: &str) -> Characters {
-        Characters(text.chars().collect::<std::collections::BTreeSet<char>>().into_iter().collect())
-    }
-
-    /// How many there are.
-    pub fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// The tokens of a text, or the first character of it that is none.
-    ///
-    /// # Errors
-    /// That character.
-    pub fn encode(&self, text: &str) -> Result<Vec<u32>, char> {
-        let token = |character: char| self.0.binary_search(&character).map(|place| place as u32);
-        text.chars().map(|character| token(character).map_err(|_| character)).collect()
-    }
-
-    /// The text of tokens; one that is none is left out.
-    pub fn decode(&self, tokens: &[u32]) -> String {
-        tokens.iter().filter_map(|&token| self.0.get(token as usize)).collect()
+impl Encoding {
+    /// The tokenizer for a text. `fetch` gives the file of [`Encoding::Gpt2`].
+    fn tokenizer<E: Into<DataError>>(
+        &self,
+        text: &str,
+        fetch: impl Fn(Asset) -> Result<PathBuf, E>,
+    ) -> Result<Tokenizer, DataError> {
+        Ok(match self {
+            Encoding::Characters => Tokenizer::Characters(Characters::of(text)),
+            Encoding::Gpt2 => Tokenizer::gpt2(&fetch(Asset::Gpt2Encoding).map_err(Into::into)?)?,
+            Encoding::Tokenizer(path) => Tokenizer::load(path)?,
+        })
     }
 }
 
@@ -69,27 +55,23 @@ pub(super) fn read(path: &Path) -> Result<String, DataError> {
 }
 
 /// Windows of the text, of which the last `test_fraction` is test; `path` is named in errors.
-pub(super) fn split(
+pub(super) fn split<E: Into<DataError>>(
     path: &Path,
     text: &str,
-    encoding: Encoding,
+    encoding: &Encoding,
     context: usize,
     test_fraction: f64,
+    fetch: impl Fn(Asset) -> Result<PathBuf, E>,
 ) -> Result<Splits, DataError> {
     if !(test_fraction > 0.0 && test_fraction < 1.0) {
         return Err(DataError::field("data.test_fraction", test_fraction, "above 0 and below 1"));
     }
-    let (tokens, characters) = match encoding {
-        Encoding::Characters => {
-            let characters = Characters::of(text);
-            // Every character is one of the text's own.
-            (characters.encode(text).unwrap_or_default(), Arc::new(characters))
-        }
-    };
+    let tokenizer = Arc::new(encoding.tokenizer(text, fetch)?);
+    let tokens = tokenizer.encode(text)?;
     let cut = tokens.len() - (tokens.len() as f64 * test_fraction).round() as usize;
     let (end, tokens) = (tokens.len(), Arc::new(tokens));
     let part = |range, purpose| {
-        Tokens::in_memory(path, Arc::clone(&tokens), range, context, Arc::clone(&characters), purpose)
+        Tokens::in_memory(path, Arc::clone(&tokens), range, context, Arc::clone(&tokenizer), purpose)
     };
     Ok(Splits {
         train: Source::Tokens(part(0..cut, Use::Train)?),

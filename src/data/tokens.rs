@@ -8,8 +8,8 @@ use std::sync::Arc;
 use natgrad_ir::{DType, TensorType};
 
 use super::random::SplitMix;
-use super::text::Characters;
 use super::{Batch, Crop, DataError, ExampleType};
+use crate::text::Tokenizer;
 
 /// Bytes of a token in a file.
 const TOKEN: usize = 2;
@@ -30,7 +30,7 @@ pub struct Tokens {
     /// Which windows these are; none stands for the first `windows` ones.
     picked: Option<Arc<Vec<u32>>>,
     windows: usize,
-    characters: Option<Arc<Characters>>,
+    tokenizer: Option<Arc<Tokenizer>>,
 }
 
 /// Where the tokens are.
@@ -85,13 +85,13 @@ impl Tokens {
         tokens: Arc<Vec<u32>>,
         range: std::ops::Range<usize>,
         context: usize,
-        characters: Arc<Characters>,
+        tokenizer: Arc<Tokenizer>,
         purpose: Use,
     ) -> Result<Tokens, DataError> {
         let store = Store::Memory { tokens, begin: range.start, end: range.end };
-        let vocabulary = characters.len();
+        let vocabulary = tokenizer.vocabulary();
         let tokens = Tokens::new(path, store, context, vocabulary, purpose)?;
-        Ok(Tokens { characters: Some(characters), ..tokens })
+        Ok(Tokens { tokenizer: Some(tokenizer), ..tokens })
     }
 
     fn new(
@@ -136,7 +136,7 @@ impl Tokens {
         let ty = TensorType::new(DType::U32, [context]);
         let example = ExampleType { features: ty.clone(), labels: ty, classes: vocabulary };
         let windows = windows as usize;
-        Ok(Tokens { example, store, context, phases, picked: None, windows, characters: None })
+        Ok(Tokens { example, store, context, phases, picked: None, windows, tokenizer: None })
     }
 
     /// Number of windows of one epoch.
@@ -154,9 +154,9 @@ impl Tokens {
         &self.example
     }
 
-    /// What the tokens stand for, where they are characters.
-    pub fn characters(&self) -> Option<&Characters> {
-        self.characters.as_deref()
+    /// What made the tokens of text; none of tokens from a file.
+    pub fn tokenizer(&self) -> Option<&Tokenizer> {
+        self.tokenizer.as_deref()
     }
 
     /// Bytes of memory, where the tokens are there.

@@ -1,8 +1,8 @@
 //! Snapshots of what every operation, element type and kind of function becomes.
 
 use natgrad_ir::{
-    BinaryOp, Builder, CompareOp, DType, DotDims, Elements, Function, Literal, Module, Op, ReduceOp, Scalar,
-    Shape, TensorType, UnaryOp, Value, Verified, verify,
+    BinaryOp, Builder, CompareOp, ConvDims, DType, DotDims, Elements, Function, Literal, Module, Op,
+    ReduceOp, Scalar, Shape, TensorType, UnaryOp, Value, Verified, verify,
 };
 
 use super::{Donation, LowerError, Materialization};
@@ -196,6 +196,37 @@ fn reduce_dimensions() {
             b.push(Op::Reduce { op: ReduceOp::Sum, dims: Vec::new() }, x.to_vec(), None)[0]
         }),
     ]));
+}
+
+#[test]
+fn conv() {
+    let params = [ty(DType::F32, [2, 8, 6, 4]), ty(DType::F32, [3, 2, 2, 6])];
+    let dims = ConvDims {
+        strides: vec![2, 1],
+        low: vec![1, -1],
+        high: vec![2, 0],
+        lhs_dilation: vec![1, 2],
+        rhs_dilation: vec![2, 1],
+        groups: 2,
+    };
+    insta::assert_snapshot!(lower([function("f", &params, |b, x| b.conv(x[0], x[1], dims.clone()))]));
+}
+
+#[test]
+fn reverse() {
+    let op = Op::Reverse { dims: vec![0, 2] };
+    let f = function("f", &[ty(DType::F32, [2, 3, 4])], |b, x| b.push(op.clone(), vec![x[0]], None)[0]);
+    insta::assert_snapshot!(lower([f]));
+}
+
+#[test]
+fn slices_by_index() {
+    let table = ty(DType::F32, [5, 3, 2]);
+    let indices = ty(DType::U32, [4]);
+    let take = function("take", &[table.clone(), indices.clone()], |b, x| b.take(x[0], x[1]));
+    let params = [table, indices, ty(DType::F32, [4, 3, 2])];
+    let add = function("main", &params, |b, x| b.scatter_add(x[0], x[1], x[2]));
+    insta::assert_snapshot!(lower([take, Function { name: "add".to_string(), ..add }]));
 }
 
 #[test]

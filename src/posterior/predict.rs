@@ -1,9 +1,9 @@
 //! Predictions at one set of parameters, and averaged over samples of the posterior.
 
-use natgrad_ir::{DType, TensorType};
 use natgrad_models::{Task, with_rows};
 
 use super::calibration::{Averaged, Scores, Tally};
+use super::sample::draw_sample;
 use crate::compile::bytes::from_bytes;
 use crate::compile::{Compiled, Device, DeviceError};
 use crate::data::{Batch, DataError, Source};
@@ -130,32 +130,13 @@ impl<'a> Predictor<'a> {
         let weight = 1.0 / f64::from(judging.samples);
         let mut averaged = vec![Averaged::default(); batches.len()];
         for sample in 0..judging.samples {
-            let drawn = self.draw_sample(draw, state, judging, sample)?;
+            let drawn = draw_sample(self.device, draw, state, judging.values, judging.seed, sample)?;
             let at = |param: usize| drawn.get(param).map(|(_, buffer)| buffer);
             for (sum, batch) in averaged.iter_mut().zip(batches) {
                 sum.add(task, &self.predict(&at, batch)?, &batch.labels, weight);
             }
         }
         Ok(averaged)
-    }
-
-    /// The parameters at one sample of the posterior.
-    fn draw_sample(
-        &self,
-        draw: &Compiled,
-        state: StateRef,
-        judging: Judging,
-        sample: u32,
-    ) -> Result<Vec<(Slot, Buffer)>, PredictorError> {
-        let seed = self.device.upload(&draw.program.layout.ty(Slot::Seed), &judging.seed.to_ne_bytes())?;
-        let index = self.device.upload(&TensorType::scalar(DType::U32), &sample.to_ne_bytes())?;
-        let hypers = self.device.upload_hypers(draw, judging.values)?;
-        Ok(draw.run(|slot| match slot {
-            Slot::State(kind, param) => state(kind, param).map(Arg::Keep),
-            Slot::Seed => Some(Arg::Keep(&seed)),
-            Slot::SampleIndex => Some(Arg::Keep(&index)),
-            other => hypers.iter().find(|(slot, _)| *slot == other).map(|(_, buffer)| Arg::Keep(buffer)),
-        })?)
     }
 
     /// Examples on the device, a batch that is not full filled up with zeros.

@@ -13,7 +13,7 @@ use crate::compile::Device;
 use crate::compile::bytes::to_bytes;
 use crate::rule::Hyper;
 use crate::step::{NoiseSource, Recipe, StateKind, StatePlan, StepPlan};
-use crate::train::{CallData, HostTensor, Session, TrainError};
+use crate::train::{CallData, CallRows, HostTensor, Session, TrainError};
 
 /// Why a trajectory could not be replayed.
 #[derive(Debug, thiserror::Error)]
@@ -106,8 +106,7 @@ pub fn replay(device: &Device, trajectory: &Trajectory, dtype: DType) -> Result<
         let next = if next.is_empty() { first_draw(index) } else { next };
         let further_noise = further_noise(recorded);
         let data = CallData {
-            features: &features,
-            labels: &labels,
+            rows: CallRows::Given { features: &features, labels: &labels },
             steps: 1,
             noise: next,
             further_noise: &further_noise,

@@ -1,7 +1,7 @@
 //! The shapes and names that a program's slots have.
 
 use natgrad_ir::{DType, Shape, TensorType};
-use natgrad_models::{Model, Param, Task};
+use natgrad_models::{Model, Param, Task, with_rows};
 
 use super::plan::{StatePlan, StepPlan};
 use super::slot::{Extent, Slot, StateKind};
@@ -36,12 +36,34 @@ pub struct Layout {
     pub prediction: TensorType,
     /// What the model predicts.
     pub task: Task,
+    /// Number of classes, or of different tokens.
+    pub classes: usize,
     /// The floating-point type of state and scalars.
     pub dtype: DType,
     /// Where noise comes from.
     pub noise: NoiseSource,
     /// How a step is carried out.
     pub plan: StepPlan,
+    /// The training examples, if the device has all of them.
+    pub table: Option<DeviceTable>,
+}
+
+/// The training examples, all on the device.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DeviceTable {
+    /// How many there are.
+    pub examples: usize,
+    /// Of images that are changed before they are learned from, what is needed for it.
+    pub images: Option<Images>,
+}
+
+/// Images on the device.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Images {
+    /// Height, width and channels.
+    pub shape: [usize; 3],
+    /// The black pixel.
+    pub black: Vec<f32>,
 }
 
 impl Layout {
@@ -57,9 +79,11 @@ impl Layout {
             labels: model.labels(dtype),
             prediction: model.prediction(rows, dtype),
             task: model.task(),
+            classes: model.classes(),
             dtype,
             noise,
             plan: StepPlan::default(),
+            table: None,
         }
     }
 
@@ -117,6 +141,20 @@ impl Layout {
         }
     }
 
+    /// How many examples the device has.
+    fn examples(&self) -> usize {
+        self.table.as_ref().map_or(0, |table| table.examples)
+    }
+
+    /// What a call of the step program takes of the data.
+    pub fn data(&self, extent: Extent) -> Vec<Slot> {
+        match &self.table {
+            None => vec![Slot::Features(extent), Slot::Labels(extent)],
+            Some(DeviceTable { images: None, .. }) => vec![Slot::Rows(extent)],
+            Some(DeviceTable { images: Some(_), .. }) => vec![Slot::Rows(extent), Slot::Crops(extent)],
+        }
+    }
+
     /// The type of many examples: the dimensions of an extent and the rows in front of one example's.
     fn extended(&self, extent: Extent, example: &TensorType) -> TensorType {
         let mut dims = Vec::new();
@@ -158,7 +196,7 @@ impl Layout {
                 dims.extend(self.params[param].shape.dims());
                 TensorType::new(self.dtype, Shape::new(dims))
             }
-            Slot::Step | Slot::SampleIndex | Slot::StepCount | Slot::Draw | Slot::Index => {
+            Slot::Step | Slot::SampleIndex | Slot::StepCount | Slot::Draw | Slot::Index | Slot::Position => {
                 TensorType::scalar(DType::U32)
             }
             Slot::Seed => TensorType::scalar(DType::U64),
@@ -168,9 +206,14 @@ impl Layout {
             | Slot::ClippedCount(_)
             | Slot::ClipScale => TensorType::scalar(self.dtype),
             Slot::Trace(_) => TensorType::new(self.dtype, [self.plan.per_call as usize]),
+            Slot::TableFeatures => with_rows(self.examples(), &self.features),
+            Slot::TableLabels => with_rows(self.examples(), &self.labels),
+            Slot::Rows(extent) => self.extended(extent, &TensorType::scalar(DType::U32)),
+            Slot::Crops(extent) => self.extended(extent, &TensorType::new(DType::U32, [3])),
             Slot::Features(extent) => self.extended(extent, &self.features),
             Slot::Labels(extent) => self.extended(extent, &self.labels),
             Slot::Prediction => self.prediction.clone(),
+            Slot::Next => TensorType::new(self.dtype, [self.classes]),
         }
     }
 
@@ -200,6 +243,10 @@ impl Layout {
             Slot::Draw => "draw".to_string(),
             Slot::Index => "index".to_string(),
             Slot::Hyper(hyper) => hyper.name(),
+            Slot::TableFeatures => "table/features".to_string(),
+            Slot::TableLabels => "table/labels".to_string(),
+            Slot::Rows(_) => "rows".to_string(),
+            Slot::Crops(_) => "crops".to_string(),
             Slot::Features(_) => "features".to_string(),
             Slot::Labels(_) => "labels".to_string(),
             Slot::ClipScale => "clip_scale".to_string(),
@@ -207,6 +254,8 @@ impl Layout {
             Slot::MetricSum(metric) => format!("{}_sum", metric.name()),
             Slot::Trace(metric) => format!("{}s", metric.name()),
             Slot::Prediction => "prediction".to_string(),
+            Slot::Position => "position".to_string(),
+            Slot::Next => "next".to_string(),
         }
     }
 }

@@ -4,6 +4,7 @@
 //! input, and the next theta is drawn from the new mean and Hessian in the same pass over memory. So noise is
 //! computed once an element and never stored.
 
+mod gather;
 mod gradient;
 mod layout;
 mod once;
@@ -14,8 +15,8 @@ mod slot;
 mod stage;
 mod wiring;
 
-pub use layout::{Layout, NoiseSource};
-pub use plan::{Compute, StatePlan, StepPlan};
+pub use layout::{DeviceTable, Images, Layout, NoiseSource};
+pub use plan::{Compute, Placement, StatePlan, StepPlan};
 pub use program::{Program, Recipe, StepError};
 pub use slot::{Extent, Metric, Slot, StateKind};
 pub use stage::{Stage, StageKind};

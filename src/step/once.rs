@@ -3,6 +3,7 @@
 use natgrad_ir::{DType, Elements, Literal, Module, Scalar, TensorType, Value};
 
 use super::StepError;
+use super::gather::gather;
 use super::gradient::{loss_and_gradient, theta};
 use super::layout::Layout;
 use super::program::{Recipe, recover, resample};
@@ -78,15 +79,17 @@ fn remember(layout: &Layout, wiring: &mut Wiring) {
 
 /// Gives the data of one extent by its number in a larger one.
 pub(super) fn pick_batch(wiring: &mut Wiring, number: Value, from: Extent, to: Extent) {
-    for slot in [Slot::Features, Slot::Labels] {
-        let all = wiring.get(slot(from));
+    let layout = wiring.layout();
+    for (from, to) in layout.data(from).into_iter().zip(layout.data(to)) {
+        let all = wiring.get(from);
         let picked = wiring.b.at(all, number);
-        wiring.set(slot(to), picked);
+        wiring.set(to, picked);
     }
 }
 
 /// The functions of one evaluation of the loss.
 struct Evaluation {
+    gather: Option<Callee>,
     probe: Option<Callee>,
     gradient: Callee,
     product: Option<Callee>,
@@ -95,6 +98,7 @@ struct Evaluation {
 impl Evaluation {
     fn new(recipe: &Recipe, layout: &Layout, module: &mut Module) -> Result<Evaluation, StepError> {
         let point = &layout.point;
+        let gather = build_stage(layout, StageKind::Gather, gather)?.map(|stage| Callee::push(module, stage));
         let probe = match point.curvature {
             Curvature::HessianVector => build_stage(layout, StageKind::Probe, estimate::probes)?,
             Curvature::None
@@ -112,12 +116,12 @@ impl Evaluation {
             None
         };
         let product = product.map(|stage| Callee::push(module, stage));
-        Ok(Evaluation { probe, gradient, product })
+        Ok(Evaluation { gather, probe, gradient, product })
     }
 
     /// Evaluates at [`Slot::Theta`].
     fn call(&self, module: &Module, wiring: &mut Wiring) {
-        for callee in self.probe.iter().chain([&self.gradient]).chain(&self.product) {
+        for callee in self.gather.iter().chain(&self.probe).chain([&self.gradient]).chain(&self.product) {
             wiring.call(module, callee);
         }
     }

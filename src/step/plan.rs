@@ -31,6 +31,19 @@ pub enum StatePlan {
     Implicit,
 }
 
+/// Where training examples are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Placement {
+    /// Small tables on devices that have memory of their own; else on the host.
+    #[default]
+    Auto,
+    /// All on the device, where the step takes its rows by their numbers: for tables of up to a gigabyte.
+    Device,
+    /// On the host, which sends each call its rows, made ready while earlier steps run.
+    Host,
+}
+
 /// How a step is carried out.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -50,6 +63,8 @@ pub struct StepPlan {
     pub noise: Grade,
     /// What is kept of mean and sample.
     pub state: StatePlan,
+    /// Where training examples are.
+    pub data: Placement,
     /// Whether every step tells of its posterior and update.
     pub diagnostics: bool,
 }
@@ -64,6 +79,7 @@ impl Default for StepPlan {
             compute: Compute::F32,
             noise: Grade::default(),
             state: StatePlan::Auto,
+            data: Placement::Auto,
             diagnostics: false,
         }
     }

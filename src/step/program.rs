@@ -1,9 +1,11 @@
 //! Programs: stages wired by an entry function, with the meaning of every input and output.
 
-use natgrad_ir::{BuildErrors, DType, Module, Verified, Violations, grad, pass, vectorize, verify};
+use natgrad_ir::{
+    BuildErrors, DType, Function, Module, TensorType, Verified, Violations, grad, pass, vectorize, verify,
+};
 use natgrad_models::{Model, Task};
 
-use super::layout::{Layout, NoiseSource};
+use super::layout::{DeviceTable, Layout, NoiseSource};
 use super::once;
 use super::plan::StepPlan;
 use super::repeat;
@@ -80,6 +82,8 @@ pub struct Recipe<'a> {
     pub noise: NoiseSource,
     /// How a step is carried out.
     pub plan: StepPlan,
+    /// The training examples, if the device has all of them.
+    pub table: Option<DeviceTable>,
 }
 
 impl<'a> Recipe<'a> {
@@ -93,6 +97,7 @@ impl<'a> Recipe<'a> {
             dtype: DType::F32,
             noise: NoiseSource::Counter,
             plan: StepPlan::default(),
+            table: None,
         }
     }
 
@@ -175,21 +180,25 @@ impl<'a> Recipe<'a> {
     /// See [`StepError`].
     pub fn predict(&self, rows: usize) -> Result<Program, StepError> {
         let layout = self.layout(rows)?;
-        let mut function = self.model.predict(rows, self.dtype)?;
-        function.name = StageKind::Predict.name().to_string();
-        let mut inputs: Vec<Slot> =
-            (0..layout.params.len()).map(|param| Slot::State(StateKind::Mean, param)).collect();
-        inputs.push(Slot::Features(Extent::Batch));
+        let function = self.model.predict(rows, self.dtype)?;
+        let mut inputs = vec![Slot::Features(Extent::Batch)];
         match layout.task {
             Task::Tokens => inputs.push(Slot::Labels(Extent::Batch)),
             Task::Classes | Task::Numbers { noise: _ } => {}
         }
-        let mut module = Module::new("predict");
-        let mut wiring = Wiring::new("main", &layout);
-        let outputs = vec![Slot::Prediction];
-        let predict = Callee::push(&mut module, StageFunction { function, inputs, outputs });
-        wiring.call(&module, &predict);
-        Program::new(module, wiring.finish(vec![Slot::Prediction])?, &layout)
+        of_model(&layout, StageKind::Predict, function, inputs, Slot::Prediction)
+    }
+
+    /// The log-probabilities of the token after some position of a sequence of so many, from parameters in the place of
+    /// the mean; none unless the model predicts tokens.
+    ///
+    /// # Errors
+    /// See [`StepError`].
+    pub fn next(&self, positions: usize) -> Result<Option<Program>, StepError> {
+        let Some(function) = self.model.next(positions, self.dtype) else { return Ok(None) };
+        let inputs = vec![Slot::Features(Extent::Batch), Slot::Position];
+        let layout = Layout { features: TensorType::new(DType::U32, [positions]), ..self.layout(1)? };
+        of_model(&layout, StageKind::Next, function?, inputs, Slot::Next).map(Some)
     }
 
     /// Names and types of the slots of programs on micro-batches of `rows`.
@@ -199,7 +208,7 @@ impl<'a> Recipe<'a> {
     pub fn layout(&self, rows: usize) -> Result<Layout, StepError> {
         let layout = Layout::new(self.model, self.rule.point(), rows, self.dtype, self.noise);
         let members = group::resolve(self.groups, &layout.params)?;
-        Ok(Layout { members, plan: self.plan, ..layout })
+        Ok(Layout { members, plan: self.plan, table: self.table.clone(), ..layout })
     }
 
     /// The values of the programs' scalar inputs for a run over `rows` training rows and `total_steps`.
@@ -223,6 +232,24 @@ impl<'a> Recipe<'a> {
         }
         told
     }
+}
+
+/// The program that is one function of the model, of parameters in the place of the mean and further inputs.
+fn of_model(
+    layout: &Layout,
+    kind: StageKind,
+    mut function: Function,
+    inputs: Vec<Slot>,
+    output: Slot,
+) -> Result<Program, StepError> {
+    function.name = kind.name().to_string();
+    let params = (0..layout.params.len()).map(|param| Slot::State(StateKind::Mean, param));
+    let inputs = params.chain(inputs).collect();
+    let mut module = Module::new(kind.name());
+    let mut wiring = Wiring::new("main", layout);
+    let callee = Callee::push(&mut module, StageFunction { function, inputs, outputs: vec![output] });
+    wiring.call(&module, &callee);
+    Program::new(module, wiring.finish(vec![output])?, layout)
 }
 
 /// The next sample of a rule with samples.
@@ -334,6 +361,34 @@ mod tests {
             assert!(counter.contains(&Slot::Seed) && !given.contains(&Slot::Seed), "{stage}");
             assert!(!counter.iter().any(|slot| matches!(slot, Slot::Noise(_))), "{stage}");
         }
+    }
+
+    #[test]
+    fn the_next_token_follows_a_position() {
+        let gpt2 = natgrad_models::Gpt2 {
+            vocabulary: 5,
+            context: 4,
+            layers: 1,
+            heads: 1,
+            width: 2,
+            ..Default::default()
+        };
+        let (model, rule) = (Model::Gpt2(gpt2), Rule::Ivon(Ivon::default()));
+        let recipe = Recipe::new(&model, &rule);
+        for positions in [4, 3] {
+            let next = recipe.next(positions).unwrap().unwrap();
+            let tokens = next.layout.ty(Slot::Features(Extent::Batch));
+            assert_eq!(tokens, TensorType::new(DType::U32, [1, positions]));
+            assert_eq!(next.inputs[next.inputs.len() - 2..], [Slot::Features(Extent::Batch), Slot::Position]);
+            assert_eq!(next.outputs, [Slot::Next]);
+            assert_eq!(next.layout.ty(Slot::Next), TensorType::new(DType::F32, [5]));
+            let signature = next.module.module().entry().unwrap().signature();
+            let types: Vec<_> = next.inputs.iter().map(|&slot| next.layout.ty(slot)).collect();
+            assert_eq!((signature.params, signature.results.len()), (types, 1));
+            assert!(next.donation().iter().all(Option::is_none));
+        }
+        let perceptron = Model::Mlp(Mlp { sizes: vec![3, 2], activation: Activation::Tanh });
+        assert!(Recipe::new(&perceptron, &rule).next(3).unwrap().is_none());
     }
 
     #[test]

@@ -138,6 +138,15 @@ pub enum Slot {
     Features(Extent),
     /// Labels.
     Labels(Extent),
+    /// The features of every training example, where the device has them.
+    TableFeatures,
+    /// Their labels.
+    TableLabels,
+    /// The numbers of the examples, `u32`, where the device has all of them.
+    Rows(Extent),
+    /// How each image is changed, `u32[3]`: rows and columns that it is moved by, as two's complements, and whether it
+    /// is mirrored.
+    Crops(Extent),
     /// How many steps a call runs, `u32[]`, at most those that it holds data for.
     StepCount,
     /// Standard normal noise given from outside, of the sample that is drawn for the next step.
@@ -180,6 +189,10 @@ pub enum Slot {
     Trace(Metric),
     /// What [`natgrad_models::Model::predict`] gives.
     Prediction,
+    /// Which token of a sequence the next is predicted after, `u32[]`.
+    Position,
+    /// What [`natgrad_models::Model::next`] gives.
+    Next,
 }
 
 impl Slot {

@@ -17,6 +17,8 @@ pub enum StageKind {
     Recover,
     /// Random signs for Hessian-vector products.
     Probe,
+    /// A batch out of the training examples on the device.
+    Gather,
     /// The loss and its gradient at the carried sample.
     LossAndGradient,
     /// A sample beyond the first.
@@ -45,13 +47,16 @@ pub enum StageKind {
     Draw,
     /// Predictions.
     Predict,
+    /// Prediction of the next token.
+    Next,
 }
 
 impl StageKind {
     /// Every stage: those of a step in their order, then the others.
-    pub const ALL: [StageKind; 16] = [
+    pub const ALL: [StageKind; 18] = [
         StageKind::Recover,
         StageKind::Probe,
+        StageKind::Gather,
         StageKind::LossAndGradient,
         StageKind::Further,
         StageKind::Product,
@@ -66,6 +71,7 @@ impl StageKind {
         StageKind::Start,
         StageKind::Draw,
         StageKind::Predict,
+        StageKind::Next,
     ];
 
     /// The name of the stage's function, which lowering keeps as metadata.
@@ -73,6 +79,7 @@ impl StageKind {
         match self {
             StageKind::Recover => "recover",
             StageKind::Probe => "probe",
+            StageKind::Gather => "gather",
             StageKind::LossAndGradient => "loss_and_gradient",
             StageKind::Further => "further_sample",
             StageKind::Product => "product",
@@ -87,6 +94,7 @@ impl StageKind {
             StageKind::Start => "start",
             StageKind::Draw => "draw",
             StageKind::Predict => "predict",
+            StageKind::Next => "next",
         }
     }
 }

@@ -48,6 +48,11 @@ impl<'a> Wiring<'a> {
         Wiring { b: Builder::new(name), layout, inputs: Vec::new(), table: HashMap::new() }
     }
 
+    /// Names and types of slots.
+    pub fn layout(&self) -> &'a Layout {
+        self.layout
+    }
+
     /// The slot's value: what was given for it, or a parameter of the function.
     pub fn get(&mut self, slot: Slot) -> Value {
         if let Some(&value) = self.table.get(&slot) {

@@ -36,6 +36,9 @@ pub struct Header {
     pub total_steps: u64,
     /// Seconds of training so far.
     pub seconds: f64,
+    /// Labels of the training rows, which the posterior depends on; absent from older checkpoints.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub labels: Option<u64>,
     /// The run's configuration.
     pub config: serde_json::Value,
 }

@@ -4,6 +4,7 @@ mod check;
 mod checkpoint;
 mod diverge;
 mod evaluate;
+mod feed;
 mod files;
 mod metrics;
 mod run;
@@ -18,13 +19,14 @@ pub use diverge::{Divergence, Symptom};
 pub use evaluate::TestScores;
 pub use files::write_atomically;
 pub use run::{Observer, Progress, Run, RunReport};
-pub use session::{CallData, HostTensor, PendingSteps, Session, StepScalars};
+pub use session::{CallData, CallRows, HostTensor, PendingSteps, Session, StepScalars};
 pub use tune::{Trial, rows_to_tune_on, tune_adamw};
 
 use crate::compile::DeviceError;
 use crate::data::DataError;
 use crate::posterior::PredictorError;
 use crate::step::StepError;
+use crate::weights::WeightsError;
 
 /// Why training stopped.
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +40,9 @@ pub enum TrainError {
     /// The data cannot be used.
     #[error(transparent)]
     Data(#[from] DataError),
+    /// The weights to start from cannot be used.
+    #[error(transparent)]
+    Weights(#[from] WeightsError),
     /// A prediction failed.
     #[error(transparent)]
     Predict(#[from] PredictorError),

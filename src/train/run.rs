@@ -1,6 +1,7 @@
 //! A whole run: from the data and a configuration to a trained model and its scores.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -12,13 +13,15 @@ use super::check::check;
 use super::checkpoint::{Checkpoint, Header};
 use super::diverge::{self, Divergence, Symptom};
 use super::evaluate::{TestScores, evaluate};
+use super::feed::{CallBatch, Feed, table_on_device, whole};
 use super::metrics::{Record, Writer};
 use super::session::{CallData, HostTensor, PendingSteps, Session, StepScalars};
 use crate::compile::{CacheOutcome, Compiled, Device};
 use crate::config::{Evaluation, RunConfig};
-use crate::data::{Batch, Batches, Prefetch, Splits};
+use crate::data::{Batches, Splits};
 use crate::posterior::{Judging, Predictor};
-use crate::step::Metric;
+use crate::step::{Metric, Recipe};
+use crate::weights;
 
 /// Calls that may be under way before the oldest one's losses are waited for.
 const CALLS_IN_FLIGHT: usize = 3;
@@ -115,13 +118,21 @@ impl Run<'_> {
     ) -> Result<RunReport, TrainError> {
         let config = self.config;
         check(config, self.splits)?;
+        if let (Some(path), None) = (&config.init, &resume) {
+            weights::check(path, &config.model)?;
+        }
         let splits = self.splits;
         let batches = Batches::new(splits.train.len(), config.rows_per_step(), config.seed)?;
         let total = config.total_steps(batches.steps_per_epoch());
-        let recipe = config.recipe(self.device.target().state_plan());
-        let positions = config.model.labels(DType::F32).shape.elements();
-        let values = recipe.values(splits.train.len() * positions, total);
-        let session = Session::new(self.device, &recipe, config.batch, &values, config.seed)?;
+        let target = self.device.target();
+        let table = table_on_device(config, target, &splits.train).map(|(_, table)| table);
+        let recipe = Recipe { table, ..config.recipe(target.state_plan()) };
+        let values = recipe.values(self.labels(), total);
+        let mut session = Session::new(self.device, &recipe, config.batch, &values, config.seed)?;
+        if recipe.table.is_some() {
+            let all = whole(&splits.train)?;
+            session.hold(&all.features, &all.labels)?;
+        }
         let predictor = Predictor::new(self.device, &recipe, predict_rows(config, splits.test.len()))?;
 
         let mut report = Tally::default();
@@ -133,8 +144,16 @@ impl Run<'_> {
             });
         }
 
-        let mut looping =
-            Loop { run: self, splits, session, batches, total, seconds_before: 0.0, saved: None };
+        let mut looping = Loop {
+            run: self,
+            splits,
+            on_device: recipe.table.is_some(),
+            session,
+            batches,
+            total,
+            seconds_before: 0.0,
+            saved: None,
+        };
         let seconds = looping.run_steps(resume, observer, stop)?;
         observer(Progress::Evaluating);
         let Evaluation { samples, bins, examples } = config.evaluation;
@@ -150,6 +169,13 @@ impl Run<'_> {
             parameters: config.model.params().iter().map(|param| param.shape.elements()).sum(),
             test,
         })
+    }
+}
+
+impl Run<'_> {
+    /// Labels of the training rows.
+    fn labels(&self) -> usize {
+        self.splits.train.len() * self.config.model.labels(DType::F32).shape.elements()
     }
 }
 
@@ -186,6 +212,8 @@ impl Tally {
 struct Loop<'a> {
     run: &'a Run<'a>,
     splits: &'a Splits,
+    /// Whether the device holds the training examples.
+    on_device: bool,
     session: Session<'a>,
     batches: Batches,
     total: u64,
@@ -212,15 +240,14 @@ impl Loop<'_> {
         let mut pending: VecDeque<(u64, PendingSteps)> = VecDeque::new();
         let mut mean = RunningMean::default();
         let per_call = self.session.steps_per_call() as u64;
-        let mut ahead =
-            Prefetch::new(self.splits.train.clone(), self.batches.clone(), first..self.total, per_call)?;
+        let mut feed = self.feed(first..self.total, per_call)?;
         let per_record = if self.run.config.step.diagnostics { 1 } else { STEPS_PER_RECORD };
         let mut step = first;
         while step < self.total {
             let steps = (self.total - step).min(per_call);
-            let Some(rows) = ahead.next_call()? else { break };
+            let Some(rows) = feed.next_call()? else { break };
             pending.push_back((step, self.call(&rows, steps)?));
-            ahead.give_back(rows);
+            feed.give_back(rows);
             let before = step;
             step += steps;
             let stopping = stop();
@@ -263,11 +290,15 @@ impl Loop<'_> {
         Ok(self.seconds_before + begin.elapsed().as_secs_f64())
     }
 
+    /// The examples of steps, so many steps a call.
+    fn feed(&self, steps: Range<u64>, per_call: u64) -> Result<Feed, TrainError> {
+        Ok(Feed::new(self.on_device, &self.splits.train, &self.batches, steps, per_call)?)
+    }
+
     /// Starts so many steps with their rows, in one call.
-    fn call(&mut self, rows: &Batch, steps: u64) -> Result<PendingSteps, TrainError> {
+    fn call(&mut self, rows: &CallBatch, steps: u64) -> Result<PendingSteps, TrainError> {
         self.session.step(CallData {
-            features: &rows.features,
-            labels: &rows.labels,
+            rows: rows.rows(),
             steps: steps as usize,
             noise: &[],
             further_noise: &[],
@@ -278,7 +309,11 @@ impl Loop<'_> {
     fn begin(&mut self, resume: Option<Checkpoint>) -> Result<u64, TrainError> {
         let Some(checkpoint) = resume else {
             let config = self.run.config;
-            self.session.begin(&config.model.initial_values(config.seed), &[])?;
+            let means = match &config.init {
+                Some(path) => weights::read(path, &config.model)?,
+                None => config.model.initial_values(config.seed),
+            };
+            self.session.begin(&means, &[])?;
             return Ok(0);
         };
         if checkpoint.header.total_steps != self.total {
@@ -300,7 +335,8 @@ impl Loop<'_> {
         }
         if let Some(out) = self.run.out {
             let config = self.run.config.to_json();
-            let header = Header { version: 1, step, total_steps: self.total, seconds, config };
+            let labels = Some(self.run.labels() as u64);
+            let header = Header { version: 1, step, total_steps: self.total, seconds, labels, config };
             self.saved = Some((Checkpoint { header, tensors }.save(out)?, step));
         }
         Ok(())
@@ -347,7 +383,7 @@ impl Loop<'_> {
             largest: None,
             checkpoint: self.saved.clone(),
         };
-        let mut rows = Batch::default();
+        let mut feed = self.feed(step..self.total, 1)?;
         loop {
             let tensors: Vec<HostTensor> = self.session.state_to_host()?;
             if let Some(tensor) = diverge::first_not_finite(&tensors) {
@@ -358,8 +394,7 @@ impl Loop<'_> {
             if step == symptom.last_state() {
                 break;
             }
-            rows.clear();
-            self.batches.append(&self.splits.train, step, &mut rows)?;
+            let Some(rows) = feed.next_call()? else { break };
             let again = self.call(&rows, 1)?.wait()?;
             step += 1;
             if let Symptom::State { .. } = symptom {

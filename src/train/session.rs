@@ -86,13 +86,30 @@ impl PendingSteps {
     }
 }
 
+/// The examples of a call.
+#[derive(Clone, Copy, Debug)]
+pub enum CallRows<'a> {
+    /// Themselves, row-major.
+    Given {
+        /// The features.
+        features: &'a [u8],
+        /// The labels.
+        labels: &'a [u8],
+    },
+    /// Their numbers among those on the device ([`Session::hold`]).
+    Numbered {
+        /// Numbers of `u32`.
+        rows: &'a [u8],
+        /// How each image is changed, where images are: three `u32` each.
+        crops: &'a [u8],
+    },
+}
+
 /// What a call of the step program takes.
 #[derive(Clone, Copy, Debug)]
 pub struct CallData<'a> {
-    /// The features of every micro-batch of every step, row-major.
-    pub features: &'a [u8],
-    /// The labels of the same rows.
-    pub labels: &'a [u8],
+    /// The examples of every micro-batch of every step.
+    pub rows: CallRows<'a>,
     /// How many steps the data is of: as many as a call may run, or fewer.
     pub steps: usize,
     /// Where the program takes noise from outside, that of the next step's carried sample, a tensor a parameter.
@@ -113,6 +130,8 @@ pub struct Session<'a> {
     state: Vec<(Slot, Buffer)>,
     /// Inputs that stay: hyperparameters and seed.
     fixed: Vec<(Slot, Buffer)>,
+    /// The training examples, if the device has all of them.
+    table: Vec<(Slot, Buffer)>,
 }
 
 impl<'a> Session<'a> {
@@ -131,7 +150,8 @@ impl<'a> Session<'a> {
         let start = device.compile(recipe.start()?)?;
         let recover =
             if step.program.layout.is_implicit() { Some(device.compile(recipe.recover()?)?) } else { None };
-        let mut session = Session { device, step, start, recover, state: Vec::new(), fixed: Vec::new() };
+        let mut session =
+            Session { device, step, start, recover, state: Vec::new(), fixed: Vec::new(), table: Vec::new() };
         session.set_values(values, seed)?;
         Ok(session)
     }
@@ -144,6 +164,19 @@ impl<'a> Session<'a> {
     /// The most steps that a call runs.
     pub fn steps_per_call(&self) -> usize {
         self.step.program.layout.plan.per_call as usize
+    }
+
+    /// Puts all training examples on the device, row-major, for a program that takes rows by their numbers.
+    ///
+    /// # Errors
+    /// The device fails, for one for lack of memory.
+    pub fn hold(&mut self, features: &[u8], labels: &[u8]) -> Result<(), TrainError> {
+        let layout = &self.step.program.layout;
+        let upload = |slot: Slot, bytes: &[u8]| {
+            Ok::<_, DeviceError>((slot, self.device.upload(&layout.ty(slot), bytes)?))
+        };
+        self.table = vec![upload(Slot::TableFeatures, features)?, upload(Slot::TableLabels, labels)?];
+        Ok(())
     }
 
     /// Replaces the hyperparameters and the seed; nothing is compiled anew.
@@ -235,8 +268,18 @@ impl<'a> Session<'a> {
             }
             Ok::<_, DeviceError>((slot, self.device.upload(&ty, &bytes)?))
         };
-        let mut given =
-            vec![upload(Slot::Features(extent), data.features)?, upload(Slot::Labels(extent), data.labels)?];
+        let mut given = Vec::new();
+        for slot in layout.data(extent) {
+            let bytes = match (slot, data.rows) {
+                (Slot::Features(_), CallRows::Given { features, .. }) => features,
+                (Slot::Labels(_), CallRows::Given { labels, .. }) => labels,
+                (Slot::Rows(_), CallRows::Numbered { rows, .. }) => rows,
+                (Slot::Crops(_), CallRows::Numbered { crops, .. }) => crops,
+                // Left out, for the call to say what it lacks.
+                _ => continue,
+            };
+            given.push(upload(slot, bytes)?);
+        }
         if extent == Extent::Call {
             given.push(upload(Slot::StepCount, &(data.steps as u32).to_ne_bytes())?);
         }
@@ -256,7 +299,8 @@ impl<'a> Session<'a> {
                     .filter(|(known, _)| *known == slot)
                     .map(|(_, buffer)| Arg::Donate(buffer));
             }
-            find(&given, slot).or_else(|| find(&self.fixed, slot)).map(Arg::Keep)
+            let here = find(&given, slot).or_else(|| find(&self.fixed, slot));
+            here.or_else(|| find(&self.table, slot)).map(Arg::Keep)
         })?;
         let mut scalars = Vec::new();
         for (slot, buffer) in outputs {

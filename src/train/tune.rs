@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::TrainError;
 use super::run::Run;
-use crate::config::RunConfig;
+use crate::config::{Length, RunConfig};
 use crate::data::Splits;
 use crate::rule::{Adam, Rule};
 
@@ -34,18 +34,25 @@ pub struct Trial {
 /// of epochs. Test rows are not looked at. Chosen by likelihood alone AdamW would do worse in both: the smallest rates
 /// win, which have not converged.
 ///
-/// `tried` is told of each trial.
+/// Trials are as long as the run, or of `epochs`, their schedules too. `tried` is told of each.
 ///
 /// # Errors
 /// See [`TrainError`]; a trial that diverges is no error.
-pub fn tune_adamw(run: Run, tried: &mut dyn FnMut(Trial)) -> Result<(RunConfig, Vec<Trial>), TrainError> {
+pub fn tune_adamw(
+    run: Run,
+    epochs: Option<u64>,
+    tried: &mut dyn FnMut(Trial),
+) -> Result<(RunConfig, Vec<Trial>), TrainError> {
     let (held_out, kept) = run.splits.train.partition(HELD_OUT_EVERY);
     let splits = Splits { train: kept, test: held_out };
     let with_rate =
         |lr| RunConfig { rule: Rule::Adamw(Adam { lr, ..Adam::default() }), ..run.config.clone() };
     let mut trials = Vec::new();
     for lr in RATES {
-        let config = with_rate(lr);
+        let mut config = with_rate(lr);
+        if let Some(epochs) = epochs {
+            config.length = Length::Epochs(epochs);
+        }
         let trial = Run { config: &config, splits: &splits, out: None, ..run };
         let trial = match trial.train(None, &mut |_| {}) {
             Ok(report) => {

@@ -1,5 +1,6 @@
 //! The `natgrad` command as its users run it.
 
+mod device_data;
 mod diverge;
 mod fetch;
 mod help;
@@ -10,4 +11,5 @@ mod plugins;
 mod replay;
 mod resume;
 mod support;
+mod text;
 mod train;

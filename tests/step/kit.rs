@@ -52,6 +52,7 @@ impl Setup {
             dtype: self.dtype,
             noise: self.noise,
             plan: self.plan,
+            table: None,
         }
     }
 

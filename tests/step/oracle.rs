@@ -3,7 +3,7 @@
 use natgrad::compile::bytes::{from_bytes, to_bytes};
 use natgrad::rule::{Ivon, Rule};
 use natgrad::step::{NoiseSource, Slot, StateKind};
-use natgrad::train::{CallData, HostTensor, Session};
+use natgrad::train::{CallData, CallRows, HostTensor, Session};
 use natgrad_ir::DType;
 use natgrad_models::Activation;
 use proptest::prelude::*;
@@ -57,8 +57,7 @@ fn furthest(setup: &Setup, steps: u64) -> (f64, String) {
         let labels = to_bytes(DType::U32, &setup.labels(step));
         let (noise, further_noise) = (noise(step + 1), further_noise(step));
         let data = CallData {
-            features: &features,
-            labels: &labels,
+            rows: CallRows::Given { features: &features, labels: &labels },
             steps: setup.plan.per_call as usize,
             noise: &noise,
             further_noise: &further_noise,

@@ -3,7 +3,7 @@
 use natgrad::compile::bytes::to_bytes;
 use natgrad::rule::{Adam, Estimator, Ivon, ParamGroup, Rule, Vadam};
 use natgrad::step::{Compute, NoiseSource, Slot, StateKind, StatePlan, StepPlan};
-use natgrad::train::{CallData, HostTensor, Session};
+use natgrad::train::{CallData, CallRows, HostTensor, Session};
 use natgrad_ir::DType;
 use natgrad_ir::interp::Tensor;
 
@@ -61,8 +61,12 @@ fn a_run_may_continue_with_the_other_plan() {
         let setup = &setups[0];
         let features = to_bytes(DType::F32, &setup.features(number));
         let labels = to_bytes(DType::U32, &setup.labels(number));
-        let data =
-            CallData { features: &features, labels: &labels, steps: 1, noise: &[], further_noise: &[] };
+        let data = CallData {
+            rows: CallRows::Given { features: &features, labels: &labels },
+            steps: 1,
+            noise: &[],
+            further_noise: &[],
+        };
         session.step(data).unwrap().wait().unwrap();
         session.state_to_host().unwrap()
     };

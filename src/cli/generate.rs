@@ -1,0 +1,127 @@
+//! `natgrad generate`.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+use natgrad_models::{Gpt2, Model};
+
+use super::print::{print, tell};
+use super::trained::Trained;
+use super::{Failure, backend};
+use crate::assets::{self, Asset};
+use crate::posterior::{Choice, Generator, Prompt};
+use crate::text::Tokenizer;
+
+/// Write text with a trained GPT-2
+#[derive(Debug, Args)]
+pub(super) struct Generate {
+    /// The output folder of the run
+    run: PathBuf,
+    /// What the text begins with; its last tokens count if it is longer than the model's context
+    #[arg(long, default_value = "", hide_default_value = true)]
+    prompt: String,
+    /// How many tokens to add at most; GPT-2's end of a text ends it too
+    #[arg(long, value_name = "N", default_value_t = 200, allow_negative_numbers = true)]
+    tokens: u32,
+    /// What log-probabilities are divided by; 0 takes the likeliest token
+    #[arg(long, value_name = "T", default_value_t = 1.0, allow_negative_numbers = true)]
+    temperature: f64,
+    /// Choose from the K likeliest tokens [default: from all]
+    #[arg(long, value_name = "K", allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..))]
+    top_k: Option<u32>,
+    /// The seed of choices and samples [default: that of the run]
+    #[arg(long, allow_negative_numbers = true)]
+    seed: Option<u64>,
+    /// Average each token's probability over M samples of the posterior [default: use the mean]
+    #[arg(long, value_name = "M", allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..))]
+    samples: Option<u32>,
+    /// A tokenizer.json, or a folder with vocab.json and merges.txt [default: the run's; for GPT-2's vocabulary GPT-2's]
+    #[arg(long, value_name = "PATH")]
+    tokenizer: Option<PathBuf>,
+}
+
+impl Generate {
+    pub(super) fn run(self) -> Result<ExitCode, Failure> {
+        if !(self.temperature >= 0.0 && self.temperature.is_finite()) {
+            let temperature = self.temperature;
+            return Err(Failure::usage(anyhow::anyhow!(
+                "--temperature {temperature}: must be a number of at least 0"
+            )));
+        }
+        let trained = Trained::load(&self.run)?;
+        let gpt2 = match &trained.config.model {
+            Model::Gpt2(gpt2) => gpt2,
+            other @ (Model::Linear(_) | Model::Mlp(_) | Model::LinearRegression(_) | Model::ResNet(_)) => {
+                let name = other.name();
+                return Err(Failure::usage(anyhow::anyhow!(
+                    "a model of kind {name} writes no text, only gpt2 does"
+                )));
+            }
+        };
+        if self.samples.is_some() {
+            trained.must_sample("--samples")?;
+        }
+        let tokenizer = self.tokenizer(gpt2)?;
+        let mut tokens = tokenizer
+            .encode(&self.prompt)
+            .map_err(|error| Failure::usage(anyhow::Error::new(error).context("--prompt")))?;
+        if tokens.is_empty() {
+            tokens.push(tokenizer.start());
+        }
+        if let Some(token) = tokens.iter().find(|&&token| token as usize >= gpt2.vocabulary) {
+            return Err(Failure::usage(anyhow::anyhow!(
+                "the tokenizer gives token {token}, but the model has only {}: --tokenizer must be the one that it \
+                 was trained with",
+                gpt2.vocabulary
+            )));
+        }
+
+        let seed = self.seed.unwrap_or(trained.config.seed);
+        let device = backend::open()?;
+        let parameters = match self.samples {
+            Some(samples) => trained.samples(&device, seed, 0..samples)?,
+            None => vec![trained.posterior(&device)?.into_mean()],
+        };
+        let count = self.tokens as usize;
+        let recipe = trained.recipe(&device);
+        let generator = Generator::new(&device, &recipe, parameters, tokens.len().saturating_add(count))?
+            .ok_or_else(|| anyhow::anyhow!("the model predicts no tokens"))?;
+        let choice = Choice { temperature: self.temperature, top_k: self.top_k.map(|k| k as usize) };
+        let (vocabulary, end) = (tokenizer.vocabulary(), tokenizer.end());
+        print(&self.prompt)?;
+        let mut added = Vec::new();
+        let mut printed = 0;
+        let mut told = |token: u32| -> Result<(), Failure> {
+            added.push(token);
+            let text = tokenizer.decode(&added)?;
+            // The bytes of a character may come in several tokens.
+            if !text.ends_with(char::REPLACEMENT_CHARACTER) {
+                print(text.get(printed..).unwrap_or_default())?;
+                printed = text.len();
+            }
+            Ok(())
+        };
+        generator.generate(&Prompt { tokens: &tokens, count, choice, vocabulary, end, seed }, &mut told)?;
+        let text = tokenizer.decode(&added)?;
+        tell(text.get(printed..).unwrap_or_default());
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn tokenizer(&self, gpt2: &Gpt2) -> Result<Tokenizer, Failure> {
+        if let Some(path) = &self.tokenizer {
+            return Tokenizer::load(path).map_err(Failure::usage);
+        }
+        if let Some(own) = Tokenizer::of_run(&self.run).map_err(Failure::usage)? {
+            return Ok(own);
+        }
+        if !(50257..=50304).contains(&gpt2.vocabulary) {
+            return Err(Failure::usage(anyhow::anyhow!(
+                "the run has no tokenizer of its own, and its vocabulary of {} tokens is not GPT-2's: --tokenizer \
+                 must say what its tokens stand for",
+                gpt2.vocabulary
+            )));
+        }
+        Ok(Tokenizer::gpt2(&assets::fetch(Asset::Gpt2Encoding)?)?)
+    }
+}

@@ -1,0 +1,68 @@
+//! `natgrad tokenize`.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+
+use super::Failure;
+use super::print::tell;
+use crate::assets::{self, Asset};
+use crate::text::Tokenizer;
+use crate::train::write_atomically;
+
+/// Turn a text into the train.bin and val.bin of nanoGPT, for data of the kind token-bins
+#[derive(Debug, Args)]
+pub(super) struct Tokenize {
+    /// The text, in UTF-8
+    file: PathBuf,
+    /// The folder of the two files
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// A tokenizer.json, or a folder with vocab.json and merges.txt [default: GPT-2's]
+    #[arg(long, value_name = "PATH")]
+    tokenizer: Option<PathBuf>,
+    /// The part of the text, at its end, that is for val.bin
+    #[arg(long, value_name = "PART", default_value_t = 0.1, allow_negative_numbers = true)]
+    test_fraction: f64,
+}
+
+impl Tokenize {
+    pub(super) fn run(self) -> Result<ExitCode, Failure> {
+        let part = self.test_fraction;
+        if !(part > 0.0 && part < 1.0) {
+            return Err(Failure::usage(anyhow::anyhow!(
+                "--test-fraction {part}: must be above 0 and below 1"
+            )));
+        }
+        let tokenizer = match &self.tokenizer {
+            Some(path) => Tokenizer::load(path).map_err(Failure::usage)?,
+            None => Tokenizer::gpt2(&assets::fetch(Asset::Gpt2Encoding)?)?,
+        };
+        let vocabulary = tokenizer.vocabulary();
+        if vocabulary > 1 << 16 {
+            let wanted = "16 bits can tell only 65536 apart";
+            return Err(Failure::usage(anyhow::anyhow!(
+                "the tokenizer has {vocabulary} tokens, but {wanted}"
+            )));
+        }
+        let file = self.file.display();
+        let text = std::fs::read_to_string(&self.file)
+            .map_err(|error| Failure::usage(anyhow::anyhow!("cannot read the text {file}: {error}")))?;
+        let tokens =
+            tokenizer.encode(&text).map_err(|error| Failure::usage(anyhow::anyhow!("{file}: {error}")))?;
+        let cut = tokens.len() - (tokens.len() as f64 * part).round() as usize;
+        std::fs::create_dir_all(&self.out)
+            .map_err(|error| Failure::usage(anyhow::anyhow!("--out {}: {error}", self.out.display())))?;
+        for (name, tokens) in [("train.bin", &tokens[..cut]), ("val.bin", &tokens[cut..])] {
+            let bytes: Vec<u8> = tokens.iter().flat_map(|&token| (token as u16).to_le_bytes()).collect();
+            write_atomically(&self.out.join(name), &bytes)?;
+        }
+        tell(format_args!(
+            "{cut} and {} tokens of {vocabulary} different ones written to {}: train.bin, val.bin",
+            tokens.len() - cut,
+            self.out.display()
+        ));
+        Ok(ExitCode::SUCCESS)
+    }
+}

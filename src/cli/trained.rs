@@ -1,0 +1,104 @@
+//! The run of a folder, trained.
+
+use std::path::Path;
+
+use natgrad_ir::DType;
+
+use super::{Failure, backend};
+use crate::compile::Device;
+use crate::config::RunConfig;
+use crate::pjrt::Buffer;
+use crate::posterior::Posterior;
+use crate::step::Recipe;
+use crate::train::Checkpoint;
+
+/// A run's configuration and its last checkpoint.
+pub(super) struct Trained {
+    pub(super) config: RunConfig,
+    checkpoint: Checkpoint,
+}
+
+impl Trained {
+    /// Reads the checkpoint of a run folder.
+    pub(super) fn load(folder: &Path) -> Result<Trained, Failure> {
+        let checkpoint = Checkpoint::load(folder).map_err(Failure::usage)?;
+        let source = folder.display().to_string();
+        let config =
+            RunConfig::from_json(&source, checkpoint.header.config.clone()).map_err(Failure::usage)?;
+        Ok(Trained { config, checkpoint })
+    }
+
+    /// An error unless the run leaves samples.
+    pub(super) fn must_sample(&self, option: &str) -> Result<(), Failure> {
+        let rule = &self.config.rule;
+        if !rule.has_posterior() {
+            let name = rule.name();
+            return Err(Failure::usage(anyhow::anyhow!(
+                "{option}: a run with {name} has no posterior to sample"
+            )));
+        }
+        if self.checkpoint.header.labels.is_none() {
+            let what = "does not say how many training labels there were, which the posterior depends on";
+            return Err(Failure::usage(anyhow::anyhow!(
+                "{option}: the checkpoint is of an older natgrad and {what}"
+            )));
+        }
+        Ok(())
+    }
+
+    pub(super) fn recipe(&self, device: &Device) -> Recipe<'_> {
+        self.config.recipe(device.target().state_plan())
+    }
+
+    /// The posterior on the device.
+    pub(super) fn posterior<'a>(&self, device: &'a Device) -> Result<Posterior<'a>, Failure> {
+        let recipe = self.recipe(device);
+        let header = &self.checkpoint.header;
+        let values = recipe.values(header.labels.unwrap_or(1) as usize, header.total_steps);
+        Ok(Posterior::new(device, &recipe, values, |name| {
+            let tensor = self.checkpoint.tensors.iter().find(|tensor| tensor.name == name)?;
+            Some((&tensor.ty, tensor.bytes.as_slice()))
+        })?)
+    }
+
+    /// The parameters' means.
+    pub(super) fn mean(&self) -> Result<Vec<Vec<f64>>, Failure> {
+        let of = |param: natgrad_models::Param| {
+            let name = format!("mean/{}", param.name);
+            let tensor = self.checkpoint.tensors.iter().find(|tensor| tensor.name == name);
+            tensor
+                .filter(|tensor| tensor.ty.shape == param.shape)
+                .map(crate::train::HostTensor::numbers)
+                .ok_or_else(|| {
+                    Failure::usage(anyhow::anyhow!(
+                        "the checkpoint has no tensor `{name}` of shape {}",
+                        param.shape
+                    ))
+                })
+        };
+        self.config.model.params().into_iter().map(of).collect()
+    }
+
+    /// One sample of the posterior, as numbers.
+    pub(super) fn sample(&self, seed: u64, sample: u32) -> Result<Vec<Vec<f64>>, Failure> {
+        let device = backend::open()?;
+        let drawn = self.samples(&device, seed, sample..sample + 1)?;
+        let drawn: &[Buffer] = drawn.first().map_or(&[], Vec::as_slice);
+        Ok(crate::posterior::to_host(DType::F32, drawn)?)
+    }
+
+    /// Samples of the posterior on the device.
+    pub(super) fn samples(
+        &self,
+        device: &Device,
+        seed: u64,
+        numbers: std::ops::Range<u32>,
+    ) -> Result<Vec<Vec<Buffer>>, Failure> {
+        let posterior = self.posterior(device)?;
+        let mut samples = Vec::new();
+        for number in numbers {
+            samples.extend(posterior.sample(seed, number)?);
+        }
+        Ok(samples)
+    }
+}

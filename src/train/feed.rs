@@ -1,0 +1,150 @@
+//! Where the examples of a run's calls come from: made ready on the host, or picked by number on the device.
+
+use std::ops::Range;
+
+use natgrad_ir::DType;
+
+use super::session::CallRows;
+use crate::compile::Target;
+use crate::config::RunConfig;
+use crate::data::{Batch, Batches, DataError, Prefetch, Source, Table};
+use crate::step::{DeviceTable, Images, Placement};
+
+/// The most bytes of features that are put on a device unless the configuration asks for it, and if it does.
+const SMALL: usize = 256 << 20;
+const LARGEST: usize = 1 << 30;
+
+/// The training examples of a run that the device holds, if it does: the table and what its step must know of it.
+pub(super) fn table_on_device<'a>(
+    config: &RunConfig,
+    target: Target,
+    source: &'a Source,
+) -> Option<(&'a Table, DeviceTable)> {
+    let placement = match config.step.data {
+        Placement::Auto => target.placement(),
+        chosen @ (Placement::Device | Placement::Host) => chosen,
+    };
+    let most = match (placement, config.step.data) {
+        (Placement::Device, Placement::Device) => LARGEST,
+        (Placement::Device, Placement::Auto | Placement::Host) => SMALL,
+        (Placement::Auto | Placement::Host, _) => return None,
+    };
+    let table = source.small_table(most)?;
+    let images = match (table.augment(), table.example().features.shape.dims()) {
+        (Some(_), &[height, width, channels]) => {
+            Some(Images { shape: [height, width, channels], black: table.black() })
+        }
+        _ => None,
+    };
+    Some((table, DeviceTable { examples: table.len(), images }))
+}
+
+/// The examples of calls, in the order of their steps.
+#[derive(Debug)]
+pub(super) enum Feed {
+    /// Themselves.
+    Examples(Prefetch),
+    /// Their numbers.
+    Numbers(Numbers),
+}
+
+/// Numbers of examples that the device holds.
+#[derive(Debug)]
+pub(super) struct Numbers {
+    source: Source,
+    batches: Batches,
+    steps: Range<u64>,
+    per_call: u64,
+}
+
+/// The examples of one call.
+#[derive(Debug)]
+pub(super) enum CallBatch {
+    /// Themselves.
+    Examples(Batch),
+    /// Their numbers, and how images are changed.
+    Numbers {
+        /// A `u32` each.
+        rows: Vec<u8>,
+        /// Three `u32` each, where images are changed.
+        crops: Vec<u8>,
+    },
+}
+
+impl CallBatch {
+    /// What the call takes.
+    pub fn rows(&self) -> CallRows<'_> {
+        match self {
+            CallBatch::Examples(Batch { features, labels }) => CallRows::Given { features, labels },
+            CallBatch::Numbers { rows, crops } => CallRows::Numbered { rows, crops },
+        }
+    }
+}
+
+impl Feed {
+    /// The examples of `steps`, `per_call` steps at a time.
+    ///
+    /// # Errors
+    /// No thread can be started.
+    pub fn new(
+        on_device: bool,
+        source: &Source,
+        batches: &Batches,
+        steps: Range<u64>,
+        per_call: u64,
+    ) -> Result<Feed, DataError> {
+        let (source, batches) = (source.clone(), batches.clone());
+        Ok(match on_device {
+            true => Feed::Numbers(Numbers { source, batches, steps, per_call }),
+            false => Feed::Examples(Prefetch::new(source, batches, steps, per_call)?),
+        })
+    }
+
+    /// The examples of the next call; none after the last.
+    ///
+    /// # Errors
+    /// Those of reading that call's examples.
+    pub fn next_call(&mut self) -> Result<Option<CallBatch>, DataError> {
+        match self {
+            Feed::Examples(ahead) => Ok(ahead.next_call()?.map(CallBatch::Examples)),
+            Feed::Numbers(numbers) => Ok(numbers.next_call()),
+        }
+    }
+
+    /// Gives the memory of examples that are not needed any more to later ones.
+    pub fn give_back(&mut self, batch: CallBatch) {
+        if let (Feed::Examples(ahead), CallBatch::Examples(batch)) = (self, batch) {
+            ahead.give_back(batch);
+        }
+    }
+}
+
+impl Numbers {
+    fn next_call(&mut self) -> Option<CallBatch> {
+        if self.steps.is_empty() {
+            return None;
+        }
+        let (mut rows, mut crops) = (Vec::new(), Vec::new());
+        for step in self.steps.by_ref().take(self.per_call as usize) {
+            for crop in self.batches.crops(&self.source, step).into_iter().flatten() {
+                for number in [crop.dy as u32, crop.dx as u32, u32::from(crop.flip)] {
+                    crops.extend(number.to_ne_bytes());
+                }
+            }
+            rows.extend(self.batches.rows(step).iter().flat_map(|row| row.to_ne_bytes()));
+        }
+        Some(CallBatch::Numbers { rows, crops })
+    }
+}
+
+/// Every example of a table, row-major.
+///
+/// # Errors
+/// Those of reading examples.
+pub(super) fn whole(source: &Source) -> Result<Batch, DataError> {
+    let mut all = Batch::default();
+    let rows: Vec<u32> = (0..source.len() as u32).collect();
+    source.append(&rows, None, &mut all)?;
+    debug_assert_eq!(source.example().features.dtype, DType::F32);
+    Ok(all)
+}

@@ -1,0 +1,139 @@
+//! Text that models learn from and write, and weights that go in and out.
+
+use natgrad::train::Checkpoint;
+use natgrad::weights;
+use natgrad_models::{Gpt2, Model};
+
+use crate::support::Bench;
+
+const TEXT: &str = "the cat sat on the mat, and the dog sat on the cat.\n";
+
+/// A bench with a tiny model of characters, trained in the folder `out`.
+fn trained(more: &[&str]) -> Bench {
+    let bench = Bench::cold();
+    bench.write("text.txt", &TEXT.repeat(20));
+    bench.write(
+        "chars.json",
+        r#"{"model": {"kind": "gpt2", "vocabulary": 15, "context": 8, "layers": 1, "heads": 2, "width": 8},
+            "rule": {"kind": "ivon", "hess_init": 0.5}, "data": {"kind": "text", "path": "text.txt", "context": 8},
+            "batch": 8, "length": {"steps": 20}, "evaluation": {"samples": 2, "examples": 8}}"#,
+    );
+    bench.ok(&[&["train", "chars.json", "--out", "out"], more].concat());
+    bench
+}
+
+fn means(checkpoint: &Checkpoint, model: &Model) -> Vec<Vec<f64>> {
+    let of = |param: natgrad_models::Param| {
+        let name = format!("mean/{}", param.name);
+        checkpoint.tensors.iter().find(|tensor| tensor.name == name).unwrap().numbers()
+    };
+    model.params().into_iter().map(of).collect()
+}
+
+#[test]
+fn text_is_written_with_the_runs_own_characters() {
+    let bench = trained(&[]);
+    let generate = |more: &[&str]| {
+        bench.run(&[&["generate", "out", "--prompt", "the ", "--tokens", "20"], more].concat())
+    };
+    let first = generate(&[]);
+    assert_eq!(first.code, Some(0), "{first:?}");
+    assert!(first.stdout.starts_with("the "), "{first:?}");
+    assert_eq!(first.stdout.strip_suffix('\n').unwrap().chars().count(), 24);
+    assert!(first.stdout.chars().all(|character| TEXT.contains(character)), "{first:?}");
+    assert_eq!(generate(&[]).stdout, first.stdout);
+    assert_ne!(generate(&["--seed", "1"]).stdout, first.stdout);
+    let averaged = generate(&["--samples", "2"]);
+    assert_eq!(averaged.code, Some(0), "{averaged:?}");
+    assert_eq!(generate(&["--samples", "2"]).stdout, averaged.stdout);
+    let greedy = generate(&["--temperature", "0"]).stdout;
+    assert_eq!(generate(&["--top-k", "1", "--seed", "9"]).stdout, greedy);
+
+    // Of a prompt that is longer than the context the last characters count.
+    let long = bench.ok(&["generate", "out", "--prompt", "mat, and the dog", "--tokens", "5"]).stdout;
+    let short = bench.ok(&["generate", "out", "--prompt", " the dog", "--tokens", "5"]).stdout;
+    assert_eq!(long.strip_prefix("mat, and"), Some(&*short));
+    // Without a prompt it goes on after a new line, which is not printed.
+    let empty = bench.ok(&["generate", "out", "--tokens", "9"]).stdout;
+    let line = bench.ok(&["generate", "out", "--prompt", "\n", "--tokens", "9"]).stdout;
+    assert_eq!(line.strip_prefix('\n'), Some(&*empty));
+    assert_eq!(bench.ok(&["generate", "out", "--prompt", "dog", "--tokens", "0"]).stdout, "dog\n");
+
+    for (args, wanted) in [
+        (&["--prompt", "the fox"][..], "no token stands for the character 'f', number 5 of the text"),
+        (&["--temperature", "-1"], "--temperature -1: must be a number of at least 0"),
+        (&["--temperature", "nan"], "--temperature NaN: must be a number of at least 0"),
+        (&["--top-k", "0"], "0 is not in 1.."),
+        (&["--tokenizer", "absent.json"], "cannot read the tokenizer absent.json"),
+    ] {
+        let outcome = bench.run(&[&["generate", "out"], args].concat());
+        assert_eq!(outcome.code, Some(2), "{outcome:?}");
+        assert!(outcome.stderr.contains(wanted), "no `{wanted}` in {outcome:?}");
+    }
+}
+
+#[test]
+fn weights_go_out_and_in_bit_for_bit() {
+    let bench = trained(&[]);
+    let gpt2 = Gpt2 { vocabulary: 15, context: 8, layers: 1, heads: 2, width: 8, ..Gpt2::default() };
+    let model = Model::Gpt2(gpt2);
+    bench.ok(&["export", "out", "--out", "mean/model.safetensors"]);
+    assert_eq!(bench.list("mean"), ["config.json", "model.safetensors", "tokenizer.json"]);
+    let read = |name: &str| weights::read(&bench.path(name), &model).unwrap();
+    let mean = means(&bench.checkpoint("out"), &model);
+    assert_eq!(read("mean"), mean);
+
+    // A sample is the same each time, and another for another number or seed.
+    let sample = |out: &str, more: &[&str]| {
+        bench.ok(&[&["export", "out", "--out", &format!("{out}/model.safetensors")], more].concat());
+        read(out)
+    };
+    let first = sample("a", &["--sample", "0"]);
+    assert_eq!(sample("b", &["--sample", "0", "--seed", "0"]), first);
+    assert_ne!(sample("c", &["--sample", "1"]), first);
+    assert_ne!(sample("d", &["--sample", "0", "--seed", "1"]), first);
+    assert_ne!(first, mean);
+
+    // A rate that changes no bit leaves the weights that a run started from.
+    let still = ["--set", "rule.kind=sgd", "--set", "rule.lr=1e-30", "--set", "schedule.kind=constant"];
+    let args = ["train", "chars.json", "--set", "init=mean", "--steps", "1", "--out", "again"];
+    bench.ok(&[&args[..], &still].concat());
+    assert_eq!(means(&bench.checkpoint("again"), &model), mean);
+    // It can be continued without them.
+    std::fs::remove_dir_all(bench.path("mean")).unwrap();
+    bench.ok(&["train", "--resume", "again"]);
+
+    let outcome = bench.run(&["train", "chars.json", "--set", "init=a", "--set", "model.heads=1"]);
+    assert_eq!(outcome.code, Some(2), "{outcome:?}");
+    assert!(outcome.stderr.contains("`model.heads` is 1, but a/config.json has `n_head` 2"), "{outcome:?}");
+    let outcome = bench.run(&["train", "chars.json", "--set", "init=out/checkpoint.safetensors"]);
+    assert_eq!(outcome.code, Some(2), "{outcome:?}");
+    assert!(outcome.stderr.contains("it is a checkpoint of natgrad"), "{outcome:?}");
+    let outcome = bench.run(&["export", "out", "--out", "out/model.safetensors"]);
+    assert_eq!(outcome.code, Some(2), "{outcome:?}");
+    assert!(outcome.stderr.contains("config.json: it is there already"), "{outcome:?}");
+    let outcome = bench.run(&["export", "again", "--sample", "0"]);
+    assert_eq!(outcome.code, Some(2), "{outcome:?}");
+    assert!(outcome.stderr.contains("--sample: a run with sgd has no posterior to sample"), "{outcome:?}");
+}
+
+#[test]
+fn text_becomes_token_files_that_a_run_reads() {
+    let bench = trained(&["--steps", "1"]);
+    let outcome = bench.ok(&["tokenize", "text.txt", "--tokenizer", "out/tokenizer.json", "--out", "bins"]);
+    let told = "936 and 104 tokens of 15 different ones written to bins: train.bin, val.bin\n";
+    assert_eq!(outcome.stdout, told);
+    let bytes = std::fs::read(bench.path("bins/train.bin")).unwrap();
+    let characters = natgrad::text::Characters::of(TEXT);
+    let tokens: Vec<u32> =
+        bytes.as_chunks().0.iter().map(|&bytes| u32::from(u16::from_le_bytes(bytes))).collect();
+    assert_eq!(characters.decode(&tokens), TEXT.repeat(18));
+    std::fs::copy(bench.path("out/tokenizer.json"), bench.path("kept.json")).unwrap();
+    let data = r#"data={"kind": "token-bins", "folder": "bins", "context": 8, "vocabulary": 15}"#;
+    bench.ok(&["train", "chars.json", "--steps", "2", "--set", data, "--out", "out"]);
+    // The run is not of text any more, and its vocabulary is not GPT-2's.
+    let outcome = bench.run(&["generate", "out"]);
+    assert_eq!(outcome.code, Some(2), "{outcome:?}");
+    assert!(outcome.stderr.contains("the run has no tokenizer of its own"), "{outcome:?}");
+    bench.ok(&["generate", "out", "--tokens", "2", "--tokenizer", "kept.json"]);
+}
