@@ -32,10 +32,13 @@ impl Sizes {
 pub(crate) fn causal_attention(net: &mut Network, qkv: Value, sizes: Sizes) -> Value {
     let Sizes { rows, time, heads, head } = sizes;
     let dtype = net.ty(qkv).dtype;
-    let query = split_heads(net, qkv, 0, sizes);
+    let query = columns(net, qkv, 0, sizes);
     let query = net.mul_const(query, 1.0 / (head as f64).sqrt());
-    let key = split_heads(net, qkv, 1, sizes);
-    let value = split_heads(net, qkv, 2, sizes);
+    let query = split_heads(net, query, sizes);
+    let key = columns(net, qkv, 1, sizes);
+    let key = split_heads(net, key, sizes);
+    let value = columns(net, qkv, 2, sizes);
+    let value = split_heads(net, value, sizes);
 
     let scores = net.dot(query, key, batched(2, 2));
     let scores = net.convert(scores, accumulator(dtype));
@@ -54,25 +57,34 @@ pub(crate) fn causal_attention(net: &mut Network, qkv: Value, sizes: Sizes) -> V
     let sum = net.sum(weights, &[2]);
     let weights = net.convert(weights, dtype);
     let read = net.dot(weights, value, batched(2, 1));
-    let sum = net.convert(sum, dtype);
-    let sum = net.broadcast(sum, [rows * heads, time, head], &[0, 1]);
-    let read = net.div(read, sum);
 
+    // Merged again before the division: between products and their operands there are transposes alone, which the gradient
+    // can turn into others.
     let read = net.reshape(read, [rows, heads, time, head]);
     let read = net.transpose(read, &[0, 2, 1, 3]);
-    net.reshape(read, [rows * time, sizes.width()])
+    let read = net.reshape(read, [rows * time, sizes.width()]);
+    let sum = net.convert(sum, dtype);
+    let sum = net.reshape(sum, [rows, heads, time]);
+    let sum = net.transpose(sum, &[0, 2, 1]);
+    let sum = net.broadcast(sum, [rows, time, heads, head], &[0, 1, 2]);
+    let sum = net.reshape(sum, [rows * time, sizes.width()]);
+    net.div(read, sum)
 }
 
-/// Columns `[part*width, (part+1)*width)` of `qkv`, as `[rows*heads, time, head]`.
-fn split_heads(b: &mut Builder, qkv: Value, part: usize, sizes: Sizes) -> Value {
-    let Sizes { rows, time, heads, head } = sizes;
+/// Columns `[part*width, (part+1)*width)` of `qkv`.
+fn columns(b: &mut Builder, qkv: Value, part: usize, sizes: Sizes) -> Value {
     let width = sizes.width();
     let slice = Op::Slice {
         starts: vec![0, part * width],
-        limits: vec![rows * time, (part + 1) * width],
+        limits: vec![sizes.rows * sizes.time, (part + 1) * width],
         strides: vec![1, 1],
     };
-    let x = b.push(slice, vec![qkv], None)[0];
+    b.push(slice, vec![qkv], None)[0]
+}
+
+/// `x[rows*time, width]` as `[rows*heads, time, head]`.
+fn split_heads(b: &mut Builder, x: Value, sizes: Sizes) -> Value {
+    let Sizes { rows, time, heads, head } = sizes;
     let x = b.reshape(x, [rows, time, heads, head]);
     let x = b.transpose(x, &[0, 2, 1, 3]);
     b.reshape(x, [rows * heads, time, head])

@@ -1,5 +1,6 @@
 //! The device of a run: a client, a cache of executables, and programs compiled for it.
 
+use std::borrow::Cow;
 use std::time::Instant;
 
 use natgrad_ir::TensorType;
@@ -76,7 +77,13 @@ impl Device {
     pub fn compile(&self, program: Program) -> Result<Compiled, DeviceError> {
         let begin = Instant::now();
         let text = stablehlo(&program, self.materialization)?;
-        let (executable, outcome) = self.cache.compile(&self.client, &text, &self.options)?;
+        // A mean that is not kept is a choice of memory over time.
+        let options = if program.layout.is_implicit() {
+            Cow::Owned(self.target().with_less_memory(&self.options))
+        } else {
+            Cow::Borrowed(&self.options)
+        };
+        let (executable, outcome) = self.cache.compile(&self.client, &text, &options)?;
         Ok(Compiled { program, executable, outcome, seconds: begin.elapsed().as_secs_f64() })
     }
 

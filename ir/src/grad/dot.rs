@@ -19,6 +19,9 @@ struct Side {
 /// Each is the dot of the cotangent with the other operand, over the other's free dimensions. Of the two orders
 /// of its operands, the one is taken that gives the dimensions in the order wanted; only where neither does is
 /// the result transposed.
+///
+/// In a batched dot, one operand at least has what is contracted last: XLA:CPU takes half as long for it. Where neither
+/// has, the smaller is transposed, and the result back.
 pub(super) fn dot(
     e: &mut Emitter,
     dims: &DotDims,
@@ -54,21 +57,54 @@ fn cotangent(e: &mut Emitter, own: &Side, other: &Side, partner: Value, dz: Valu
     let result_first: Vec<usize> = [&own.batch, &own.free, &summed].into_iter().flatten().copied().collect();
     let partner_first: Vec<usize> = [&own.batch, &summed, &own.free].into_iter().flatten().copied().collect();
     let in_order = |axes: &[usize]| axes.iter().copied().eq(0..axes.len());
-    if in_order(&partner_first) && !in_order(&result_first) {
-        let dims = DotDims {
-            lhs_batch: other.batch.clone(),
-            rhs_batch: result_batch,
-            lhs_contract: other.free.clone(),
-            rhs_contract: other.placed.clone(),
-        };
-        return e.dot(partner, dz, dims);
-    }
-    let dims = DotDims {
-        lhs_batch: result_batch,
-        rhs_batch: other.batch.clone(),
-        lhs_contract: other.placed.clone(),
-        rhs_contract: other.free.clone(),
+    let from_result = Operand { value: dz, batch: result_batch, contract: other.placed.clone() };
+    let from_partner = Operand { value: partner, batch: other.batch.clone(), contract: other.free.clone() };
+    let partner_leads = if from_result.contracts_last(e) || from_partner.contracts_last(e) {
+        in_order(&partner_first) && !in_order(&result_first)
+    } else {
+        e.ty(partner).shape.elements() < e.ty(dz).shape.elements()
     };
-    let product = e.dot(dz, partner, dims);
-    e.transpose(product, inverse(&result_first))
+    let (lhs, rhs, axes) = if partner_leads {
+        (from_partner, from_result, partner_first)
+    } else {
+        (from_result, from_partner, result_first)
+    };
+    let lhs = if lhs.contracts_last(e) || rhs.contracts_last(e) { lhs } else { lhs.with_contracted_last(e) };
+    let dims = DotDims {
+        lhs_batch: lhs.batch,
+        rhs_batch: rhs.batch,
+        lhs_contract: lhs.contract,
+        rhs_contract: rhs.contract,
+    };
+    let product = e.dot(lhs.value, rhs.value, dims);
+    e.transpose(product, inverse(&axes))
+}
+
+/// An operand of a cotangent's dot, and the roles of its dimensions.
+struct Operand {
+    value: Value,
+    batch: Vec<usize>,
+    contract: Vec<usize>,
+}
+
+impl Operand {
+    /// Whether the innermost dimension is contracted, as far as it matters: without batch dimensions it does not.
+    fn contracts_last(&self, e: &Emitter) -> bool {
+        self.batch.is_empty()
+            || self.contract.is_empty()
+            || self.contract.contains(&(e.ty(self.value).rank() - 1))
+    }
+
+    /// The operand with its dimensions in the order batch, free, contracted.
+    fn with_contracted_last(self, e: &mut Emitter) -> Operand {
+        let rank = e.ty(self.value).rank();
+        let free = (0..rank).filter(|axis| !self.batch.contains(axis) && !self.contract.contains(axis));
+        let perm: Vec<usize> =
+            self.batch.iter().copied().chain(free).chain(self.contract.iter().copied()).collect();
+        Operand {
+            value: e.transpose(self.value, perm),
+            batch: (0..self.batch.len()).collect(),
+            contract: (rank - self.contract.len()..rank).collect(),
+        }
+    }
 }

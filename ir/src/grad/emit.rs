@@ -1,6 +1,9 @@
 //! Appends the instructions of gradients to a function.
 
+use std::ops::Range;
+
 use super::GradError;
+use super::shape::inverse;
 use crate::graph::{Def, Function, Inst, InstData, Origin, Value, ValueData};
 use crate::infer::infer;
 use crate::literal::{Literal, Scalar};
@@ -120,6 +123,19 @@ impl Emitter {
         self.binary(BinaryOp::Add, x, y)
     }
 
+    /// The sum of two cotangents. What is scattered into zeros is scattered into the other instead.
+    pub fn accumulate(&mut self, x: Value, y: Value) -> Value {
+        for (scattered, other) in [(x, y), (y, x)] {
+            if let Some(InstData { op: Op::ScatterAdd, operands, .. }) = self.function.def_inst(scattered)
+                && let [into, indices, slices] = operands[..]
+                && self.splat_of(into) == Some(0.0)
+            {
+                return self.emit(Op::ScatterAdd, vec![other, indices, slices]);
+            }
+        }
+        self.add(x, y)
+    }
+
     pub fn sub(&mut self, x: Value, y: Value) -> Value {
         self.binary(BinaryOp::Sub, x, y)
     }
@@ -179,14 +195,55 @@ impl Emitter {
         self.sum(x, (0..rank).collect())
     }
 
+    /// Regroups the dimensions. What only splits dimensions of a transpose is done before it, so that transposes meet.
     pub fn reshape(&mut self, x: Value, shape: Shape) -> Value {
-        if self.function.ty(x).shape == shape { x } else { self.emit(Op::Reshape { shape }, vec![x]) }
+        if self.function.ty(x).shape == shape {
+            return x;
+        }
+        if let Some((Op::Transpose { perm }, y)) = self.made_by(x)
+            && let Some(groups) = groups(shape.dims(), self.dims(x))
+        {
+            let back = inverse(&perm);
+            let split: Vec<usize> =
+                back.iter().flat_map(|&to| &shape.dims()[groups[to].clone()]).copied().collect();
+            let order: Vec<Range<usize>> = back.iter().map(|&to| groups[to].clone()).collect();
+            let moved: Vec<usize> = order.into_iter().flatten().collect();
+            let y = self.reshape(y, Shape::new(split));
+            return self.transpose(y, inverse(&moved));
+        }
+        self.emit(Op::Reshape { shape }, vec![x])
     }
 
-    /// Permutes the dimensions; nothing if they stay.
+    /// Permutes the dimensions; nothing if they stay. A transpose of a transpose is one, also where dimensions are merged
+    /// between them: XLA would take the second into a dot, as an order of dimensions that it is slow with.
     pub fn transpose(&mut self, x: Value, perm: Vec<usize>) -> Value {
-        let stays = perm.iter().copied().eq(0..perm.len());
-        if stays { x } else { self.emit(Op::Transpose { perm }, vec![x]) }
+        if perm.iter().copied().eq(0..perm.len()) {
+            return x;
+        }
+        match self.made_by(x) {
+            Some((Op::Transpose { perm: first }, y)) => {
+                return self.transpose(y, perm.into_iter().map(|axis| first[axis]).collect());
+            }
+            Some((Op::Reshape { shape }, y))
+                if matches!(self.made_by(y), Some((Op::Transpose { .. }, _))) =>
+            {
+                if let Some(groups) = groups(self.dims(y), shape.dims()) {
+                    let moved = perm.iter().flat_map(|&axis| groups[axis].clone()).collect();
+                    let merged: Vec<usize> = perm.iter().map(|&axis| shape.dims()[axis]).collect();
+                    let y = self.transpose(y, moved);
+                    return self.reshape(y, Shape::new(merged));
+                }
+            }
+            _ => {}
+        }
+        self.emit(Op::Transpose { perm }, vec![x])
+    }
+
+    /// The operation that made a value, if it has one operand, and that.
+    fn made_by(&self, value: Value) -> Option<(Op, Value)> {
+        let inst = self.function.def_inst(value)?;
+        let [operand] = *inst.operands else { return None };
+        Some((inst.op.clone(), operand))
     }
 
     pub fn dot(&mut self, x: Value, y: Value, dims: DotDims) -> Value {
@@ -236,4 +293,24 @@ impl Emitter {
         function.results.iter_mut().for_each(|result| *result = moved[result.index()]);
         Ok(self.function)
     }
+}
+
+/// The dimensions of `fine` that are merged to each of `coarse`, in order; None if some are not merged whole.
+fn groups(fine: &[usize], coarse: &[usize]) -> Option<Vec<Range<usize>>> {
+    let mut groups: Vec<Range<usize>> = Vec::with_capacity(coarse.len());
+    let mut end = 0;
+    for &size in coarse {
+        let (start, mut product) = (end, 1);
+        while product < size {
+            product *= fine.get(end)?;
+            end += 1;
+        }
+        if product != size {
+            return None;
+        }
+        groups.push(start..end);
+    }
+    // What is left are dimensions of one.
+    groups.last_mut()?.end = fine.len();
+    fine[end..].iter().all(|&size| size == 1).then_some(groups)
 }

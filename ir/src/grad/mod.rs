@@ -164,33 +164,33 @@ fn differentiate(
     let loss = check(function, wrt, stop)?;
     let active = active_values(function, wrt, stop, loss);
     let mut e = Emitter::new(function.clone());
-    let mut cotangents: Vec<Option<Value>> = vec![None; function.values.len()];
+    // What each value's uses add to its cotangent, the last use first.
+    let mut parts: Vec<Vec<Value>> = vec![Vec::new(); function.values.len()];
     if active[loss.index()] {
         if let Some(inst) = function.def_inst(loss) {
             e.follow(inst);
         }
-        cotangents[loss.index()] = Some(e.full_like(loss, 1.0));
+        parts[loss.index()].push(e.full_like(loss, 1.0));
     }
     for inst in function.insts.iter().rev() {
         let [result] = inst.results.as_slice() else { continue };
-        let (true, Some(cotangent)) = (active[result.index()], cotangents[result.index()]) else { continue };
+        if !active[result.index()] {
+            continue;
+        }
+        e.follow(inst);
+        let Some(cotangent) = total(&mut e, &parts[result.index()]) else { continue };
         let wanted: Vec<bool> = (0..inst.operands.len())
             .map(|index| active[inst.operands[index].index()] && carries(function, inst, index))
             .collect();
-        e.follow(inst);
-        let parts = pullback(&mut e, inst, *result, cotangent, &wanted);
-        for (&operand, part) in inst.operands.iter().zip(parts) {
-            let slot = &mut cotangents[operand.index()];
-            *slot = match (*slot, part) {
-                (Some(sum), Some(part)) => Some(e.add(sum, part)),
-                (sum, part) => sum.or(part),
-            };
+        let given = pullback(&mut e, inst, *result, cotangent, &wanted);
+        for (&operand, part) in inst.operands.iter().zip(given) {
+            parts[operand.index()].extend(part);
         }
     }
     e.follow_none();
     for &index in wrt {
         let param = function.params[index];
-        let gradient = match cotangents[param.index()] {
+        let gradient = match total(&mut e, &parts[param.index()]) {
             Some(gradient) => gradient,
             None => e.full_like(param, 0.0),
         };
@@ -200,6 +200,14 @@ fn differentiate(
     gradient.name = format!("{}_grad", function.name);
     name_results(&mut gradient, function.results.len(), wrt, kind);
     Ok(gradient)
+}
+
+/// The sum of a cotangent's parts, that of the first use first.
+///
+/// So what a block adds to the residual stream's cotangent is summed before it is added. The other way round XLA takes the
+/// last, small part for the whole sum, and computes the sum of all later blocks again in each block.
+fn total(e: &mut Emitter, parts: &[Value]) -> Option<Value> {
+    parts.iter().rev().copied().reduce(|sum, part| e.accumulate(sum, part))
 }
 
 /// Checks what is asked for, and returns the loss.

@@ -45,19 +45,12 @@ fn matrix_product_gradients_are_plain_dots() {
 }
 
 #[test]
-fn usual_dots_need_no_transposes() {
-    let batched = |lhs_contract: usize, rhs_contract: usize| DotDims {
-        lhs_batch: vec![0],
-        rhs_batch: vec![0],
-        ..DotDims::contracting(lhs_contract, rhs_contract)
-    };
-    let cases: [(&[usize], &[usize], DotDims); 6] = [
+fn usual_matrix_products_need_no_transposes() {
+    let cases: [(&[usize], &[usize], DotDims); 4] = [
         (&[2, 3], &[3, 4], DotDims::contracting(1, 0)),
         (&[2, 3], &[4, 3], DotDims::contracting(1, 1)),
         (&[3, 2], &[3, 4], DotDims::contracting(0, 0)),
         (&[3, 2], &[4, 3], DotDims::contracting(0, 1)),
-        (&[5, 2, 3], &[5, 4, 3], batched(2, 2)),
-        (&[5, 2, 3], &[5, 3, 4], batched(2, 1)),
     ];
     for (lhs, rhs, dims) in cases {
         let function = dot_function(lhs, rhs, dims.clone());
@@ -66,6 +59,101 @@ fn usual_dots_need_no_transposes() {
         assert!(!ops.contains(&"transpose"), "{dims:?}: {ops:?}");
         assert_eq!(ops.iter().filter(|&&op| op == "dot").count(), 2);
     }
+}
+
+fn batched(lhs_contract: usize, rhs_contract: usize) -> DotDims {
+    DotDims { lhs_batch: vec![0], rhs_batch: vec![0], ..DotDims::contracting(lhs_contract, rhs_contract) }
+}
+
+#[test]
+fn batched_products_contract_an_innermost_dimension() {
+    let cases: [(&[usize], &[usize], DotDims); 4] = [
+        (&[5, 2, 3], &[5, 4, 3], batched(2, 2)),
+        (&[5, 2, 3], &[5, 3, 4], batched(2, 1)),
+        (&[5, 3, 2], &[5, 3, 4], batched(1, 1)),
+        (&[5, 3, 2], &[5, 4, 3], batched(1, 2)),
+    ];
+    for (lhs, rhs, dims) in cases {
+        let function = dot_function(lhs, rhs, dims.clone());
+        let gradient = value_and_grad(&function, &[0, 1]).unwrap();
+        let found = dots(&gradient, &function);
+        assert_eq!(found.len(), 2);
+        for (_, _, found) in found {
+            assert!(found.lhs_contract == [2] || found.rhs_contract == [2], "{dims:?}: {found:?}");
+        }
+        // One operand and its result, at most for one of the two.
+        let transposes = appended(&gradient, &function).iter().filter(|&&op| op == "transpose").count();
+        assert!(transposes <= 3, "{dims:?}: {transposes}");
+    }
+}
+
+/// Heads are split off and merged by transposes around a batched dot, whose gradient needs the operands transposed: one
+/// transpose from the rows to the operand and one back, with nothing but reshapes of whole dimensions between.
+#[test]
+fn transposes_meet_across_reshapes() {
+    let (rows, time, heads, head) = (2, 7, 5, 4);
+    let types = [0, 1].map(|_| f64_type(&[rows * time, heads * head]));
+    let function = function_of(&types, |b, p| {
+        let mut split = |x: Value| {
+            let x = b.reshape(x, [rows, time, heads, head]);
+            let x = b.transpose(x, &[0, 2, 1, 3]);
+            b.reshape(x, [rows * heads, time, head])
+        };
+        let (query, key) = (split(p[0]), split(p[1]));
+        let scores = b.dot(query, key, batched(2, 2));
+        let square = b.square(scores);
+        b.sum(square, &[0, 1, 2])
+    });
+    let gradient = value_and_grad(&function, &[1]).unwrap();
+    let ops = appended(&gradient, &function);
+    let wanted = ["transpose", "reshape", "dot", "reshape", "transpose", "reshape"];
+    let moves: Vec<&str> = ops.into_iter().filter(|op| wanted.contains(op)).collect();
+    assert_eq!(moves, wanted);
+    let inside = &gradient.insts[function.insts.len()..];
+    let orders: Vec<&[usize]> = inside
+        .iter()
+        .filter_map(|inst| match &inst.op {
+            Op::Transpose { perm } => Some(perm.as_slice()),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(orders, [&[0, 2, 3, 1], &[0, 3, 1, 2]]);
+}
+
+/// A residual stream: the last addition to its cotangent is that of two whole tensors.
+#[test]
+fn what_later_uses_give_is_added_last() {
+    let function = function_of(&[f64_type(&[2, 3])], |b, p| {
+        let sum = b.sum(p[0], &[1]);
+        let sum = b.broadcast(sum, [2, 3], &[0]);
+        let centred = b.sub(p[0], sum);
+        let branch = b.tanh(centred);
+        let out = b.add(p[0], branch);
+        let square = b.square(out);
+        b.sum(square, &[0, 1])
+    });
+    let gradient = value_and_grad(&function, &[0]).unwrap();
+    let last = gradient.def_inst(gradient.results[1]).unwrap();
+    let first = |value: Value| gradient.def_inst(value).map(|inst| (inst.op.name(), inst.operands[0]));
+    let Some(("add", inner)) = first(last.results[0]) else { panic!("{last:?}") };
+    let Some(("add", of_sum)) = first(inner) else { panic!("{last:?}") };
+    assert_eq!(first(of_sum).map(|(name, _)| name), Some("broadcast"));
+}
+
+/// The embedding of a language model, tied to its output: no tensor of zeros is made.
+#[test]
+fn rows_are_added_to_the_other_cotangent() {
+    let types = [f64_type(&[4, 3]), TensorType::new(DType::U32, [2])];
+    let function = function_of(&types, |b, p| {
+        let rows = b.take(p[0], p[1]);
+        let logits = b.dot(rows, p[0], DotDims::contracting(1, 1));
+        let square = b.square(logits);
+        b.sum(square, &[0, 1])
+    });
+    let gradient = value_and_grad(&function, &[0]).unwrap();
+    let last = gradient.def_inst(gradient.results[1]).unwrap();
+    assert_eq!(last.op, Op::ScatterAdd);
+    assert_eq!(gradient.def_inst(last.operands[0]).map(|inst| inst.op.name()), Some("dot"));
 }
 
 #[test]
