@@ -21,7 +21,7 @@ use natgrad::compile::{Cache, Device, Target};
 use natgrad::pjrt::{Client, Plugin, keep_freed_memory};
 use natgrad::rule::{Adam, Ivon, Rule};
 use natgrad::step::{Recipe, StatePlan, StepPlan};
-use natgrad::train::{CallData, Session};
+use natgrad::train::{CallData, CallRows, Session};
 use natgrad_ir::DType;
 use natgrad_models::{Activation, Gpt2, Init, Mlp, Model, ResNet, Task};
 use serde_json::{Value, json};
@@ -110,8 +110,7 @@ impl<'a> Step<'a> {
     fn run(&mut self) -> Result<(f64, f64)> {
         let begin = Instant::now();
         let data = CallData {
-            features: &self.features,
-            labels: &self.labels,
+            rows: CallRows::Given { features: &self.features, labels: &self.labels },
             steps: 1,
             noise: &[],
             further_noise: &[],
