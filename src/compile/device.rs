@@ -1,6 +1,5 @@
 //! The device of a run: a client, a cache of executables, and programs compiled for it.
 
-use std::borrow::Cow;
 use std::time::Instant;
 
 use natgrad_ir::TensorType;
@@ -77,13 +76,7 @@ impl Device {
     pub fn compile(&self, program: Program) -> Result<Compiled, DeviceError> {
         let begin = Instant::now();
         let text = stablehlo(&program, self.materialization)?;
-        // A mean that is not kept is a choice of memory over time.
-        let options = if program.layout.is_implicit() {
-            Cow::Owned(self.target().with_less_memory(&self.options))
-        } else {
-            Cow::Borrowed(&self.options)
-        };
-        let (executable, outcome) = self.cache.compile(&self.client, &text, &options)?;
+        let (executable, outcome) = self.cache.compile(&self.client, &text, &self.options)?;
         Ok(Compiled { program, executable, outcome, seconds: begin.elapsed().as_secs_f64() })
     }
 

@@ -74,15 +74,6 @@ impl Target {
             Target::Gpu | Target::Tpu | Target::Other => CompileOptions::new(),
         }
     }
-
-    /// The options for a program that is to save memory, from those of others.
-    pub fn with_less_memory(self, options: &CompileOptions) -> CompileOptions {
-        match self {
-            // By default XLA:CPU starts early what depends on nothing, such as noise, and keeps all of it until it is used.
-            Target::Cpu => options.clone().flag("xla_cpu_enable_concurrency_optimized_scheduler", false),
-            Target::Gpu | Target::Tpu | Target::Other => options.clone(),
-        }
-    }
 }
 
 #[cfg(test)]
