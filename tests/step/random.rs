@@ -124,12 +124,18 @@ fn variational() -> impl Strategy<Value = Rule> {
     (gaussians(), estimators(), any::<bool>(), 0..5usize).prop_map(
         |((lr, ess, hess_init, beta1, beta2, weight_decay), estimator, sampling, which)| {
             let sampling = sampling || estimator == Estimator::Price;
+            // Without a correction, an estimate of Price's of some 6 standard deviations must not outweigh the Hessian.
+            let price = 6.0 * (ess.unwrap_or(1.0) * (hess_init + weight_decay)).sqrt();
+            let uncorrected = (1.0 - beta2).min(0.1 * hess_init / price);
             match which {
                 0 => {
-                    let lr = 1.0 - beta2;
+                    let lr = uncorrected;
                     Rule::Blr(Blr { lr, ess, hess_init, weight_decay, estimator, sampling })
                 }
-                1 => Rule::Von(Von { lr, ess, hess_init, beta2, weight_decay, estimator, sampling }),
+                1 => {
+                    let beta2 = 1.0 - uncorrected;
+                    Rule::Von(Von { lr, ess, hess_init, beta2, weight_decay, estimator, sampling })
+                }
                 2 => Rule::Vogn(Vogn { lr, ess, hess_init, beta1, beta2, weight_decay, sampling }),
                 3 => Rule::Vadam(Vadam { lr, ess, hess_init, beta1, beta2, weight_decay, sampling }),
                 _ => Rule::Ivon(Ivon {
