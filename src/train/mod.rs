@@ -8,6 +8,8 @@ mod feed;
 mod files;
 mod metrics;
 mod run;
+mod running_mean;
+mod save_clock;
 mod session;
 mod tune;
 

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use natgrad_ir::DType;
 use natgrad_models::Task;
@@ -15,7 +15,9 @@ use super::diverge::{self, Divergence, Symptom};
 use super::evaluate::{TestScores, evaluate};
 use super::feed::{CallBatch, Feed, table_on_device, whole};
 use super::metrics::{Record, Writer};
-use super::session::{CallData, HostTensor, PendingSteps, Session, StepScalars};
+use super::running_mean::RunningMean;
+use super::save_clock::SaveClock;
+use super::session::{CallData, HostTensor, PendingSteps, Session};
 use crate::compile::{CacheOutcome, Compiled, Device};
 use crate::config::{Evaluation, RunConfig};
 use crate::data::{Batches, Splits};
@@ -27,10 +29,6 @@ use crate::weights;
 const CALLS_IN_FLIGHT: usize = 3;
 /// Steps that one line of `metrics.jsonl` averages over.
 const STEPS_PER_RECORD: u64 = 10;
-/// The least time between two checkpoints, unless the configuration says after how many steps.
-const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(10);
-/// So many times as long as saving took, nothing is saved again: large checkpoints come less often.
-const CHECKPOINT_REST: u32 = 20;
 /// The most rows that a prediction takes at once, and the most bytes of their features.
 const PREDICT_ROWS: usize = 500;
 const PREDICT_BYTES: usize = 8 << 20;
@@ -405,60 +403,7 @@ impl Loop<'_> {
     }
 }
 
-/// When to save next.
-struct SaveClock {
-    every_steps: Option<u64>,
-    since: Instant,
-    wait: Duration,
-}
-
-impl SaveClock {
-    fn new(every_steps: Option<u64>) -> SaveClock {
-        SaveClock { every_steps, since: Instant::now(), wait: CHECKPOINT_INTERVAL }
-    }
-
-    /// Whether a checkpoint is due after these steps: at the end of the call that reached its step.
-    fn is_due(&self, before: u64, step: u64) -> bool {
-        match self.every_steps {
-            Some(steps) => step / steps > before / steps,
-            None => self.since.elapsed() >= self.wait,
-        }
-    }
-
-    fn saved(&mut self, took: Duration) {
-        self.since = Instant::now();
-        self.wait = CHECKPOINT_INTERVAL.max(took * CHECKPOINT_REST);
-    }
-}
-
 /// Numbers that JSON can hold.
 fn finite(value: f64) -> Option<f64> {
     value.is_finite().then_some(value)
-}
-
-/// The mean of step scalars.
-#[derive(Default)]
-struct RunningMean {
-    count: f64,
-    sums: Vec<(Metric, f64)>,
-    last: StepScalars,
-}
-
-impl RunningMean {
-    fn add(&mut self, scalars: StepScalars) {
-        self.count += 1.0;
-        for (metric, value) in scalars.iter() {
-            match self.sums.iter_mut().find(|(known, _)| *known == metric) {
-                Some((_, sum)) => *sum += value,
-                None => self.sums.push((metric, value)),
-            }
-        }
-        self.last = scalars;
-    }
-
-    /// The means, and the last step's scalars; then it begins anew.
-    fn take(&mut self) -> (StepScalars, StepScalars) {
-        let RunningMean { count, sums, last } = std::mem::take(self);
-        (sums.into_iter().map(|(metric, sum)| (metric, sum / count)).collect(), last)
-    }
 }
