@@ -7,27 +7,19 @@ use natgrad_ir::DType;
 use super::session::CallRows;
 use crate::compile::Target;
 use crate::config::RunConfig;
-use crate::data::{Batch, Batches, DataError, Prefetch, Source, Table};
+use crate::data::{Batch, Batches, DataError, Prefetch, Source};
 use crate::step::{DeviceTable, Images, Placement};
 
 /// The most bytes of features that are put on a device unless the configuration asks for it, and if it does.
 const SMALL: usize = 256 << 20;
 const LARGEST: usize = 1 << 30;
 
-/// The training examples of a run that the device holds, if it does: the table and what its step must know of it.
-pub(super) fn table_on_device<'a>(
-    config: &RunConfig,
-    target: Target,
-    source: &'a Source,
-) -> Option<(&'a Table, DeviceTable)> {
-    let placement = match config.step.data {
-        Placement::Auto => target.placement(),
-        chosen @ (Placement::Device | Placement::Host) => chosen,
-    };
-    let most = match (placement, config.step.data) {
-        (Placement::Device, Placement::Device) => LARGEST,
-        (Placement::Device, Placement::Auto | Placement::Host) => SMALL,
-        (Placement::Auto | Placement::Host, _) => return None,
+/// What a run's step must know of the training examples that the device holds, if it does.
+pub(super) fn table_on_device(config: &RunConfig, target: Target, source: &Source) -> Option<DeviceTable> {
+    let most = match (config.step.data, target.placement()) {
+        (Placement::Device, _) => LARGEST,
+        (Placement::Auto, Placement::Device) => SMALL,
+        (Placement::Host, _) | (Placement::Auto, Placement::Auto | Placement::Host) => return None,
     };
     let table = source.small_table(most)?;
     let images = match (table.augment(), table.example().features.shape.dims()) {
@@ -36,7 +28,7 @@ pub(super) fn table_on_device<'a>(
         }
         _ => None,
     };
-    Some((table, DeviceTable { examples: table.len(), images }))
+    Some(DeviceTable { examples: table.len(), images })
 }
 
 /// The examples of calls, in the order of their steps.

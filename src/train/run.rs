@@ -123,7 +123,7 @@ impl Run<'_> {
         let batches = Batches::new(splits.train.len(), config.rows_per_step(), config.seed)?;
         let total = config.total_steps(batches.steps_per_epoch());
         let target = self.device.target();
-        let table = table_on_device(config, target, &splits.train).map(|(_, table)| table);
+        let table = table_on_device(config, target, &splits.train);
         let recipe = Recipe { table, ..config.recipe(target.state_plan()) };
         let values = recipe.values(self.labels(), total);
         let mut session = Session::new(self.device, &recipe, config.batch, &values, config.seed)?;
@@ -142,16 +142,8 @@ impl Run<'_> {
             });
         }
 
-        let mut looping = Loop {
-            run: self,
-            splits,
-            on_device: recipe.table.is_some(),
-            session,
-            batches,
-            total,
-            seconds_before: 0.0,
-            saved: None,
-        };
+        let mut looping =
+            Loop { run: self, splits, session, batches, total, seconds_before: 0.0, saved: None };
         let seconds = looping.run_steps(resume, observer, stop)?;
         observer(Progress::Evaluating);
         let Evaluation { samples, bins, examples } = config.evaluation;
@@ -210,8 +202,6 @@ impl Tally {
 struct Loop<'a> {
     run: &'a Run<'a>,
     splits: &'a Splits,
-    /// Whether the device holds the training examples.
-    on_device: bool,
     session: Session<'a>,
     batches: Batches,
     total: u64,
@@ -290,7 +280,7 @@ impl Loop<'_> {
 
     /// The examples of steps, so many steps a call.
     fn feed(&self, steps: Range<u64>, per_call: u64) -> Result<Feed, TrainError> {
-        Ok(Feed::new(self.on_device, &self.splits.train, &self.batches, steps, per_call)?)
+        Ok(Feed::new(self.session.takes_numbers(), &self.splits.train, &self.batches, steps, per_call)?)
     }
 
     /// Starts so many steps with their rows, in one call.

@@ -166,6 +166,11 @@ impl<'a> Session<'a> {
         self.step.program.layout.plan.per_call as usize
     }
 
+    /// Whether a call takes the numbers of examples that the device holds, and not themselves.
+    pub fn takes_numbers(&self) -> bool {
+        self.step.program.layout.table.is_some()
+    }
+
     /// Puts all training examples on the device, row-major, for a program that takes rows by their numbers.
     ///
     /// # Errors

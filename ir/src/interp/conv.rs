@@ -60,25 +60,23 @@ fn source(dims: &ConvDims, sizes: &[usize], position: &[usize], offset: &[usize]
         .collect()
 }
 
-/// Each index along the first dimension of `x`, or the last.
-fn clamped(x: &Tensor, indices: &Tensor) -> Vec<usize> {
-    let last = x.ty().shape.dims()[0].saturating_sub(1);
-    indices.to_ints().into_iter().map(|index| usize::try_from(index).unwrap_or(last).min(last)).collect()
+/// The offsets in `x` of the slices with these indices along its first dimension; past the end, of the last.
+fn slice_offsets(x: &Tensor, indices: &Tensor) -> Vec<usize> {
+    let dims = x.ty().shape.dims();
+    let (last, size) = (dims[0].saturating_sub(1), dims[1..].iter().product::<usize>());
+    let clamped = |index| usize::try_from(index).unwrap_or(last).min(last);
+    indices.to_ints().into_iter().map(clamped).flat_map(|index| index * size..(index + 1) * size).collect()
 }
 
 /// The slices with these indices.
 pub(super) fn take(x: &Tensor, indices: &Tensor, ty: TensorType) -> Tensor {
-    let size: usize = x.ty().shape.dims()[1..].iter().product();
-    let offsets: Vec<usize> =
-        clamped(x, indices).into_iter().flat_map(|index| index * size..(index + 1) * size).collect();
+    let offsets = slice_offsets(x, indices);
     Tensor::from_data(ty, x.data().gather(&offsets))
 }
 
 /// The slices added at these indices. Floats are summed in double precision, and rounded once by the caller.
 pub(super) fn scatter_add(x: &Tensor, indices: &Tensor, slices: &Tensor, ty: TensorType) -> Tensor {
-    let size: usize = x.ty().shape.dims()[1..].iter().product();
-    let offsets: Vec<usize> =
-        clamped(x, indices).into_iter().flat_map(|index| index * size..(index + 1) * size).collect();
+    let offsets = slice_offsets(x, indices);
     let data = match (x.data(), slices.data()) {
         (Data::Float(x), Data::Float(slices)) => {
             let mut sums = x.clone();
