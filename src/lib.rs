@@ -15,6 +15,7 @@ pub mod noise;
 pub mod pjrt;
 pub mod posterior;
 pub mod replay;
+pub mod report;
 pub mod rule;
 pub mod step;
 pub mod text;

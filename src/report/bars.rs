@@ -1,0 +1,103 @@
+//! Horizontal bars of several parts.
+
+use super::page::escape;
+
+/// Bars on one scale, each of parts of the same kinds.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Bars {
+    /// The unit of the numbers.
+    pub unit: &'static str,
+    /// The names of the parts, in the order of every bar.
+    pub parts: Vec<String>,
+    /// The bars.
+    pub bars: Vec<Bar>,
+}
+
+/// One bar.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Bar {
+    /// What it is of.
+    pub label: String,
+    /// The size of each part; what is not above 0 is not drawn.
+    pub sizes: Vec<f64>,
+}
+
+/// Colours that people with any colour vision tell apart (Okabe and Ito 2008).
+const COLOURS: [&str; 8] =
+    ["#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#f0e442", "#999999"];
+
+/// The colour of a part or curve by its number.
+pub(super) fn colour(index: usize) -> &'static str {
+    COLOURS[index % COLOURS.len()]
+}
+
+impl Bars {
+    /// As an HTML element.
+    pub fn html(&self) -> String {
+        let total = |bar: &Bar| bar.sizes.iter().filter(|size| **size > 0.0).sum::<f64>();
+        let most = self.bars.iter().map(total).fold(f64::MIN_POSITIVE, f64::max);
+        let mut html = String::from("<div class=\"legend\">");
+        for (index, part) in self.parts.iter().enumerate() {
+            html.push_str(&format!(
+                "<span><i style=\"background:{}\"></i>{}</span>",
+                colour(index),
+                escape(part)
+            ));
+        }
+        html.push_str("</div>\n<div class=\"bars\">\n");
+        for bar in &self.bars {
+            html.push_str(&format!("<div class=\"label\">{}</div><div class=\"bar\">", escape(&bar.label)));
+            for (index, (part, &size)) in self.parts.iter().zip(&bar.sizes).enumerate() {
+                if size > 0.0 {
+                    let title = format!("{part}: {} {}", number(size), self.unit);
+                    html.push_str(&format!(
+                        "<span style=\"width:{:.3}%;background:{}\" title=\"{}\"></span>",
+                        100.0 * size / most,
+                        colour(index),
+                        escape(&title)
+                    ));
+                }
+            }
+            html.push_str(&format!(
+                "</div><div class=\"total\">{} {}</div>\n",
+                number(total(bar)),
+                self.unit
+            ));
+        }
+        html.push_str("</div>\n");
+        html
+    }
+}
+
+/// Three significant digits, without an exponent where that is short.
+fn number(value: f64) -> String {
+    let digits = 2 - value.abs().max(1e-9).log10().floor() as i32;
+    format!("{value:.*}", digits.clamp(0, 6) as usize)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_longest_bar_fills_the_width() {
+        let bars = Bars {
+            unit: "ms",
+            parts: vec!["a".into(), "b".into()],
+            bars: vec![
+                Bar { label: "x".into(), sizes: vec![3.0, 1.0] },
+                Bar { label: "y".into(), sizes: vec![2.0, -1.0] },
+            ],
+        };
+        let html = bars.html();
+        let widths: Vec<&str> = html.split("width:").skip(1).map(|rest| &rest[..6]).collect();
+        assert_eq!(widths, ["75.000", "25.000", "50.000"]);
+        assert!(html.contains("title=\"a: 3.00 ms\"") && html.contains("4.00 ms</div>"));
+    }
+
+    #[test]
+    fn numbers_have_three_digits() {
+        let shown: Vec<String> = [1234.5, 12.345, 0.012_345, 0.0].map(number).into();
+        assert_eq!(shown, ["1234", "12.3", "0.0123", "0.000000"]);
+    }
+}

@@ -1,0 +1,133 @@
+//! Curves, drawn by plotters.
+
+use plotters::prelude::*;
+
+use super::bars::colour;
+
+/// A chart of curves, the horizontal axis logarithmic.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Chart {
+    /// What the horizontal axis counts.
+    pub x: String,
+    /// What the vertical axis measures.
+    pub y: String,
+    /// The curves.
+    pub curves: Vec<Curve>,
+}
+
+/// One curve.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Curve {
+    /// Its name.
+    pub name: String,
+    /// Its points, as (x, low, middle, high).
+    pub points: Vec<(f64, f64, f64, f64)>,
+    /// Whether it is a prediction, drawn without points.
+    pub predicted: bool,
+}
+
+const SIZE: (u32, u32) = (760, 380);
+
+impl Chart {
+    /// The chart as an SVG element; none without two different points on the horizontal axis.
+    pub fn svg(&self) -> Option<String> {
+        let points = || self.curves.iter().flat_map(|curve| curve.points.iter().copied());
+        let least = points().map(|point| point.0).fold(f64::INFINITY, f64::min);
+        let most = points().map(|point| point.0).fold(0.0, f64::max);
+        if least <= 0.0 || least >= most {
+            return None;
+        }
+        let low = points().map(|point| point.1).fold(f64::INFINITY, f64::min);
+        let high = points().map(|point| point.3).fold(f64::NEG_INFINITY, f64::max);
+        let room = 0.08 * (high - low).max(0.02 * high.abs());
+        let mut svg = String::new();
+        self.draw(&mut svg, (least * 0.9, most * 1.1), (low - room, high + room)).ok()?;
+        Some(svg)
+    }
+
+    fn draw(
+        &self,
+        svg: &mut String,
+        (left, right): (f64, f64),
+        (low, high): (f64, f64),
+    ) -> Result<(), Box<dyn std::error::Error>> {
+        let root = SVGBackend::with_string(svg, SIZE).into_drawing_area();
+        root.fill(&WHITE)?;
+        let mut chart = ChartBuilder::on(&root)
+            .margin(12)
+            .x_label_area_size(42)
+            .y_label_area_size(60)
+            .build_cartesian_2d((left..right).log_scale(), low..high)?;
+        chart
+            .configure_mesh()
+            .x_desc(&self.x)
+            .y_desc(&self.y)
+            .light_line_style(WHITE)
+            .x_label_formatter(&|value| compact(*value))
+            .draw()?;
+        for (index, curve) in self.curves.iter().enumerate() {
+            let paint = paint(index);
+            let style = paint.stroke_width(if curve.predicted { 1 } else { 2 });
+            let line = LineSeries::new(curve.points.iter().map(|&(x, _, middle, _)| (x, middle)), style);
+            chart
+                .draw_series(line)?
+                .label(&curve.name)
+                .legend(move |(x, y)| PathElement::new(vec![(x, y), (x + 18, y)], style));
+            if !curve.predicted {
+                let bars = curve.points.iter();
+                let bars = bars.map(|&(x, low, middle, high)| {
+                    ErrorBar::new_vertical(x, low, middle, high, paint.filled(), 6)
+                });
+                chart.draw_series(bars)?;
+            }
+        }
+        chart
+            .configure_series_labels()
+            .background_style(WHITE.mix(0.8))
+            .border_style(BLACK.mix(0.3))
+            .draw()?;
+        root.present()?;
+        Ok(())
+    }
+}
+
+/// The colour of a curve by its number.
+fn paint(index: usize) -> RGBColor {
+    let text = colour(index);
+    let channel = |at: usize| u8::from_str_radix(&text[at..at + 2], 16).unwrap_or(0);
+    RGBColor(channel(1), channel(3), channel(5))
+}
+
+/// A count in a few characters.
+fn compact(value: f64) -> String {
+    let (scaled, unit) = match value {
+        _ if value >= 1e9 => (value / 1e9, "G"),
+        _ if value >= 1e6 => (value / 1e6, "M"),
+        _ if value >= 1e3 => (value / 1e3, "k"),
+        _ => (value, ""),
+    };
+    if scaled.fract().abs() < 0.05 { format!("{scaled:.0}{unit}") } else { format!("{scaled:.1}{unit}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn chart(xs: &[f64]) -> Chart {
+        let points = xs.iter().map(|&x| (x, 0.9, 1.0, 1.1)).collect();
+        let curve = Curve { name: "ivon".into(), points, predicted: false };
+        Chart { x: "rows".into(), y: "ratio".into(), curves: vec![curve] }
+    }
+
+    #[test]
+    fn a_chart_needs_two_places_on_its_axis() {
+        assert!(chart(&[]).svg().is_none() && chart(&[8.0, 8.0]).svg().is_none());
+        let svg = chart(&[8.0, 64.0]).svg().unwrap();
+        assert!(svg.starts_with("<svg") && svg.contains("ivon") && svg.contains("rows"));
+    }
+
+    #[test]
+    fn counts_are_short() {
+        assert_eq!([8.0, 1500.0, 2e6, 1.24e8].map(compact), ["8", "1.5k", "2M", "124M"]);
+    }
+}

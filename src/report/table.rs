@@ -1,0 +1,100 @@
+//! Tables of text.
+
+use super::page::escape;
+
+/// A table: the first column is left-aligned, the others right-aligned.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Table {
+    head: Vec<String>,
+    rows: Vec<Vec<String>>,
+}
+
+impl Table {
+    /// A table without rows.
+    pub fn new<T: Into<String>>(head: impl IntoIterator<Item = T>) -> Table {
+        Table { head: head.into_iter().map(Into::into).collect(), rows: Vec::new() }
+    }
+
+    /// Adds a row.
+    pub fn row<T: Into<String>>(&mut self, cells: impl IntoIterator<Item = T>) {
+        self.rows.push(cells.into_iter().map(Into::into).collect());
+    }
+
+    /// Whether there are no rows.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// In columns two spaces apart.
+    pub fn text(&self) -> String {
+        let lines = || [&self.head].into_iter().chain(&self.rows);
+        let width = |column: usize| {
+            lines().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
+        };
+        let widths: Vec<usize> = (0..self.head.len()).map(width).collect();
+        let mut text = String::new();
+        for row in lines() {
+            let cells = row.iter().zip(&widths).enumerate().map(|(column, (cell, &width))| match column {
+                0 => format!("{cell:<width$}"),
+                _ => format!("{cell:>width$}"),
+            });
+            text.push_str(cells.collect::<Vec<_>>().join("  ").trim_end());
+            text.push('\n');
+        }
+        text
+    }
+
+    /// As Markdown.
+    pub fn markdown(&self) -> String {
+        let line = |cells: &[String]| {
+            let cells: Vec<String> = cells.iter().map(|cell| cell.replace('|', "\\|")).collect();
+            format!("| {} |\n", cells.join(" | "))
+        };
+        let rule: Vec<&str> =
+            (0..self.head.len()).map(|column| if column == 0 { "---" } else { "---:" }).collect();
+        let mut text = line(&self.head);
+        text.push_str(&format!("|{}|\n", rule.join("|")));
+        text.extend(self.rows.iter().map(|row| line(row)));
+        text
+    }
+
+    /// As an HTML element.
+    pub fn html(&self) -> String {
+        let line = |cells: &[String], tag: &str| {
+            let cells: String = cells.iter().map(|cell| format!("<{tag}>{}</{tag}>", escape(cell))).collect();
+            format!("<tr>{cells}</tr>\n")
+        };
+        let rows: String = self.rows.iter().map(|row| line(row, "td")).collect();
+        format!(
+            "<table>\n<thead>{}</thead>\n<tbody>\n{rows}</tbody>\n</table>\n",
+            line(&self.head, "th").trim_end()
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table() -> Table {
+        let mut table = Table::new(["rule", "ms"]);
+        table.row(["adamw", "15.2"]);
+        table.row(["a|<b>", "7"]);
+        table
+    }
+
+    #[test]
+    fn text_is_aligned() {
+        assert_eq!(table().text(), "rule     ms\nadamw  15.2\na|<b>     7\n");
+    }
+
+    #[test]
+    fn markdown_keeps_bars_in_their_cells() {
+        assert_eq!(table().markdown(), "| rule | ms |\n|---|---:|\n| adamw | 15.2 |\n| a\\|<b> | 7 |\n");
+    }
+
+    #[test]
+    fn html_is_escaped() {
+        assert!(table().html().contains("<td>a|&lt;b&gt;</td><td>7</td>"));
+    }
+}
