@@ -148,6 +148,7 @@ impl RunConfig {
             noise: NoiseSource::Counter,
             plan: StepPlan { state, ..self.step },
             table: None,
+            without: None,
         }
     }
 

@@ -7,7 +7,7 @@ use super::natural;
 use super::parts::{bias_correction, clip, moving_average, next_step, sum_all};
 use super::point::{Curvature, Decay, Momentum, Point, PrecisionUpdate, RootOffset, Scaling};
 use super::schedule::Schedule;
-use crate::step::{Metric, Slot, Stage, StateKind};
+use crate::step::{Metric, Part, Slot, Stage, StateKind};
 
 /// Scalars of one step that all parameters share.
 struct Rates {
@@ -193,6 +193,9 @@ fn group_rate(point: &Point, stage: &mut Stage, param: usize, rate: Value) -> Va
 fn new_curvature(point: &Point, stage: &mut Stage, param: usize, gradient: Value) -> Option<Value> {
     let kind = point.curvature_state()?;
     let old = stage.get(Slot::State(kind, param));
+    if stage.layout().without == Some(Part::Curvature) {
+        return Some(old);
+    }
     let found = match point.curvature {
         Curvature::SquaredMean => stage.b.square(gradient),
         Curvature::None

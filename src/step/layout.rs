@@ -3,6 +3,7 @@
 use natgrad_ir::{DType, Shape, TensorType};
 use natgrad_models::{Model, Param, Task, with_rows};
 
+use super::part::Part;
 use super::plan::{StatePlan, StepPlan};
 use super::slot::{Extent, Slot, StateKind};
 use crate::rule::{Member, Point};
@@ -46,6 +47,8 @@ pub struct Layout {
     pub plan: StepPlan,
     /// The training examples, if the device has all of them.
     pub table: Option<DeviceTable>,
+    /// A part that is left out, to measure what it costs.
+    pub without: Option<Part>,
 }
 
 /// The training examples, all on the device.
@@ -84,6 +87,7 @@ impl Layout {
             noise,
             plan: StepPlan::default(),
             table: None,
+            without: None,
         }
     }
 
@@ -105,6 +109,11 @@ impl Layout {
     /// the mean is not kept, or theta is kept in less precision.
     pub fn offsets_are_regenerated(&self) -> bool {
         self.is_implicit() || self.sample_type() != self.dtype
+    }
+
+    /// Whether the step has estimates of curvature from its evaluations of the loss.
+    pub fn estimates(&self) -> bool {
+        self.point.estimates() && self.without != Some(Part::Curvature)
     }
 
     /// The parameters that are trained.

@@ -8,6 +8,7 @@ mod gather;
 mod gradient;
 mod layout;
 mod once;
+mod part;
 mod plan;
 mod program;
 mod repeat;
@@ -16,6 +17,7 @@ mod stage;
 mod wiring;
 
 pub use layout::{DeviceTable, Images, Layout, NoiseSource};
+pub use part::Part;
 pub use plan::{Compute, Placement, StatePlan, StepPlan};
 pub use program::{Program, Recipe, StepError};
 pub use slot::{Extent, Metric, Slot, StateKind};

@@ -6,6 +6,7 @@ use super::StepError;
 use super::gather::gather;
 use super::gradient::{loss_and_gradient, theta};
 use super::layout::Layout;
+use super::part::{self, Part};
 use super::program::{Recipe, recover, resample};
 use super::slot::{Extent, Metric, Slot, StateKind};
 use super::stage::{StageFunction, StageKind};
@@ -29,7 +30,9 @@ pub(super) fn one_step(
     wiring.get(Slot::Step);
     let samples = point.gradient_state() == StateKind::Sample;
     let needs_offset = point.curvature == Curvature::Price && layout.offsets_are_regenerated();
-    if samples && (layout.is_implicit() || needs_offset) {
+    if samples && layout.without == Some(Part::Sampling) {
+        part::sample_for_mean(layout, &mut wiring);
+    } else if samples && (layout.is_implicit() || needs_offset) {
         recover(layout, module, &mut wiring)?;
     }
     if layout.plan.diagnostics {
@@ -52,11 +55,15 @@ pub(super) fn one_step(
     if layout.plan.clips_norm() || layout.plan.diagnostics {
         wiring.stage(module, StageKind::ClipNorm, metrics::clip_norm)?;
     }
-    if point.estimates() {
+    if layout.estimates() {
         wiring.stage(module, StageKind::Estimate, |stage| estimate::estimate(point, stage))?;
     }
+    let kept = kept(layout, &mut wiring);
     wiring.stage(module, StageKind::Update, |stage| update::update(point, stage, recipe.schedule))?;
-    resample(layout, module, &mut wiring)?;
+    kept.into_iter().for_each(|(slot, value)| wiring.set(slot, value));
+    if layout.without != Some(Part::Sampling) {
+        resample(layout, module, &mut wiring)?;
+    }
     if layout.plan.diagnostics {
         wiring.stage(module, StageKind::Metrics, |stage| metrics::metrics(point, stage))?;
     }
@@ -64,6 +71,18 @@ pub(super) fn one_step(
     outputs.push(Slot::Step);
     outputs.extend(recipe.metrics().into_iter().map(Slot::Metric));
     wiring.finish(outputs)
+}
+
+/// The state that a step without its update leaves as it is.
+fn kept(layout: &Layout, wiring: &mut Wiring) -> Vec<(Slot, Value)> {
+    if layout.without != Some(Part::Update) {
+        return Vec::new();
+    }
+    let kinds = [StateKind::Mean, StateKind::Momentum, StateKind::GradientMean];
+    let kinds: Vec<StateKind> =
+        kinds.into_iter().filter(|kind| layout.point.state().contains(kind)).collect();
+    let slots = layout.trained().flat_map(|param| kinds.iter().map(move |&kind| Slot::State(kind, param)));
+    slots.map(|slot| (slot, wiring.get(slot))).collect()
 }
 
 /// Keeps the state that metrics compare with what comes of it.
@@ -91,7 +110,7 @@ pub(super) fn pick_batch(wiring: &mut Wiring, number: Value, from: Extent, to: E
 struct Evaluation {
     gather: Option<Callee>,
     probe: Option<Callee>,
-    gradient: Callee,
+    gradient: Option<Callee>,
     product: Option<Callee>,
 }
 
@@ -108,9 +127,14 @@ impl Evaluation {
             | Curvature::Price => None,
         };
         let probe = probe.map(|stage| Callee::push(module, stage));
-        let gradient = loss_and_gradient(recipe.model, layout, module)?;
-        let gradient = Callee::push(module, gradient);
-        let product = if point.estimates() && layout.plan.evaluations() > 1 {
+        let gradient = match layout.without {
+            Some(Part::Gradient) => None,
+            Some(Part::Curvature | Part::Update | Part::Sampling) | None => {
+                let gradient = loss_and_gradient(recipe.model, layout, module)?;
+                Some(Callee::push(module, gradient))
+            }
+        };
+        let product = if layout.estimates() && layout.plan.evaluations() > 1 {
             build_stage(layout, StageKind::Product, |stage| estimate::products(point, stage))?
         } else {
             None
@@ -121,8 +145,15 @@ impl Evaluation {
 
     /// Evaluates at [`Slot::Theta`].
     fn call(&self, module: &Module, wiring: &mut Wiring) {
-        for callee in self.gather.iter().chain(&self.probe).chain([&self.gradient]).chain(&self.product) {
+        for callee in self.gather.iter().chain(&self.probe) {
             wiring.call(module, callee);
+        }
+        match &self.gradient {
+            Some(gradient) => wiring.call(module, gradient),
+            None => part::parameters_for_gradients(wiring),
+        }
+        if let Some(product) = &self.product {
+            wiring.call(module, product);
         }
     }
 }
@@ -131,7 +162,7 @@ impl Evaluation {
 fn sums(layout: &Layout) -> Vec<(Slot, Slot)> {
     let mut pairs: Vec<(Slot, Slot)> =
         layout.trained().map(|param| (Slot::Gradient(param), Slot::GradientSum(param))).collect();
-    if layout.point.estimates() {
+    if layout.estimates() {
         pairs.extend(layout.trained().map(|param| (Slot::Product(param), Slot::ProductSum(param))));
     }
     pairs.extend(
@@ -195,8 +226,12 @@ fn further_evaluation(
     }
     if layout.point.gradient_state() == StateKind::Sample {
         let out = |param| Slot::State(StateKind::Sample, param);
-        wiring
-            .materialized_stage(module, StageKind::Further, |stage| sample_all(stage, Draw::Further, out))?;
+        wiring.materialized_stage(module, StageKind::Further, |stage| match layout.without {
+            Some(Part::Sampling) => part::mean_for_sample(stage),
+            Some(Part::Gradient | Part::Curvature | Part::Update) | None => {
+                sample_all(stage, Draw::Further, out)
+            }
+        })?;
     }
     theta(&mut wiring, layout);
     if layout.point.curvature == Curvature::Price && layout.offsets_are_regenerated() {

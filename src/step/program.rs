@@ -7,6 +7,7 @@ use natgrad_models::{Model, Task};
 
 use super::layout::{DeviceTable, Layout, NoiseSource};
 use super::once;
+use super::part::Part;
 use super::plan::StepPlan;
 use super::repeat;
 use super::slot::{Extent, Metric, Slot, StateKind};
@@ -84,6 +85,8 @@ pub struct Recipe<'a> {
     pub plan: StepPlan,
     /// The training examples, if the device has all of them.
     pub table: Option<DeviceTable>,
+    /// A part that is left out, to measure what it costs.
+    pub without: Option<Part>,
 }
 
 impl<'a> Recipe<'a> {
@@ -98,6 +101,7 @@ impl<'a> Recipe<'a> {
             noise: NoiseSource::Counter,
             plan: StepPlan::default(),
             table: None,
+            without: None,
         }
     }
 
@@ -208,7 +212,7 @@ impl<'a> Recipe<'a> {
     pub fn layout(&self, rows: usize) -> Result<Layout, StepError> {
         let layout = Layout::new(self.model, self.rule.point(), rows, self.dtype, self.noise);
         let members = group::resolve(self.groups, &layout.params)?;
-        Ok(Layout { members, plan: self.plan, table: self.table.clone(), ..layout })
+        Ok(Layout { members, plan: self.plan, table: self.table.clone(), without: self.without, ..layout })
     }
 
     /// The values of the programs' scalar inputs for a run over `rows` training rows and `total_steps`.

@@ -53,6 +53,7 @@ impl Setup {
             noise: self.noise,
             plan: self.plan,
             table: None,
+            without: None,
         }
     }
 

@@ -1,0 +1,171 @@
+//! Parts of a step that can be left out, to measure what each costs.
+
+use natgrad_ir::Value;
+
+use super::layout::Layout;
+use super::slot::{Metric, Slot, StateKind};
+use super::stage::Stage;
+use super::wiring::Wiring;
+use crate::rule::Point;
+use crate::rule::point::{GradientAt, Scaling};
+
+/// A part of a step. A step without one is the same program with a stand-in in its place, which reads and writes nothing that
+/// the rest does not; it trains nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Part {
+    /// Drawing samples. Without it the carried sample stays as it is, and further samples are the mean and a scalar.
+    Sampling,
+    /// The loss and its gradient. Without it the parameters stand for the gradient.
+    Gradient,
+    /// The curvature estimate and its moving average. Without it the curvature stays as it is.
+    Curvature,
+    /// The new mean and momentum. Without it they stay as they are.
+    Update,
+}
+
+impl Part {
+    /// Every part, in the order of a step.
+    pub const ALL: [Part; 4] = [Part::Gradient, Part::Curvature, Part::Update, Part::Sampling];
+
+    /// The name in reports.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Part::Sampling => "sampling",
+            Part::Gradient => "loss and gradient",
+            Part::Curvature => "curvature",
+            Part::Update => "update",
+        }
+    }
+
+    /// Whether a rule has this part.
+    pub fn is_in(self, point: &Point) -> bool {
+        match self {
+            Part::Sampling => point.gradient_at == GradientAt::Sample,
+            // In natural parameters mean and curvature move as one.
+            Part::Curvature => point.curvature_state().is_some() && point.scaling != Scaling::Natural,
+            Part::Gradient | Part::Update => true,
+        }
+    }
+}
+
+/// Stands for what an evaluation of the loss gives: the parameters for their gradients, and for what else is asked for beside
+/// them; nothing is lost.
+pub(super) fn parameters_for_gradients(wiring: &mut Wiring) {
+    let layout = wiring.layout();
+    for param in layout.trained() {
+        let theta = wiring.get(Slot::Theta(param));
+        for slot_of in [Slot::Gradient, Slot::SquaredGradient, Slot::HessianVector] {
+            wiring.set(slot_of(param), theta);
+        }
+    }
+    for metric in [Metric::Loss, Metric::counted(layout.task)] {
+        let zero = wiring.b.scalar(layout.dtype, 0.0);
+        wiring.set(Slot::Metric(metric), zero);
+    }
+}
+
+/// Stands for the mean and its distance from the carried sample, where they are not kept: the sample for both.
+pub(super) fn sample_for_mean(layout: &Layout, wiring: &mut Wiring) {
+    for param in layout.trained() {
+        let sample = wiring.get(Slot::State(StateKind::Sample, param));
+        let sample = wiring.b.convert(sample, layout.dtype);
+        if layout.is_implicit() {
+            wiring.set(Slot::State(StateKind::Mean, param), sample);
+        }
+        wiring.set(Slot::Offset(param), sample);
+    }
+}
+
+/// Stands for a further sample: the mean and the number of the draw, so that no two evaluations are the same.
+pub(super) fn mean_for_sample(stage: &mut Stage) -> Vec<(Slot, Value)> {
+    stage.map_trained(|stage, param| {
+        let mean = stage.get(Slot::State(StateKind::Mean, param));
+        let draw = stage.get(Slot::Draw);
+        let ty = stage.b.ty(mean).clone();
+        let draw = stage.b.convert(draw, ty.dtype);
+        let draw = stage.b.splat(draw, ty.shape);
+        let moved = stage.b.add(mean, draw);
+        let kept = stage.layout().ty(Slot::State(StateKind::Sample, param)).dtype;
+        vec![(Slot::State(StateKind::Sample, param), stage.b.convert(moved, kept))]
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rule::{Rule, Schedule};
+    use crate::step::{Compute, Program, Recipe, StatePlan, StepPlan};
+    use natgrad_models::{Activation, Mlp, Model};
+
+    fn step(rule: &Rule, plan: StepPlan, without: Option<Part>) -> Program {
+        let model = Model::Mlp(Mlp { sizes: vec![3, 4, 2], activation: Activation::Tanh });
+        let recipe = Recipe { schedule: Schedule::default(), plan, without, ..Recipe::new(&model, rule) };
+        recipe.step(5).unwrap()
+    }
+
+    fn plans(rule: &Rule) -> Vec<StepPlan> {
+        let plan = StepPlan::default();
+        let mut plans = vec![
+            plan,
+            StepPlan { accumulation: 2, ..plan },
+            StepPlan { per_call: 3, ..plan },
+            StepPlan { compute: Compute::Bf16, ..plan },
+            StepPlan { clip_norm: Some(1.0), ..plan },
+        ];
+        if rule.samples() {
+            plans.push(StepPlan { state: StatePlan::Implicit, ..plan });
+            plans.push(StepPlan { samples: 3, accumulation: 2, ..plan });
+            plans.push(StepPlan { samples: 2, state: StatePlan::Implicit, ..plan });
+            plans.push(StepPlan { samples: 2, compute: Compute::Bf16, ..plan });
+        }
+        plans
+    }
+
+    #[test]
+    fn a_step_without_a_part_carries_the_same_state() {
+        for rule in Rule::all() {
+            for plan in plans(&rule) {
+                let whole = step(&rule, plan, None);
+                for part in Part::ALL.into_iter().filter(|part| part.is_in(&rule.point())) {
+                    let rest = step(&rule, plan, Some(part));
+                    let told = (rule.name(), part, plan);
+                    assert_eq!(rest.outputs, whole.outputs, "{told:?}");
+                    let carried = |program: &Program| {
+                        let inputs = program.inputs.iter().copied();
+                        inputs.filter(|slot| slot.is_carried()).collect::<Vec<_>>()
+                    };
+                    assert_eq!(carried(&rest), carried(&whole), "{told:?}");
+                    assert_ne!(rest.module, whole.module, "{told:?} leaves nothing out");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_left_out_is_not_asked_for() {
+        let rule = Rule::Ivon(crate::rule::Ivon::default());
+        let lacks = |part, slot| !step(&rule, StepPlan::default(), Some(part)).inputs.contains(&slot);
+        assert!(lacks(Part::Sampling, Slot::Seed));
+        assert!(lacks(Part::Gradient, Slot::Features(crate::step::Extent::Batch)));
+        let functions = |part| {
+            let program = step(&rule, StepPlan::default(), Some(part));
+            program.module.module().functions.iter().map(|function| function.name.clone()).collect::<Vec<_>>()
+        };
+        assert_eq!(functions(Part::Curvature), ["loss_and_gradient", "update", "resample", "main"]);
+        assert_eq!(functions(Part::Sampling), ["loss_and_gradient", "estimate", "update", "main"]);
+        assert_eq!(functions(Part::Gradient), ["estimate", "update", "resample", "main"]);
+    }
+
+    #[test]
+    fn a_step_without_its_update_gives_mean_and_momentum_as_they_came() {
+        let rule = Rule::Ivon(crate::rule::Ivon::default());
+        let program = step(&rule, StepPlan::default(), Some(Part::Update));
+        let main = program.module.module().entry().unwrap();
+        for (output, value) in program.outputs.iter().zip(&main.results) {
+            let input = program.inputs.iter().position(|input| input == output);
+            let unmoved = input.is_some_and(|input| main.params[input] == *value);
+            let kept = matches!(output, Slot::State(StateKind::Mean | StateKind::Momentum, _));
+            assert_eq!(unmoved, kept, "{output:?}");
+        }
+    }
+}
