@@ -21,7 +21,7 @@ pub use diverge::{Divergence, Symptom};
 pub use evaluate::TestScores;
 pub use files::write_atomically;
 pub use run::{Observer, Progress, Run, RunReport};
-pub use session::{CallData, CallRows, HostTensor, PendingSteps, Session, StepScalars};
+pub use session::{CallData, CallRows, HostTensor, PendingSteps, Session, StepScalars, UploadedRows};
 pub use tune::{Trial, rows_to_tune_on, tune_adamw};
 
 use crate::compile::DeviceError;

@@ -103,7 +103,13 @@ pub enum CallRows<'a> {
         /// How each image is changed, where images are: three `u32` each.
         crops: &'a [u8],
     },
+    /// On the device already ([`Session::upload`]).
+    Uploaded(&'a UploadedRows),
 }
+
+/// The examples of a call, on the device.
+#[derive(Debug)]
+pub struct UploadedRows(Vec<(Slot, Buffer)>);
 
 /// What a call of the step program takes.
 #[derive(Clone, Copy, Debug)]
@@ -256,12 +262,11 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    /// One step, or as many as the program runs in a call, in one execute call. The state's buffers are donated and
-    /// replaced.
+    /// Puts the examples of a call of so many steps on the device.
     ///
     /// # Errors
-    /// The device fails; the state is then lost.
-    pub fn step(&mut self, data: CallData) -> Result<PendingSteps, TrainError> {
+    /// The device fails.
+    pub fn upload(&self, rows: CallRows, steps: usize) -> Result<UploadedRows, TrainError> {
         let layout = &self.step.program.layout;
         let extent = layout.extent();
         let upload = |slot: Slot, bytes: &[u8]| {
@@ -273,9 +278,9 @@ impl<'a> Session<'a> {
             }
             Ok::<_, DeviceError>((slot, self.device.upload(&ty, &bytes)?))
         };
-        let mut given = Vec::new();
+        let mut uploaded = Vec::new();
         for slot in layout.data(extent) {
-            let bytes = match (slot, data.rows) {
+            let bytes = match (slot, rows) {
                 (Slot::Features(_), CallRows::Given { features, .. }) => features,
                 (Slot::Labels(_), CallRows::Given { labels, .. }) => labels,
                 (Slot::Rows(_), CallRows::Numbered { rows, .. }) => rows,
@@ -283,11 +288,30 @@ impl<'a> Session<'a> {
                 // Left out, for the call to say what it lacks.
                 _ => continue,
             };
-            given.push(upload(slot, bytes)?);
+            uploaded.push(upload(slot, bytes)?);
         }
         if extent == Extent::Call {
-            given.push(upload(Slot::StepCount, &(data.steps as u32).to_ne_bytes())?);
+            uploaded.push(upload(Slot::StepCount, &(steps as u32).to_ne_bytes())?);
         }
+        Ok(UploadedRows(uploaded))
+    }
+
+    /// One step, or as many as the program runs in a call, in one execute call. The state's buffers are donated and
+    /// replaced.
+    ///
+    /// # Errors
+    /// The device fails; the state is then lost.
+    pub fn step(&mut self, data: CallData) -> Result<PendingSteps, TrainError> {
+        let sent;
+        let uploaded = match data.rows {
+            CallRows::Uploaded(rows) => rows,
+            CallRows::Given { .. } | CallRows::Numbered { .. } => {
+                sent = self.upload(data.rows, data.steps)?;
+                &sent
+            }
+        };
+        let layout = &self.step.program.layout;
+        let mut given = Vec::new();
         for (slot_of, tensors) in
             [(Slot::Noise as fn(usize) -> Slot, data.noise), (Slot::FurtherNoise, data.further_noise)]
         {
@@ -304,7 +328,8 @@ impl<'a> Session<'a> {
                     .filter(|(known, _)| *known == slot)
                     .map(|(_, buffer)| Arg::Donate(buffer));
             }
-            let here = find(&given, slot).or_else(|| find(&self.fixed, slot));
+            let of_call = find(&uploaded.0, slot).or_else(|| find(&given, slot));
+            let here = of_call.or_else(|| find(&self.fixed, slot));
             here.or_else(|| find(&self.table, slot)).map(Arg::Keep)
         })?;
         let mut scalars = Vec::new();
