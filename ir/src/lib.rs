@@ -4,6 +4,7 @@
 //! and lowered or interpreted elsewhere.
 
 pub mod build;
+mod flops;
 pub mod grad;
 pub mod graph;
 pub mod infer;
@@ -19,6 +20,7 @@ pub mod vectorize;
 pub mod verify;
 
 pub use build::{BuildError, BuildErrors, Builder};
+pub use flops::flops;
 pub use graph::{Def, FuncId, Function, Inst, InstData, Module, Origin, Value, ValueData};
 pub use infer::{Signature, TypeError, infer};
 pub use literal::{Elements, Literal, Scalar};
