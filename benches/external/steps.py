@@ -1,134 +1,154 @@
-"""Times one training step in JAX and in PyTorch, to be set beside natgrad's own. Optional: nothing in the project runs it.
+"""Times training steps of JAX and PyTorch, to be set beside natgrad's own. Optional: nothing in the project needs it.
 
-    python3 -m venv venv
-    venv/bin/pip install jax==0.11.2 jaxlib==0.11.2 optax==0.2.8 torch==2.15.0 ivon-opt==0.1.3
-    venv/bin/python steps.py run --rounds 10
-    venv/bin/python steps.py serve
+    natgrad compare configs/bench/mlp.json --with 'venv/bin/python benches/external/steps.py serve'
 
-jaxlib 0.11.2 carries the XLA of natgrad's CPU plugin, and needs Python 3.12 or later. An older JAX runs on the plugin itself
-with `--plugin ~/.cache/natgrad/packages/lammps-jax-pjrt-cpu-0.11.2/pjrt_c_api_cpu_plugin.so`.
+takes turns with natgrad: `serve` reads commands from standard input and answers each with a line of JSON:
 
-`run` times what is asked for in turns (one step of each, over and over), so that a drift of the machine's speed cancels in
-the ratios, and prints a JSON line for each. Times are wall times in ms of a whole step with its data already on the device;
-`cpu_ms` is the process's CPU time, all threads together. `spread` is the distance of the quartiles over the median.
+    entrants mlp            what it can time on a workload
+    time jax mlp adamw 10   the seconds of ten steps; the first time it builds the step and makes two that do not count
+    drop jax mlp adamw      frees it
 
-`serve` lets another program take the turns. It reads commands from standard input and answers each with a JSON line:
+    venv/bin/python benches/external/steps.py run --json external.json
+    natgrad compare configs/bench/mlp.json --include external.json
 
-    jax gpt6 adamw 3             three steps; the first command for a step builds it and makes two steps that do not count
-    torch gpt6 ivon 3 vocab=256  fields of a workload can be changed
-    drop torch gpt6 ivon         frees it
-    quit
+takes turns of its own, and writes a report in the form of `natgrad compare --json`.
 """
 
 import argparse
 import gc
+import importlib.metadata
 import json
+import math
 import os
+import platform
+import random
 import statistics
 import sys
 import time
 
-from workloads import WORKLOADS, workload
+from workloads import WORKLOADS
 
 FRAMEWORKS = ("jax", "torch")
 RULES = ("adamw", "ivon")
+PACKAGES = {"jax": ("jax", "optax"), "torch": ("torch", "ivon-opt")}
+TURN_SECONDS = 0.2
 
 
-def build(framework, name, rule, changes):
-    spec = workload(name, changes)
+def build(framework, name, rule):
     if framework == "jax":
         import with_jax as module
     elif framework == "torch":
         import with_torch as module
     else:
         raise ValueError(f"no framework {framework}: {', '.join(FRAMEWORKS)}")
-    step = module.Step(spec, rule)
-    for _ in range(2):
-        step.run()
+    if name not in WORKLOADS:
+        raise ValueError(f"no workload {name}: {', '.join(WORKLOADS)}")
+    step = module.Step(WORKLOADS[name], rule)
+    step.run(2)
     return step
 
 
-def timed(step):
-    """Wall and CPU time of one step in ms, and its loss."""
-    wall, cpu = time.perf_counter(), time.process_time()
-    loss = step.run()
-    return (time.perf_counter() - wall) * 1e3, (time.process_time() - cpu) * 1e3, loss
+def seconds(step, steps):
+    begin = time.perf_counter()
+    step.run(steps)
+    return time.perf_counter() - begin
 
 
-def spread(times):
-    if len(times) < 2:
-        return 0.0
-    low, middle, high = statistics.quantiles(times, n=4)
-    return (high - low) / middle
+def serve(args):
+    steps = {}
+    for line in sys.stdin:
+        try:
+            match line.split():
+                case []:
+                    continue
+                case ["entrants", name]:
+                    known = args.frameworks if name in WORKLOADS else []
+                    answer = {"entrants": [(framework, rule) for framework in known for rule in args.rules]}
+                case ["time", framework, name, rule, count]:
+                    key = (framework, name, rule)
+                    if key not in steps:
+                        steps[key] = build(*key)
+                    answer = {"seconds": seconds(steps[key], int(count))}
+                case ["drop", *key]:
+                    steps.pop(tuple(key), None)
+                    gc.collect()
+                    answer = {}
+                case words:
+                    raise ValueError(f"not a command: {' '.join(words)}")
+        except Exception as error:
+            answer = {"error": f"{type(error).__name__}: {error}"}
+        print(json.dumps(answer), flush=True)
 
 
-def summary(rounds):
-    wall, cpu, loss = zip(*rounds)
-    return {
-        "min_ms": round(min(wall), 3),
-        "median_ms": round(statistics.median(wall), 3),
-        "spread": round(spread(wall), 4),
-        "cpu_min_ms": round(min(cpu), 3),
-        "cpu_median_ms": round(statistics.median(cpu), 3),
-        "rounds": len(rounds),
-        "loss": loss[-1],
-    }
+def interval(values):
+    """The median, and the order statistics between which the true median is 19 times in 20."""
+    values = sorted(values)
+    count, cut, below = len(values), 0, 0.5 ** len(values)
+    while cut + 1 < count and below + math.comb(count, cut + 1) * 0.5**count <= 0.025:
+        cut += 1
+        below += math.comb(count, cut) * 0.5**count
+    if below > 0.025:
+        cut = 0
+    return {"median": statistics.median(values), "low": values[cut], "high": values[-1 - cut]}
+
+
+def compare(name, frameworks, rules, budget):
+    """The rows of one workload: turns in an order drawn anew each round, until the time is up."""
+    entrants = [(framework, rule) for framework in frameworks for rule in rules]
+    steps = {entrant: build(entrant[0], name, entrant[1]) for entrant in entrants}
+    counts = {entrant: max(1, math.ceil(TURN_SECONDS / seconds(step, 1))) for entrant, step in steps.items()}
+    times, begin = {entrant: [] for entrant in entrants}, time.perf_counter()
+    while min(map(len, times.values())) < 6 or time.perf_counter() - begin < budget:
+        for entrant in random.sample(entrants, len(entrants)):
+            times[entrant].append(seconds(steps[entrant], counts[entrant]) / counts[entrant])
+    for framework, rule in entrants:
+        own, first = times[framework, rule], times[framework, rules[0]]
+        yield {
+            "config": name,
+            "framework": framework,
+            "rule": rule,
+            "step_ms": interval([1e3 * value for value in own]),
+            "ratio": interval([value / other for value, other in zip(own, first)]),
+            "rounds": len(own),
+            "steps_per_round": counts[framework, rule],
+            "parameters": steps[framework, rule].parameters(),
+            "peak_bytes": None,
+            "compile_ms": None,
+        }
 
 
 def run(args):
-    changes = dict(change.split("=", 1) for change in args.set)
+    rows = []
     for name in args.workloads:
-        steps = {(f, r): build(f, name, r, changes) for f in args.frameworks for r in args.rules}
-        rounds = {key: [] for key in steps}
-        for _ in range(args.rounds):
-            for key, step in steps.items():
-                rounds[key].append(timed(step))
-        for (framework, rule), times in rounds.items():
-            head = {"framework": framework, "workload": name, "rule": rule, **changes}
-            print(json.dumps({**head, "parameters": steps[framework, rule].parameters(), **summary(times)}), flush=True)
-        steps.clear()
+        rows += compare(name, args.frameworks, args.rules, args.time)
+        for row in rows[-len(args.frameworks) * len(args.rules) :]:
+            step, ratio = row["step_ms"], row["ratio"]
+            print(
+                f"{name} {row['framework']} {row['rule']}: {step['median']:.1f} ms, ratio to {args.rules[0]} "
+                f"{ratio['median']:.3f} ({ratio['low']:.3f} to {ratio['high']:.3f})",
+                flush=True,
+            )
         gc.collect()
-
-
-def serve(_args):
-    steps = {}
-    for line in sys.stdin:
-        words = line.split()
-        if not words:
-            continue
-        if words == ["quit"]:
-            return
-        try:
-            if words[0] == "drop":
-                steps.pop(tuple(words[1:]), None)
-                gc.collect()
-                answer = {"dropped": words[1:]}
-            else:
-                framework, name, rule, count, *changes = words
-                key = (framework, name, rule, *changes)
-                if key not in steps:
-                    steps[key] = build(framework, name, rule, dict(change.split("=", 1) for change in changes))
-                rounds = [timed(steps[key]) for _ in range(int(count))]
-                head = {"framework": framework, "workload": name, "rule": rule}
-                times = {"times_ms": [round(wall, 3) for wall, _, _ in rounds], "cpu_ms": [round(cpu, 3) for _, cpu, _ in rounds]}
-                answer = {**head, **times, "loss": rounds[-1][2] if rounds else None, "parameters": steps[key].parameters()}
-        except (ValueError, KeyError) as error:
-            answer = {"error": f"{type(error).__name__}: {error}"}
-        print(json.dumps(answer), flush=True)
+    if args.json:
+        packages = [package for framework in args.frameworks for package in PACKAGES[framework]]
+        made_by = ", ".join(f"{package} {importlib.metadata.version(package)}" for package in packages)
+        report = {"made_by": made_by, "machine": f"{platform.machine()}, {args.threads} threads", "rows": rows}
+        with open(args.json, "w") as file:
+            json.dump(report, file, indent=2)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--threads", type=int, default=2, help="cores that both frameworks may use")
     parser.add_argument("--plugin", help="a PJRT plugin for JAX to run on")
-    commands = parser.add_subparsers(required=True)
     words = lambda text: text.split(",")
+    parser.add_argument("--frameworks", type=words, default=list(FRAMEWORKS))
+    parser.add_argument("--rules", type=words, default=list(RULES), help="ratios are to the first")
+    commands = parser.add_subparsers(required=True)
     runs = commands.add_parser("run", help="time steps in turns")
-    runs.add_argument("--frameworks", type=words, default=FRAMEWORKS)
     runs.add_argument("--workloads", type=words, default=list(WORKLOADS))
-    runs.add_argument("--rules", type=words, default=RULES)
-    runs.add_argument("--rounds", type=int, default=10)
-    runs.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE", help="change a workload, such as vocab=256")
+    runs.add_argument("--time", type=float, default=60, metavar="SECONDS", help="for each workload")
+    runs.add_argument("--json", metavar="FILE")
     runs.set_defaults(command=run)
     commands.add_parser("serve", help="time what standard input asks for").set_defaults(command=serve)
     args = parser.parse_args()

@@ -166,7 +166,7 @@ def ivon_step(loss, params, state, key):
 
 
 class Step:
-    """One workload with one rule: `run` makes a step and waits for it; gives the loss."""
+    """One workload with one rule: `run` makes steps and waits for the last; gives its loss."""
 
     def __init__(self, spec, rule, options=None):
         init, apply = MODELS[type(spec)]
@@ -204,6 +204,7 @@ class Step:
     def parameters(self):
         return sum(leaf.size for leaf in jax.tree.leaves(self.params))
 
-    def run(self):
-        self.params, self.state, loss = self.step(self.params, self.state, *self.data)
+    def run(self, steps):
+        for _ in range(steps):
+            self.params, self.state, loss = self.step(self.params, self.state, *self.data)
         return float(jax.block_until_ready((loss, self.params))[0])

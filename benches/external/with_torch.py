@@ -99,7 +99,7 @@ MODELS = {Mlp: perceptron, ResNet: ResNet20, Gpt: GptModel}
 
 
 class Step:
-    """One workload with one rule: `run` makes a step; gives the loss."""
+    """One workload with one rule: `run` makes steps; gives the last one's loss."""
 
     def __init__(self, spec, rule, channels_last=True):
         torch.manual_seed(1)
@@ -113,7 +113,7 @@ class Step:
         if rule == "adamw":
             a = ADAMW
             self.optimizer = torch.optim.AdamW(
-                self.model.parameters(), a["lr"], (a["beta1"], a["beta2"]), a["eps"], a["weight_decay"]
+                self.model.parameters(), a["lr"], (a["beta1"], a["beta2"]), a["eps"], a["weight_decay"], fused=True
             )
         elif rule == "ivon":
             self.optimizer = ivon.IVON(self.model.parameters(), **IVON)
@@ -131,11 +131,12 @@ class Step:
         loss.backward()
         return loss
 
-    def run(self):
-        if self.sampled:
-            with self.optimizer.sampled_params(train=True):
+    def run(self, steps):
+        for _ in range(steps):
+            if self.sampled:
+                with self.optimizer.sampled_params(train=True):
+                    loss = self.loss()
+            else:
                 loss = self.loss()
-        else:
-            loss = self.loss()
-        self.optimizer.step()
+            self.optimizer.step()
         return loss.item()

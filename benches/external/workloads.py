@@ -1,6 +1,6 @@
-"""The workloads that the two frameworks time: sizes, and random data of the right shapes, the same for both."""
+"""The workloads of configs/bench, under the same names: sizes, and random data of the right shapes."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -31,27 +31,16 @@ class Gpt:
     width: int = 384
     batch: int = 4
     time: int = 256
-    vocab: int = 65
+    vocab: int = 96
     untied: bool = False
 
 
 WORKLOADS = {
     "mlp": Mlp(),
     "resnet20": ResNet(),
-    "gpt6": Gpt(),
+    "gpt-6x384": Gpt(),
     "gpt2-small": Gpt(layers=12, heads=12, width=768, batch=1, time=256, vocab=50257),
 }
-
-
-def workload(name, changes):
-    """The workload `name` with some fields changed: `{"vocab": "50304"}`."""
-    spec = WORKLOADS[name]
-    types = {field: type(value) for field, value in vars(spec).items()}
-    read = {int: int, bool: lambda text: text.lower() in ("1", "true"), tuple: lambda text: tuple(map(int, text.split("-")))}
-    unknown = set(changes) - set(types)
-    if unknown:
-        raise ValueError(f"{name} has no {', '.join(sorted(unknown))}; it has {', '.join(types)}")
-    return replace(spec, **{field: read[types[field]](text) for field, text in changes.items()})
 
 
 def batch(spec):
