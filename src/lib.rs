@@ -5,6 +5,7 @@
 
 pub mod assets;
 pub mod cli;
+pub mod compare;
 pub mod compile;
 pub mod config;
 pub mod data;

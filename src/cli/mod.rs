@@ -2,6 +2,7 @@
 //! run that was interrupted or terminated.
 
 mod backend;
+mod compare;
 mod dry_run;
 mod export;
 mod generate;
@@ -31,6 +32,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Train(train::Train),
+    Compare(compare::Compare),
     Generate(generate::Generate),
     Export(export::Export),
     Tokenize(tokenize::Tokenize),
@@ -81,6 +83,7 @@ pub fn main() -> ExitCode {
         .init();
     let outcome = match cli.command {
         Command::Train(command) => command.run(),
+        Command::Compare(command) => command.run(),
         Command::Generate(command) => command.run(),
         Command::Export(command) => command.run(),
         Command::Tokenize(command) => command.run(),

@@ -74,9 +74,17 @@ impl Device {
     /// # Errors
     /// The program cannot be lowered, or XLA refuses it.
     pub fn compile(&self, program: Program) -> Result<Compiled, DeviceError> {
+        self.compile_in(&self.cache, program)
+    }
+
+    /// As [`Device::compile`], with another cache.
+    ///
+    /// # Errors
+    /// As [`Device::compile`].
+    pub fn compile_in(&self, cache: &Cache, program: Program) -> Result<Compiled, DeviceError> {
         let begin = Instant::now();
         let text = stablehlo(&program, self.materialization)?;
-        let (executable, outcome) = self.cache.compile(&self.client, &text, &self.options)?;
+        let (executable, outcome) = cache.compile(&self.client, &text, &self.options)?;
         Ok(Compiled { program, executable, outcome, seconds: begin.elapsed().as_secs_f64() })
     }
 

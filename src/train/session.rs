@@ -167,6 +167,11 @@ impl<'a> Session<'a> {
         [&self.step, &self.start].into_iter().chain(&self.recover)
     }
 
+    /// The compiled step.
+    pub fn step_program(&self) -> &Compiled {
+        &self.step
+    }
+
     /// The most steps that a call runs.
     pub fn steps_per_call(&self) -> usize {
         self.step.program.layout.plan.per_call as usize

@@ -1,0 +1,186 @@
+//! `natgrad compare`.
+
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::Value;
+
+use super::print::{print, tell};
+use super::{Failure, backend};
+use crate::compare::{self, Budget, Cases, Comparison, News, Server, Vary, compare};
+use crate::pjrt::Client;
+use crate::train::write_atomically;
+
+/// Compare the step times of rules on the same model, in turns, with intervals
+#[derive(Debug, Args)]
+pub(super) struct Compare {
+    /// The configurations, whose models, batches and rules' values are compared; the default run if there are none
+    configs: Vec<PathBuf>,
+    /// The rules; ratios are to the first
+    #[arg(long, value_name = "RULE,...", value_delimiter = ',', default_value = "adamw,ivon")]
+    rules: Vec<String>,
+    /// Set a field of every configuration, e.g. step.state="implicit"
+    #[arg(long = "set", value_name = "PATH=VALUE")]
+    set: Vec<String>,
+    /// Rows of a batch: each number is a case of its own
+    #[arg(long, value_name = "N,...", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..))]
+    batch: Vec<u32>,
+    /// Monte-Carlo samples of a step, for rules that sample
+    #[arg(long, value_name = "N,...", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..))]
+    mc: Vec<u32>,
+    /// The type that models compute in
+    #[arg(long, value_name = "TYPE,...", value_delimiter = ',')]
+    dtype: Vec<Dtype>,
+    /// Vary any field: every element of the JSON array is a case, e.g. 'step.per_call=[1,10,100]'
+    #[arg(long, value_name = "PATH=[...]", value_parser = parse_vary)]
+    vary: Vec<Vary>,
+    /// Measure also what sampling, gradient, curvature, update and host cost, each by leaving it out
+    #[arg(long)]
+    parts: bool,
+    /// Seconds that a case, and the parts of each rule, may take
+    #[arg(long, value_name = "SECONDS", default_value_t = compare::TIME.as_secs(), value_parser = clap::value_parser!(u64).range(1..))]
+    time: u64,
+    /// A program that times other frameworks' steps, to take turns with, e.g. 'python benches/external/steps.py serve'
+    #[arg(long, value_name = "COMMAND")]
+    with: Option<String>,
+    /// Add the rows of a report that another program, or an earlier run, wrote
+    #[arg(long, value_name = "FILE")]
+    include: Vec<PathBuf>,
+    /// Write the report as JSON
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Write the report as one HTML page, with bars and curves
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+    /// Write the report as Markdown
+    #[arg(long, value_name = "FILE")]
+    markdown: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Dtype {
+    F32,
+    Bf16,
+}
+
+impl Compare {
+    pub(super) fn run(self) -> Result<ExitCode, Failure> {
+        let cases = Cases {
+            configs: self.configs.clone(),
+            set: self.set.clone(),
+            vary: self.varied(),
+            rules: self.rules.clone(),
+        };
+        let cases = cases.load().map_err(Failure::usage)?;
+        let included = self.include.iter().map(|path| compare::include(path));
+        let included = included.collect::<Result<Vec<_>, _>>().map_err(Failure::usage)?;
+        for path in [&self.json, &self.html, &self.markdown].into_iter().flatten() {
+            check_folder(path)?;
+        }
+        let mut server = self.with.as_deref().map(Server::start).transpose().map_err(Failure::usage)?;
+        let device = backend::open()?;
+        let budget = Budget { time: Duration::from_secs(self.time), width: compare::NARROW };
+        let comparison = Comparison { cases, budget, parts: self.parts, seed: 0 };
+        let bar = progress();
+        let mut report = compare(&device, &comparison, server.as_mut(), &mut |news| match news {
+            News::Preparing { case, entrant } => bar.set_message(format!("{case}: preparing {entrant}")),
+            News::Round { case, rounds, width } => bar
+                .set_message(format!("{case}: {rounds} rounds, the widest interval {:.1} %", 100.0 * width)),
+        })
+        .map_err(|error| match error {
+            compare::CompareError::Server(error) => Failure::usage(error),
+            other @ compare::CompareError::Entrant { .. } => Failure::Failed(other.into()),
+        })?;
+        bar.finish_and_clear();
+        report.made_by = made_by(device.client());
+        report.machine = compare::machine();
+        report.command = command();
+        report.rows.extend(included.into_iter().flat_map(|report| report.rows));
+        print(&report.text())?;
+        let json = serde_json::to_string_pretty(&report)? + "\n";
+        for (path, content) in
+            [(&self.json, json), (&self.html, report.html()), (&self.markdown, report.markdown())]
+        {
+            if let Some(path) = path {
+                write_atomically(path, content.as_bytes())?;
+                tell(format_args!("written: {}", path.display()));
+            }
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    /// The fields of several values.
+    fn varied(&self) -> Vec<Vary> {
+        let numbers = |path: &str, values: &[u32]| Vary {
+            path: path.to_string(),
+            values: values.iter().map(|&value| value.into()).collect(),
+        };
+        let dtypes = self.dtype.iter().map(|dtype| match dtype {
+            Dtype::F32 => "f32".into(),
+            Dtype::Bf16 => "bf16".into(),
+        });
+        let dtypes = Vary { path: "step.compute".to_string(), values: dtypes.collect() };
+        let given = [numbers("batch", &self.batch), numbers("step.samples", &self.mc), dtypes];
+        given.into_iter().filter(|vary| !vary.values.is_empty()).chain(self.vary.iter().cloned()).collect()
+    }
+}
+
+fn parse_vary(text: &str) -> Result<Vary, String> {
+    let wanted = "such as step.per_call=[1,10,100]";
+    let (path, values) = text.split_once('=').ok_or_else(|| format!("no `=`: it must be {wanted}"))?;
+    match serde_json::from_str(values) {
+        Ok(Value::Array(values)) if !values.is_empty() => Ok(Vary { path: path.to_string(), values }),
+        _ => Err(format!("`{values}` is no JSON array with an element: it must be {wanted}")),
+    }
+}
+
+/// Fails early where a report could not be written in the end.
+fn check_folder(path: &Path) -> Result<(), Failure> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    match folder {
+        Some(folder) if !folder.is_dir() => Err(Failure::usage(anyhow::anyhow!(
+            "{}: the folder {} is not there",
+            path.display(),
+            folder.display()
+        ))),
+        _ => Ok(()),
+    }
+}
+
+fn progress() -> ProgressBar {
+    if !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let bar = ProgressBar::new_spinner();
+    if let Ok(style) = ProgressStyle::with_template("{spinner} {elapsed} {msg}") {
+        bar.set_style(style);
+    }
+    bar.enable_steady_tick(Duration::from_millis(200));
+    bar
+}
+
+/// natgrad's version and the plugin: the names of its folder, which tells the package, and of its file.
+fn made_by(client: &Client) -> String {
+    let path = client.plugin().path();
+    let names = [path.parent().and_then(Path::file_name), path.file_name()].into_iter().flatten();
+    let names: Vec<_> = names.map(|name| name.to_string_lossy()).collect();
+    format!("natgrad {}, {} ({})", env!("CARGO_PKG_VERSION"), client.platform_name(), names.join("/"))
+}
+
+/// The command line as it was given.
+fn command() -> String {
+    let quoted = |word: String| match word
+        .contains(|letter: char| letter.is_whitespace() || "[]{}\"*".contains(letter))
+    {
+        true => format!("'{word}'"),
+        false => word,
+    };
+    std::iter::once("natgrad".to_string())
+        .chain(std::env::args().skip(1).map(quoted))
+        .collect::<Vec<_>>()
+        .join(" ")
+}

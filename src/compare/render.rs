@@ -1,0 +1,378 @@
+//! A comparison as tables, bars and curves: text, Markdown, and an HTML page.
+
+use std::collections::BTreeMap;
+
+use super::interval::Interval;
+use super::report::{self, Parts, Report, Row};
+use crate::report::{Bar, Bars, Chart, Curve, Page, Table};
+
+/// Rows of one configuration, with its control.
+struct Group<'a> {
+    rows: Vec<&'a Row>,
+    control: Option<&'a super::Control>,
+}
+
+impl Report {
+    /// For a terminal.
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        for group in self.groups() {
+            text.push_str(&format!("{}\n{}", group.title(), group.table().text()));
+            for line in group.remarks(self.wanted_width) {
+                text.push_str(&format!("{line}\n"));
+            }
+            text.push('\n');
+        }
+        if !self.parts.is_empty() {
+            text.push_str(&format!("What a step's parts cost\n{}", self.parts_table().text()));
+            text.push_str(&format!("{}\n\n", PARTS_NOTE));
+        }
+        if let Some((lines, table)) = self.cost_model() {
+            text.push_str(&format!("{lines}\n{}\n", table.text()));
+        }
+        text.trim_end().to_string() + "\n"
+    }
+
+    /// For a repository.
+    pub fn markdown(&self) -> String {
+        let mut text = format!("# Step times\n\n{}\n", self.origin().join("\n\n"));
+        for group in self.groups() {
+            text.push_str(&format!("\n## {}\n\n{}\n", group.title(), group.table().markdown()));
+            text.extend(group.remarks(self.wanted_width).into_iter().map(|line| format!("- {line}\n")));
+        }
+        if !self.parts.is_empty() {
+            text.push_str(&format!(
+                "\n## What a step's parts cost\n\n{}\n{PARTS_NOTE}\n",
+                self.parts_table().markdown()
+            ));
+        }
+        if let Some((lines, table)) = self.cost_model() {
+            text.push_str(&format!("\n## A model of the cost\n\n{lines}\n\n{}", table.markdown()));
+        }
+        text
+    }
+
+    /// One self-contained page.
+    pub fn html(&self) -> String {
+        let mut page = Page::new("Step times");
+        for line in self.origin() {
+            page.paragraph(&line);
+        }
+        for group in self.groups() {
+            page.section(&group.title());
+            page.table(&group.table());
+            for line in group.remarks(self.wanted_width) {
+                page.paragraph(&line);
+            }
+        }
+        if !self.parts.is_empty() {
+            page.section("What a step's parts cost");
+            page.bars(&self.parts_bars());
+            page.table(&self.parts_table());
+            page.paragraph(PARTS_NOTE);
+        }
+        let charts: Vec<(String, String)> = self.charts();
+        if !charts.is_empty() {
+            page.section("How costs scale");
+            for (title, svg) in charts {
+                page.paragraph(&title);
+                page.html(&svg);
+            }
+        }
+        if let Some((lines, table)) = self.cost_model() {
+            page.section("A model of the cost");
+            page.paragraph(&lines);
+            page.table(&table);
+        }
+        page.render()
+    }
+
+    /// What made the report, where and how.
+    fn origin(&self) -> Vec<String> {
+        let mut lines = vec![format!("{}, on {}.", self.made_by, self.machine)];
+        if !self.command.is_empty() {
+            lines.push(format!("Made by `{}`.", self.command));
+        }
+        lines.push(
+            "Steps train on random examples of the model's types. All entrants of a configuration take turns, in an order drawn \
+             anew each round. Times are medians; ratios are medians of the rounds' ratios to the first rule, each with an interval that \
+             covers the true median 19 times in 20."
+                .to_string(),
+        );
+        lines
+    }
+
+    fn groups(&self) -> Vec<Group<'_>> {
+        let mut groups: Vec<Group> = Vec::new();
+        for row in &self.rows {
+            match groups.iter_mut().find(|group| group.rows[0].is_beside(row)) {
+                Some(group) => group.rows.push(row),
+                None => {
+                    let is_of = |control: &&super::Control| {
+                        control.config == row.config && control.variation == row.variation
+                    };
+                    groups.push(Group { rows: vec![row], control: self.controls.iter().find(is_of) });
+                }
+            }
+        }
+        groups
+    }
+
+    fn parts_table(&self) -> Table {
+        let names = self.part_names();
+        let mut table = Table::new(
+            ["", "step ms"]
+                .into_iter()
+                .map(String::from)
+                .chain(names.iter().cloned())
+                .chain(["sum".to_string()]),
+        );
+        for parts in &self.parts {
+            let cell = |name: &String| match parts.parts.iter().find(|part| part.part == *name) {
+                Some(part) => {
+                    let share = part.ms.scaled(1.0 / parts.whole_ms.median);
+                    format!("{} = {}", number(part.ms.median), percent(share))
+                }
+                None => "-".to_string(),
+            };
+            let mut cells = vec![parts.label(), number(parts.whole_ms.median)];
+            cells.extend(names.iter().map(cell));
+            cells.push(percent(parts.sum));
+            table.row(cells);
+        }
+        table
+    }
+
+    fn parts_bars(&self) -> Bars {
+        let names = self.part_names();
+        let size = |parts: &Parts, name: &String| {
+            parts.parts.iter().find(|part| part.part == *name).map_or(0.0, |part| part.ms.median)
+        };
+        let bar = |parts: &Parts| Bar {
+            label: parts.label(),
+            sizes: names.iter().map(|name| size(parts, name)).collect(),
+        };
+        Bars { unit: "ms", bars: self.parts.iter().map(bar).collect(), parts: names }
+    }
+
+    fn part_names(&self) -> Vec<String> {
+        let mut names: Vec<String> = Vec::new();
+        for part in self.parts.iter().flat_map(|parts| &parts.parts) {
+            if !names.contains(&part.part) {
+                names.push(part.part.clone());
+            }
+        }
+        names
+    }
+
+    /// Curves of the ratios over what varies, one chart for each field of several numbers, and over parameters where the
+    /// configurations differ in them.
+    fn charts(&self) -> Vec<(String, String)> {
+        let own = || self.rows.iter().filter(|row| row.in_turns && row.framework.is_none());
+        let mut fields: Vec<String> = own().flat_map(|row| row.variation.keys().cloned()).collect();
+        fields.sort();
+        fields.dedup();
+        let mut charts = Vec::new();
+        for field in fields {
+            let x = |row: &Row| row.variation.get(&field).and_then(serde_json::Value::as_f64);
+            let rest = |row: &Row| {
+                let mut variation = row.variation.clone();
+                variation.remove(&field);
+                report::case(&row.config, &variation)
+            };
+            charts.extend(self.chart(&field, &x, &rest));
+        }
+        let parameters = |row: &Row| row.parameters.map(|count| count as f64);
+        let rest = |row: &Row| match row.variation.keys().find(|path| path.starts_with("model.")) {
+            Some(_) => row.config.clone(),
+            None => report::case("", &row.variation).trim().to_string(),
+        };
+        charts.extend(self.chart("parameters", &parameters, &rest));
+        charts
+    }
+
+    /// The chart of ratios over `x`, a curve for each rule and each of the rest, with the cost model's predictions.
+    fn chart(
+        &self,
+        x_name: &str,
+        x: &dyn Fn(&Row) -> Option<f64>,
+        rest: &dyn Fn(&Row) -> String,
+    ) -> Option<(String, String)> {
+        type Points = Vec<(f64, f64, f64, f64)>;
+        let predicted: BTreeMap<usize, f64> =
+            self.model.iter().flat_map(|model| model.predictions.iter().copied()).collect();
+        let (mut measured, mut foretold): (BTreeMap<String, Points>, BTreeMap<String, Points>) =
+            Default::default();
+        for (index, row) in
+            self.rows.iter().enumerate().filter(|(_, row)| row.in_turns && row.framework.is_none())
+        {
+            let base = self.rows.iter().position(|other| other.is_beside(row));
+            let (Some(x), Some(base)) = (x(row), base.filter(|base| *base != index)) else { continue };
+            let name = format!("{} {}", row.rule, rest(row)).trim().to_string();
+            let Interval { median, low, high } = row.ratio;
+            measured.entry(name.clone()).or_default().push((x, low, median, high));
+            if let (Some(own), Some(base)) = (predicted.get(&index), predicted.get(&base)) {
+                let ratio = own / base;
+                foretold.entry(format!("{name}, predicted")).or_default().push((x, ratio, ratio, ratio));
+            }
+        }
+        let curves = |points: BTreeMap<String, Points>, predicted: bool| {
+            points.into_iter().map(move |(name, mut points)| {
+                points.sort_by(|a, b| a.0.total_cmp(&b.0));
+                Curve { name, points, predicted }
+            })
+        };
+        let curves = curves(measured, false).chain(curves(foretold, true)).collect();
+        let base = self.rows.first().map_or("the first rule", |row| row.rule.as_str());
+        let chart = Chart { x: x_name.to_string(), y: format!("ratio to {base}"), curves };
+        Some((format!("Ratio to {base} over {x_name}."), chart.svg()?))
+    }
+
+    fn cost_model(&self) -> Option<(String, Table)> {
+        let model = self.model.as_ref()?;
+        let rate = |rate: Option<f64>, unit: &str| match rate {
+            Some(rate) => format!("{} {unit}", number(rate)),
+            None => format!("no {unit} to be seen"),
+        };
+        let lines = format!(
+            "Fitted to the rows: {} us a call; matrix products and convolutions at {}; memory at {}; {} ns an element of noise. \
+             Predictions are of a model fitted to the other configurations: the median error is {:.1} %.",
+            number(model.us_per_call),
+            rate(model.gflops, "GF/s"),
+            rate(model.gbytes_per_second, "GB/s"),
+            number(model.ns_per_drawn),
+            100.0 * model.error
+        );
+        let mut table =
+            Table::new(["", "GFLOP", "MB moved", "M drawn", "measured ms", "predicted ms", "error"]);
+        for &(index, predicted) in &model.predictions {
+            let row = self.rows.get(index)?;
+            let work = row.work?;
+            table.row([
+                format!("{} {}", row.case(), row.rule),
+                number(work.flops / 1e9),
+                number(work.bytes / 1e6),
+                number(work.drawn / 1e6),
+                number(row.step_ms.median),
+                number(predicted),
+                format!("{:+.1} %", 100.0 * (predicted / row.step_ms.median - 1.0)),
+            ]);
+        }
+        Some((lines, table))
+    }
+}
+
+impl Parts {
+    fn label(&self) -> String {
+        format!("{} {}", report::case(&self.config, &self.variation), self.rule)
+    }
+}
+
+const PARTS_NOTE: &str = "Each part is the whole step less a step without it, both in turns, so parts that a machine does at the same \
+    time, or whose memory others use again, count less or more than once: the sum says how much. `host` is giving the device its examples.";
+
+impl Group<'_> {
+    fn title(&self) -> String {
+        let row = self.rows[0];
+        match row.parameters {
+            Some(parameters) => format!("{}, {} parameters", row.case(), indicatif::HumanCount(parameters)),
+            None => row.case(),
+        }
+    }
+
+    fn table(&self) -> Table {
+        let unit =
+            self.rows.iter().find_map(|row| row.throughput.as_ref()).map_or("rows", |per| per.unit.as_str());
+        let base = self.rows[0];
+        let mut table = Table::new([
+            "".to_string(),
+            "step ms".to_string(),
+            format!("ratio to {}", base.entrant()),
+            format!("{unit}/s"),
+            "peak MB".to_string(),
+            "state B/param".to_string(),
+            "compile ms".to_string(),
+            "from cache ms".to_string(),
+        ]);
+        let maybe = |value: Option<f64>| value.map_or_else(|| "-".to_string(), number);
+        for row in &self.rows {
+            let ratio = match row.in_turns {
+                true if std::ptr::eq(*row, base) => "1".to_string(),
+                true => interval(row.ratio),
+                false => format!("{} not in turns", interval(row.step_ms.over(base.step_ms))),
+            };
+            table.row([
+                row.entrant(),
+                interval(row.step_ms),
+                ratio,
+                maybe(row.throughput.as_ref().map(|per| per.per_second)),
+                maybe(row.peak_bytes.map(|bytes| bytes as f64 / 1e6)),
+                maybe(row.state_bytes_per_parameter),
+                maybe(row.compile_ms),
+                maybe(row.load_ms),
+            ]);
+        }
+        table
+    }
+
+    /// What to think of the intervals.
+    fn remarks(&self, wanted: f64) -> Vec<String> {
+        let base = self.rows[0];
+        let mut lines = Vec::new();
+        if let Some(control) = self.control {
+            let verdict = match control.ratio.contains(1.0) {
+                true => "as it should be, 1 is in the interval",
+                false => {
+                    "1 should be in the interval, so smaller differences than that are not to be trusted"
+                }
+            };
+            let (rule, ratio) = (&control.rule, interval(control.ratio));
+            lines.push(format!("{rule} against itself: {ratio} over {} rounds; {verdict}.", base.rounds));
+        }
+        for row in self.rows.iter().skip(1).filter(|row| row.in_turns) {
+            let Interval { median, low, high } = row.ratio;
+            if row.ratio.width() > wanted {
+                lines.push(format!(
+                    "{}: the interval is {:.1} % wide, not the {:.1} % asked for: the machine is too noisy, or the time too short. \
+                     All that can be said is that the ratio is between {low:.3} and {high:.3}.",
+                    row.entrant(),
+                    100.0 * row.ratio.width(),
+                    100.0 * wanted
+                ));
+            } else {
+                lines.push(format!(
+                    "{}: {median:.3} of {}'s step, known to {:.1} %.",
+                    row.entrant(),
+                    base.entrant(),
+                    100.0 * row.ratio.width()
+                ));
+            }
+        }
+        lines
+    }
+}
+
+/// A median with its interval.
+fn interval(Interval { median, low, high }: Interval) -> String {
+    // The digits of the widest number keep the three comparable.
+    let digits = digits(median);
+    format!("{median:.digits$} ({low:.digits$} to {high:.digits$})")
+}
+
+/// A share and its interval in percent.
+fn percent(Interval { median, low, high }: Interval) -> String {
+    format!("{:.1} % ({:.1} to {:.1})", 100.0 * median, 100.0 * low, 100.0 * high)
+}
+
+/// A number with four significant digits, or all before the point.
+fn number(value: f64) -> String {
+    let digits = digits(value);
+    format!("{value:.digits$}")
+}
+
+fn digits(value: f64) -> usize {
+    match value.abs() {
+        magnitude if magnitude == 0.0 || !magnitude.is_finite() => 1,
+        magnitude => (3 - magnitude.log10().floor() as i32).clamp(0, 6) as usize,
+    }
+}
