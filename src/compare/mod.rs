@@ -177,7 +177,10 @@ fn one_case(
         observer(News::Round { case: &name, rounds: rounds.count(), width });
         width <= comparison.budget.width
     })?;
+    let rules: Vec<String> = case.entrants.iter().map(|config| config.rule.name().to_string()).collect();
     for (number, row) in rows.iter_mut().enumerate() {
+        let own = rules.iter().position(|rule| *rule == row.rule).filter(|_| row.framework.is_some());
+        row.natgrad_over_it = own.map(|own| rounds.ratio(own, number));
         row.step_ms = rounds.milliseconds(number);
         row.ratio = rounds.ratio(number, 0);
         row.rounds = rounds.count();
@@ -230,6 +233,7 @@ fn row(case: &Case, config: &RunConfig, entrant: &Entrant, times: CompileTimes) 
         rule: config.rule.name().to_string(),
         step_ms: Interval::UNKNOWN,
         ratio: Interval::UNKNOWN,
+        natgrad_over_it: None,
         rounds: 0,
         steps_per_round: entrant.steps(),
         in_turns: true,
@@ -255,6 +259,7 @@ impl Row {
             rule: rule.to_string(),
             step_ms: Interval::UNKNOWN,
             ratio: Interval::UNKNOWN,
+            natgrad_over_it: None,
             rounds: 0,
             steps_per_round: 0,
             in_turns: true,

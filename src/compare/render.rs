@@ -288,6 +288,7 @@ impl Group<'_> {
             "".to_string(),
             "step ms".to_string(),
             format!("ratio to {}", base.entrant()),
+            "natgrad's over it".to_string(),
             format!("{unit}/s"),
             "peak MB".to_string(),
             "state B/param".to_string(),
@@ -305,6 +306,7 @@ impl Group<'_> {
                 row.entrant(),
                 interval(row.step_ms),
                 ratio,
+                self.natgrad_over(row).map_or_else(|| "-".to_string(), interval),
                 maybe(row.throughput.as_ref().map(|per| per.per_second)),
                 maybe(row.peak_bytes.map(|bytes| bytes as f64 / 1e6)),
                 maybe(row.state_bytes_per_parameter),
@@ -312,7 +314,17 @@ impl Group<'_> {
                 maybe(row.load_ms),
             ]);
         }
-        table
+        table.without_columns_of("-")
+    }
+
+    /// natgrad's own step with the rule of another framework's, over that.
+    fn natgrad_over(&self, row: &Row) -> Option<Interval> {
+        let own = self.rows.iter().find(|own| own.framework.is_none() && own.rule == row.rule)?;
+        match (&row.framework, row.in_turns) {
+            (None, _) => None,
+            (Some(_), true) => row.natgrad_over_it,
+            (Some(_), false) => Some(own.step_ms.over(row.step_ms)),
+        }
     }
 
     /// What to think of the intervals.
@@ -333,8 +345,8 @@ impl Group<'_> {
             let Interval { median, low, high } = row.ratio;
             if row.ratio.width() > wanted {
                 lines.push(format!(
-                    "{}: the interval is {:.1} % wide, not the {:.1} % asked for: the machine is too noisy, or the time too short. \
-                     All that can be said is that the ratio is between {low:.3} and {high:.3}.",
+                    "{}: between {low:.3} and {high:.3}, no more can be said: {:.1} % is wider than the {:.1} % asked for, as the machine \
+                     is too noisy or the time too short.",
                     row.entrant(),
                     100.0 * row.ratio.width(),
                     100.0 * wanted
@@ -374,5 +386,109 @@ fn digits(value: f64) -> usize {
     match value.abs() {
         magnitude if magnitude == 0.0 || !magnitude.is_finite() => 1,
         magnitude => (3 - magnitude.log10().floor() as i32).clamp(0, 6) as usize,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Control, PartCost, Throughput, Work};
+    use super::*;
+
+    fn exactly(value: f64) -> Interval {
+        Interval { median: value, low: value, high: value }
+    }
+
+    fn row(batch: u64, rule: &str, framework: Option<&str>, ms: f64, width: f64) -> Row {
+        let ratio = ms / (10.0 * batch as f64);
+        Row {
+            config: "mlp".into(),
+            variation: [("batch".to_string(), batch.into())].into(),
+            framework: framework.map(String::from),
+            rule: rule.into(),
+            step_ms: Interval { median: ms, low: 0.99 * ms, high: 1.01 * ms },
+            ratio: Interval {
+                median: ratio,
+                low: ratio * (1.0 - width / 2.0),
+                high: ratio * (1.0 + width / 2.0),
+            },
+            natgrad_over_it: framework.map(|_| exactly(0.5)),
+            rounds: 40,
+            steps_per_round: 3,
+            in_turns: framework != Some("before"),
+            throughput: framework
+                .is_none()
+                .then(|| Throughput { unit: "images".into(), per_second: 1e3 / ms }),
+            peak_bytes: framework.is_none().then_some(31_560_000),
+            compile_ms: framework.is_none().then_some(526.5),
+            load_ms: framework.is_none().then_some(10.25),
+            parameters: Some(1_863_690),
+            state_bytes_per_parameter: framework.is_none().then_some(12.0),
+            work: framework.is_none().then(|| Work {
+                calls: 1.0,
+                flops: 1e9 * batch as f64,
+                bytes: if rule == "ivon" { 3e8 } else { 2e8 },
+                drawn: if rule == "ivon" { 1_863_690.0 } else { 0.0 },
+            }),
+        }
+    }
+
+    /// Two cases, the second noisier, with others beside the first.
+    fn report() -> Report {
+        let control = |batch: u64, ratio: f64| Control {
+            config: "mlp".into(),
+            variation: [("batch".to_string(), batch.into())].into(),
+            rule: "adamw".into(),
+            ratio: Interval { median: ratio, low: ratio - 0.005, high: ratio + 0.005 },
+        };
+        let part = |part: &str, ms: f64| PartCost { part: part.into(), ms: exactly(ms) };
+        let mut rows = vec![
+            row(1, "adamw", None, 10.0, 0.0),
+            row(1, "ivon", None, 10.9, 0.008),
+            row(1, "ivon", Some("jax"), 15.0, 0.009),
+            row(1, "adamw", Some("before"), 9.5, 0.0),
+            row(2, "adamw", None, 20.0, 0.0),
+            row(2, "ivon", None, 20.8, 0.05),
+            row(4, "adamw", None, 40.0, 0.0),
+            row(4, "ivon", None, 41.0, 0.004),
+        ];
+        rows[0].ratio = exactly(1.0);
+        Report {
+            made_by: "natgrad 0.1.0, cpu".into(),
+            machine: "a processor".into(),
+            command: "natgrad compare configs/bench/mlp.json".into(),
+            wanted_width: 0.01,
+            model: super::super::CostModel::fit(&rows),
+            rows,
+            controls: vec![control(1, 1.001), control(2, 1.02), control(4, 0.999)],
+            parts: vec![Parts {
+                config: "mlp".into(),
+                variation: BTreeMap::new(),
+                rule: "ivon".into(),
+                whole_ms: exactly(10.9),
+                parts: vec![part("host", 0.1), part("update", 1.09)],
+                sum: exactly(0.98),
+                rounds: 20,
+            }],
+        }
+    }
+
+    #[test]
+    fn a_report_reads_well() {
+        insta::assert_snapshot!(report().text());
+        insta::assert_snapshot!(report().markdown());
+    }
+
+    #[test]
+    fn a_page_has_bars_and_curves() {
+        let html = report().html();
+        assert!(html.contains("title=\"update: 1.09 ms\"") && html.contains("Ratio to adamw over batch."));
+        assert!(html.contains("ivon mlp, predicted"), "the cost model's curve");
+        assert_eq!(html.matches("<svg").count(), 1, "parameters do not vary");
+    }
+
+    #[test]
+    fn a_report_survives_json() {
+        let json = serde_json::to_string(&report()).unwrap();
+        assert_eq!(serde_json::from_str::<Report>(&json).unwrap(), report());
     }
 }

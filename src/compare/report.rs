@@ -47,6 +47,9 @@ pub struct Row {
     pub step_ms: Interval,
     /// Its ratio to the first rule of the same configuration.
     pub ratio: Interval,
+    /// Of another framework's step: natgrad's with the same rule over it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub natgrad_over_it: Option<Interval>,
     /// Rounds that the two are from.
     #[serde(default)]
     pub rounds: usize,

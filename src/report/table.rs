@@ -25,6 +25,16 @@ impl Table {
         self.rows.is_empty()
     }
 
+    /// Without the columns, but the first, all of whose cells are `cell`.
+    pub fn without_columns_of(self, cell: &str) -> Table {
+        let keeps = |column: usize| {
+            column == 0 || self.rows.iter().any(|row| row.get(column).is_some_and(|other| other != cell))
+        };
+        let kept: Vec<usize> = (0..self.head.len()).filter(|&column| keeps(column)).collect();
+        let pick = |row: &Vec<String>| kept.iter().filter_map(|&column| row.get(column).cloned()).collect();
+        Table { head: pick(&self.head), rows: self.rows.iter().map(pick).collect() }
+    }
+
     /// In columns two spaces apart.
     pub fn text(&self) -> String {
         let lines = || [&self.head].into_iter().chain(&self.rows);
@@ -86,6 +96,15 @@ mod tests {
     #[test]
     fn text_is_aligned() {
         assert_eq!(table().text(), "rule     ms\nadamw  15.2\na|<b>     7\n");
+    }
+
+    #[test]
+    fn columns_that_say_nothing_are_left_out() {
+        let mut table = table();
+        table.head.push("GB".into());
+        table.rows.iter_mut().for_each(|row| row.push("-".into()));
+        assert_ne!(table.text(), self::table().text());
+        assert_eq!(table.without_columns_of("-"), self::table());
     }
 
     #[test]
