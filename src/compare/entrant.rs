@@ -1,6 +1,6 @@
 //! One rule on one model, ready to be timed.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::synthetic::{self, Examples};
 use crate::compile::{Cache, CacheOutcome, Compiled, Device};
@@ -58,7 +58,7 @@ impl<'a> Entrant<'a> {
         let uploaded = session.upload(rows, per_call)?;
         let mut entrant = Entrant { session, examples, uploaded, per_call, calls: 1 };
         entrant.time(From::Host, WARM_UP)?;
-        let call = entrant.time(From::Host, 1)?;
+        let call = entrant.time(From::Host, 1)?.as_secs_f64();
         entrant.calls = ((TURN_SECONDS / call).ceil() as usize).clamp(1, 10_000);
         Ok(entrant)
     }
@@ -71,7 +71,7 @@ impl<'a> Entrant<'a> {
         if self.calls as f64 >= TURN_SECONDS / SHORT_SECONDS {
             self.time(from, 1)?;
         }
-        let seconds = self.time(from, self.calls)?;
+        let seconds = self.time(from, self.calls)?.as_secs_f64();
         Ok(seconds / (self.calls * self.per_call) as f64)
     }
 
@@ -81,7 +81,10 @@ impl<'a> Entrant<'a> {
     }
 
     /// Runs calls, one after another as in training, and waits for the last.
-    fn time(&mut self, from: From, calls: usize) -> Result<f64, TrainError> {
+    ///
+    /// # Errors
+    /// The device fails.
+    pub fn time(&mut self, from: From, calls: usize) -> Result<Duration, TrainError> {
         let begin = Instant::now();
         let mut last = None;
         for _ in 0..calls {
@@ -97,7 +100,7 @@ impl<'a> Entrant<'a> {
         if let Some(last) = last {
             last.wait()?;
         }
-        Ok(begin.elapsed().as_secs_f64())
+        Ok(begin.elapsed())
     }
 
     /// The compiled step.
