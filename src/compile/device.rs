@@ -20,6 +20,12 @@ pub enum DeviceError {
     /// XLA or its plugin failed.
     #[error(transparent)]
     Pjrt(#[from] pjrt::Error),
+    /// The target can only be compiled for where it is.
+    #[error("{target} can only be compiled for through a client")]
+    NoTopology {
+        /// The target.
+        target: String,
+    },
     /// An input was not given.
     #[error("program {program}: its input `{input}` was not supplied")]
     Unsupplied {
