@@ -29,7 +29,7 @@ impl AheadDevice {
         plugin: &Plugin,
         cache: Cache,
     ) -> Result<AheadDevice, DeviceError> {
-        let absent = || DeviceError::NoTopology { target: model.name.clone() };
+        let absent = || DeviceError::NoTopology { model: &model.name };
         let name = model.topology.as_deref().ok_or_else(absent)?;
         let mut options = Vec::new();
         if let (Some(gpu), Some(bytes), Some(bandwidth)) =
@@ -39,7 +39,8 @@ impl AheadDevice {
             options.push(("target_config".to_owned(), OptionValue::Text(config)));
             options.push(("topology".to_owned(), OptionValue::Text(name.to_owned())));
         }
-        let topology = Topology::create(plugin, name, &options)?;
+        let topology = Topology::create(plugin, name, &options)
+            .map_err(|source| DeviceError::Topology { model: &model.name, source: Box::new(source) })?;
         let first = topology.devices().first().map_or(0, |device| device.id);
         let described =
             options.iter().fold(name.to_owned(), |text, (name, value)| format!("{text}\n{name}={value}"));

@@ -14,6 +14,7 @@ mod key;
 mod listing;
 mod model;
 mod plugin_hash;
+mod refusal;
 mod target;
 
 pub use ahead::{AheadDevice, Compiler};
@@ -23,4 +24,5 @@ pub use entry::Damage;
 pub use key::{Key, KeyParts};
 pub use listing::Listing;
 pub use model::{DeviceModel, Unit, UnknownTarget, Wanted, list as list_targets};
+pub use refusal::Refusal;
 pub use target::Target;
