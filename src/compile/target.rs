@@ -47,6 +47,8 @@ impl Target {
                 ("TPU_WORKER_HOSTNAMES", "localhost"),
                 ("TPU_WORKER_ID", "0"),
                 ("TPU_ACCELERATOR_TYPE", "v5litepod-4"),
+                // What stops a compilation comes back as its error; libtpu's log speaks of huge pages.
+                ("TPU_MIN_LOG_LEVEL", "3"),
             ],
             Target::Cpu | Target::Gpu | Target::Other => &[],
         }

@@ -11,5 +11,6 @@ mod plugins;
 mod replay;
 mod resume;
 mod support;
+mod targets;
 mod text;
 mod train;
