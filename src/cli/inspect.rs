@@ -7,8 +7,9 @@ use clap::{Args, ValueEnum};
 use natgrad_ir::text;
 
 use super::print::print;
+use super::target::{self, TargetArg};
 use super::{Failure, backend};
-use crate::compile::{Target, stablehlo};
+use crate::compile::{Target, Wanted, stablehlo};
 use crate::config::RunConfig;
 use crate::inspect::{HloModule, Summary};
 
@@ -26,6 +27,9 @@ pub(super) struct Inspect {
     /// Which program
     #[arg(long, default_value = "step")]
     program: ProgramName,
+    /// Compile for this device, which need not be here: `list` prints the ones there are [default: cpu]
+    #[arg(long)]
+    target: Option<TargetArg>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -34,7 +38,7 @@ enum What {
     Ir,
     /// What XLA is given
     Stablehlo,
-    /// What XLA made of it on this machine
+    /// What XLA made of it
     Hlo,
     /// Fusions, bytes and copies of the optimized HLO, by stage
     Summary,
@@ -54,8 +58,17 @@ enum ProgramName {
 
 impl Inspect {
     pub(super) fn run(self) -> Result<ExitCode, Failure> {
+        let wanted = match self.target {
+            Some(TargetArg::List) => {
+                print(&target::listed())?;
+                return Ok(ExitCode::SUCCESS);
+            }
+            Some(TargetArg::One(wanted)) => Some(wanted),
+            None => None,
+        };
+        let target = wanted.map_or(Target::Cpu, Wanted::target);
         let config = RunConfig::load(self.config.as_deref(), &self.set).map_err(Failure::usage)?;
-        let recipe = config.recipe(Target::Cpu.state_plan());
+        let recipe = config.recipe(target.state_plan());
         let program = match self.program {
             ProgramName::Step => recipe.step(config.batch)?,
             ProgramName::Start => recipe.start()?,
@@ -70,11 +83,10 @@ impl Inspect {
         };
         let printed = match self.what {
             What::Ir => text::print(program.module.module()),
-            // For the CPU, since no device is opened.
-            What::Stablehlo => stablehlo(&program, Target::Cpu.materialization())?,
+            What::Stablehlo => stablehlo(&program, target.materialization())?,
             What::Hlo | What::Summary => {
-                let compiled = backend::open()?.compile(program)?;
-                let hlo = HloModule::decode(&compiled.executable.optimized_hlo()?)?;
+                let listing = backend::list(&backend::compiler(wanted)?, program)?;
+                let hlo = HloModule::decode(&listing.hlo)?;
                 if self.what == What::Hlo { hlo.to_text() } else { Summary::of(&hlo).to_string() }
             }
         };
