@@ -5,6 +5,7 @@ mod attributes;
 mod decode;
 mod devices;
 mod flow;
+mod kernel;
 mod literal;
 mod module;
 mod noise;
@@ -15,23 +16,29 @@ mod stage;
 mod summary;
 mod table;
 mod text;
+mod traffic;
+mod verdict;
+mod work;
 
 pub use attributes::*;
 pub use devices::{DeviceOrder, ReplicaGroups, Sharding};
+pub use kernel::{Kernel, Operation, StageCost, kernels, stage_costs};
 pub use literal::{Literal, Values};
 pub use module::*;
 pub use noise::{
-    BufferRole, Emitter, EmitterOutput, MURMUR3_FINALIZER, NoiseSite, hashed_elements, noise_buffers,
-    noise_sites,
+    BufferRole, Emitter, EmitterOutput, MURMUR3_FINALIZER, NoiseSite, PHILOX_FIRST, hashed_elements,
+    noise_buffers, noise_sites,
 };
 pub use opcode::Opcode;
 pub use shape::{ArrayShape, ElementType, Layout, Shape};
-pub use stage::{Stage, stage_of};
+pub use stage::{Origin, Part, Stage, stage_of};
 pub use summary::{
     CopySource, CopySummary, InstructionSummary, OutputSummary, ParameterSummary, StageTotal, Summary,
-    Traffic,
 };
 pub use text::TextOptions;
+pub use traffic::Traffic;
+pub use verdict::{Counterpart, Promise, Subject, Verdict, verdicts};
+pub use work::Work;
 
 /// Why bytes cannot be read as an HLO module.
 #[derive(Debug, thiserror::Error)]

@@ -13,3 +13,4 @@ mod runs;
 mod schedule;
 mod snapshots;
 mod state;
+mod verdicts;
