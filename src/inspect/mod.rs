@@ -7,10 +7,14 @@ mod devices;
 mod flow;
 mod kernel;
 mod literal;
+mod measure;
+mod memory;
 mod module;
 mod noise;
 mod opcode;
 mod proto;
+mod report;
+mod roofline;
 mod shape;
 mod stage;
 mod summary;
@@ -18,18 +22,23 @@ mod table;
 mod text;
 mod traffic;
 mod verdict;
+mod view;
 mod work;
 
 pub use attributes::*;
 pub use devices::{DeviceOrder, ReplicaGroups, Sharding};
 pub use kernel::{Kernel, Operation, StageCost, kernels, stage_costs};
 pub use literal::{Literal, Values};
+pub use measure::MeasureError;
+pub use memory::{Assigned, LiveBuffer, Memory};
 pub use module::*;
 pub use noise::{
     BufferRole, Emitter, EmitterOutput, MURMUR3_FINALIZER, NoiseSite, PHILOX_FIRST, hashed_elements,
     noise_buffers, noise_sites,
 };
 pub use opcode::Opcode;
+pub use report::{About, Comparison, Optimized, Report};
+pub use roofline::{DeviceFigures, Floor, Roofline};
 pub use shape::{ArrayShape, ElementType, Layout, Shape};
 pub use stage::{Origin, Part, Stage, stage_of};
 pub use summary::{

@@ -337,7 +337,7 @@ fn is_float(ty: ElementType) -> bool {
 
 /// Whether each element of the result is one operation on the operands' elements. Selections and conversions move
 /// numbers.
-fn is_arithmetic(opcode: &Opcode) -> bool {
+pub(super) fn is_arithmetic(opcode: &Opcode) -> bool {
     matches!(
         opcode,
         Opcode::Abs
