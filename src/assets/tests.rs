@@ -13,7 +13,7 @@ use zip::write::SimpleFileOptions;
 
 use super::error::Error;
 use super::hash;
-use super::package::{Package, Platform};
+use super::package::{Layout, Member, Package, Platform, Wheel};
 use super::pip::Pip;
 use super::progress::Say;
 use super::store::{self, Store};
@@ -39,19 +39,15 @@ impl World {
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir(folder.path().join("index")).unwrap();
         fs::write(folder.path().join("index").join(WHEEL), bytes).unwrap();
-        let package = Package {
+        let plugin = Wheel {
             name: "tiny-plugin",
             version: "1.0",
-            wheel: WHEEL,
-            wheel_size: bytes.len() as u64,
-            wheel_sha256: sha256(bytes).leak(),
-            member: MEMBER,
-            member_size: CONTENT.len() as u64,
-            member_sha256: sha256(CONTENT).leak(),
-            platform: Platform::Any,
-            is_plugin: true,
+            file: WHEEL,
+            size: bytes.len() as u64,
+            sha256: sha256(bytes).leak(),
+            members: vec![member(MEMBER, CONTENT, false)].leak(),
         };
-        let world = World { folder, package: Box::leak(Box::new(package)) };
+        let world = World { folder, package: package(Layout::Names, vec![plugin]) };
         world.script("cp \"$index\"/*.whl \"$dest\"/");
         world
     }
@@ -99,6 +95,15 @@ impl World {
         assert_eq!(names(&self.cache().join("packages")), [""; 0]);
         assert_eq!(store::installed(&self.cache()), []);
     }
+}
+
+fn package(layout: Layout, wheels: Vec<Wheel>) -> &'static Package {
+    let (wheels, platform) = (wheels.leak(), Platform::Any);
+    Box::leak(Box::new(Package { wheels, layout, platform, is_plugin: true }))
+}
+
+fn member(path: &'static str, content: &[u8], executable: bool) -> Member {
+    Member { path, size: content.len() as u64, sha256: sha256(content).leak(), executable }
 }
 
 fn wheel(members: &[(&str, &[u8])]) -> Vec<u8> {
@@ -171,7 +176,7 @@ fn another_hash_is_an_error_and_nothing_is_kept() {
     fs::write(world.index().join(WHEEL), &other).unwrap();
     let error = world.fetch().unwrap_err();
     assert!(matches!(&error, Error::HashMismatch { file, .. } if file == Path::new(WHEEL)), "{error:?}");
-    world.check_failure(&error, &[WHEEL, &sha256(&other), world.package.wheel_sha256]);
+    world.check_failure(&error, &[WHEEL, &sha256(&other), world.package.wheels[0].sha256]);
 }
 
 #[test]
@@ -179,7 +184,7 @@ fn a_file_in_the_wheel_with_another_hash_is_an_error() {
     let world = World::with_wheel(&wheel(&[(MEMBER, b"not much of a plug-in")]));
     let error = world.fetch().unwrap_err();
     assert!(matches!(&error, Error::HashMismatch { file, .. } if *file == Path::new(WHEEL).join(MEMBER)));
-    world.check_failure(&error, &[MEMBER, world.package.member_sha256]);
+    world.check_failure(&error, &[MEMBER, world.package.wheels[0].members[0].sha256]);
 }
 
 #[test]
@@ -308,8 +313,8 @@ fn another_pin_of_the_same_version_is_fetched_anew() {
     world.fetch().unwrap();
     let bytes = wheel(&[(MEMBER, CONTENT), ("more", b"")]);
     fs::write(world.index().join(WHEEL), &bytes).unwrap();
-    let package = Package { wheel_sha256: sha256(&bytes).leak(), ..*world.package };
-    world.store().path(Box::leak(Box::new(package))).unwrap();
+    let other = Wheel { sha256: sha256(&bytes).leak(), ..world.package.wheels[0] };
+    world.store().path(package(Layout::Names, vec![other])).unwrap();
     assert_eq!(world.calls().len(), 2);
 }
 
@@ -367,4 +372,75 @@ fn a_plugin_is_found_only_where_its_platform_is() {
     let package = Box::leak(Box::new(Package { platform: Platform::LinuxX86_64, ..*world.package }));
     let here = cfg!(all(target_os = "linux", target_arch = "x86_64"));
     assert_eq!(world.store().path(package).is_ok(), here);
+}
+
+/// A package of three files from two wheels, which find each other by their paths.
+fn with_tools(world: &World) -> &'static Package {
+    let tools =
+        wheel(&[("tools/bin/tool", b"#!/bin/sh\n"), ("tools/lib/data", b"data"), ("tools/more", b"")]);
+    let file = "tiny_tools-2.0-py3-none-any.whl";
+    fs::write(world.index().join(file), &tools).unwrap();
+    let tools = Wheel {
+        name: "tiny-tools",
+        version: "2.0",
+        file,
+        size: tools.len() as u64,
+        sha256: sha256(&tools).leak(),
+        members: vec![
+            member("tools/bin/tool", b"#!/bin/sh\n", true),
+            member("tools/lib/data", b"data", false),
+        ]
+        .leak(),
+    };
+    world.script("cp \"$index\"/$(echo ${1%==*} | tr - _)-*.whl \"$dest\"/");
+    package(Layout::Paths, vec![world.package.wheels[0], tools])
+}
+
+#[test]
+fn files_of_several_wheels_are_unpacked_together() {
+    let world = World::new();
+    let package = with_tools(&world);
+    let store = world.store();
+    assert_eq!(store.look(package), None);
+    let path = store.path(package).unwrap();
+    let home = world.cache().join("packages/tiny-plugin-1.0");
+    assert_eq!(path, home.join("tiny_plugin/plugin.so"));
+    assert_eq!(store.look(package), Some(path.clone()));
+    assert_eq!(fs::read(home.join("tools/lib/data")).unwrap(), b"data");
+    assert!(!home.join("tools/more").exists());
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        let mode = |path: &str| fs::metadata(home.join(path)).unwrap().permissions().mode() & 0o100;
+        assert_eq!((mode("tools/bin/tool"), mode("tools/lib/data")), (0o100, 0));
+    }
+    let said = ["fetching tiny-plugin 1.0 (0.0 MB) with pip", "fetching tiny-tools 2.0 (0.0 MB) with pip"];
+    assert_eq!(lines(&store), said);
+    assert_eq!(world.calls().len(), 2);
+    let installed = store::installed(&world.cache());
+    let [it] = &installed[..] else { panic!("{installed:?}") };
+    assert_eq!((&*it.name, &it.path, it.size), ("tiny-plugin", &path, 34));
+
+    // One file that is not whole, and all are fetched again.
+    fs::write(home.join("tools/lib/data"), "dat").unwrap();
+    assert_eq!(store.look(package), None);
+    world.store().path(package).unwrap();
+    assert_eq!(fs::read(home.join("tools/lib/data")).unwrap(), b"data");
+    assert_eq!(world.calls().len(), 4);
+}
+
+#[test]
+fn a_second_wheel_that_does_not_come_leaves_nothing() {
+    let world = World::new();
+    let package = with_tools(&world);
+    fs::remove_file(world.index().join("tiny_tools-2.0-py3-none-any.whl")).unwrap();
+    let error = world.store().path(package).unwrap_err();
+    assert!(matches!(error, Error::PipFailed { .. }), "{error:?}");
+    world.check_failure(&error, &["tiny-tools 2.0", "tiny_tools-2.0-py3-none-any.whl by hand"]);
+
+    let other = wheel(&[("tools/bin/tool", b"another"), ("tools/lib/data", b"data")]);
+    fs::write(world.index().join("tiny_tools-2.0-py3-none-any.whl"), other).unwrap();
+    let error = world.store().path(package).unwrap_err();
+    assert!(matches!(error, Error::HashMismatch { .. }), "{error:?}");
+    world.check_failure(&error, &["tiny_tools-2.0"]);
 }

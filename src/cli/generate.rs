@@ -78,7 +78,7 @@ impl Generate {
         }
 
         let seed = self.seed.unwrap_or(trained.config.seed);
-        let device = backend::open()?;
+        let device = backend::open(None)?;
         let parameters = match self.samples {
             Some(samples) => trained.samples(&device, seed, 0..samples)?,
             None => vec![trained.posterior(&device)?.into_mean()],

@@ -1,18 +1,21 @@
 //! `natgrad inspect`.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Args, ValueEnum};
-use natgrad_ir::text;
+use natgrad_ir::{DType, text};
 
 use super::print::print;
+use super::target::{self, TargetArg};
 use super::{Failure, backend};
-use crate::compile::{Device, Target, stablehlo};
+use crate::compile::{Compiler, DeviceModel, Target, Unit, Wanted, stablehlo};
 use crate::config::RunConfig;
 use crate::inspect::{About, DeviceFigures, HloModule, Optimized, Report};
 use crate::step::{Program, StatePlan};
+use crate::train::write_atomically;
 
 /// Read what XLA makes of a run's programs: kernels, promises, memory, least times
 #[derive(Debug, Args)]
@@ -28,6 +31,9 @@ pub(super) struct Inspect {
     /// Which program
     #[arg(long, default_value = "step")]
     program: ProgramName,
+    /// Compile for this device, which need not be here: `list` prints the ones there are [default: cpu]
+    #[arg(long)]
+    target: Option<TargetArg>,
     /// Write the report as JSON
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -42,7 +48,7 @@ enum What {
     Ir,
     /// What XLA is given
     Stablehlo,
-    /// What XLA made of it on this machine
+    /// What XLA made of it
     Hlo,
     /// Which promises it keeps, and its kernels by stage
     Fusions,
@@ -86,21 +92,30 @@ impl ProgramName {
 
 impl Inspect {
     pub(super) fn run(self) -> Result<ExitCode, Failure> {
+        let wanted = match self.target {
+            Some(TargetArg::List) => {
+                print(&target::listed())?;
+                return Ok(ExitCode::SUCCESS);
+            }
+            Some(TargetArg::One(wanted)) => Some(wanted),
+            None => None,
+        };
         let config = RunConfig::load(self.config.as_deref(), &self.set).map_err(Failure::usage)?;
         let reports = self.json.is_some();
         let what = self.what.unwrap_or(if reports { What::All } else { What::Ir });
         let compiles = reports || self.dump.is_some() || !matches!(what, What::Ir | What::Stablehlo);
-        let device = if compiles { Some(backend::open()?) } else { None };
-        // For the CPU, where no device is opened.
-        let target = device.as_ref().map_or(Target::Cpu, Device::target);
+        let compiler = if compiles { Some(backend::compiler(wanted)?) } else { None };
+        // For the CPU, where nothing is opened and no other target wanted.
+        let unopened = wanted.map_or(Target::Cpu, Wanted::target);
+        let target = compiler.as_ref().map_or(unopened, Compiler::target);
         let program = self.program.build(&config, target.state_plan())?;
         let ir = text::print(program.module.module());
         let stablehlo = stablehlo(&program, target.materialization())?;
-        let Some(device) = device else {
+        let Some(compiler) = compiler else {
             print(if what == What::Ir { &ir } else { &stablehlo })?;
             return Ok(ExitCode::SUCCESS);
         };
-        let (optimized, hlo) = optimize(&device, program)?;
+        let (optimized, hlo) = optimize(&compiler, program)?;
         if let Some(folder) = &self.dump {
             let name = &optimized.program.module.module().name;
             let text = optimized.module.to_text();
@@ -117,7 +132,7 @@ impl Inspect {
         }
         let report = match what {
             What::Ir | What::Stablehlo | What::Hlo if !reports => None,
-            _ => Some(self.report(&device, &config, &optimized)?),
+            _ => Some(self.report(&compiler, wanted, &config, &optimized)?),
         };
         if let (Some(path), Some(report)) = (&self.json, &report) {
             write(path, serde_json::to_string_pretty(report)?.as_bytes())?;
@@ -145,39 +160,59 @@ impl Inspect {
         Ok(ExitCode::SUCCESS)
     }
 
-    fn report(&self, device: &Device, config: &RunConfig, optimized: &Optimized) -> Result<Report, Failure> {
+    fn report(
+        &self,
+        compiler: &Compiler,
+        wanted: Option<Wanted>,
+        config: &RunConfig,
+        optimized: &Optimized,
+    ) -> Result<Report, Failure> {
+        let target = compiler.target();
         let adamw = match (self.program, config.by_adamw()) {
             (ProgramName::Step, Some(adamw)) => {
-                Some(optimize(device, self.program.build(&adamw, device.target().state_plan())?)?.0)
+                Some(optimize(compiler, self.program.build(&adamw, target.state_plan())?)?.0)
             }
             _ => None,
         };
-        let figures = DeviceFigures::measure(device.client(), &device.target().options())?;
+        let (device, figures) = match (compiler, wanted) {
+            (Compiler::Attached(device), _) => (
+                device.client().platform_name().to_owned(),
+                Some(DeviceFigures::measure(device.client(), &target.options())?),
+            ),
+            (Compiler::Ahead(_), Some(Wanted::Model(model))) => (model.name.clone(), figures_of(model)),
+            (Compiler::Ahead(_), Some(Wanted::Attached(_)) | None) => (String::new(), None),
+        };
         let layout = &optimized.program.layout;
         let about = About {
             natgrad: env!("CARGO_PKG_VERSION").to_owned(),
             program: optimized.program.module.module().name.clone(),
             rule: config.rule.name().to_owned(),
-            device: device.client().platform_name().to_owned(),
+            device,
             parameters: layout.trained().map(|param| layout.params[param].shape.elements() as u64).sum(),
             config: config.to_json(),
         };
-        let fuses = device.target().fuses_outputs();
-        Ok(Report::of(about, optimized, adamw.as_ref(), Some(&figures), fuses))
+        Ok(Report::of(about, optimized, adamw.as_ref(), figures.as_ref(), target.fuses_outputs()))
     }
 }
 
+/// The public figures of a model of device; none where they do not tell how fast its memory or its arithmetic is.
+fn figures_of(model: &DeviceModel) -> Option<DeviceFigures> {
+    let rates = [DType::F32, DType::BF16].into_iter();
+    let products =
+        rates.filter_map(|dtype| Some((dtype.name().to_owned(), model.peak(Unit::Matrix, dtype)?)));
+    let products: BTreeMap<String, f64> = products.collect();
+    let elementwise = model.peak(Unit::Vector, DType::F32).or_else(|| products.get("f32").copied())?;
+    Some(DeviceFigures { name: model.about.clone(), bandwidth: model.bandwidth()?, products, elementwise })
+}
+
 /// Compiles a program, and reads what came of it. The message is that of XLA.
-fn optimize(device: &Device, program: Program) -> Result<(Optimized, Vec<u8>), Failure> {
-    let compiled = device.compile(program)?;
-    let hlo = compiled.executable.optimized_hlo()?;
-    let module = HloModule::decode(&hlo)?;
-    // Some plugins do not tell.
-    let assigned = compiled.executable.memory_stats().ok().map(Into::into);
-    Ok((Optimized { program: compiled.program, module, assigned }, hlo))
+fn optimize(compiler: &Compiler, program: Program) -> Result<(Optimized, Vec<u8>), Failure> {
+    let listing = backend::list(compiler, program)?;
+    let module = HloModule::decode(&listing.hlo)?;
+    Ok((Optimized { program: listing.program, module, assigned: Some(listing.memory.into()) }, listing.hlo))
 }
 
 fn write(path: &Path, content: &[u8]) -> Result<(), Failure> {
-    std::fs::write(path, content).with_context(|| format!("cannot write {}", path.display()))?;
+    write_atomically(path, content)?;
     Ok(())
 }

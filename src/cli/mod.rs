@@ -12,6 +12,7 @@ mod plugin;
 mod print;
 mod replay;
 mod table;
+mod target;
 mod tokenize;
 mod train;
 mod trained;

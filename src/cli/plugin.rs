@@ -2,17 +2,69 @@
 
 use std::process::ExitCode;
 
-use clap::Args;
+use clap::{Args, Subcommand, ValueEnum};
 
-use super::print::print;
+use super::print::{print, tell};
 use super::{Failure, backend};
-use crate::assets;
+use crate::assets::{self, Asset};
 use crate::compile::Target;
 use crate::pjrt::{Client, Executable};
 
-/// List what is installed, and what the plugin in use can do
+/// List what is installed, and what the plugin in use can do; or install a plugin
 #[derive(Debug, Args)]
-pub(super) struct PluginCommand {}
+pub(super) struct PluginCommand {
+    #[command(subcommand)]
+    action: Option<Action>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// Fetch a plugin, with everything it needs to compile for devices that are not here
+    Install {
+        /// Which
+        plugin: PluginName,
+    },
+}
+
+/// A plugin that can be installed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum PluginName {
+    /// For the CPU, which is fetched by itself where it is needed
+    Cpu,
+    /// For NVIDIA GPUs, with CUDA 13's assembler, linker and library of functions
+    Cuda13,
+    /// For TPUs
+    Tpu,
+}
+
+impl PluginName {
+    /// The plugin that compiles for a target, of those natgrad has.
+    pub(super) fn of(target: Target) -> Option<PluginName> {
+        match target {
+            Target::Cpu => Some(PluginName::Cpu),
+            Target::Gpu => Some(PluginName::Cuda13),
+            Target::Tpu => Some(PluginName::Tpu),
+            Target::Other => None,
+        }
+    }
+
+    pub(super) fn asset(self) -> Asset {
+        match self {
+            PluginName::Cpu => Asset::CpuPlugin,
+            PluginName::Cuda13 => Asset::CudaPlugin,
+            PluginName::Tpu => Asset::TpuPlugin,
+        }
+    }
+
+    /// The name on the command line.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            PluginName::Cpu => "cpu",
+            PluginName::Cuda13 => "cuda13",
+            PluginName::Tpu => "tpu",
+        }
+    }
+}
 
 /// A program that doubles a number, to try a plugin with.
 const PROBE: &str = r#"module @probe {
@@ -26,36 +78,47 @@ const PROBE: &str = r#"module @probe {
 
 impl PluginCommand {
     pub(super) fn run(self) -> Result<ExitCode, Failure> {
-        let plugin = backend::open_plugin()?;
-        let installed = assets::installed();
-        let begin = if installed.is_empty() { "nothing installed in" } else { "installed in" };
-        let mut text = format!("{begin} {}:\n", assets::cache_root()?.display());
-        for item in &installed {
-            let megabytes = item.size as f64 / 1e6;
-            text.push_str(&format!("  {} {} ({megabytes:.1} MB)\n", item.name, item.version));
-        }
-        text.push_str(&format!("\n{}\n", plugin.path().display()));
-        let client = backend::open_client(&plugin)?;
-        let mut rows = vec![
-            pair("PJRT API", plugin.api_version().to_string()),
-            pair("platform", format!("{} ({})", client.platform_name(), client.platform_version())),
-        ];
-        for (index, device) in client.devices().iter().enumerate() {
-            rows.push(pair(&format!("device {index}"), device.kind.clone()));
-        }
-        for (name, value) in plugin.attributes() {
-            let value = value.to_string();
-            if value.len() <= 60 {
-                rows.push(pair(name, value));
+        match self.action {
+            Some(Action::Install { plugin }) => {
+                let path = assets::fetch(plugin.asset())?;
+                tell(format_args!("{} is installed: {}", plugin.name(), path.display()));
             }
+            None => list()?,
         }
-        rows.extend(capabilities(&client));
-        for (name, value) in rows {
-            text.push_str(&format!("  {name:<25} {value}\n"));
-        }
-        print(&text)?;
         Ok(ExitCode::SUCCESS)
     }
+}
+
+fn list() -> Result<(), Failure> {
+    let plugin = backend::open_plugin()?;
+    let installed = assets::installed();
+    let begin = if installed.is_empty() { "nothing installed in" } else { "installed in" };
+    let mut text = format!("{begin} {}:\n", assets::cache_root()?.display());
+    for item in &installed {
+        let megabytes = item.size as f64 / 1e6;
+        text.push_str(&format!("  {} {} ({megabytes:.1} MB)\n", item.name, item.version));
+    }
+    text.push_str(&format!("\n{}\n", plugin.path().display()));
+    let client = backend::open_client(&plugin, None)?;
+    let mut rows = vec![
+        pair("PJRT API", plugin.api_version().to_string()),
+        pair("platform", format!("{} ({})", client.platform_name(), client.platform_version())),
+    ];
+    for (index, device) in client.devices().iter().enumerate() {
+        rows.push(pair(&format!("device {index}"), device.kind.clone()));
+    }
+    for (name, value) in plugin.attributes() {
+        let value = value.to_string();
+        if value.len() <= 60 {
+            rows.push(pair(name, value));
+        }
+    }
+    rows.extend(capabilities(&client));
+    for (name, value) in rows {
+        text.push_str(&format!("  {name:<25} {value}\n"));
+    }
+    print(&text)?;
+    Ok(())
 }
 
 fn pair(name: &str, value: String) -> (String, String) {

@@ -37,7 +37,7 @@ impl Replay {
             FloatType::F64 => DType::F64,
         };
         let trajectory = Trajectory::load(&self.file).map_err(Failure::usage)?;
-        let device = backend::open()?;
+        let device = backend::open(None)?;
         let worst = replay(&device, &trajectory, dtype).map_err(|error| match error {
             ReplayError::Unsupported { .. } => Failure::usage(error),
             other => Failure::Failed(other.into()),

@@ -12,7 +12,7 @@ use super::interrupt::Interrupt;
 use super::print::tell;
 use super::{Failure, backend, dry_run, table};
 use crate::assets;
-use crate::compile::CacheOutcome;
+use crate::compile::{CacheOutcome, Wanted};
 use crate::config::{Length, RunConfig};
 use crate::data::{DataError, Source};
 use crate::posterior::Scores;
@@ -52,6 +52,10 @@ pub(super) struct Train {
     /// Say what the run would take: parameters, memory, the compiled step; needs no data and writes nothing
     #[arg(long, conflicts_with_all = ["resume", "against"])]
     dry_run: bool,
+    /// The device to train on: cpu, cuda or tpu; with --dry-run also one that need not be here, such as cuda:h100
+    /// [default: cpu]
+    #[arg(long)]
+    target: Option<Wanted>,
     /// Continue the run in this folder from its checkpoint; Ctrl-C saves one
     #[arg(long, value_name = "DIR", conflicts_with_all = ["config", "set", "steps", "epochs", "out", "seed"])]
     resume: Option<PathBuf>,
@@ -65,8 +69,15 @@ enum Against {
 impl Train {
     pub(super) fn run(self) -> Result<ExitCode, Failure> {
         if self.dry_run {
-            dry_run::dry_run(&self.config()?)?;
+            dry_run::dry_run(&self.config()?, self.target)?;
             return Ok(ExitCode::SUCCESS);
+        }
+        if let Some(Wanted::Model(model)) = self.target {
+            return Err(Failure::usage(anyhow::anyhow!(
+                "{} is a model of device, and training needs one that is here: add --dry-run to compile for the \
+                 model, or name the platform alone to train on an attached device",
+                model.name
+            )));
         }
         let (config, resume) = match &self.resume {
             Some(folder) => {
@@ -101,7 +112,7 @@ impl Train {
         }
         let out = self.out_folder(&config);
         make_folder(&out)?;
-        let device = backend::open()?;
+        let device = backend::open(self.target)?;
         if resume.is_none() {
             // An earlier run's summary is not this one's.
             remove(&out.join("summary.json"))?;

@@ -8,8 +8,9 @@ use std::time::Instant;
 use super::entry::{self, Damage};
 use super::host;
 use super::key::{self, Key, KeyParts};
+use super::listing::Listed;
 use super::plugin_hash;
-use crate::pjrt::{self, Client, CompileOptions, Executable};
+use crate::pjrt::{self, Client, CompileOptions, Executable, Topology};
 
 /// A folder of compiled executables. Several processes may use one at the same time.
 ///
@@ -92,13 +93,52 @@ impl Cache {
         stablehlo: &str,
         options: &CompileOptions,
     ) -> pjrt::Result<(Executable, CacheOutcome)> {
+        self.through(
+            options,
+            || self.key(client, stablehlo, options),
+            |bytes| client.deserialize(bytes).map_err(|error| error.to_string()),
+            || client.compile(stablehlo.as_bytes(), options),
+            |executable| executable.serialize(),
+        )
+    }
+
+    /// What a compiler makes of a program for a device that need not be here, from the cache or else from the
+    /// compiler. An executable could not be loaded without its device, so the listing itself is what is kept.
+    ///
+    /// # Errors
+    /// The compiler's.
+    pub(super) fn listing(
+        &self,
+        topology: &Topology,
+        described: &str,
+        stablehlo: &str,
+        options: &CompileOptions,
+    ) -> pjrt::Result<(Listed, CacheOutcome)> {
+        self.through(
+            options,
+            || self.key_ahead(topology, described, stablehlo, options),
+            |bytes| Listed::from_bytes(bytes).ok_or_else(|| "it is no listing".to_owned()),
+            || Listed::of(&topology.compile(stablehlo.as_bytes(), options)?),
+            |listed| Ok(listed.to_bytes()),
+        )
+    }
+
+    /// What `compile` makes, or what of it is kept under the key.
+    fn through<T>(
+        &self,
+        options: &CompileOptions,
+        key: impl FnOnce() -> io::Result<Key>,
+        load: impl FnOnce(&[u8]) -> Result<T, String>,
+        compile: impl FnOnce() -> pjrt::Result<T>,
+        serialize: impl FnOnce(&T) -> pjrt::Result<Vec<u8>>,
+    ) -> pjrt::Result<(T, CacheOutcome)> {
         let started = Instant::now();
-        let (key, reason) = match self.key(client, stablehlo, options) {
+        let (key, reason) = match key() {
             Err(error) => (None, MissReason::NoKey(error.to_string())),
-            Ok(key) => match self.load(client, &key, options) {
-                Ok(executable) => {
+            Ok(key) => match self.load(&key, options, load) {
+                Ok(made) => {
                     let load_seconds = started.elapsed().as_secs_f64();
-                    return Ok((executable, CacheOutcome::Hit { load_seconds }));
+                    return Ok((made, CacheOutcome::Hit { load_seconds }));
                 }
                 Err(reason) => (Some(key), reason),
             },
@@ -115,19 +155,21 @@ impl Cache {
         }
 
         let started = Instant::now();
-        let executable = client.compile(stablehlo.as_bytes(), options)?;
+        let made = compile()?;
         let compile_seconds = started.elapsed().as_secs_f64();
         // An executable carries its options, so one that dumps is not kept for those who do not want dumps.
         if let Some(key) = key
             && reason != MissReason::DumpsWanted
         {
-            self.store(&executable, &key);
+            self.store(&key, serialize(&made));
         }
-        Ok((executable, CacheOutcome::Miss { reason, compile_seconds }))
+        Ok((made, CacheOutcome::Miss { reason, compile_seconds }))
     }
 
     /// The key of a program here: for this client's plugin and devices, on this host.
     pub fn key(&self, client: &Client, stablehlo: &str, options: &CompileOptions) -> io::Result<Key> {
+        let devices: Vec<(i32, &str)> =
+            client.devices().iter().map(|device| (device.id, &*device.kind)).collect();
         Ok(Key::of(&KeyParts {
             stablehlo,
             options,
@@ -135,9 +177,34 @@ impl Cache {
             api_version: client.plugin().api_version(),
             platform_name: client.platform_name(),
             platform_version: client.platform_version(),
-            devices: client.devices(),
+            devices: &devices,
+            topology: "",
             xla_flags: &host::xla_flags(),
             host_cpu: &host::cpu(),
+        }))
+    }
+
+    /// The key of a program for devices that need not be here; this host does not count.
+    fn key_ahead(
+        &self,
+        topology: &Topology,
+        described: &str,
+        stablehlo: &str,
+        options: &CompileOptions,
+    ) -> io::Result<Key> {
+        let devices: Vec<(i32, &str)> =
+            topology.devices().iter().map(|device| (device.id, &*device.kind)).collect();
+        Ok(Key::of(&KeyParts {
+            stablehlo,
+            options,
+            plugin_sha256: plugin_hash::sha256_of(topology.plugin().path(), &self.folder)?,
+            api_version: topology.plugin().api_version(),
+            platform_name: topology.platform_name(),
+            platform_version: topology.platform_version(),
+            devices: &devices,
+            topology: described,
+            xla_flags: &host::xla_flags(),
+            host_cpu: "",
         }))
     }
 
@@ -146,20 +213,24 @@ impl Cache {
         self.folder.join(format!("{key}.executable"))
     }
 
-    fn load(&self, client: &Client, key: &Key, options: &CompileOptions) -> Result<Executable, MissReason> {
+    fn load<T>(
+        &self,
+        key: &Key,
+        options: &CompileOptions,
+        load: impl FnOnce(&[u8]) -> Result<T, String>,
+    ) -> Result<T, MissReason> {
         if key::asks_for_dumps(options, &host::xla_flags()) {
             return Err(MissReason::DumpsWanted);
         }
         let file = entry::read(&self.entry_path(key));
         let file = file.map_err(|error| MissReason::Unreadable(error.to_string()))?;
         let file = file.ok_or(MissReason::Absent)?;
-        let executable = entry::check(&file, key).map_err(MissReason::Damaged)?;
-        client.deserialize(executable).map_err(|error| MissReason::NotLoadable(error.to_string()))
+        load(entry::check(&file, key).map_err(MissReason::Damaged)?).map_err(MissReason::NotLoadable)
     }
 
-    fn store(&self, executable: &Executable, key: &Key) {
+    fn store(&self, key: &Key, bytes: pjrt::Result<Vec<u8>>) {
         let path = self.entry_path(key);
-        match executable.serialize() {
+        match bytes {
             Err(error) => tracing::warn!("executable cache {}: not written: {error}", path.display()),
             Ok(bytes) => {
                 if let Err(error) = entry::write(&path, &self.folder, key, &bytes) {

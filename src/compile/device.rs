@@ -20,6 +20,20 @@ pub enum DeviceError {
     /// XLA or its plugin failed.
     #[error(transparent)]
     Pjrt(#[from] pjrt::Error),
+    /// The plugin does not describe the device.
+    #[error("{model} is not known to the plugin: {source}")]
+    Topology {
+        /// The model of the device.
+        model: &'static str,
+        /// What the plugin said.
+        source: Box<pjrt::Error>,
+    },
+    /// The device is the host's processor, which a client compiles for.
+    #[error("{model} is compiled for by a client of its plugin, not ahead of time")]
+    NoTopology {
+        /// The model of the device.
+        model: &'static str,
+    },
     /// An input was not given.
     #[error("program {program}: its input `{input}` was not supplied")]
     Unsupplied {

@@ -4,10 +4,10 @@ use std::fmt;
 
 use sha2::{Digest, Sha256};
 
-use crate::pjrt::{ApiVersion, CompileOptions, Device};
+use crate::pjrt::{ApiVersion, CompileOptions};
 
 /// Changes with everything that makes older entries useless: what goes into the key, and how.
-const KEY_VERSION: u32 = 1;
+const KEY_VERSION: u32 = 2;
 
 /// The SHA-256 of everything that can change the code of an executable.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -28,11 +28,13 @@ pub struct KeyParts<'a> {
     pub platform_name: &'a str,
     /// The platform's version.
     pub platform_version: &'a str,
-    /// The devices of the client; their numbers, kinds and order count.
-    pub devices: &'a [Device],
+    /// The devices of the client or topology, by number and kind; their order counts.
+    pub devices: &'a [(i32, &'a str)],
+    /// The topology compiled for, in the words that made it; empty for a client.
+    pub topology: &'a str,
     /// The value of the environment variable XLA_FLAGS; flags that only ask for dumps do not count.
     pub xla_flags: &'a str,
-    /// Model and features of the host's processor.
+    /// Model and features of the host's processor, where the code runs on it.
     pub host_cpu: &'a str,
 }
 
@@ -48,6 +50,7 @@ impl Key {
             platform_name,
             platform_version,
             devices,
+            topology,
             xla_flags,
             host_cpu,
         } = *parts;
@@ -63,10 +66,11 @@ impl Key {
         hash.bytes(platform_name.as_bytes());
         hash.bytes(platform_version.as_bytes());
         hash.number(devices.len() as u64);
-        for device in devices {
-            hash.bytes(&device.id.to_le_bytes());
-            hash.bytes(device.kind.as_bytes());
+        for (id, kind) in devices {
+            hash.bytes(&id.to_le_bytes());
+            hash.bytes(kind.as_bytes());
         }
+        hash.bytes(topology.as_bytes());
         hash.number(xla_flags.len() as u64);
         for flag in xla_flags {
             hash.bytes(flag.as_bytes());
@@ -131,14 +135,10 @@ mod tests {
     use super::*;
     use std::collections::HashSet;
 
-    fn device(id: i32, kind: &str) -> Device {
-        Device { id, kind: kind.to_owned(), description: String::new(), addressable: true }
-    }
-
     #[test]
     fn every_part_changes_the_key_and_dump_flags_do_not() {
         let options = CompileOptions::new().flag("xla_a", 1);
-        let cpu = [device(0, "cpu")];
+        let cpu = [(0, "cpu")];
         let base = KeyParts {
             stablehlo: "module {}",
             options: &options,
@@ -147,6 +147,7 @@ mod tests {
             platform_name: "cpu",
             platform_version: "1",
             devices: &cpu,
+            topology: "",
             xla_flags: "--xla_b=1 --xla_c=2",
             host_cpu: "one",
         };
@@ -164,8 +165,8 @@ mod tests {
         let other_flag = CompileOptions::new().flag("xla_a", 2);
         let more_flags = options.clone().flag("xla_b", true);
         let other_device = options.clone().device_id(1);
-        let (gpu, two) = ([device(0, "gpu")], [device(0, "cpu"), device(1, "cpu")]);
-        let renumbered = [device(3, "cpu")];
+        let (gpu, two) = ([(0, "gpu")], [(0, "cpu"), (1, "cpu")]);
+        let renumbered = [(3, "cpu")];
         let changed = [
             KeyParts { stablehlo: "module { }", ..base },
             KeyParts { options: &other_flag, ..base },
@@ -178,6 +179,7 @@ mod tests {
             KeyParts { devices: &gpu, ..base },
             KeyParts { devices: &two, ..base },
             KeyParts { devices: &renumbered, ..base },
+            KeyParts { topology: "v5e:1x1", ..base },
             KeyParts { xla_flags: "--xla_b=1", ..base },
             KeyParts { xla_flags: "", ..base },
             KeyParts { host_cpu: "two", ..base },

@@ -3,17 +3,26 @@
 //! [`Target`] knows which XLA flags a platform needs; [`Cache`] keeps executables on disk under a [`Key`] made of
 //! everything that can change the code.
 
+mod ahead;
 pub mod bytes;
 mod cache;
 mod device;
 mod entry;
+mod gpu;
 mod host;
 mod key;
+mod listing;
+mod model;
 mod plugin_hash;
+mod refusal;
 mod target;
 
+pub use ahead::{AheadDevice, Compiler};
 pub use cache::{Cache, CacheOutcome, MissReason};
 pub use device::{Compiled, Device, DeviceError, stablehlo};
 pub use entry::Damage;
 pub use key::{Key, KeyParts};
+pub use listing::Listing;
+pub use model::{DeviceModel, Unit, UnknownTarget, Wanted, list as list_targets};
+pub use refusal::Refusal;
 pub use target::Target;

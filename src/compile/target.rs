@@ -37,6 +37,23 @@ impl Target {
         }
     }
 
+    /// What the environment must say before the target's plugin is opened, where the device is not here: without it
+    /// libtpu asks Google Cloud's metadata server for the TPU of this machine, for minutes, and which type it is
+    /// taken for does not matter to a topology.
+    pub fn ahead_environment(self) -> &'static [(&'static str, &'static str)] {
+        match self {
+            Target::Tpu => &[
+                ("TPU_SKIP_MDS_QUERY", "1"),
+                ("TPU_WORKER_HOSTNAMES", "localhost"),
+                ("TPU_WORKER_ID", "0"),
+                ("TPU_ACCELERATOR_TYPE", "v5litepod-4"),
+                // What stops a compilation comes back as its error; libtpu's log speaks of huge pages.
+                ("TPU_MIN_LOG_LEVEL", "3"),
+            ],
+            Target::Cpu | Target::Gpu | Target::Other => &[],
+        }
+    }
+
     /// How the target is made to store the results of a materialized call.
     pub fn materialization(self) -> Materialization {
         match self {

@@ -9,8 +9,9 @@ use super::device::{self, Device, DeviceMemory};
 use super::error::{self, Error, Identity, Result};
 use super::event::Event;
 use super::executable::Executable;
+use super::named;
 use super::options::CompileOptions;
-use super::plugin::{self, Plugin};
+use super::plugin::{Plugin, Session};
 use super::sys::{self, Args};
 use super::types::{ElementType, OptionValue, Shape};
 
@@ -23,9 +24,8 @@ pub struct Client {
 
 /// The runtime itself, shared by everything made with it.
 pub(super) struct Inner {
-    plugin: Plugin,
+    session: Session,
     raw: NonNull<sys::Client>,
-    identity: Arc<Identity>,
     platform_name: String,
     platform_version: String,
     devices: Vec<Device>,
@@ -39,8 +39,12 @@ unsafe impl Send for Inner {}
 unsafe impl Sync for Inner {}
 
 impl Inner {
+    pub(super) fn session(&self) -> &Session {
+        &self.session
+    }
+
     pub(super) fn api(&self) -> &'static sys::Api {
-        self.plugin.api()
+        self.session.api()
     }
 
     pub(super) fn raw(&self) -> *mut sys::Client {
@@ -50,7 +54,7 @@ impl Inner {
     /// Calls a function of the plugin.
     ///
     /// # Safety
-    /// As [`plugin::invoke`]: `args` filled in as the API asks, with live handles of this client.
+    /// As [`Session::invoke`], the handles being of this client.
     pub(super) unsafe fn invoke<A: Args>(
         &self,
         function: sys::Function<A>,
@@ -58,17 +62,17 @@ impl Inner {
         args: &mut A,
     ) -> Result<()> {
         // SAFETY: the caller's promise.
-        unsafe { plugin::invoke(self.api(), &self.identity, function, call, args) }
+        unsafe { self.session.invoke(function, call, args) }
     }
 
-    /// An error about something that does not fit.
+    /// As [`Session::unfit`].
     pub(super) fn unfit(&self, reason: String) -> Error {
-        Error::Unfit { plugin: self.identity.clone(), reason }
+        self.session.unfit(reason)
     }
 
-    /// The handle the plugin gave, or an error where it gave none though it reported success.
+    /// As [`Session::given`].
     pub(super) fn given<T>(&self, handle: *mut T, call: &str) -> Result<NonNull<T>> {
-        NonNull::new(handle).ok_or_else(|| self.unfit(format!("{call} gave no handle")))
+        self.session.given(handle, call)
     }
 }
 
@@ -88,33 +92,22 @@ impl Client {
     /// Starts the plugin's runtime. `options` are the platform's own, such as `cpu_device_count` (an integer) for
     /// the CPU; a plugin refuses those it does not know.
     pub fn create(plugin: &Plugin, options: &[(String, OptionValue)]) -> Result<Client> {
-        let options: Vec<sys::NamedValue> = options.iter().map(|(name, value)| named(name, value)).collect();
+        let options = named::lend(options);
         let mut args = sys::ClientCreateArgs::new();
         args.create_options = options.as_ptr();
         args.num_options = options.len();
         let call = "PJRT_Client_Create";
-        let (api, identity) = (plugin.api(), plugin.identity());
+        let session = Session::new(plugin);
+        let api = session.api();
         // SAFETY: the options borrow from this function's arguments, which outlive the call.
-        unsafe { plugin::invoke(api, identity, api.client_create, call, &mut args) }?;
-        let raw = NonNull::new(args.client).ok_or_else(|| Error::Unfit {
-            plugin: identity.clone(),
-            reason: format!("{call} gave no handle"),
-        })?;
-        let mut inner = Inner {
-            plugin: plugin.clone(),
-            raw,
-            identity: identity.clone(),
-            platform_name: String::new(),
-            platform_version: String::new(),
-            devices: Vec::new(),
-            handles: Vec::new(),
-        };
+        unsafe { session.invoke(api.client_create, call, &mut args) }?;
+        let raw = session.given(args.client, call)?;
+        let (platform_name, platform_version) = (String::new(), String::new());
+        let (devices, handles) = (Vec::new(), Vec::new());
+        let mut inner = Inner { session, raw, platform_name, platform_version, devices, handles };
         inner.platform_name = text(&inner, api.client_platform_name, "PJRT_Client_PlatformName")?;
         inner.platform_version = text(&inner, api.client_platform_version, "PJRT_Client_PlatformVersion")?;
-        inner.identity = Arc::new(Identity {
-            platform: Some((inner.platform_name.clone(), inner.platform_version.clone())),
-            ..Identity::clone(identity)
-        });
+        inner.session = inner.session.clone().on(&inner.platform_name, &inner.platform_version);
         for (handle, device) in device::all(&inner)? {
             inner.handles.push(handle);
             inner.devices.push(device);
@@ -124,12 +117,12 @@ impl Client {
 
     /// The plugin this client runs on.
     pub fn plugin(&self) -> &Plugin {
-        &self.inner.plugin
+        &self.inner.session.plugin
     }
 
     /// Who answers errors: the plugin's path and all its versions.
     pub fn identity(&self) -> &Identity {
-        &self.inner.identity
+        &self.inner.session.identity
     }
 
     /// The platform, such as `cpu`, `cuda` or `tpu`.
@@ -157,12 +150,7 @@ impl Client {
     pub fn compile(&self, stablehlo: &[u8], options: &CompileOptions) -> Result<Executable> {
         let inner = &*self.inner;
         let options = options.to_bytes();
-        let format = "mlir";
-        let mut program = sys::Program::new();
-        program.code = stablehlo.as_ptr().cast_mut().cast();
-        program.code_size = stablehlo.len();
-        program.format = format.as_ptr().cast();
-        program.format_size = format.len();
+        let program = sys::Program::stablehlo(stablehlo);
         let mut args = sys::ClientCompileArgs::new();
         args.client = inner.raw();
         args.program = &program;
@@ -174,7 +162,7 @@ impl Client {
         Executable::new(self.inner.clone(), inner.given(args.executable, call)?)
     }
 
-    /// Loads an executable that [`Executable::serialize`] wrote, on the same platform and plugin version. The
+    /// Loads an executable that [`Artifact::serialize`](super::Artifact::serialize) wrote, on the same platform and plugin version. The
     /// bytes are compiled code: take them only from where you would take a program from.
     pub fn deserialize(&self, bytes: &[u8]) -> Result<Executable> {
         let inner = &*self.inner;
@@ -240,43 +228,10 @@ impl Client {
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Client")
-            .field("identity", &self.inner.identity)
+            .field("identity", self.identity())
             .field("devices", &self.inner.devices)
             .finish()
     }
-}
-
-/// A named value that borrows from `name` and `value`, which must outlive its use.
-fn named(name: &str, value: &OptionValue) -> sys::NamedValue {
-    let mut named = sys::NamedValue::new();
-    named.name = name.as_ptr().cast();
-    named.name_size = name.len();
-    named.value_size = 1;
-    match value {
-        OptionValue::Text(text) => {
-            named.kind = sys::named_value::STRING;
-            named.value.text = text.as_ptr().cast();
-            named.value_size = text.len();
-        }
-        OptionValue::Int(int) => {
-            named.kind = sys::named_value::INT;
-            named.value.int = *int;
-        }
-        OptionValue::Ints(ints) => {
-            named.kind = sys::named_value::INTS;
-            named.value.ints = ints.as_ptr();
-            named.value_size = ints.len();
-        }
-        OptionValue::Float(float) => {
-            named.kind = sys::named_value::FLOAT;
-            named.value.float = *float;
-        }
-        OptionValue::Bool(boolean) => {
-            named.kind = sys::named_value::BOOL;
-            named.value.boolean = *boolean;
-        }
-    }
-    named
 }
 
 fn text(

@@ -1,12 +1,14 @@
 //! Compiled programs, and running them.
 
 use std::fmt;
+use std::ops::Deref;
 use std::ptr::{self, NonNull};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::artifact::{Artifact, Owner};
 use super::buffer::Buffer;
 use super::client;
-use super::error::{self, Result};
+use super::error::Result;
 use super::sys::{self, Args};
 use super::types::Shape;
 
@@ -20,12 +22,11 @@ pub enum Arg<'a> {
     Keep(&'a Buffer),
 }
 
-/// A compiled program, loaded on a device.
+/// A compiled program, loaded on a device; what is known of it without running it is its [`Artifact`]'s.
 pub struct Executable {
-    pub(super) client: Arc<client::Inner>,
-    loaded: NonNull<sys::LoadedExecutable>,
-    pub(super) raw: NonNull<sys::Executable>,
-    name: String,
+    client: Arc<client::Inner>,
+    artifact: Artifact,
+    loaded: Loaded,
     outputs: Vec<Arc<Shape>>,
     /// Space for argument lists, reused from run to run.
     scratch: Mutex<Vec<Scratch>>,
@@ -52,26 +53,16 @@ impl Executable {
         client: Arc<client::Inner>,
         loaded: NonNull<sys::LoadedExecutable>,
     ) -> Result<Executable> {
-        let loaded = Loaded { client: &client, loaded };
+        let loaded = Loaded { client: client.clone(), raw: loaded };
         let mut args = sys::LoadedGetExecutableArgs::new();
-        args.loaded = loaded.loaded.as_ptr();
+        args.loaded = loaded.raw.as_ptr();
         let call = "PJRT_LoadedExecutable_GetExecutable";
         // SAFETY: the executable is alive.
         unsafe { client.invoke(client.api().loaded_get_executable, call, &mut args) }?;
-        let raw = client.given(args.executable, call)?;
-        let loaded = loaded.release();
-        let scratch = Mutex::default();
-        let (name, outputs) = (String::new(), Vec::new());
-        let mut executable = Executable { client, loaded, raw, name, outputs, scratch };
-        executable.check_devices()?;
-        executable.name = executable.text()?;
-        executable.outputs = executable.output_shapes()?.into_iter().map(Arc::new).collect();
-        Ok(executable)
-    }
-
-    /// The name of the module it was compiled from.
-    pub fn name(&self) -> &str {
-        &self.name
+        let artifact = Artifact::new(Owner::Client(client.clone()), client.given(args.executable, call)?)?;
+        loaded.check_devices()?;
+        let outputs = artifact.output_shapes()?.into_iter().map(Arc::new).collect();
+        Ok(Executable { client, artifact, loaded, outputs, scratch: Mutex::default() })
     }
 
     /// The shapes of the outputs, in order.
@@ -104,7 +95,7 @@ impl Executable {
             if !buffer.belongs_to(&self.client) {
                 return Err(self.client.unfit(format!(
                     "{}: argument {index} lives on another client than the executable",
-                    self.name
+                    self.name()
                 )));
             }
             scratch.inputs.push(buffer.raw());
@@ -121,7 +112,7 @@ impl Executable {
         let argument_list = scratch.inputs.as_ptr();
         let output_list = scratch.outputs.as_mut_ptr();
         let mut args = sys::ExecuteArgs::new();
-        args.executable = self.loaded.as_ptr();
+        args.executable = self.loaded.raw.as_ptr();
         args.options = &mut options;
         args.argument_lists = &argument_list;
         args.num_devices = 1;
@@ -139,47 +130,19 @@ impl Executable {
             });
         outputs.collect()
     }
-
-    fn check_devices(&self) -> Result<()> {
-        let mut args = sys::LoadedDevicesArgs::new();
-        args.executable = self.loaded.as_ptr();
-        let call = "PJRT_LoadedExecutable_AddressableDevices";
-        // SAFETY: the executable is alive.
-        unsafe { self.client.invoke(self.client.api().loaded_addressable_devices, call, &mut args) }?;
-        // Runs pass lists of one device, so a program for more would read past them.
-        match args.num_devices {
-            1 => Ok(()),
-            count => Err(self.client.unfit(format!("the program runs on {count} devices here, not on one"))),
-        }
-    }
-
-    fn text(&self) -> Result<String> {
-        let mut args = sys::ExecutableStringArgs::new();
-        args.executable = self.raw.as_ptr();
-        // SAFETY: the executable is alive.
-        unsafe { self.client.invoke(self.client.api().executable_name, "PJRT_Executable_Name", &mut args) }?;
-        // SAFETY: the name is the executable's.
-        Ok(unsafe { error::text(args.text, args.text_size) })
-    }
 }
 
-impl Drop for Executable {
-    fn drop(&mut self) {
-        let mut args = sys::ExecutableDestroyArgs::new();
-        args.executable = self.raw.as_ptr();
-        let call = "PJRT_Executable_Destroy";
-        // SAFETY: the executable is not used after this.
-        let destroyed = unsafe { self.client.invoke(self.client.api().executable_destroy, call, &mut args) };
-        if let Err(error) = destroyed {
-            tracing::warn!("{error}");
-        }
-        drop(Loaded { client: &self.client, loaded: self.loaded });
+impl Deref for Executable {
+    type Target = Artifact;
+
+    fn deref(&self) -> &Artifact {
+        &self.artifact
     }
 }
 
 impl fmt::Debug for Executable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Executable").field("name", &self.name).field("outputs", &self.outputs).finish()
+        f.debug_struct("Executable").field("name", &self.name()).field("outputs", &self.outputs).finish()
     }
 }
 
@@ -192,22 +155,31 @@ impl Scratch {
     }
 }
 
-/// A loaded executable that is destroyed unless released.
-struct Loaded<'a> {
-    client: &'a client::Inner,
-    loaded: NonNull<sys::LoadedExecutable>,
+/// The handle of a loaded executable.
+struct Loaded {
+    client: Arc<client::Inner>,
+    raw: NonNull<sys::LoadedExecutable>,
 }
 
-impl Loaded<'_> {
-    fn release(self) -> NonNull<sys::LoadedExecutable> {
-        std::mem::ManuallyDrop::new(self).loaded
+impl Loaded {
+    fn check_devices(&self) -> Result<()> {
+        let mut args = sys::LoadedDevicesArgs::new();
+        args.executable = self.raw.as_ptr();
+        let call = "PJRT_LoadedExecutable_AddressableDevices";
+        // SAFETY: the executable is alive.
+        unsafe { self.client.invoke(self.client.api().loaded_addressable_devices, call, &mut args) }?;
+        // Runs pass lists of one device, so a program for more would read past them.
+        match args.num_devices {
+            1 => Ok(()),
+            count => Err(self.client.unfit(format!("the program runs on {count} devices here, not on one"))),
+        }
     }
 }
 
-impl Drop for Loaded<'_> {
+impl Drop for Loaded {
     fn drop(&mut self) {
         let mut args = sys::LoadedDestroyArgs::new();
-        args.executable = self.loaded.as_ptr();
+        args.executable = self.raw.as_ptr();
         let call = "PJRT_LoadedExecutable_Destroy";
         // SAFETY: the executable is not used after this; PJRT keeps it until its last run has ended.
         let destroyed = unsafe { self.client.invoke(self.client.api().loaded_destroy, call, &mut args) };

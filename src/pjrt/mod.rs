@@ -2,35 +2,39 @@
 //!
 //! A PJRT plugin is a shared library that compiles and runs programs for one kind of device. [`Plugin::load`]
 //! opens it, [`Client::create`] starts its runtime, [`Client::compile`] turns StableHLO into an [`Executable`],
-//! and [`Buffer`]s hold arrays on its devices. Everything keeps alive what it depends on, so values may be
+//! and [`Buffer`]s hold arrays on its devices. A [`Topology`] describes devices that need not be here, and compiles for
+//! them to an [`Artifact`]. Everything keeps alive what it depends on, so values may be
 //! dropped in any order. The layout of the C structs follows `xla/pjrt/c/pjrt_c_api.h` of the openxla/xla
 //! repository; this module is the only one in the project with `unsafe` code.
 #![allow(unsafe_code)]
 
+mod artifact;
 mod buffer;
 mod client;
 mod device;
+mod environment;
 mod error;
 mod event;
 mod executable;
-mod inspect;
-mod log;
 mod memory;
+mod named;
 mod options;
 mod plugin;
 mod sys;
 #[cfg(test)]
 pub(crate) mod testing;
+mod topology;
 mod types;
 
+pub use artifact::{Artifact, MemoryStats};
 pub use buffer::{Buffer, PendingRead};
 pub use client::Client;
 pub use device::{Device, DeviceMemory};
+pub use environment::{default_environment, quiet_log};
 pub use error::{Code, Error, Identity, Result};
 pub use executable::{Arg, Executable};
-pub use inspect::MemoryStats;
-pub use log::quiet_log;
 pub use memory::keep_freed_memory;
 pub use options::CompileOptions;
 pub use plugin::{ApiVersion, Plugin};
+pub use topology::{Topology, TopologyDevice};
 pub use types::{ElementType, OptionValue, Shape};

@@ -3,9 +3,11 @@
 use std::fmt;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::ptr::NonNull;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::error::{self, Error, Identity, Result};
+use super::named;
 use super::sys::{self, Args};
 use super::types::OptionValue;
 
@@ -77,13 +79,52 @@ impl Plugin {
     pub fn attributes(&self) -> &[(String, OptionValue)] {
         &self.inner.attributes
     }
+}
 
-    pub(super) fn api(&self) -> &'static sys::Api {
-        self.inner.api
+/// What is needed to call a plugin: its functions, and who answers errors.
+#[derive(Clone)]
+pub(super) struct Session {
+    pub(super) plugin: Plugin,
+    pub(super) identity: Arc<Identity>,
+}
+
+impl Session {
+    pub(super) fn new(plugin: &Plugin) -> Session {
+        Session { plugin: plugin.clone(), identity: plugin.inner.identity.clone() }
     }
 
-    pub(super) fn identity(&self) -> &Arc<Identity> {
-        &self.inner.identity
+    /// The same, with the platform's name and version in every error from now on.
+    pub(super) fn on(self, name: &str, version: &str) -> Session {
+        let platform = Some((name.to_owned(), version.to_owned()));
+        Session { identity: Arc::new(Identity { platform, ..Identity::clone(&self.identity) }), ..self }
+    }
+
+    pub(super) fn api(&self) -> &'static sys::Api {
+        self.plugin.inner.api
+    }
+
+    /// Calls a function of the plugin.
+    ///
+    /// # Safety
+    /// As [`invoke`]: `args` filled in as the API asks, with live handles of this plugin.
+    pub(super) unsafe fn invoke<A: Args>(
+        &self,
+        function: sys::Function<A>,
+        call: &'static str,
+        args: &mut A,
+    ) -> Result<()> {
+        // SAFETY: the caller's promise.
+        unsafe { invoke(self.api(), &self.identity, function, call, args) }
+    }
+
+    /// An error about something that does not fit.
+    pub(super) fn unfit(&self, reason: String) -> Error {
+        Error::Unfit { plugin: self.identity.clone(), reason }
+    }
+
+    /// The handle the plugin gave, or an error where it gave none though it reported success.
+    pub(super) fn given<T>(&self, handle: *mut T, call: &str) -> Result<NonNull<T>> {
+        NonNull::new(handle).ok_or_else(|| self.unfit(format!("{call} gave no handle")))
     }
 }
 
@@ -136,7 +177,7 @@ fn open(path: &Path) -> Result<Plugin> {
     // SAFETY: the struct is filled in.
     unsafe { invoke(api, &identity, api.plugin_attributes, "PJRT_Plugin_Attributes", &mut args) }?;
     // SAFETY: attributes have the lifetime of the process.
-    let attributes = unsafe { named_values(args.attributes, args.num_attributes) };
+    let attributes = unsafe { named::copy(args.attributes, args.num_attributes) };
     Ok(Plugin { inner: Arc::new(Inner { api, identity, attributes }) })
 }
 
@@ -159,7 +200,7 @@ fn check_version(plugin: &Arc<Identity>, size: usize) -> Result<()> {
 ///
 /// # Safety
 /// `args` must be filled in as the API asks of this function, with handles of this plugin that are alive.
-pub(super) unsafe fn invoke<A: Args>(
+unsafe fn invoke<A: Args>(
     api: &sys::Api,
     plugin: &Arc<Identity>,
     function: sys::Function<A>,
@@ -178,37 +219,6 @@ pub(super) unsafe fn invoke<A: Args>(
     // SAFETY: the error was just returned by this plugin and is used nowhere else.
     let (code, message) = unsafe { error::take(api, failure) };
     Err(Error::Xla { plugin: plugin.clone(), call, code, message })
-}
-
-/// Copies a plugin's list of named values; values of kinds that the API does not list are left out.
-///
-/// # Safety
-/// `start` must be null or point at `count` named values that are valid for this call.
-pub(super) unsafe fn named_values(start: *const sys::NamedValue, count: usize) -> Vec<(String, OptionValue)> {
-    let mut values = Vec::with_capacity(count);
-    for index in 0..if start.is_null() { 0 } else { count } {
-        // SAFETY: the caller's promise.
-        let value = unsafe { &*start.add(index) };
-        // SAFETY: the name is a text of the given size, and `kind` tells which member of the union is set.
-        let (name, value) = unsafe {
-            let name = error::text(value.name, value.name_size);
-            let value = match value.kind {
-                sys::named_value::STRING => {
-                    OptionValue::Text(error::text(value.value.text, value.value_size))
-                }
-                sys::named_value::INT => OptionValue::Int(value.value.int),
-                sys::named_value::INTS => {
-                    OptionValue::Ints(error::slice(value.value.ints, value.value_size).to_vec())
-                }
-                sys::named_value::FLOAT => OptionValue::Float(value.value.float),
-                sys::named_value::BOOL => OptionValue::Bool(value.value.boolean),
-                _ => continue,
-            };
-            (name, value)
-        };
-        values.push((name, value));
-    }
-    values
 }
 
 /// A dynamic linker's error with what lies behind it.

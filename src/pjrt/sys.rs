@@ -40,7 +40,7 @@ macro_rules! opaque {
 }
 
 opaque!(Error, Event, Client, Device, DeviceDescription, Memory, Executable, LoadedExecutable, Buffer);
-opaque!(SerializedExecutable);
+opaque!(SerializedExecutable, TopologyDescription);
 
 macro_rules! args {
     ($($name:ident { $($field:ident: $type:ty),* $(,)? })*) => {$(
@@ -81,6 +81,11 @@ args! {
     ClientStringArgs { client: *mut Client, text: *const c_char, text_size: usize }
     ClientDevicesArgs { client: *mut Client, devices: *const *mut Device, num_devices: usize }
     Program { code: *mut c_char, code_size: usize, format: *const c_char, format_size: usize }
+    CompileArgs {
+        topology: *const TopologyDescription, program: *const Program,
+        compile_options: *const c_char, compile_options_size: usize,
+        client: *mut Client, executable: *mut Executable,
+    }
     ClientCompileArgs {
         client: *mut Client, program: *const Program,
         compile_options: *const c_char, compile_options_size: usize,
@@ -95,6 +100,19 @@ args! {
 
     DescriptionIdArgs { description: *mut DeviceDescription, id: c_int }
     DescriptionStringArgs { description: *mut DeviceDescription, text: *const c_char, text_size: usize }
+    DescriptionAttributesArgs {
+        description: *mut DeviceDescription, num_attributes: usize, attributes: *const NamedValue,
+    }
+    TopologyCreateArgs {
+        name: *const c_char, name_size: usize, options: *const NamedValue, num_options: usize,
+        topology: *mut TopologyDescription,
+    }
+    TopologyDestroyArgs { topology: *mut TopologyDescription }
+    TopologyStringArgs { topology: *const TopologyDescription, text: *const c_char, text_size: usize }
+    TopologyDescriptionsArgs {
+        topology: *const TopologyDescription,
+        descriptions: *const *mut DeviceDescription, num_descriptions: usize,
+    }
     DeviceGetDescriptionArgs { device: *mut Device, description: *mut DeviceDescription }
     DeviceIsAddressableArgs { device: *mut Device, is_addressable: bool }
     DeviceMemoryStatsArgs {
@@ -159,6 +177,20 @@ args! {
     BufferToHostArgs {
         buffer: *mut Buffer, host_layout: *mut MemoryLayout, dst: *mut c_void, dst_size: usize,
         event: *mut Event,
+    }
+}
+
+impl Program {
+    /// A StableHLO module, as text or as bytecode, which must outlive the use of this.
+    pub(super) fn stablehlo(module: &[u8]) -> Program {
+        let format = "mlir";
+        let mut program = Program::new();
+        // The API asks for a pointer to mutable bytes, and compilation only reads them.
+        program.code = module.as_ptr().cast_mut().cast();
+        program.code_size = module.len();
+        program.format = format.as_ptr().cast();
+        program.format_size = format.len();
+        program
     }
 }
 
@@ -243,7 +275,7 @@ pub(super) struct Api {
     pub(super) client_buffer_from_host: Function<BufferFromHostArgs>,
     pub(super) description_id: Function<DescriptionIdArgs>,
     _description_process_index: Unused,
-    _description_attributes: Unused,
+    pub(super) description_attributes: Function<DescriptionAttributesArgs>,
     pub(super) description_kind: Function<DescriptionStringArgs>,
     pub(super) description_debug_string: Function<DescriptionStringArgs>,
     _description_to_string: Unused,
@@ -282,8 +314,14 @@ pub(super) struct Api {
     pub(super) buffer_unsafe_pointer: Function<BufferUnsafePointerArgs>,
     _buffer_external: [Unused; 3],
     _copy_to_device_stream: [Unused; 5],
-    _topology: [Unused; 7],
-    _compile: Unused,
+    pub(super) topology_create: Function<TopologyCreateArgs>,
+    pub(super) topology_destroy: Function<TopologyDestroyArgs>,
+    pub(super) topology_platform_name: Function<TopologyStringArgs>,
+    pub(super) topology_platform_version: Function<TopologyStringArgs>,
+    pub(super) topology_descriptions: Function<TopologyDescriptionsArgs>,
+    _topology_serialize: Unused,
+    _topology_attributes: Unused,
+    pub(super) compile: Function<CompileArgs>,
     pub(super) executable_output_types: Function<ExecutableOutputTypesArgs>,
     pub(super) executable_output_dims: Function<ExecutableOutputDimsArgs>,
     _buffer_copy_to_memory: Unused,
@@ -314,6 +352,9 @@ mod tests {
         assert_eq!(offset_of!(Api, loaded_execute), at(55));
         assert_eq!(offset_of!(Api, buffer_to_host), at(70));
         assert_eq!(offset_of!(Api, buffer_unsafe_pointer), at(73));
+        assert_eq!(offset_of!(Api, topology_create), at(82));
+        assert_eq!(offset_of!(Api, topology_descriptions), at(86));
+        assert_eq!(offset_of!(Api, compile), at(89));
         assert_eq!(offset_of!(Api, executable_output_types), at(90));
         assert_eq!(offset_of!(Api, executable_memory_stats), at(96));
     }
@@ -323,6 +364,11 @@ mod tests {
         assert_eq!(size_of::<NamedValue>(), 56);
         assert_eq!(size_of::<ClientCreateArgs>(), 88);
         assert_eq!(size_of::<ClientCompileArgs>(), 56);
+        assert_eq!(size_of::<CompileArgs>(), 64);
+        assert_eq!(size_of::<TopologyCreateArgs>(), 56);
+        assert_eq!(size_of::<TopologyStringArgs>(), 40);
+        assert_eq!(size_of::<TopologyDescriptionsArgs>(), 40);
+        assert_eq!(size_of::<DescriptionAttributesArgs>(), 40);
         assert_eq!(size_of::<BufferFromHostArgs>(), 120);
         assert_eq!(size_of::<DeviceMemoryStatsArgs>(), 192);
         assert_eq!(size_of::<ExecutableSerializeArgs>(), 56);

@@ -10,6 +10,7 @@ fn help() {
         let name = format!("help_{}", if command.is_empty() { "natgrad" } else { command });
         insta::assert_snapshot!(name, bench.ok(&args).stdout);
     }
+    insta::assert_snapshot!("help_plugin_install", bench.ok(&["plugin", "install", "--help"]).stdout);
 }
 
 #[test]

@@ -12,5 +12,6 @@ mod plugins;
 mod replay;
 mod resume;
 mod support;
+mod targets;
 mod text;
 mod train;

@@ -1,9 +1,15 @@
-//! What XLA tells of a compiled program, and the program written down.
+//! Compiled programs as far as they need no device: what XLA tells of one, and the program written down.
 
+use std::fmt;
+use std::ptr::NonNull;
+use std::sync::Arc;
+
+use super::client;
 use super::error::{self, Code, Result};
-use super::executable::Executable;
-use super::plugin;
+use super::named;
+use super::plugin::Session;
 use super::sys::{self, Args};
+use super::topology;
 use super::types::{ElementType, OptionValue, Shape};
 
 /// The name PJRT gives to a serialized `HloModuleProtoWithConfig`.
@@ -37,29 +43,74 @@ pub struct MemoryStats {
     pub peak: i64,
 }
 
-impl Executable {
+/// A compiled program that may be for a device that is not here. It can be read and written down, not run.
+pub struct Artifact {
+    owner: Owner,
+    raw: NonNull<sys::Executable>,
+    name: String,
+}
+
+/// What an artifact was compiled with, which must outlive it.
+pub(super) enum Owner {
+    /// A running runtime.
+    Client(Arc<client::Inner>),
+    /// A description of devices.
+    Topology(Arc<topology::Inner>),
+}
+
+// SAFETY: a PJRT executable does not change, and the functions below only read it.
+unsafe impl Send for Artifact {}
+// SAFETY: as above.
+unsafe impl Sync for Artifact {}
+
+impl Artifact {
+    /// Takes over an executable that the owner's plugin just gave.
+    pub(super) fn new(owner: Owner, raw: NonNull<sys::Executable>) -> Result<Artifact> {
+        let mut artifact = Artifact { owner, raw, name: String::new() };
+        let mut args = sys::ExecutableStringArgs::new();
+        args.executable = artifact.raw.as_ptr();
+        let session = artifact.session();
+        // SAFETY: the executable is alive.
+        unsafe { session.invoke(session.api().executable_name, "PJRT_Executable_Name", &mut args) }?;
+        // SAFETY: the name is the executable's.
+        artifact.name = unsafe { error::text(args.text, args.text_size) };
+        Ok(artifact)
+    }
+
+    fn session(&self) -> &Session {
+        match &self.owner {
+            Owner::Client(client) => client.session(),
+            Owner::Topology(topology) => topology.session(),
+        }
+    }
+
+    /// The name of the module it was compiled from.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// The program as XLA optimized it: a serialized `HloModuleProtoWithConfig` (`xla/service/hlo.proto`).
     pub fn optimized_hlo(&self) -> Result<Vec<u8>> {
-        let api = self.client.api();
+        let api = self.session().api();
         let call = "PJRT_Executable_OptimizedProgram";
         let mut program = sys::Program::new();
         let mut args = sys::ExecutableProgramArgs::new();
         args.executable = self.raw.as_ptr();
         args.program = &mut program;
         // SAFETY: the program outlives the call; without memory for the code it tells the size it needs.
-        unsafe { self.client.invoke(api.executable_optimized_program, call, &mut args) }?;
+        unsafe { self.session().invoke(api.executable_optimized_program, call, &mut args) }?;
         let mut code = vec![0_u8; program.code_size];
         program.code = code.as_mut_ptr().cast();
         let mut args = sys::ExecutableProgramArgs::new();
         args.executable = self.raw.as_ptr();
         args.program = &mut program;
         // SAFETY: the code has room for as many bytes as the first call asked for.
-        unsafe { self.client.invoke(api.executable_optimized_program, call, &mut args) }?;
+        unsafe { self.session().invoke(api.executable_optimized_program, call, &mut args) }?;
         // SAFETY: the plugin has set the format to a text of its own.
         let format = unsafe { error::text(program.format, program.format_size) };
         if format != HLO_FORMAT {
             let reason = format!("the optimized program has format {format:?}, expected {HLO_FORMAT:?}");
-            return Err(self.client.unfit(reason));
+            return Err(self.session().unfit(reason));
         }
         Ok(code)
     }
@@ -70,7 +121,7 @@ impl Executable {
         args.executable = self.raw.as_ptr();
         let call = "PJRT_Executable_Serialize";
         // SAFETY: the executable is alive.
-        unsafe { self.client.invoke(self.client.api().executable_serialize, call, &mut args) }?;
+        unsafe { self.session().invoke(self.session().api().executable_serialize, call, &mut args) }?;
         // SAFETY: the bytes live until the deleter is called on their owner, once, below.
         let bytes = unsafe { error::slice(args.bytes.cast::<u8>(), args.bytes_size) }.to_vec();
         if let Some(deleter) = args.deleter {
@@ -86,7 +137,7 @@ impl Executable {
         args.executable = self.raw.as_ptr();
         let call = "PJRT_Executable_GetCompiledMemoryStats";
         // SAFETY: the executable is alive.
-        unsafe { self.client.invoke(self.client.api().executable_memory_stats, call, &mut args) }?;
+        unsafe { self.session().invoke(self.session().api().executable_memory_stats, call, &mut args) }?;
         Ok(MemoryStats {
             generated_code: args.generated_code,
             arguments: args.arguments,
@@ -108,12 +159,13 @@ impl Executable {
         args.executable = self.raw.as_ptr();
         let call = "PJRT_Executable_GetCostAnalysis";
         // SAFETY: the executable is alive.
-        let read = unsafe { self.client.invoke(self.client.api().executable_cost_analysis, call, &mut args) };
+        let read =
+            unsafe { self.session().invoke(self.session().api().executable_cost_analysis, call, &mut args) };
         match read {
             Err(error) if error.code() == Some(Code::Unimplemented) => Ok(None),
             Err(error) => Err(error),
             // SAFETY: the properties are the executable's.
-            Ok(()) => Ok(Some(unsafe { plugin::named_values(args.properties, args.num_properties) })),
+            Ok(()) => Ok(Some(unsafe { named::copy(args.properties, args.num_properties) })),
         }
     }
 
@@ -123,7 +175,8 @@ impl Executable {
         args.executable = self.raw.as_ptr();
         let call = "PJRT_Executable_Fingerprint";
         // SAFETY: the executable is alive.
-        let read = unsafe { self.client.invoke(self.client.api().executable_fingerprint, call, &mut args) };
+        let read =
+            unsafe { self.session().invoke(self.session().api().executable_fingerprint, call, &mut args) };
         match read {
             Err(error) if error.code() == Some(Code::Unimplemented) => Ok(None),
             Err(error) => Err(error),
@@ -134,7 +187,7 @@ impl Executable {
 
     /// The shapes of the outputs, in order.
     pub(super) fn output_shapes(&self) -> Result<Vec<Shape>> {
-        let api = self.client.api();
+        let api = self.session().api();
         let mut types = sys::ExecutableOutputTypesArgs::new();
         types.executable = self.raw.as_ptr();
         let mut dims = sys::ExecutableOutputDimsArgs::new();
@@ -142,20 +195,24 @@ impl Executable {
         // SAFETY: the executable is alive and owns the lists; there are as many dimensions as their sizes sum to.
         let (types, mut dims, ranks) = unsafe {
             let call = "PJRT_Executable_OutputElementTypes";
-            self.client.invoke(api.executable_output_types, call, &mut types)?;
-            self.client.invoke(api.executable_output_dims, "PJRT_Executable_OutputDimensions", &mut dims)?;
+            self.session().invoke(api.executable_output_types, call, &mut types)?;
+            self.session().invoke(
+                api.executable_output_dims,
+                "PJRT_Executable_OutputDimensions",
+                &mut dims,
+            )?;
             let ranks = error::slice(dims.dim_sizes, dims.num_outputs);
             let all_dims = error::slice(dims.dims, ranks.iter().sum());
             (error::slice(types.types.cast_const(), types.num_types), all_dims, ranks)
         };
         if types.len() != ranks.len() {
             let (types, ranks) = (types.len(), ranks.len());
-            return Err(self.client.unfit(format!("{types} output types for {ranks} output shapes")));
+            return Err(self.session().unfit(format!("{types} output types for {ranks} output shapes")));
         }
         let mut shapes = Vec::with_capacity(types.len());
         for (index, (&code, &rank)) in types.iter().zip(ranks).enumerate() {
             let element_type = ElementType::from_code(code).ok_or_else(|| {
-                self.client
+                self.session()
                     .unfit(format!("output {index} has element type number {code}, unknown to natgrad"))
             })?;
             let (own, rest) = dims.split_at(rank);
@@ -163,6 +220,26 @@ impl Executable {
             shapes.push(Shape { element_type, dims: own.to_vec() });
         }
         Ok(shapes)
+    }
+}
+
+impl Drop for Artifact {
+    fn drop(&mut self) {
+        let mut args = sys::ExecutableDestroyArgs::new();
+        args.executable = self.raw.as_ptr();
+        let session = self.session();
+        // SAFETY: the executable is not used after this.
+        let destroyed =
+            unsafe { session.invoke(session.api().executable_destroy, "PJRT_Executable_Destroy", &mut args) };
+        if let Err(error) = destroyed {
+            tracing::warn!("{error}");
+        }
+    }
+}
+
+impl fmt::Debug for Artifact {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Artifact").field("name", &self.name).finish()
     }
 }
 

@@ -1,0 +1,30 @@
+//! `--target`: the device that programs are compiled for.
+
+use std::str::FromStr;
+
+use crate::compile::{UnknownTarget, Wanted, list_targets};
+
+/// The value of `--target`.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum TargetArg {
+    /// The list of what there is.
+    List,
+    /// One of it.
+    One(Wanted),
+}
+
+impl FromStr for TargetArg {
+    type Err = UnknownTarget;
+
+    fn from_str(text: &str) -> Result<TargetArg, UnknownTarget> {
+        match text {
+            "list" => Ok(TargetArg::List),
+            name => name.parse().map(TargetArg::One),
+        }
+    }
+}
+
+/// The targets that there are, as `--target list` prints them.
+pub(super) fn listed() -> String {
+    format!("{}\n", list_targets())
+}

@@ -1,0 +1,207 @@
+//! `--target`: programs compiled for devices that are not here.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use natgrad::assets::{self, Asset};
+
+use crate::support::{Bench, Outcome, run};
+
+/// Says that a test compiles nothing, on the test's own output, where its plugin is not installed.
+fn installed(asset: Asset, name: &str) -> bool {
+    let there = assets::look(asset).unwrap().is_some();
+    if !there {
+        // Not captured by the test harness, so that a test that was skipped is seen.
+        let line = format!("SKIPPED: the {name} plugin is not installed (natgrad plugin install {name})\n");
+        std::io::Write::write_all(&mut std::io::stderr(), line.as_bytes()).unwrap();
+    }
+    there
+}
+
+/// A command with natgrad's own plugins, whichever the tests run on.
+fn command(bench: &Bench, args: &[&str]) -> Command {
+    let mut command = bench.command(args);
+    command.env_remove("NATGRAD_PJRT_PLUGIN");
+    command
+}
+
+/// Compiles the tests' model for the target, with either rule, in either type.
+fn compiles(target: &str) {
+    let bench = Bench::cold();
+    for rule in ["ivon", "adamw"] {
+        for compute in ["f32", "bf16"] {
+            let set = [format!("rule.kind={rule}"), format!("step.compute={compute}")];
+            let dry =
+                ["train", "run.json", "--dry-run", "--target", target, "--set", &set[0], "--set", &set[1]];
+            let outcome = run(&mut command(&bench, &dry));
+            assert_eq!(outcome.code, Some(0), "{rule} {compute}: {outcome:?}");
+            // Memory is spared where bandwidth is: IVON keeps three tensors, as AdamW does.
+            let state = if rule == "ivon" {
+                "state momentum hess sample"
+            } else {
+                "state mean momentum second_moment"
+            };
+            for wanted in [state, "loss_and_gradient", "it fits"] {
+                assert!(
+                    outcome.stderr.contains(wanted) || outcome.stdout.contains(wanted),
+                    "{wanted}: {outcome:?}"
+                );
+            }
+        }
+    }
+    let hlo = run(&mut command(&bench, &["inspect", "run.json", "--target", target, "--what", "hlo"]));
+    assert!(hlo.stdout.starts_with("HloModule step"), "{hlo:?}");
+    assert!(hlo.stdout.contains("input_output_alias={"), "{hlo:?}");
+}
+
+#[test]
+fn a_step_is_compiled_for_a_tpu() {
+    if installed(Asset::TpuPlugin, "tpu") {
+        compiles("tpu:v5e");
+    }
+}
+
+#[test]
+fn a_step_is_compiled_for_an_nvidia_gpu() {
+    if installed(Asset::CudaPlugin, "cuda13") {
+        compiles("cuda:h100");
+    }
+}
+
+/// A cache of its own for executables, and the plugin that is installed.
+fn cold_cache(bench: &Bench) -> PathBuf {
+    let cache = bench.path("cache");
+    std::fs::create_dir(&cache).unwrap();
+    #[cfg(unix)]
+    std::os::unix::fs::symlink(assets::cache_root().unwrap().join("packages"), cache.join("packages"))
+        .unwrap();
+    cache
+}
+
+#[test]
+#[cfg(unix)]
+fn what_was_compiled_ahead_comes_from_the_cache() {
+    if !installed(Asset::TpuPlugin, "tpu") {
+        return;
+    }
+    let bench = Bench::cold();
+    let cache = cold_cache(&bench);
+    let dry = |target: &str| {
+        let dry = ["train", "run.json", "--dry-run", "--target", target, "--set", "rule.kind=sgd"];
+        let outcome = run(command(&bench, &dry).env("NATGRAD_CACHE", &cache));
+        assert_eq!(outcome.code, Some(0), "{outcome:?}");
+        let text = outcome.stdout + &outcome.stderr;
+        let (cached, compiled) = (text.contains("from the cache in"), text.contains("compiled in"));
+        assert_ne!(cached, compiled, "{text}");
+        // Where the program came from, and all that is told of it.
+        (
+            cached,
+            text.lines().filter(|line| !line.starts_with("step ")).map(str::to_owned).collect::<Vec<_>>(),
+        )
+    };
+    let (first, second) = (dry("tpu:v5e"), dry("tpu:v5e"));
+    assert_eq!((first.0, second.0), (false, true));
+    assert_eq!(first.1, second.1);
+    assert!(!dry("tpu:v6e").0);
+}
+
+#[test]
+fn the_targets_are_listed() {
+    let bench = Bench::cold();
+    insta::assert_snapshot!(bench.ok(&["inspect", "--target", "list"]).stdout);
+    for command in [&["inspect"][..], &["train", "run.json", "--dry-run"]] {
+        let outcome = bench.run(&[command, &["--target", "cuda:h1000"]].concat());
+        assert_eq!(outcome.code, Some(2), "{outcome:?}");
+        for wanted in ["there is no target `cuda:h1000`", "cuda:h100 ", "tpu:v5e "] {
+            assert!(outcome.stderr.contains(wanted), "{outcome:?}");
+        }
+    }
+}
+
+#[test]
+fn the_state_fits_the_target_without_its_plugin() {
+    let bench = Bench::cold();
+    let ir = |target: &str| bench.ok(&["inspect", "run.json", "--target", target]).stdout;
+    assert!(ir("cpu").contains("func @resample(") && !ir("cpu").contains("func @recover("), "{}", ir("cpu"));
+    for target in ["tpu", "cuda:l4"] {
+        assert!(ir(target).contains("func @recover("), "{}", ir(target));
+    }
+}
+
+fn fails(outcome: &Outcome, code: i32, wanted: &[&str]) {
+    assert_eq!(outcome.code, Some(code), "{outcome:?}");
+    for part in wanted {
+        assert!(outcome.stderr.contains(part), "{part:?} is not in {outcome:?}");
+    }
+}
+
+#[test]
+fn a_plugin_that_is_not_installed_is_told_with_the_command_to_install_it() {
+    let bench = Bench::cold();
+    let empty = bench.path("empty");
+    for (target, name) in [("cuda:h100", "cuda13"), ("cuda", "cuda13"), ("tpu:v6e", "tpu")] {
+        let args = ["inspect", "run.json", "--what", "hlo", "--target", target];
+        let outcome = run(command(&bench, &args).env("NATGRAD_CACHE", &empty));
+        fails(&outcome, 1, &["is not installed", &format!("natgrad plugin install {name}")]);
+    }
+}
+
+#[test]
+fn training_needs_a_device_that_is_here() {
+    let bench = Bench::cold();
+    let outcome = run(&mut command(&bench, &["train", "run.json", "--target", "cuda:h100", "--out", "out"]));
+    fails(&outcome, 2, &["cuda:h100 is a model of device", "--dry-run"]);
+    assert!(!bench.path("out").exists());
+    // The CPU is, whether it is named or not.
+    bench.ok(&["train", "run.json", "--target", "cpu", "--steps", "1", "--out", "out"]);
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_machine_without_the_device_is_told_so() {
+    let bench = Bench::cold();
+    if installed(Asset::CudaPlugin, "cuda13") && !std::path::Path::new("/dev/nvidiactl").exists() {
+        let outcome = run(&mut command(&bench, &["train", "run.json", "--target", "cuda"]));
+        fails(&outcome, 1, &["no device of the target can be used", "No visible GPU devices", "cuda:h100"]);
+    }
+    let vendors = std::fs::read_dir("/sys/bus/pci/devices").into_iter().flatten().flatten();
+    let google = vendors
+        .filter_map(|device| std::fs::read_to_string(device.path().join("vendor")).ok())
+        .any(|vendor| vendor.trim() == "0x1ae0");
+    let listed = std::path::Path::new("/sys/bus/pci/devices").exists();
+    if installed(Asset::TpuPlugin, "tpu") && listed && !google {
+        let outcome = run(&mut command(&bench, &["train", "run.json", "--target", "tpu"]));
+        fails(&outcome, 1, &["no TPU is attached", "tpu:v5e"]);
+    }
+}
+
+#[test]
+fn a_plugin_that_does_not_know_the_device_is_told() {
+    let bench = Bench::cold();
+    let cpu = assets::fetch(Asset::CpuPlugin).unwrap();
+    let args = ["inspect", "run.json", "--what", "hlo", "--target", "tpu:v5e"];
+    let outcome = run(command(&bench, &args).env("NATGRAD_PJRT_PLUGIN", &cpu));
+    fails(&outcome, 1, &["tpu:v5e is not known to the plugin", "unset NATGRAD_PJRT_PLUGIN"]);
+    let args = ["train", "run.json", "--target", "cuda"];
+    let outcome = run(command(&bench, &args).env("NATGRAD_PJRT_PLUGIN", &cpu));
+    fails(&outcome, 2, &["NATGRAD_PJRT_PLUGIN names a plugin for cpu", "unset it"]);
+}
+
+#[test]
+#[cfg(unix)]
+fn missing_tools_of_cuda_are_told() {
+    let Some(plugin) = assets::look(Asset::CudaPlugin).unwrap() else {
+        installed(Asset::CudaPlugin, "cuda13");
+        return;
+    };
+    let bench = Bench::cold();
+    let alone = bench.path("jax_plugins/xla_cuda13/xla_cuda_plugin.so");
+    std::fs::create_dir_all(alone.parent().unwrap()).unwrap();
+    std::fs::copy(plugin, &alone).unwrap();
+    let args = ["inspect", "run.json", "--what", "hlo", "--target", "cuda:h100"];
+    let outcome = run(command(&bench, &args).env("NATGRAD_PJRT_PLUGIN", &alone).env("PATH", ""));
+    // A machine with the CUDA toolkit in its usual place has them all the same.
+    if outcome.code != Some(0) {
+        fails(&outcome, 1, &["ptxas", "natgrad plugin install cuda13"]);
+    }
+}
