@@ -1,19 +1,23 @@
 //! `natgrad inspect`.
 
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use anyhow::Context;
 use clap::{Args, ValueEnum};
-use natgrad_ir::text;
+use natgrad_ir::{DType, text};
 
 use super::print::print;
 use super::target::{self, TargetArg};
 use super::{Failure, backend};
-use crate::compile::{Target, Wanted, stablehlo};
+use crate::compile::{Compiler, DeviceModel, Target, Unit, Wanted, stablehlo};
 use crate::config::RunConfig;
-use crate::inspect::{HloModule, Summary};
+use crate::inspect::{About, DeviceFigures, HloModule, Optimized, Report};
+use crate::step::{Program, StatePlan};
+use crate::train::write_atomically;
 
-/// Print a run's programs
+/// Read what XLA makes of a run's programs: kernels, promises, memory, least times
 #[derive(Debug, Args)]
 pub(super) struct Inspect {
     /// The configuration; sections and fields that it leaves out have the default run's values
@@ -21,15 +25,21 @@ pub(super) struct Inspect {
     /// Set a field of the configuration, e.g. rule.lr=0.1
     #[arg(long = "set", value_name = "PATH=VALUE")]
     set: Vec<String>,
-    /// What to print
-    #[arg(long, default_value = "ir")]
-    what: What,
+    /// What to print [default: ir; all with --json or --html]
+    #[arg(long)]
+    what: Option<What>,
     /// Which program
     #[arg(long, default_value = "step")]
     program: ProgramName,
     /// Compile for this device, which need not be here: `list` prints the ones there are [default: cpu]
     #[arg(long)]
     target: Option<TargetArg>,
+    /// Write the report as JSON
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Write the program in every form into a folder: IR, StableHLO, optimized HLO as text and as XLA's own message
+    #[arg(long, value_name = "FOLDER")]
+    dump: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -40,11 +50,17 @@ enum What {
     Stablehlo,
     /// What XLA made of it
     Hlo,
-    /// Fusions, bytes and copies of the optimized HLO, by stage
-    Summary,
+    /// Which promises it keeps, and its kernels by stage
+    Fusions,
+    /// Its memory, and which buffers live when it is fullest
+    Memory,
+    /// Its least times on this device, beside AdamW's
+    Roofline,
+    /// Promises, kernels, memory and least times
+    All,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum ProgramName {
     /// The training step
     Step,
@@ -54,6 +70,24 @@ enum ProgramName {
     Draw,
     /// Predictive log-probabilities of a batch
     Predict,
+}
+
+impl ProgramName {
+    fn build(self, config: &RunConfig, state: StatePlan) -> Result<Program, Failure> {
+        let recipe = config.recipe(state);
+        Ok(match self {
+            ProgramName::Step => recipe.step(config.batch)?,
+            ProgramName::Start => recipe.start()?,
+            ProgramName::Draw if !config.rule.has_posterior() => {
+                let rule = config.rule.name();
+                return Err(Failure::usage(anyhow::anyhow!(
+                    "{rule} leaves no posterior, so it has no program `draw`"
+                )));
+            }
+            ProgramName::Draw => recipe.draw()?,
+            ProgramName::Predict => recipe.predict(config.batch)?,
+        })
+    }
 }
 
 impl Inspect {
@@ -66,31 +100,119 @@ impl Inspect {
             Some(TargetArg::One(wanted)) => Some(wanted),
             None => None,
         };
-        let target = wanted.map_or(Target::Cpu, Wanted::target);
         let config = RunConfig::load(self.config.as_deref(), &self.set).map_err(Failure::usage)?;
-        let recipe = config.recipe(target.state_plan());
-        let program = match self.program {
-            ProgramName::Step => recipe.step(config.batch)?,
-            ProgramName::Start => recipe.start()?,
-            ProgramName::Draw if !config.rule.has_posterior() => {
-                let rule = config.rule.name();
-                return Err(Failure::usage(anyhow::anyhow!(
-                    "{rule} leaves no posterior, so it has no program `draw`"
-                )));
-            }
-            ProgramName::Draw => recipe.draw()?,
-            ProgramName::Predict => recipe.predict(config.batch)?,
+        let reports = self.json.is_some();
+        let what = self.what.unwrap_or(if reports { What::All } else { What::Ir });
+        let compiles = reports || self.dump.is_some() || !matches!(what, What::Ir | What::Stablehlo);
+        let compiler = if compiles { Some(backend::compiler(wanted)?) } else { None };
+        // For the CPU, where nothing is opened and no other target wanted.
+        let unopened = wanted.map_or(Target::Cpu, Wanted::target);
+        let target = compiler.as_ref().map_or(unopened, Compiler::target);
+        let program = self.program.build(&config, target.state_plan())?;
+        let ir = text::print(program.module.module());
+        let stablehlo = stablehlo(&program, target.materialization())?;
+        let Some(compiler) = compiler else {
+            print(if what == What::Ir { &ir } else { &stablehlo })?;
+            return Ok(ExitCode::SUCCESS);
         };
-        let printed = match self.what {
-            What::Ir => text::print(program.module.module()),
-            What::Stablehlo => stablehlo(&program, target.materialization())?,
-            What::Hlo | What::Summary => {
-                let listing = backend::list(&backend::compiler(wanted)?, program)?;
-                let hlo = HloModule::decode(&listing.hlo)?;
-                if self.what == What::Hlo { hlo.to_text() } else { Summary::of(&hlo).to_string() }
+        let (optimized, hlo) = optimize(&compiler, program)?;
+        if let Some(folder) = &self.dump {
+            let name = &optimized.program.module.module().name;
+            let text = optimized.module.to_text();
+            let files: [(&str, &[u8]); 4] = [
+                ("ir", ir.as_bytes()),
+                ("mlir", stablehlo.as_bytes()),
+                ("hlo", text.as_bytes()),
+                ("hlo.pb", &hlo),
+            ];
+            std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+            for (extension, content) in files {
+                write(&folder.join(format!("{name}.{extension}")), content)?;
             }
+        }
+        let report = match what {
+            What::Ir | What::Stablehlo | What::Hlo if !reports => None,
+            _ => Some(self.report(&compiler, wanted, &config, &optimized)?),
+        };
+        if let (Some(path), Some(report)) = (&self.json, &report) {
+            write(path, serde_json::to_string_pretty(report)?.as_bytes())?;
+        }
+        let printed = match (what, &report) {
+            (What::Ir, _) => ir,
+            (What::Stablehlo, _) => stablehlo,
+            (What::Hlo, _) | (_, None) => optimized.module.to_text(),
+            (What::Fusions, Some(report)) => {
+                [report.title(), report.verdict_text(), report.stage_text(), report.kernel_text()].concat()
+            }
+            (What::Memory, Some(report)) => [report.title(), report.memory_text()].concat(),
+            (What::Roofline, Some(report)) => [report.title(), report.roofline_text()].concat(),
+            (What::All, Some(report)) => [
+                report.title(),
+                report.verdict_text(),
+                report.stage_text(),
+                report.kernel_text(),
+                report.memory_text(),
+                report.roofline_text(),
+            ]
+            .concat(),
         };
         print(&printed)?;
         Ok(ExitCode::SUCCESS)
     }
+
+    fn report(
+        &self,
+        compiler: &Compiler,
+        wanted: Option<Wanted>,
+        config: &RunConfig,
+        optimized: &Optimized,
+    ) -> Result<Report, Failure> {
+        let target = compiler.target();
+        let adamw = match (self.program, config.by_adamw()) {
+            (ProgramName::Step, Some(adamw)) => {
+                Some(optimize(compiler, self.program.build(&adamw, target.state_plan())?)?.0)
+            }
+            _ => None,
+        };
+        let (device, figures) = match (compiler, wanted) {
+            (Compiler::Attached(device), _) => (
+                device.client().platform_name().to_owned(),
+                Some(DeviceFigures::measure(device.client(), &target.options())?),
+            ),
+            (Compiler::Ahead(_), Some(Wanted::Model(model))) => (model.name.clone(), figures_of(model)),
+            (Compiler::Ahead(_), Some(Wanted::Attached(_)) | None) => (String::new(), None),
+        };
+        let layout = &optimized.program.layout;
+        let about = About {
+            natgrad: env!("CARGO_PKG_VERSION").to_owned(),
+            program: optimized.program.module.module().name.clone(),
+            rule: config.rule.name().to_owned(),
+            device,
+            parameters: layout.trained().map(|param| layout.params[param].shape.elements() as u64).sum(),
+            config: config.to_json(),
+        };
+        Ok(Report::of(about, optimized, adamw.as_ref(), figures.as_ref(), target.fuses_outputs()))
+    }
+}
+
+/// The public figures of a model of device; none where they do not tell how fast its memory or its arithmetic is.
+fn figures_of(model: &DeviceModel) -> Option<DeviceFigures> {
+    let rates = [DType::F32, DType::BF16].into_iter();
+    let products =
+        rates.filter_map(|dtype| Some((dtype.name().to_owned(), model.peak(Unit::Matrix, dtype)?)));
+    let products: BTreeMap<String, f64> = products.collect();
+    let elementwise = model.peak(Unit::Vector, DType::F32).or_else(|| products.get("f32").copied())?;
+    Some(DeviceFigures { name: model.about.clone(), bandwidth: model.bandwidth()?, products, elementwise })
+}
+
+/// Compiles a program, and reads what came of it. The message is that of XLA.
+fn optimize(compiler: &Compiler, program: Program) -> Result<(Optimized, Vec<u8>), Failure> {
+    let listing = backend::list(compiler, program)?;
+    let module = HloModule::decode(&listing.hlo)?;
+    Ok((Optimized { program: listing.program, module, assigned: Some(listing.memory.into()) }, listing.hlo))
+}
+
+fn write(path: &Path, content: &[u8]) -> Result<(), Failure> {
+    write_atomically(path, content)?;
+    Ok(())
 }

@@ -47,7 +47,7 @@ pub struct Budget {
 /// The fewest rounds from which an interval of 95 % follows.
 const LEAST_ROUNDS: usize = 6;
 
-/// Takes turns until `enough` or the time is up, but at least [`LEAST_ROUNDS`] times. `run` runs an entrant by its number and gives the
+/// Takes turns until `enough` or the time is up, but at least six times. `run` runs an entrant by its number and gives the
 /// seconds of a unit of its work.
 ///
 /// # Errors

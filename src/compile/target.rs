@@ -79,6 +79,15 @@ impl Target {
         }
     }
 
+    /// Whether XLA makes one kernel of computations that share inputs and have several outputs. XLA:CPU runs a loop for
+    /// each output.
+    pub fn fuses_outputs(self) -> bool {
+        match self {
+            Target::Cpu => false,
+            Target::Gpu | Target::Tpu | Target::Other => true,
+        }
+    }
+
     /// The compile options natgrad starts from on this target.
     pub fn options(self) -> CompileOptions {
         match self {

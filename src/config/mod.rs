@@ -13,7 +13,7 @@ pub use error::ConfigError;
 
 use crate::data::DataConfig;
 use crate::rule::group::{self, ParamGroup};
-use crate::rule::{Group, Hyper, Ivon, Rule, RuleError, Schedule};
+use crate::rule::{Adam, Group, Hyper, Ivon, Rule, RuleError, Schedule};
 use crate::step::{NoiseSource, Recipe, StatePlan, StepPlan};
 
 /// A training run. In JSON every section and field may be left out: it then has the default run's value.
@@ -149,6 +149,16 @@ impl RunConfig {
             plan: StepPlan { state, ..self.step },
             table: None,
             without: None,
+        }
+    }
+
+    /// The run by AdamW that this one is compared with, or nothing if it is one by AdamW. It takes one gradient where this
+    /// one averages over samples.
+    pub fn by_adamw(&self) -> Option<RunConfig> {
+        let step = StepPlan { samples: 1, state: StatePlan::Auto, ..self.step };
+        match self.rule {
+            Rule::Adamw(_) => None,
+            _ => Some(RunConfig { rule: Rule::Adamw(Adam::default()), step, ..self.clone() }),
         }
     }
 

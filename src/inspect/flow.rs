@@ -83,6 +83,21 @@ impl<'m> Flow<'m> {
         &self.users[self.frames[site.frame.0].computation.0][site.instruction.0]
     }
 
+    /// The operands of a site.
+    pub(super) fn operands(&self, site: Site) -> Vec<Site> {
+        let operands = &self.instruction(site).operands;
+        operands.iter().map(|&instruction| Site { frame: site.frame, instruction }).collect()
+    }
+
+    /// Where a value comes from in its own computation, through bitcasts.
+    pub(super) fn renamed(&self, mut site: Site) -> Site {
+        while self.instruction(site).opcode == Opcode::Bitcast {
+            let Some(&instruction) = self.instruction(site).operands.first() else { break };
+            site.instruction = instruction;
+        }
+        site
+    }
+
     /// The uses of computations that an instruction calls.
     pub(super) fn callees(&self, site: Site) -> &[Frame] {
         self.callees.get(&site).map_or(&[], Vec::as_slice)

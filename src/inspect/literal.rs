@@ -34,13 +34,22 @@ pub enum Values {
 const LARGE: u64 = 10;
 
 impl Literal {
-    /// The bits of the value that all elements have, if it is an array of 32-bit integers with only one value.
-    pub fn splat_u32(&self) -> Option<u32> {
+    /// The bits of the value that all elements have, if it is an array of integers of 32 bits, or of 64 with no more than
+    /// 32 in use, with only one value.
+    pub fn splat_word(&self) -> Option<u32> {
         let array = self.shape.as_array()?;
         match (&self.values, array.element_type) {
             (Values::Unsigned(values), ElementType::U32) => {
                 let first = *values.first()?;
                 values.iter().all(|&v| v == first).then_some(first as u32)
+            }
+            (Values::Unsigned(values), ElementType::U64) => {
+                let first = *values.first()?;
+                values
+                    .iter()
+                    .all(|&v| v == first)
+                    .then_some(first)
+                    .and_then(|first| u32::try_from(first).ok())
             }
             (Values::Signed(values), ElementType::S32) => {
                 let first = *values.first()?;
@@ -223,6 +232,6 @@ mod tests {
         let literal = Literal { shape, values: Values::Unsigned(vec![7; 11]) };
         assert_eq!(literal.to_text(false), "{...}");
         assert_eq!(literal.to_text(true), "{7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7}");
-        assert_eq!(literal.splat_u32(), Some(7));
+        assert_eq!(literal.splat_word(), Some(7));
     }
 }

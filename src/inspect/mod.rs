@@ -5,33 +5,49 @@ mod attributes;
 mod decode;
 mod devices;
 mod flow;
+mod kernel;
 mod literal;
+mod measure;
+mod memory;
 mod module;
 mod noise;
 mod opcode;
 mod proto;
+mod report;
+mod roofline;
 mod shape;
 mod stage;
 mod summary;
 mod table;
 mod text;
+mod traffic;
+mod verdict;
+mod view;
+mod work;
 
 pub use attributes::*;
 pub use devices::{DeviceOrder, ReplicaGroups, Sharding};
+pub use kernel::{Kernel, Operation, StageCost, kernels, stage_costs};
 pub use literal::{Literal, Values};
+pub use measure::MeasureError;
+pub use memory::{Assigned, LiveBuffer, Memory};
 pub use module::*;
 pub use noise::{
-    BufferRole, Emitter, EmitterOutput, MURMUR3_FINALIZER, NoiseSite, hashed_elements, noise_buffers,
-    noise_sites,
+    BufferRole, Emitter, EmitterOutput, MURMUR3_FINALIZER, NoiseSite, PHILOX_FIRST, hashed_elements,
+    noise_buffers, noise_sites,
 };
 pub use opcode::Opcode;
+pub use report::{About, Comparison, Optimized, Report};
+pub use roofline::{DeviceFigures, Floor, Roofline};
 pub use shape::{ArrayShape, ElementType, Layout, Shape};
-pub use stage::{Stage, stage_of};
+pub use stage::{Origin, Part, Stage, stage_of};
 pub use summary::{
     CopySource, CopySummary, InstructionSummary, OutputSummary, ParameterSummary, StageTotal, Summary,
-    Traffic,
 };
 pub use text::TextOptions;
+pub use traffic::Traffic;
+pub use verdict::{Counterpart, Promise, Subject, Verdict, verdicts};
+pub use work::Work;
 
 /// Why bytes cannot be read as an HLO module.
 #[derive(Debug, thiserror::Error)]

@@ -7,10 +7,13 @@ use super::flow::{Flow, Site, trip_count};
 use super::module::{Computation, HloModule, InstructionId};
 use super::opcode::Opcode;
 use super::shape::{ElementType, Shape};
-use super::stage::{Stage, stage_of};
+use super::stage::{Stage, is_noise, stage_of};
 
 /// The two multipliers of murmur3's 32-bit finalizer, in the order of their use.
 pub const MURMUR3_FINALIZER: [u32; 2] = [0x85eb_ca6b, 0xc2b2_ae35];
+
+/// The first multiplier of Philox4x32 (Salmon et al. 2011), one of two that each round multiplies words by.
+pub const PHILOX_FIRST: u32 = 0xd251_1f53;
 
 /// A multiplication of an array by one of the constants that mark a hash function.
 #[derive(Clone, Debug, PartialEq)]
@@ -61,6 +64,10 @@ pub struct EmitterOutput {
     pub shape: Shape,
     /// What becomes of it.
     pub role: BufferRole,
+    /// Whether noise goes into it.
+    pub is_noisy: bool,
+    /// Whether it is noise itself, before it is scaled and added to anything: its name says so, or it is integers.
+    pub is_bare_noise: bool,
 }
 
 /// What becomes of a buffer.
@@ -107,7 +114,7 @@ pub fn noise_buffers(sites: &[NoiseSite]) -> Vec<(&Emitter, &EmitterOutput)> {
     buffers
 }
 
-/// Every multiplication of a 32-bit integer array by one of the constants, in the order of execution of the entry.
+/// Every multiplication of an integer array of at least 32 bits by one of the constants, in the order of execution of the entry.
 pub fn noise_sites(module: &HloModule, marker_constants: &[u32]) -> Vec<NoiseSite> {
     let flow = Flow::of(module);
     let mut found: Vec<(Site, u32)> = Vec::new();
@@ -131,7 +138,7 @@ pub fn noise_sites(module: &HloModule, marker_constants: &[u32]) -> Vec<NoiseSit
 fn marker(flow: &Flow<'_>, site: Site, constants: &[u32]) -> Option<u32> {
     let instruction = flow.instruction(site);
     let array = instruction.shape.as_array()?;
-    let is_word = matches!(array.element_type, ElementType::U32 | ElementType::S32);
+    let is_word = matches!(array.element_type, ElementType::U32 | ElementType::S32 | ElementType::U64);
     if instruction.opcode != Opcode::Multiply || !is_word || array.is_scalar() {
         return None;
     }
@@ -150,7 +157,7 @@ fn splat(flow: &Flow<'_>, site: Site) -> Option<u32> {
         (site, index) = flow.origin(Site { frame: site.frame, instruction: operand }, Vec::new());
     }
     match &flow.instruction(site).attributes {
-        Attributes::Constant(literal) if index.is_empty() => literal.splat_u32(),
+        Attributes::Constant(literal) if index.is_empty() => literal.splat_word(),
         _ => None,
     }
 }
@@ -182,16 +189,24 @@ fn describe(
                 Some(product.saturating_mul(trip_count(flow.instruction(*site))?))
             }),
         first_round: !depends_on_any(flow, site, sites),
-        entry: emitter(module, flow, entry),
-        producer: emitter(module, flow, producer),
+        entry: emitter(module, flow, entry, sites),
+        producer: emitter(module, flow, producer, sites),
     }
 }
 
-fn emitter(module: &HloModule, flow: &Flow<'_>, site: Site) -> Emitter {
+fn emitter(module: &HloModule, flow: &Flow<'_>, site: Site, sites: &BTreeSet<Site>) -> Emitter {
     let instruction = flow.instruction(site);
     let outputs = instruction.shape.leaves().into_iter().map(|(index, shape)| {
         let role = role(module, flow, site, &index);
-        EmitterOutput { index, shape: shape.clone(), role }
+        let source = result(flow, site, &index);
+        let name = &flow.instruction(source).metadata.op_name;
+        EmitterOutput {
+            is_noisy: is_made_of(flow, source, sites),
+            is_bare_noise: is_noise(name) || is_integer(shape),
+            shape: shape.clone(),
+            index,
+            role,
+        }
     });
     Emitter {
         computation: flow.computation(site.frame).name.clone(),
@@ -199,6 +214,33 @@ fn emitter(module: &HloModule, flow: &Flow<'_>, site: Site) -> Emitter {
         opcode: instruction.opcode.clone(),
         outputs: outputs.collect(),
     }
+}
+
+/// What computes a part of an instruction's value: in a fusion, or the instruction itself.
+fn result(flow: &Flow<'_>, site: Site, index: &[i64]) -> Site {
+    let is_fusion = flow.instruction(site).opcode == Opcode::Fusion;
+    let (Some(&frame), true) = (flow.callees(site).first(), is_fusion) else { return site };
+    let root = Site { frame, instruction: flow.computation(frame).root };
+    let (origin, rest) = flow.origin(root, index.to_vec());
+    // What a fusion only passes on was computed before it.
+    let inside = if origin.frame == frame && rest.is_empty() { origin } else { root };
+    result(flow, inside, &rest)
+}
+
+/// Whether one of `sites` goes into a value, within the fusion that computes it.
+fn is_made_of(flow: &Flow<'_>, value: Site, sites: &BTreeSet<Site>) -> bool {
+    let mut seen = BTreeSet::from([value]);
+    let mut pending = vec![value];
+    while let Some(site) = pending.pop() {
+        if sites.contains(&site) {
+            return true;
+        }
+        let roots =
+            flow.callees(site).iter().map(|&frame| Site { frame, instruction: flow.computation(frame).root });
+        let next = flow.operands(site).into_iter().chain(roots);
+        pending.extend(next.filter(|&site| seen.insert(site)));
+    }
+    false
 }
 
 fn role(module: &HloModule, flow: &Flow<'_>, site: Site, index: &[i64]) -> BufferRole {
@@ -243,7 +285,7 @@ fn repetitions_in(computation: &Computation, instruction: InstructionId) -> u64 
 /// Whether an integer that the site multiplies was made by one of `sites`.
 fn depends_on_any(flow: &Flow<'_>, site: Site, sites: &BTreeSet<Site>) -> bool {
     let mut seen = BTreeSet::from([site]);
-    let mut pending = operands(flow, site);
+    let mut pending = flow.operands(site);
     while let Some(site) = pending.pop() {
         let (site, _) = flow.origin(site, Vec::new());
         if sites.contains(&site) {
@@ -252,17 +294,12 @@ fn depends_on_any(flow: &Flow<'_>, site: Site, sites: &BTreeSet<Site>) -> bool {
         if !is_integer(&flow.instruction(site).shape) || !seen.insert(site) {
             continue;
         }
-        pending.extend(operands(flow, site));
+        pending.extend(flow.operands(site));
         for &frame in flow.callees(site) {
             pending.push(Site { frame, instruction: flow.computation(frame).root });
         }
     }
     false
-}
-
-fn operands(flow: &Flow<'_>, site: Site) -> Vec<Site> {
-    let operands = &flow.instruction(site).operands;
-    operands.iter().map(|&instruction| Site { frame: site.frame, instruction }).collect()
 }
 
 /// Whether the value is of integers, or a tuple that may have some.

@@ -1,10 +1,155 @@
-//! Which stage of a program an instruction belongs to.
+//! Which part of a program an instruction belongs to, by the name that the frontend gave it.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
 
 pub use crate::step::StageKind as Stage;
 
-/// The stage in an operation's name: the outermost component of its path that is a stage's name.
-///
-/// XLA may put components before it, and joins the names of operations that it merged with `;`.
+/// The scope in which gradients put what they emit, behind the scope of what they differentiate.
+const GRADIENT_SCOPE: &str = "grad";
+/// Scopes that say how a value is made rather than of which layer it is.
+const INNER_SCOPES: [&str; 4] = [GRADIENT_SCOPE, "noise", "signs", "key"];
+
+/// A part of a program that its costs are counted under: a stage, or a pass of the stage that evaluates the loss.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub enum Part {
+    /// A stage before the loss is evaluated, in its place in the order of [`Stage::ALL`].
+    Before(Stage),
+    /// The loss.
+    Forward,
+    /// Its gradient.
+    Backward,
+    /// A stage after it.
+    After(Stage),
+    /// Nothing that has a name: what the compiler put in.
+    Other,
+}
+
+impl Part {
+    /// The part of a stage; of the one that evaluates the loss, its gradient or not.
+    pub fn new(stage: Stage, is_gradient: bool) -> Part {
+        match stage {
+            Stage::LossAndGradient if is_gradient => Part::Backward,
+            Stage::LossAndGradient => Part::Forward,
+            stage if stage < Stage::LossAndGradient => Part::Before(stage),
+            stage => Part::After(stage),
+        }
+    }
+
+    /// The stage.
+    pub fn stage(self) -> Option<Stage> {
+        match self {
+            Part::Before(stage) | Part::After(stage) => Some(stage),
+            Part::Forward | Part::Backward => Some(Stage::LossAndGradient),
+            Part::Other => None,
+        }
+    }
+
+    /// Whether it is a pass over the model: the loss or its gradient.
+    pub fn is_model(self) -> bool {
+        matches!(self, Part::Forward | Part::Backward)
+    }
+
+    /// Whether it is of the optimizer: what a step does beside the loss, its gradient and making ready its data.
+    pub fn is_optimizer(self) -> bool {
+        match self.stage() {
+            None | Some(Stage::LossAndGradient | Stage::Gather | Stage::Predict | Stage::Next) => false,
+            Some(
+                Stage::Recover
+                | Stage::Probe
+                | Stage::Further
+                | Stage::Product
+                | Stage::Offset
+                | Stage::Accumulate
+                | Stage::Average
+                | Stage::ClipNorm
+                | Stage::Estimate
+                | Stage::Update
+                | Stage::Resample
+                | Stage::Metrics
+                | Stage::Start
+                | Stage::Draw,
+            ) => true,
+        }
+    }
+
+    /// The name in reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Part::Before(stage) | Part::After(stage) => stage.name(),
+            Part::Forward => "forward",
+            Part::Backward => "backward",
+            Part::Other => "other",
+        }
+    }
+
+    /// The part of this name in reports.
+    pub fn from_name(name: &str) -> Option<Part> {
+        let stages = Stage::ALL.into_iter().map(|stage| Part::new(stage, true));
+        stages.chain([Part::Forward, Part::Other]).find(|part| part.name() == name)
+    }
+}
+
+impl fmt::Display for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl From<Part> for String {
+    fn from(part: Part) -> String {
+        part.name().to_owned()
+    }
+}
+
+impl TryFrom<String> for Part {
+    type Error = String;
+
+    fn try_from(name: String) -> Result<Part, String> {
+        Part::from_name(&name).ok_or_else(|| format!("`{name}` is no part of a program"))
+    }
+}
+
+/// Where an operation comes from: the part of the program, and the layer or parameter of the model.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Origin {
+    /// The part.
+    pub part: Part,
+    /// The scope in it, e.g. `layers.0` or, in an update, `layers.0.weight`; empty where there is none.
+    pub layer: String,
+}
+
+impl Origin {
+    /// The origin that an operation's name tells: its path has the stage, the scopes in it and the operation.
+    ///
+    /// XLA may put components before it, and joins the names of operations that it merged with `;`; the first that has
+    /// a stage counts.
+    ///
+    /// ```
+    /// use natgrad::inspect::{Origin, Part};
+    ///
+    /// let origin = Origin::of("jit(main)/loss_and_gradient/layers.0/grad/dot").unwrap();
+    /// assert_eq!((origin.part, origin.layer.as_str()), (Part::Backward, "layers.0"));
+    /// assert_eq!(Origin::of("jit(main)/convert"), None);
+    /// ```
+    pub fn of(op_name: &str) -> Option<Origin> {
+        op_name.split(';').find_map(|name| {
+            let path: Vec<&str> = name.split('/').collect();
+            let (at, stage) = path.iter().enumerate().find_map(|(at, component)| {
+                Stage::ALL.into_iter().find(|stage| stage.name() == *component).map(|stage| (at, stage))
+            })?;
+            let scopes = &path[at + 1..path.len().max(at + 2) - 1];
+            let layer: Vec<&str> =
+                scopes.iter().copied().filter(|scope| !INNER_SCOPES.contains(scope)).collect();
+            let part = Part::new(stage, scopes.contains(&GRADIENT_SCOPE));
+            Some(Origin { part, layer: layer.join("/") })
+        })
+    }
+}
+
+/// The stage in an operation's name, as [`Origin::of`] finds it.
 ///
 /// ```
 /// use natgrad::inspect::{Stage, stage_of};
@@ -13,14 +158,21 @@ pub use crate::step::StageKind as Stage;
 /// assert_eq!(stage_of("jit(main)/convert"), None);
 /// ```
 pub fn stage_of(op_name: &str) -> Option<Stage> {
-    op_name
-        .split(['/', ';'])
-        .find_map(|component| Stage::ALL.into_iter().find(|stage| stage.name() == component))
+    Origin::of(op_name)?.part.stage()
+}
+
+/// Whether an operation's name says that it is one of those that make noise, before it is scaled.
+pub(super) fn is_noise(op_name: &str) -> bool {
+    op_name.split(['/', ';']).any(|component| matches!(component, "noise" | "signs"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn origin(op_name: &str) -> Option<(Part, String)> {
+        Origin::of(op_name).map(|origin| (origin.part, origin.layer))
+    }
 
     #[test]
     fn the_outermost_component_decides() {
@@ -33,5 +185,40 @@ mod tests {
     fn parts_of_components_do_not_count() {
         assert_eq!(stage_of("jit(update)/updates/update.1/mul"), None);
         assert_eq!(stage_of(""), None);
+    }
+
+    #[test]
+    fn gradients_are_the_backward_pass_of_their_layer() {
+        let layer = "layers.0".to_owned();
+        assert_eq!(origin("main/loss_and_gradient/layers.0/dot"), Some((Part::Forward, layer.clone())));
+        assert_eq!(origin("main/loss_and_gradient/layers.0/grad/dot"), Some((Part::Backward, layer)));
+        assert_eq!(origin("loss_and_gradient/grad/add"), Some((Part::Backward, String::new())));
+        assert_eq!(
+            origin("resample/blocks.1.bias/noise/mul"),
+            Some((Part::After(Stage::Resample), "blocks.1.bias".to_owned()))
+        );
+        assert_eq!(origin("main/update"), Some((Part::After(Stage::Update), String::new())));
+        assert_eq!(origin("main/loss_and_gradient/a/b/dot"), Some((Part::Forward, "a/b".to_owned())));
+    }
+
+    #[test]
+    fn parts_are_in_the_order_of_a_step_and_known_by_their_names() {
+        let mut parts: Vec<Part> = Stage::ALL.into_iter().map(|stage| Part::new(stage, true)).collect();
+        parts.extend([Part::Forward, Part::Other]);
+        for &part in &parts {
+            assert_eq!(Part::from_name(part.name()), Some(part));
+        }
+        assert_eq!(Part::from_name("loss_and_gradient"), None);
+        parts.sort();
+        let names: Vec<&str> = parts.iter().map(|part| part.name()).collect();
+        let first = ["recover", "probe", "gather", "forward", "backward", "further_sample"];
+        assert_eq!(names[..6], first);
+        assert_eq!(names.last(), Some(&"other"));
+    }
+
+    #[test]
+    fn noise_is_known_by_its_scope() {
+        assert!(is_noise("main/resample/layers.0.weight/noise/mul"));
+        assert!(!is_noise("main/resample/layers.0.weight/add"));
     }
 }

@@ -9,11 +9,9 @@ use super::noise::{MURMUR3_FINALIZER, NoiseSite, noise_sites};
 use super::opcode::Opcode;
 use super::shape::Shape;
 use super::stage::{Stage, stage_of};
+use super::traffic::{self, Traffic};
 
 mod display;
-mod traffic;
-
-pub use traffic::Traffic;
 
 /// What a program does, in numbers. Its `Display` is a set of aligned tables that is the same for the same program.
 #[derive(Clone, Debug, PartialEq)]

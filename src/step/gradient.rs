@@ -76,7 +76,7 @@ fn per_example(
     let mut out = vec![b.mul_const(total, share), b.sum(results[1], &[0])];
     let (mut means, mut squares) = (Vec::new(), Vec::new());
     for (gradient, &param) in gradients.iter().zip(trained) {
-        b.enter(&layout.params[param].name);
+        b.enter(&format!("{}/grad", layout.params[param].name));
         for (sums, power) in [(&mut means, 1), (&mut squares, 2)] {
             let total = gradient.sum_of_powers(&mut b, &results, power, layout.dtype);
             sums.push(b.mul_const(total, share));

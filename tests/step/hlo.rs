@@ -25,7 +25,7 @@ pub fn mlp(sizes: &[usize], activation: Activation) -> Model {
     Model::Mlp(Mlp { sizes: sizes.to_vec(), activation })
 }
 
-fn small() -> Model {
+pub fn small() -> Model {
     mlp(&[4, 3, 2], Activation::Tanh)
 }
 
@@ -35,11 +35,11 @@ pub fn step(model: Model, rule: Rule, rows: usize) -> Program {
     Setup { dtype: DType::F32, schedule, rows, ..Setup::new(model, rule) }.recipe().step(rows).unwrap()
 }
 
-fn compile(text: &str, options: &CompileOptions) -> Executable {
+pub fn compile(text: &str, options: &CompileOptions) -> Executable {
     DEVICE.client().compile(text.as_bytes(), options).unwrap()
 }
 
-fn natgrads_own() -> CompileOptions {
+pub fn natgrads_own() -> CompileOptions {
     Target::of(DEVICE.client()).options()
 }
 
@@ -251,7 +251,7 @@ fn what_ivon_costs_beyond_adamw_in_the_step_of_the_large_perceptron() {
 }
 
 /// A result added to one of the program's calls, and to the program.
-fn add_result(main: &mut Function, call: usize, ty: natgrad_ir::TensorType) {
+pub fn add_result(main: &mut Function, call: usize, ty: natgrad_ir::TensorType) {
     let value = Value::from_index(main.values.len());
     let def = Def::Result { inst: Inst::from_index(call), index: main.insts[call].results.len() };
     main.values.push(ValueData { ty, def, name: None });
@@ -260,7 +260,7 @@ fn add_result(main: &mut Function, call: usize, ty: natgrad_ir::TensorType) {
 }
 
 /// The program with a change to its module, whose new results are counted as outputs.
-fn changed(program: &Program, change: impl FnOnce(&mut [Function], FuncId)) -> Program {
+pub fn changed(program: &Program, change: impl FnOnce(&mut [Function], FuncId)) -> Program {
     let mut module = program.module.module().clone();
     let resample = module.by_name("resample").unwrap();
     change(&mut module.functions, resample);
@@ -270,14 +270,13 @@ fn changed(program: &Program, change: impl FnOnce(&mut [Function], FuncId)) -> P
     Program { module: verify(module).unwrap(), outputs, ..program.clone() }
 }
 
-fn call_of(main: &Function, callee: FuncId) -> usize {
+pub fn call_of(main: &Function, callee: FuncId) -> usize {
     main.insts.iter().position(|inst| inst.op.callee() == Some(callee)).unwrap()
 }
 
-#[test]
-fn noise_that_is_also_an_output_is_found() {
-    let program = step(small(), Rule::Ivon(Ivon::default()), 2);
-    let program = changed(&program, |functions, resample| {
+/// The program with the noise of its last parameter as one more output.
+pub fn with_noise_stored(program: &Program) -> Program {
+    changed(program, |functions, resample| {
         let function = &mut functions[resample.index()];
         let noise = function.insts.iter().rev().find(|inst| inst.scope.ends_with("noise")).unwrap();
         let noise = noise.results[0];
@@ -285,17 +284,21 @@ fn noise_that_is_also_an_output_is_found() {
         let ty = function.ty(noise).clone();
         let main = functions.last_mut().unwrap();
         add_result(main, call_of(main, resample), ty);
-    });
+    })
+}
+
+#[test]
+fn noise_that_is_also_an_output_is_found() {
+    let program = with_noise_stored(&step(small(), Rule::Ivon(Ivon::default()), 2));
     let output = BufferRole::Output { output: vec![program.outputs.len() as i64 - 1] };
     let found = faults_of_ivon(&program);
     let stored = |fault: &Fault| matches!(fault, Fault::Stored { role, .. } if *role == output);
     assert!(found.iter().any(stored), "{found:?}");
 }
 
-#[test]
-fn noise_that_is_used_twice_is_found() {
-    let program = step(small(), Rule::Ivon(Ivon::default()), 2);
-    let program = changed(&program, |functions, resample| {
+/// The program with a second sample by the same noise.
+pub fn with_noise_used_twice(program: &Program) -> Program {
+    changed(program, |functions, resample| {
         let callee = functions[resample.index()].clone();
         let main = functions.last_mut().unwrap();
         let mut again = main.insts[call_of(main, resample)].clone();
@@ -308,7 +311,12 @@ fn noise_that_is_used_twice_is_found() {
         for &result in &callee.results {
             add_result(main, call, callee.ty(result).clone());
         }
-    });
+    })
+}
+
+#[test]
+fn noise_that_is_used_twice_is_found() {
+    let program = with_noise_used_twice(&step(small(), Rule::Ivon(Ivon::default()), 2));
     let found = faults_of_ivon(&program);
     let twice = |fault: &Fault| matches!(fault, Fault::Hashed { .. });
     let stored = |fault: &Fault| matches!(fault, Fault::Stored { .. });

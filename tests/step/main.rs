@@ -1,5 +1,6 @@
 //! The compiled step: what XLA makes of it, that it computes what the interpreter computes, and the laws of the rules.
 
+mod costs;
 #[path = "../support/device.rs"]
 mod device;
 mod hlo;
@@ -13,3 +14,4 @@ mod runs;
 mod schedule;
 mod snapshots;
 mod state;
+mod verdicts;

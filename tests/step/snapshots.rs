@@ -11,6 +11,7 @@ use natgrad::step::Program;
 use natgrad_ir::text;
 use natgrad_models::{Activation, Linear, Model};
 
+use crate::costs;
 use crate::device::DEVICE;
 use crate::hlo::{mlp, step, summary};
 
@@ -40,4 +41,19 @@ fn optimized_summary() {
     for (name, program) in [("ivon_summary", ivon()), ("adamw_summary", adamw())] {
         insta::assert_snapshot!(name, summary(&DEVICE.compile(program).unwrap().executable));
     }
+}
+
+#[test]
+fn report() {
+    let model = Model::Linear(Linear { inputs: 3, classes: 2 });
+    let report = costs::report(model, Rule::Ivon(Ivon::default()), 2);
+    let text = [
+        report.title(),
+        report.verdict_text(),
+        report.stage_text(),
+        report.kernel_text(),
+        report.memory_text(),
+        report.roofline_text(),
+    ];
+    insta::assert_snapshot!("ivon_report", text.concat());
 }

@@ -6,7 +6,7 @@ use std::fmt;
 use super::{CopySource, InstructionSummary, Summary};
 use crate::inspect::noise::{BufferRole, noise_buffers};
 use crate::inspect::stage::Stage;
-use crate::inspect::table::{Align, Table};
+use crate::inspect::table::{Align, Table, grouped};
 use crate::inspect::text::shape_index;
 
 impl fmt::Display for Summary {
@@ -225,27 +225,4 @@ fn stage_name(stage: Option<Stage>) -> String {
 fn stage_names(stages: &BTreeSet<Stage>) -> String {
     let names: Vec<&str> = stages.iter().map(|stage| stage.name()).collect();
     if names.is_empty() { "-".to_owned() } else { names.join(" ") }
-}
-
-/// The number with its digits in groups of three.
-fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn digits_are_grouped() {
-        assert_eq!(super::grouped(0), "0");
-        assert_eq!(super::grouped(999), "999");
-        assert_eq!(super::grouped(1_234_567), "1,234,567");
-    }
 }

@@ -1,0 +1,130 @@
+//! All that is found out about an optimized program, as data that can be kept and compared.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::kernel::{Kernel, StageCost, kernels, stage_costs};
+use super::memory::{Assigned, Memory};
+use super::module::HloModule;
+use super::roofline::{DeviceFigures, Roofline};
+use super::verdict::{Counterpart, Subject, Verdict, verdicts};
+use crate::step::Program;
+
+/// What a compiled program is and does.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Report {
+    /// What was inspected.
+    pub about: About,
+    /// What it keeps of what it promises.
+    pub verdicts: Vec<Verdict>,
+    /// What its parts take, in the order of a step.
+    pub stages: Vec<StageCost>,
+    /// Its kernels, in the order of execution.
+    pub kernels: Vec<Kernel>,
+    /// Its memory.
+    pub memory: Memory,
+    /// Its least times, where the device's figures are known.
+    pub roofline: Option<Roofline>,
+    /// AdamW's step of the same configuration, where there is one to compare with.
+    pub adamw: Option<Comparison>,
+}
+
+/// What was inspected.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct About {
+    /// The version of natgrad that inspected it.
+    pub natgrad: String,
+    /// The program.
+    pub program: String,
+    /// The optimizer.
+    pub rule: String,
+    /// The device that it is compiled for.
+    pub device: String,
+    /// Elements of the trained parameters.
+    pub parameters: u64,
+    /// The configuration of the run.
+    pub config: Value,
+}
+
+/// What another step takes, to compare with.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Comparison {
+    /// How many kernels it has.
+    pub kernels: u64,
+    /// What its parts take.
+    pub stages: Vec<StageCost>,
+    /// Its memory.
+    pub memory: Memory,
+    /// Its least times.
+    pub roofline: Option<Roofline>,
+}
+
+/// A program and what was made of it.
+#[derive(Clone, Debug)]
+pub struct Optimized {
+    /// The program.
+    pub program: Program,
+    /// What XLA made of it.
+    pub module: HloModule,
+    /// What XLA's buffer assignment says of its memory.
+    pub assigned: Option<Assigned>,
+}
+
+impl Report {
+    /// Inspects a program. `outputs_are_fused` tells whether the target makes one kernel of computations that share
+    /// inputs and have several outputs.
+    pub fn of(
+        about: About,
+        optimized: &Optimized,
+        adamw: Option<&Optimized>,
+        figures: Option<&DeviceFigures>,
+        outputs_are_fused: bool,
+    ) -> Report {
+        let own = kernels(&optimized.module);
+        let others = adamw.map(|adamw| kernels(&adamw.module));
+        let counterpart = adamw.zip(others.as_ref()).map(|(adamw, kernels)| Counterpart {
+            program: &adamw.program,
+            kernels,
+            outputs_are_fused,
+        });
+        let subject = Subject {
+            program: &optimized.program,
+            module: &optimized.module,
+            kernels: &own,
+            adamw: counterpart,
+        };
+        let verdicts = verdicts(&subject);
+        let stages = stage_costs(&own);
+        let adamw = adamw.zip(others.as_ref()).map(|(adamw, kernels)| {
+            let stages = stage_costs(kernels);
+            Comparison {
+                kernels: kernels.len() as u64,
+                memory: Memory::of(&adamw.module, adamw.assigned),
+                roofline: figures.map(|figures| Roofline::of(kernels, &stages, figures)),
+                stages,
+            }
+        });
+        Report {
+            about,
+            verdicts,
+            memory: Memory::of(&optimized.module, optimized.assigned),
+            roofline: figures.map(|figures| Roofline::of(&own, &stages, figures)),
+            stages,
+            kernels: own,
+            adamw,
+        }
+    }
+
+    /// Bytes that the optimizer's parts move for each trained parameter.
+    pub fn optimizer_bytes_per_parameter(&self) -> f64 {
+        optimizer_bytes(&self.stages) as f64 / self.about.parameters.max(1) as f64
+    }
+}
+
+/// Bytes that the optimizer's parts move.
+pub(super) fn optimizer_bytes(stages: &[StageCost]) -> u64 {
+    stages.iter().filter(|cost| cost.name.is_optimizer()).map(|cost| cost.bytes).sum()
+}

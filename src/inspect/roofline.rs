@@ -1,0 +1,149 @@
+//! The least time that a program can take on a device: what it has to move, and what it has to compute.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::kernel::{Kernel, StageCost};
+use super::stage::Part;
+use super::work::Work;
+
+/// What a device can do at best.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DeviceFigures {
+    /// The device.
+    pub name: String,
+    /// Bytes a second between main memory and the processor.
+    pub bandwidth: f64,
+    /// Floating-point operations a second of matrix products, by the name of the operands' type: `f32`, `bf16`. Types
+    /// that are not here are taken to run like `f32`, or without that like single operations.
+    pub products: BTreeMap<String, f64>,
+    /// Single operations a second, floating-point or integer.
+    pub elementwise: f64,
+}
+
+/// The least times of a program.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Roofline {
+    /// The device.
+    pub device: DeviceFigures,
+    /// The least times of its parts, in the order of a step.
+    pub stages: Vec<Floor>,
+    /// The sum of them, in seconds.
+    pub seconds: f64,
+}
+
+/// The least time of a part, in seconds: the sum over its kernels, which run one after another, of the larger of the
+/// times to move and to compute.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Floor {
+    /// The part.
+    pub name: Part,
+    /// To move what its kernels read and write.
+    pub memory: f64,
+    /// To compute what they compute.
+    pub compute: f64,
+    /// The least time.
+    pub seconds: f64,
+}
+
+impl DeviceFigures {
+    /// The seconds that arithmetic takes at best.
+    fn compute(&self, work: &Work) -> f64 {
+        let rate = |ty: &str| {
+            let products = self.products.get(ty).or_else(|| self.products.get("f32"));
+            products.copied().unwrap_or(self.elementwise)
+        };
+        let products: f64 = work.products().into_iter().map(|(ty, flops)| flops as f64 / rate(ty)).sum();
+        products + (work.elementwise as f64 + work.integers as f64) / self.elementwise
+    }
+
+    /// The seconds that so many bytes take at best.
+    fn memory(&self, bytes: u64) -> f64 {
+        bytes as f64 / self.bandwidth
+    }
+}
+
+impl Roofline {
+    /// The least times of a program of these kernels, with a floor for each of these parts.
+    pub fn of(kernels: &[Kernel], stages: &[StageCost], device: &DeviceFigures) -> Roofline {
+        let floor = |name: Part| {
+            let zero = Floor { name, memory: 0.0, compute: 0.0, seconds: 0.0 };
+            kernels.iter().filter(|kernel| kernel.origin.part == name).fold(zero, |sum, kernel| {
+                let (memory, compute) = (device.memory(kernel.traffic.total()), device.compute(&kernel.work));
+                Floor {
+                    memory: sum.memory + memory,
+                    compute: sum.compute + compute,
+                    seconds: sum.seconds + memory.max(compute),
+                    ..sum
+                }
+            })
+        };
+        let stages: Vec<Floor> = stages.iter().map(|cost| floor(cost.name)).collect();
+        Roofline { seconds: stages.iter().map(|floor| floor.seconds).sum(), stages, device: device.clone() }
+    }
+}
+
+impl Floor {
+    /// What takes longer.
+    pub fn bound(&self) -> &'static str {
+        if self.seconds == 0.0 {
+            "-"
+        } else if self.memory >= self.compute {
+            "memory"
+        } else {
+            "compute"
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::inspect::{Origin, Stage, Traffic, stage_costs};
+
+    fn kernel(part: Part, bytes: u64, work: Work) -> Kernel {
+        Kernel {
+            name: "k".to_owned(),
+            computation: "main".to_owned(),
+            does: "fusion kLoop".to_owned(),
+            origin: Origin { part, layer: String::new() },
+            parts: [part].into(),
+            shape: "f32[]".to_owned(),
+            runs: 1,
+            runs_known: true,
+            traffic: Traffic { read: bytes, written: 0 },
+            work,
+            inside: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_floor_is_the_sum_of_the_larger_times_of_kernels() {
+        let device = DeviceFigures {
+            name: "toy".to_owned(),
+            bandwidth: 100.0,
+            products: [("f32".to_owned(), 1000.0), ("bf16".to_owned(), 2000.0)].into(),
+            elementwise: 10.0,
+        };
+        let dots = |ty: &str, flops| Work { dots: [(ty.to_owned(), flops)].into(), ..Work::default() };
+        let update = Part::new(Stage::Update, false);
+        let kernels = [
+            // 3 seconds of memory against 2 of products.
+            kernel(Part::Forward, 300, dots("f32", 2000)),
+            // 1 second of memory against 4 of products and 1 of single operations.
+            kernel(Part::Forward, 100, Work { elementwise: 6, integers: 4, ..dots("bf16", 8000) }),
+            kernel(update, 200, Work { elementwise: 5, ..Work::default() }),
+        ];
+        let roofline = Roofline::of(&kernels, &stage_costs(&kernels), &device);
+        let [forward, other] = roofline.stages.as_slice() else { panic!("{roofline:?}") };
+        assert_eq!((forward.memory, forward.compute, forward.seconds), (4.0, 7.0, 8.0));
+        assert_eq!((other.name, other.seconds, other.bound()), (update, 2.0, "memory"));
+        assert_eq!((forward.bound(), roofline.seconds), ("compute", 10.0));
+        // What the device has no figure for runs like f32.
+        assert_eq!(device.compute(&dots("f16", 1000)), 1.0);
+    }
+}

@@ -1,0 +1,88 @@
+//! Verdicts on the program as a whole.
+
+use std::collections::BTreeSet;
+
+use super::{Subject, arrays, custom_target, is_double, some_of};
+use crate::inspect::attributes::Attributes;
+use crate::inspect::module::Instruction;
+use crate::inspect::opcode::Opcode;
+use crate::inspect::stage::{Stage, stage_of};
+use crate::step::Program;
+
+/// Where XLA puts arrays that are in the host's memory.
+const HOST_MEMORY: i64 = 5;
+
+fn instructions<'a>(subject: &Subject<'a>) -> impl Iterator<Item = &'a Instruction> {
+    subject.module.computations.iter().flat_map(|computation| &computation.instructions)
+}
+
+pub(super) fn stages(subject: &Subject<'_>) -> (bool, String) {
+    let found: BTreeSet<Stage> =
+        instructions(subject).filter_map(|instruction| stage_of(&instruction.metadata.op_name)).collect();
+    let functions = &subject.program.module.module().functions;
+    // What a stage without instructions gives, it was given.
+    let functions = functions.iter().filter(|function| !function.insts.is_empty());
+    let wanted: Vec<Stage> = functions
+        .filter_map(|function| Stage::ALL.into_iter().find(|stage| stage.name() == function.name))
+        .collect();
+    let names = |stages: &[Stage]| stages.iter().map(|stage| stage.name()).collect::<Vec<_>>().join(", ");
+    let missing: Vec<Stage> = wanted.iter().copied().filter(|stage| !found.contains(stage)).collect();
+    match missing.as_slice() {
+        [] => (true, names(&wanted)),
+        missing => (false, format!("nothing in the program belongs to {}", names(missing))),
+    }
+}
+
+pub(super) fn no_double(subject: &Subject<'_>) -> (bool, String) {
+    if subject.program.layout.dtype == natgrad_ir::DType::F64 {
+        return (true, "the program was asked for in double precision".to_owned());
+    }
+    let found: Vec<String> = instructions(subject)
+        .filter(|it| arrays(&it.shape).iter().any(|array| is_double(array.element_type)))
+        .map(|it| format!("{} {}", it.name, it.shape.without_layout()))
+        .collect();
+    match found.as_slice() {
+        [] => (true, "no value is".to_owned()),
+        found => (false, some_of(found)),
+    }
+}
+
+pub(super) fn no_host_transfer(subject: &Subject<'_>) -> (bool, String) {
+    let found: Vec<String> = instructions(subject)
+        .filter(|instruction| {
+            let moves = match (&instruction.opcode, &instruction.attributes) {
+                (Opcode::Infeed | Opcode::Outfeed, _) => true,
+                (_, Attributes::Channel { is_host_transfer, .. }) => *is_host_transfer,
+                (_, attributes) => custom_target(attributes)
+                    .is_some_and(|target| target.contains("callback") || target == "MoveToHost"),
+            };
+            let on_host = arrays(&instruction.shape)
+                .iter()
+                .any(|array| array.layout.as_ref().is_some_and(|layout| layout.memory_space == HOST_MEMORY));
+            moves || on_host
+        })
+        .map(|instruction| format!("{} {}", instruction.opcode, instruction.name))
+        .collect();
+    match found.as_slice() {
+        [] => (true, "nothing does".to_owned()),
+        found => (false, some_of(found)),
+    }
+}
+
+/// None where AdamW's step was not compiled, or does not do the same: it takes no further samples.
+pub(super) fn kernels_beyond_adamw(subject: &Subject<'_>) -> Option<(bool, String)> {
+    let adamw = subject.adamw?;
+    if subject.program.layout.plan.samples > 1 {
+        return None;
+    }
+    let (own, others) = (subject.kernels.len(), adamw.kernels.len());
+    let more = own as i64 - others as i64;
+    let carried = |program: &Program| program.outputs.iter().filter(|slot| slot.is_carried()).count();
+    let outputs = carried(subject.program).saturating_sub(carried(adamw.program));
+    let (allowed, because) = match adamw.outputs_are_fused {
+        true => (0, String::new()),
+        false => (outputs, format!("; {outputs} more state tensors, each a loop of its own on this target")),
+    };
+    let detail = format!("{own} kernels, AdamW {others}: {more:+}{because}");
+    Some((more <= allowed as i64, detail))
+}

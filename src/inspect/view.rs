@@ -1,0 +1,296 @@
+//! A report as text.
+
+use super::kernel::StageCost;
+use super::memory::{Assigned, Memory};
+use super::report::{Report, optimizer_bytes};
+use super::roofline::Roofline;
+use super::stage::Part;
+use super::table::{Align, Table, grouped};
+use super::verdict::Verdict;
+
+/// Buffers that are listed at most.
+const LISTED: usize = 20;
+
+impl Report {
+    /// What was inspected, in a line.
+    pub fn title(&self) -> String {
+        let about = &self.about;
+        let parameters = grouped(about.parameters);
+        format!(
+            "{} of {}, {parameters} trained parameters, for {}\n",
+            about.program, about.rule, about.device
+        )
+    }
+
+    /// The verdicts.
+    pub fn verdict_text(&self) -> String {
+        let mut table =
+            Table::new("verdicts", &[("", Align::Left), ("promise", Align::Left), ("found", Align::Left)]);
+        for Verdict { name, pass, detail } in &self.verdicts {
+            let mark = if *pass { "pass" } else { "FAIL" };
+            table.row(vec![mark.to_owned(), name.words().to_owned(), detail.clone()]);
+        }
+        table.to_string()
+    }
+
+    /// The costs of the program's parts, beside AdamW's.
+    pub fn stage_text(&self) -> String {
+        let columns = [
+            ("stage", Align::Left),
+            ("kernels", Align::Right),
+            ("in others", Align::Right),
+            ("bytes read", Align::Right),
+            ("bytes written", Align::Right),
+            ("flops", Align::Right),
+            ("of dots", Align::Right),
+            ("of convolutions", Align::Right),
+            ("integer operations", Align::Right),
+            ("adamw's kernels", Align::Right),
+            ("bytes", Align::Right),
+        ];
+        let mut table = Table::new("stages", &columns);
+        let of = |stages: &[StageCost], part: Part| stages.iter().find(|cost| cost.name == part).cloned();
+        for part in self.parts() {
+            let own = of(&self.stages, part);
+            let adamw = self.adamw.as_ref().and_then(|adamw| of(&adamw.stages, part));
+            let number = |cost: &Option<StageCost>, of: &dyn Fn(&StageCost) -> u64| {
+                cost.as_ref().map_or_else(|| "-".to_owned(), |cost| grouped(of(cost)))
+            };
+            table.row(vec![
+                part.to_string(),
+                number(&own, &|cost| cost.kernels),
+                number(&own, &|cost| cost.shared),
+                number(&own, &|cost| cost.traffic.read),
+                number(&own, &|cost| cost.traffic.written),
+                number(&own, &|cost| cost.flops),
+                number(&own, &|cost| cost.work.dot_flops()),
+                number(&own, &|cost| cost.work.convolution_flops()),
+                number(&own, &|cost| cost.work.integers),
+                number(&adamw, &|cost| cost.kernels),
+                number(&adamw, &|cost| cost.bytes),
+            ]);
+        }
+        let parameters = self.about.parameters.max(1) as f64;
+        let mut text = table.to_string();
+        text += &format!("  optimizer: {:.1} bytes a parameter", self.optimizer_bytes_per_parameter());
+        if let Some(adamw) = &self.adamw {
+            text += &format!(", adamw {:.1}", optimizer_bytes(&adamw.stages) as f64 / parameters);
+        }
+        text.push('\n');
+        let loops = self.kernels.iter().filter(|kernel| !kernel.runs_known).count();
+        if loops > 0 {
+            text += &format!(
+                "  {loops} kernels are in loops whose rounds are an input; they count as one round\n"
+            );
+        }
+        let unknown: u64 = self.stages.iter().map(|cost| cost.work.unknown).sum();
+        if unknown > 0 {
+            text +=
+                &format!("  {unknown} calls of code that is not HLO have operations that are not counted\n");
+        }
+        text
+    }
+
+    /// The parts of the program and of AdamW's, in the order of a step.
+    pub(super) fn parts(&self) -> Vec<Part> {
+        let adamw = self.adamw.iter().flat_map(|adamw| &adamw.stages);
+        let mut parts: Vec<Part> = self.stages.iter().chain(adamw).map(|cost| cost.name).collect();
+        parts.sort_unstable();
+        parts.dedup();
+        parts
+    }
+
+    /// The kernels, in the order of execution.
+    pub fn kernel_text(&self) -> String {
+        let columns = [
+            ("kernel", Align::Left),
+            ("does", Align::Left),
+            ("stage", Align::Left),
+            ("layer", Align::Left),
+            ("stages inside", Align::Left),
+            ("runs", Align::Right),
+            ("bytes read", Align::Right),
+            ("bytes written", Align::Right),
+            ("flops", Align::Right),
+        ];
+        let mut table = Table::new(format!("kernels ({})", self.kernels.len()), &columns);
+        for kernel in &self.kernels {
+            let inside: Vec<&str> = kernel.parts.iter().map(|part| part.name()).collect();
+            table.row(vec![
+                kernel.name.clone(),
+                kernel.does.clone(),
+                kernel.origin.part.to_string(),
+                kernel.origin.layer.clone(),
+                inside.join(" "),
+                if kernel.runs_known { kernel.runs.to_string() } else { "?".to_owned() },
+                grouped(kernel.traffic.read),
+                grouped(kernel.traffic.written),
+                grouped(kernel.work.flops()),
+            ]);
+        }
+        table.to_string()
+    }
+
+    /// Memory, and what lives in it when it is fullest.
+    pub fn memory_text(&self) -> String {
+        let mut columns = vec![("memory", Align::Left), ("bytes", Align::Right)];
+        if self.adamw.is_some() {
+            columns.push(("adamw's", Align::Right));
+        }
+        let mut table = Table::new("memory", &columns);
+        let mut row = |name: &str, of: &dyn Fn(&Memory) -> u64| {
+            let mut cells = vec![name.to_owned(), grouped(of(&self.memory))];
+            cells.extend(self.adamw.iter().map(|adamw| grouped(of(&adamw.memory))));
+            table.row(cells);
+        };
+        row("arguments", &|memory| memory.assigned.map_or(memory.arguments, |it| it.arguments));
+        row("outputs", &|memory| memory.assigned.map_or(memory.outputs, |it| it.outputs));
+        row("outputs in place", &|memory| memory.assigned.map_or(memory.aliased, |it| it.aliased));
+        row("temporaries", &|memory| memory.assigned.map_or(memory.temporaries, |it| it.temporaries));
+        row("peak", &Memory::peak);
+        let Memory { live, temporaries, fullest_at, .. } = &self.memory;
+        let near = match (self.memory.share_of_assigned(), self.memory.assigned) {
+            (Some(share), Some(Assigned { temporaries, .. })) => {
+                format!(", {:.1} % of the {} that XLA assigned", 100.0 * share, grouped(temporaries))
+            }
+            _ => String::new(),
+        };
+        let title = format!(
+            "temporaries when they take most, at {fullest_at}: {} buffers, {} bytes{near}",
+            live.len(),
+            grouped(*temporaries)
+        );
+        let columns = [
+            ("buffer", Align::Left),
+            ("shape", Align::Left),
+            ("bytes", Align::Right),
+            ("stage", Align::Left),
+            ("layer", Align::Left),
+            ("until", Align::Left),
+        ];
+        let mut buffers = Table::new(title, &columns);
+        for buffer in live.iter().take(LISTED) {
+            buffers.row(vec![
+                buffer.name.clone(),
+                buffer.shape.clone(),
+                grouped(buffer.bytes),
+                buffer.origin.part.to_string(),
+                buffer.origin.layer.clone(),
+                buffer.until.clone(),
+            ]);
+        }
+        let mut text = format!("{table}{buffers}");
+        if live.len() > LISTED {
+            let rest: u64 = live.iter().skip(LISTED).map(|buffer| buffer.bytes).sum();
+            text += &format!("  and {} more of {} bytes\n", live.len() - LISTED, grouped(rest));
+        }
+        text
+    }
+
+    /// The least times of the program's parts, beside AdamW's.
+    pub fn roofline_text(&self) -> String {
+        let Some(roofline) = &self.roofline else {
+            return "\nroofline: the figures of this device are not known\n".to_owned();
+        };
+        let device = &roofline.device;
+        let rates: Vec<String> = device
+            .products
+            .iter()
+            .map(|(ty, rate)| format!("{} in products of {ty}", si(*rate, "flop/s")))
+            .chain([format!("{} else", si(device.elementwise, "op/s"))])
+            .collect();
+        let title =
+            format!("least times on {}: {}, {}", device.name, si(device.bandwidth, "B/s"), rates.join(", "));
+        let columns = [
+            ("stage", Align::Left),
+            ("bytes", Align::Right),
+            ("flops", Align::Right),
+            ("flops a byte", Align::Right),
+            ("moving", Align::Right),
+            ("computing", Align::Right),
+            ("at least", Align::Right),
+            ("bound by", Align::Left),
+            ("adamw", Align::Right),
+        ];
+        let mut table = Table::new(title, &columns);
+        let floor = |roofline: &Roofline, part: Part| {
+            roofline.stages.iter().find(|floor| floor.name == part).copied()
+        };
+        let adamws = self.adamw.as_ref().and_then(|adamw| adamw.roofline.as_ref());
+        for part in self.parts() {
+            let own = floor(roofline, part);
+            let cost = self.stages.iter().find(|cost| cost.name == part);
+            let adamw = adamws.and_then(|roofline| floor(roofline, part));
+            let number = |of: &dyn Fn(&StageCost) -> String| cost.map_or_else(|| "-".to_owned(), of);
+            let time = |seconds: Option<f64>| seconds.map_or_else(|| "-".to_owned(), |it| si(it, "s"));
+            table.row(vec![
+                part.to_string(),
+                number(&|cost| grouped(cost.bytes)),
+                number(&|cost| grouped(cost.flops)),
+                number(&|cost| format!("{:.2}", cost.flops as f64 / cost.bytes.max(1) as f64)),
+                time(own.map(|floor| floor.memory)),
+                time(own.map(|floor| floor.compute)),
+                time(own.map(|floor| floor.seconds)),
+                own.map_or("-", |floor| floor.bound()).to_owned(),
+                time(adamw.map(|floor| floor.seconds)),
+            ]);
+        }
+        let total: u64 = self.stages.iter().map(|cost| cost.bytes).sum();
+        let flops: u64 = self.stages.iter().map(|cost| cost.flops).sum();
+        table.row(vec![
+            "all".to_owned(),
+            grouped(total),
+            grouped(flops),
+            format!("{:.2}", flops as f64 / total.max(1) as f64),
+            si(roofline.stages.iter().map(|floor| floor.memory).sum(), "s"),
+            si(roofline.stages.iter().map(|floor| floor.compute).sum(), "s"),
+            si(roofline.seconds, "s"),
+            String::new(),
+            adamws.map_or_else(|| "-".to_owned(), |adamw| si(adamw.seconds, "s")),
+        ]);
+        table.to_string()
+    }
+}
+
+/// A number with three digits and the prefix of its unit.
+pub(super) fn si(value: f64, unit: &str) -> String {
+    const PREFIXES: [(f64, &str); 9] = [
+        (1e15, "P"),
+        (1e12, "T"),
+        (1e9, "G"),
+        (1e6, "M"),
+        (1e3, "k"),
+        (1.0, ""),
+        (1e-3, "m"),
+        (1e-6, "µ"),
+        (1e-9, "n"),
+    ];
+    if value == 0.0 {
+        return format!("0 {unit}");
+    }
+    let fits = PREFIXES.into_iter().find(|(scale, _)| value.abs() >= *scale);
+    let (scale, prefix) = fits.unwrap_or((1e-9, "n"));
+    let scaled = value / scale;
+    let digits = if scaled.abs() >= 100.0 {
+        0
+    } else if scaled.abs() >= 10.0 {
+        1
+    } else {
+        2
+    };
+    format!("{scaled:.digits$} {prefix}{unit}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::si;
+
+    #[test]
+    fn numbers_have_three_digits_and_a_prefix() {
+        let cases =
+            [(0.0, "0 s"), (1.234e-7, "123 ns"), (0.05, "50.0 ms"), (3.35e12, "3.35 Ts"), (1e-11, "0.01 ns")];
+        for (value, text) in cases {
+            assert_eq!(si(value, "s"), text);
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! Bytes and flops of a perceptron's step on XLA:CPU, as computed by hand.
+
+use natgrad::compile::{Target, stablehlo};
+use natgrad::inspect::{About, HloModule, Optimized, Part, Report, Stage, StageCost, Traffic};
+use natgrad::rule::{Adam, Ivon, Rule};
+use natgrad_models::{Activation, Model};
+
+use crate::hlo::{compile, mlp, natgrads_own, step};
+
+const ROWS: u64 = 32;
+const SIZES: [u64; 3] = [8, 16, 4];
+/// Bytes of a number.
+const F32: u64 = 4;
+
+fn model() -> Model {
+    mlp(&SIZES.map(|size| size as usize), Activation::Relu)
+}
+
+fn optimized(model: Model, rule: Rule, rows: usize) -> Optimized {
+    let program = step(model, rule, rows);
+    let text = stablehlo(&program, Target::Cpu.materialization()).unwrap();
+    let executable = compile(&text, &natgrads_own());
+    let module = HloModule::decode(&executable.optimized_hlo().unwrap()).unwrap();
+    Optimized { program, module, assigned: executable.memory_stats().ok().map(Into::into) }
+}
+
+pub fn report(model: Model, rule: Rule, rows: usize) -> Report {
+    let own = optimized(model.clone(), rule.clone(), rows);
+    let adamw = optimized(model, Rule::Adamw(Adam::default()), rows);
+    let layout = &own.program.layout;
+    let about = About {
+        natgrad: "test".to_owned(),
+        program: "step".to_owned(),
+        rule: rule.name().to_owned(),
+        device: "cpu".to_owned(),
+        parameters: layout.trained().map(|param| layout.params[param].shape.elements() as u64).sum(),
+        config: serde_json::Value::Null,
+    };
+    // Round figures of no device.
+    let figures = natgrad::inspect::DeviceFigures {
+        name: "a round device".to_owned(),
+        bandwidth: 1e9,
+        products: [("f32".to_owned(), 1e11)].into(),
+        elementwise: 1e10,
+    };
+    Report::of(about, &own, Some(&adamw), Some(&figures), Target::Cpu.fuses_outputs())
+}
+
+fn cost(report: &Report, part: Part) -> &StageCost {
+    report.stages.iter().find(|cost| cost.name == part).unwrap()
+}
+
+fn update() -> Part {
+    Part::new(Stage::Update, false)
+}
+
+#[test]
+fn flops_of_a_step_are_those_computed_by_hand() {
+    let report = report(model(), Rule::Ivon(Ivon::default()), ROWS as usize);
+    let [inputs, hidden, classes] = SIZES;
+    let (activations, logits) = (ROWS * hidden, ROWS * classes);
+
+    let forward = cost(&report, Part::Forward);
+    assert_eq!(forward.work.dot_flops(), 2 * ROWS * (inputs * hidden + hidden * classes));
+    // Adding a bias and comparing with zero; adding the other bias.
+    let layers = 2 * activations + logits;
+    // Row maxima; shifted logits, and again for the label's; exponentials; sums of those and of the label's.
+    let normalization = (logits - ROWS) + 2 * logits + logits + 2 * (logits - ROWS);
+    // Logarithms, less the label's logit, summed, over the rows; and which label's logit is the largest, counted.
+    let loss = 2 * ROWS + (ROWS - 1) + 1;
+    let correct = ROWS + (ROWS - 1);
+    assert_eq!(forward.work.elementwise, layers + normalization + loss + correct);
+    // Which class is the label.
+    assert_eq!(forward.work.integers, logits);
+    assert_eq!(forward.flops, forward.work.dot_flops() + forward.work.elementwise);
+
+    let backward = cost(&report, Part::Backward);
+    // Both weights, and the hidden activations.
+    assert_eq!(backward.work.dot_flops(), 2 * ROWS * (inputs * hidden + 2 * hidden * classes));
+    // One over the sums; times the exponentials, less one at the label; sums for both biases; the rectifier's sign from
+    // the product and the bias once more.
+    let by_hand = ROWS + 2 * logits + (ROWS - 1) * (classes + hidden) + 2 * activations;
+    assert_eq!((backward.work.elementwise, backward.work.integers), (by_hand, logits));
+
+    // Fields of a hash, each of two lanes: 4 keys' exclusive ors, 3 products, 3 foldings of 2 operations in 2 lanes,
+    // and the sum of 4 halves of words; the scalars of the keys are counted too.
+    let resample = cost(&report, Part::new(Stage::Resample, false));
+    assert!(resample.work.integers / report.about.parameters >= 4 + 2 * 3 + 2 * 3 * 2 + 4);
+}
+
+#[test]
+fn bytes_of_a_step_are_those_computed_by_hand() {
+    let report = report(model(), Rule::Ivon(Ivon::default()), ROWS as usize);
+    let [inputs, hidden, classes] = SIZES;
+    let (activations, logits) = (ROWS * hidden, ROWS * classes);
+    let parameters = inputs * hidden + hidden + hidden * classes + classes;
+    assert_eq!(report.about.parameters, parameters);
+    let numbers = |read: u64, written: u64| Traffic { read: F32 * read, written: F32 * written };
+
+    let kernels = [
+        numbers(ROWS * inputs + inputs * hidden, activations), // the first layer's product
+        numbers(activations + hidden, activations),            // its bias and rectifier
+        numbers(activations + hidden * classes, logits),       // the second layer's product
+        numbers(logits + classes, logits),                     // its bias
+        numbers(logits + 1, ROWS),                             // row maxima, from a starting value
+        numbers(logits + ROWS, logits),                        // exponentials of shifted logits
+        numbers(logits + ROWS + ROWS, ROWS),                   // shifted logits of labels
+        numbers(logits + 1, ROWS),                             // sums of exponentials
+        numbers(ROWS, 1),                                      // how many labels have the largest logit
+        numbers(2 * ROWS, 1),                                  // the loss
+    ];
+    let sum = kernels.into_iter().fold(Traffic::default(), Traffic::plus);
+    assert_eq!(cost(&report, Part::Forward).traffic, sum);
+
+    let kernels = [
+        numbers(ROWS, ROWS),                                   // one over the sums
+        numbers(ROWS + logits + ROWS, logits),                 // the logits' gradient
+        numbers(logits + hidden * classes, activations),       // the activations'
+        numbers(activations + logits, hidden * classes),       // the second weight's
+        numbers(logits + 1, classes),                          // the second bias's
+        numbers(2 * activations + hidden, activations),        // through the rectifier
+        numbers(ROWS * inputs + activations, inputs * hidden), // the first weight's
+        numbers(activations + 1, hidden),                      // the first bias's
+    ];
+    let sum = kernels.into_iter().fold(Traffic::default(), Traffic::plus);
+    assert_eq!(cost(&report, Part::Backward).traffic, sum);
+
+    // A loop for each state tensor: momentum of momentum and gradient; hess of hess, gradient, theta and mean; mean of
+    // mean, hess and momentum; sample of mean and hess. And their scalars, those of the schedule included.
+    let optimizer = (2 + 1) + (4 + 1) + (3 + 1) + (2 + 1);
+    assert_eq!(F32 * optimizer, 60);
+    let per_tensor = 1 + 3 + 4 + (1 + 2 + 2);
+    let (schedule, debias, count) = (5 + 1, 2 + 1, 2 + 1);
+    let scalars = 4 * per_tensor + schedule + debias + count;
+    let bytes = cost(&report, update()).bytes + cost(&report, Part::new(Stage::Resample, false)).bytes;
+    assert_eq!(bytes, F32 * (optimizer * parameters + scalars));
+
+    // AdamW: both moments of themselves and the gradient, parameters of themselves and both.
+    let adamw = report.adamw.as_ref().unwrap();
+    let bytes = adamw.stages.iter().find(|cost| cost.name == update()).unwrap().bytes;
+    let optimizer = 2 * (2 + 1) + (3 + 1);
+    assert_eq!(F32 * optimizer, 40);
+    assert!((F32 * optimizer * parameters..F32 * (optimizer * parameters + 60)).contains(&bytes), "{bytes}");
+    // The model's passes are the same.
+    for part in [Part::Forward, Part::Backward] {
+        assert_eq!(adamw.stages.iter().find(|cost| cost.name == part), Some(cost(&report, part)));
+    }
+}
+
+/// The sum of what lives at the fullest time against XLA's own buffer assignment.
+#[test]
+fn temporaries_are_those_that_xla_assigns() {
+    for (sizes, rows) in [(&[8usize, 16, 4] as &[usize], 32), (&[784, 1024, 1024, 10], 256)] {
+        for rule in [Rule::Ivon(Ivon::default()), Rule::Adamw(Adam::default())] {
+            let optimized = optimized(mlp(sizes, Activation::Relu), rule.clone(), rows);
+            let memory = natgrad::inspect::Memory::of(&optimized.module, optimized.assigned);
+            let share = memory.share_of_assigned().unwrap();
+            assert!((0.99..=1.01).contains(&share), "{} {sizes:?}: {share} {memory:#?}", rule.name());
+            let live: u64 = memory.live.iter().map(|buffer| buffer.bytes).sum();
+            assert_eq!(live, memory.temporaries);
+            let assigned = memory.assigned.unwrap();
+            assert_eq!((memory.arguments, memory.aliased), (assigned.arguments, assigned.aliased));
+        }
+    }
+}
