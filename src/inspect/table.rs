@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::report::columns;
+
 /// How a column is aligned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Align {
@@ -33,22 +35,12 @@ impl fmt::Display for Table {
             return Ok(());
         }
         let header: Vec<String> = self.columns.iter().map(|(name, _)| (*name).to_owned()).collect();
-        let width = |column: usize| {
-            let cells = std::iter::once(&header).chain(&self.rows);
-            cells.filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
-        };
-        let widths: Vec<usize> = (0..self.columns.len()).map(width).collect();
+        let lines: Vec<&[String]> = [&header].into_iter().chain(&self.rows).map(Vec::as_slice).collect();
+        let is_right =
+            |column: usize| self.columns.get(column).is_some_and(|(_, align)| *align == Align::Right);
         writeln!(f, "\n{}", self.title)?;
-        for row in std::iter::once(&header).chain(&self.rows) {
-            let mut line = String::new();
-            for ((cell, width), (_, align)) in row.iter().zip(&widths).zip(&self.columns) {
-                let padded = match align {
-                    Align::Left => format!("  {cell:<width$}"),
-                    Align::Right => format!("  {cell:>width$}"),
-                };
-                line.push_str(&padded);
-            }
-            writeln!(f, "{}", line.trim_end())?;
+        for line in columns(&lines, is_right).lines() {
+            writeln!(f, "{}", format!("  {line}").trim_end())?;
         }
         Ok(())
     }

@@ -8,4 +8,4 @@ mod table;
 pub use bars::{Bar, Bars};
 pub use curve::{Chart, Curve};
 pub use page::{Page, escape};
-pub use table::Table;
+pub use table::{Table, columns};

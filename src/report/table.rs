@@ -37,21 +37,8 @@ impl Table {
 
     /// In columns two spaces apart.
     pub fn text(&self) -> String {
-        let lines = || [&self.head].into_iter().chain(&self.rows);
-        let width = |column: usize| {
-            lines().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
-        };
-        let widths: Vec<usize> = (0..self.head.len()).map(width).collect();
-        let mut text = String::new();
-        for row in lines() {
-            let cells = row.iter().zip(&widths).enumerate().map(|(column, (cell, &width))| match column {
-                0 => format!("{cell:<width$}"),
-                _ => format!("{cell:>width$}"),
-            });
-            text.push_str(cells.collect::<Vec<_>>().join("  ").trim_end());
-            text.push('\n');
-        }
-        text
+        let lines: Vec<&[String]> = [&self.head].into_iter().chain(&self.rows).map(Vec::as_slice).collect();
+        columns(&lines, |column| column > 0)
     }
 
     /// As Markdown.
@@ -80,6 +67,25 @@ impl Table {
             line(&self.head, "th").trim_end()
         )
     }
+}
+
+/// Lays out rows in columns two spaces apart, those that `is_right` names right-aligned.
+pub fn columns<R: AsRef<[String]>>(rows: &[R], is_right: impl Fn(usize) -> bool) -> String {
+    let rows = || rows.iter().map(AsRef::as_ref);
+    let count = rows().map(<[String]>::len).max().unwrap_or(0);
+    let width = |column: usize| {
+        rows().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..count).map(width).collect();
+    let mut text = String::new();
+    for row in rows() {
+        let cells = row.iter().zip(&widths).enumerate().map(|(column, (cell, &width))| {
+            if is_right(column) { format!("{cell:>width$}") } else { format!("{cell:<width$}") }
+        });
+        text.push_str(cells.collect::<Vec<_>>().join("  ").trim_end());
+        text.push('\n');
+    }
+    text
 }
 
 #[cfg(test)]
