@@ -15,13 +15,11 @@ pub(super) fn dry_run(config: &RunConfig, wanted: Option<Wanted>) -> Result<(), 
     let recipe = config.recipe(compiler.target().state_plan());
     let program = recipe.step(config.batch)?;
     let layout = &program.layout;
-    let elements: usize = layout.params.iter().map(|param| param.shape.elements()).sum();
     let kinds: Vec<&str> = StateKind::ALL
         .into_iter()
         .filter(|&kind| layout.trained().any(|param| layout.carried(param).contains(&kind)))
         .map(StateKind::name)
         .collect();
-    let state: usize = layout.state().into_iter().map(|slot| layout.ty(slot).size_bytes()).sum();
     let row = |label: &str, text: String| vec![label.to_string(), text];
     let mut rows = vec![
         row(
@@ -29,11 +27,19 @@ pub(super) fn dry_run(config: &RunConfig, wanted: Option<Wanted>) -> Result<(), 
             format!(
                 "{}, {} parameters in {} tensors",
                 config.model.name(),
-                HumanCount(elements as u64),
+                HumanCount(layout.elements() as u64),
                 layout.params.len()
             ),
         ),
-        row("rule", format!("{}, state {} ({})", config.rule.name(), kinds.join(" "), bytes(state as i64))),
+        row(
+            "rule",
+            format!(
+                "{}, state {} ({})",
+                config.rule.name(),
+                kinds.join(" "),
+                bytes(layout.state_bytes() as i64)
+            ),
+        ),
         row("rows of a step", rows_of_a_step(config)),
         row(
             "length",
@@ -52,12 +58,12 @@ pub(super) fn dry_run(config: &RunConfig, wanted: Option<Wanted>) -> Result<(), 
         },
     ));
     let memory = listing.memory;
-    let peak = memory.arguments + memory.outputs - memory.aliased + memory.temporaries;
+    let needed = memory.needed();
     rows.push(row(
         "memory of a step",
         format!(
             "{}: arguments {}, results beside them {}, temporaries {}",
-            bytes(peak),
+            bytes(needed),
             bytes(memory.arguments),
             bytes(memory.outputs - memory.aliased),
             bytes(memory.temporaries)
@@ -66,7 +72,7 @@ pub(super) fn dry_run(config: &RunConfig, wanted: Option<Wanted>) -> Result<(), 
     if let Some(model) = compiler.model()
         && let Some(has) = model.memory_bytes()
     {
-        let verdict = if peak as f64 <= has { "it fits" } else { "it does not fit" };
+        let verdict = if needed as f64 <= has { "it fits" } else { "it does not fit" };
         rows.push(row("device", format!("{} with {}: {verdict}", model.about, bytes(has as i64))));
     }
     let hlo = HloModule::decode(&listing.hlo)?;

@@ -51,12 +51,11 @@ impl Work {
             crate::rule::point::GradientAt::Sample => layout.plan.evaluations(),
             crate::rule::point::GradientAt::Mean => 0,
         };
-        let elements: usize = layout.trained().map(|param| layout.params[param].shape.elements()).sum();
         Ok(Work {
             calls: 1.0 / f64::from(layout.plan.per_call),
             flops: natgrad_ir::flops(step.program.module.module()),
             bytes: bytes as f64,
-            drawn: (samples * elements) as f64,
+            drawn: (samples * layout.trained_elements()) as f64,
         })
     }
 

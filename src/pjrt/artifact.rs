@@ -43,6 +43,13 @@ pub struct MemoryStats {
     pub peak: i64,
 }
 
+impl MemoryStats {
+    /// What a run needs: parameters, temporaries, and the outputs that lie beside the parameters.
+    pub fn needed(&self) -> i64 {
+        self.arguments + self.outputs - self.aliased + self.temporaries
+    }
+}
+
 /// A compiled program that may be for a device that is not here. It can be read and written down, not run.
 pub struct Artifact {
     owner: Owner,

@@ -64,7 +64,7 @@ pub(crate) fn metrics(point: &Point, stage: &mut Stage) -> Vec<(Slot, Value)> {
     let trained: Vec<usize> = stage.trained().collect();
     let parts: Vec<Parts> =
         trained.iter().map(|&param| stage.scoped_param(param, |stage| parts(point, stage, param))).collect();
-    let elements: usize = trained.iter().map(|&param| stage.layout().params[param].shape.elements()).sum();
+    let elements = stage.layout().trained_elements();
     let share = 1.0 / elements as f64;
     let mut out = Vec::new();
     let updates: Vec<Value> = parts.iter().map(|part| part.update).collect();

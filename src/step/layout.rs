@@ -116,6 +116,21 @@ impl Layout {
         self.point.estimates() && self.without != Some(Part::Curvature)
     }
 
+    /// Elements of all parameters.
+    pub fn elements(&self) -> usize {
+        self.params.iter().map(|param| param.shape.elements()).sum()
+    }
+
+    /// Elements of the parameters that are trained.
+    pub fn trained_elements(&self) -> usize {
+        self.trained().map(|param| self.params[param].shape.elements()).sum()
+    }
+
+    /// Bytes of all carried state tensors.
+    pub fn state_bytes(&self) -> usize {
+        self.state().into_iter().map(|slot| self.ty(slot).size_bytes()).sum()
+    }
+
     /// The parameters that are trained.
     pub fn trained(&self) -> impl Iterator<Item = usize> + '_ {
         (0..self.params.len()).filter(|&param| !self.members[param].frozen)

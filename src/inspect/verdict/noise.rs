@@ -12,7 +12,7 @@ use crate::step::{Program, Slot};
 /// for each evaluation of the loss that needs a draw of its own.
 pub(super) fn draws(program: &Program) -> BTreeMap<Stage, u64> {
     let layout = &program.layout;
-    let elements: u64 = layout.trained().map(|param| layout.params[param].shape.elements() as u64).sum();
+    let elements = layout.trained_elements() as u64;
     let evaluations = layout.plan.evaluations() as u64;
     let functions = &program.module.module().functions;
     functions
