@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::synthetic::{self, Examples};
 use crate::compile::{Cache, CacheOutcome, Compiled, Device};
 use crate::config::RunConfig;
-use crate::step::{Layout, Part, Recipe};
+use crate::step::{Part, Recipe};
 use crate::train::{CallData, CallRows, Session, TrainError, UploadedRows};
 
 /// Where the examples of a timed call come from.
@@ -34,7 +34,7 @@ const TOTAL_STEPS: u64 = 1_000_000;
 /// Calls that do not count, before the first turn.
 const WARM_UP: usize = 2;
 /// A turn is as many calls as take about this long.
-pub(super) const TURN_SECONDS: f64 = 0.2;
+const TURN_SECONDS: f64 = 0.2;
 /// Where a call is shorter than this, a turn begins with one that does not count: others have used the processor's caches.
 const SHORT_SECONDS: f64 = 0.1;
 
@@ -59,7 +59,7 @@ impl<'a> Entrant<'a> {
         let mut entrant = Entrant { session, examples, uploaded, per_call, calls: 1 };
         entrant.time(From::Host, WARM_UP)?;
         let call = entrant.time(From::Host, 1)?.as_secs_f64();
-        entrant.calls = ((TURN_SECONDS / call).ceil() as usize).clamp(1, 10_000);
+        entrant.calls = calls_of_a_turn(call);
         Ok(entrant)
     }
 
@@ -109,6 +109,11 @@ impl<'a> Entrant<'a> {
     }
 }
 
+/// How many calls of so many seconds make a turn.
+pub(super) fn calls_of_a_turn(seconds: f64) -> usize {
+    ((TURN_SECONDS / seconds).ceil() as usize).clamp(1, 10_000)
+}
+
 /// What compiling a step takes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct CompileTimes {
@@ -118,30 +123,29 @@ pub struct CompileTimes {
     pub warm: f64,
 }
 
-/// Compiles a step in an empty cache, and loads it from there. `client` makes a device of the same kind with that cache.
+/// Times what the step of an entrant did not: compiling it, in an empty cache, where it came from the device's cache; or else loading
+/// it from there.
 ///
 /// # Errors
-/// The program cannot be built or compiled.
-pub fn compile_times(device: &Device, config: &RunConfig) -> Result<CompileTimes, TrainError> {
-    let folder = tempfile::tempdir()
-        .map_err(|error| TrainError::Write { path: std::env::temp_dir(), reason: error.to_string() })?;
-    let cache = Cache::open(folder.path());
-    let recipe = config.recipe(device.target().state_plan());
-    let mut times = [0.0; 2];
-    for time in &mut times {
-        let compiled = device.compile_in(&cache, recipe.step(config.batch)?)?;
-        *time = 1e3
-            * match compiled.outcome {
-                CacheOutcome::Hit { load_seconds } => load_seconds,
-                CacheOutcome::Miss { compile_seconds, .. } => compile_seconds,
-            };
-    }
-    Ok(CompileTimes { cold: times[0], warm: times[1] })
+/// The program cannot be compiled.
+pub fn compile_times(device: &Device, step: &Compiled) -> Result<CompileTimes, TrainError> {
+    let program = step.program.clone();
+    let [cold, warm] = match step.outcome {
+        CacheOutcome::Hit { .. } => {
+            let folder = tempfile::tempdir().map_err(|error| TrainError::Write {
+                path: std::env::temp_dir(),
+                reason: error.to_string(),
+            })?;
+            [seconds(&device.compile_in(&Cache::open(folder.path()), program)?), seconds(step)]
+        }
+        CacheOutcome::Miss { .. } => [seconds(step), seconds(&device.compile(program)?)],
+    };
+    Ok(CompileTimes { cold: 1e3 * cold, warm: 1e3 * warm })
 }
 
-/// Bytes of carried state a parameter.
-pub fn state_bytes_per_parameter(layout: &Layout) -> f64 {
-    let state: usize = layout.state().into_iter().map(|slot| layout.ty(slot).size_bytes()).sum();
-    let elements: usize = layout.params.iter().map(|param| param.shape.elements()).sum();
-    state as f64 / elements.max(1) as f64
+fn seconds(compiled: &Compiled) -> f64 {
+    match compiled.outcome {
+        CacheOutcome::Hit { load_seconds } => load_seconds,
+        CacheOutcome::Miss { compile_seconds, .. } => compile_seconds,
+    }
 }

@@ -140,8 +140,8 @@ fn one_case(
         let rule = config.rule.name();
         observer(News::Preparing { case: &name, entrant: rule });
         let failed = |source| CompareError::of(&name, rule, source);
-        let times = compile_times(device, config).map_err(failed)?;
         let entrant = Entrant::new(device, config, None).map_err(failed)?;
+        let times = compile_times(device, entrant.program()).map_err(failed)?;
         rows.push(row(case, config, &entrant, times).map_err(failed)?);
         runners.push(Runner::Own(Box::new(entrant)));
     }
@@ -149,8 +149,8 @@ fn one_case(
         for (framework, rule) in server.entrants(&case.config)? {
             observer(News::Preparing { case: &name, entrant: &format!("{framework} {rule}") });
             let step = server.time((&framework, &rule), &case.config, 1)?;
-            let steps = ((entrant::TURN_SECONDS / step).ceil() as usize).clamp(1, 10_000);
-            rows.push(Row::of_other(case, &framework, &rule));
+            let steps = entrant::calls_of_a_turn(step);
+            rows.push(Row { framework: Some(framework.clone()), ..Row::unmeasured(case, &rule) });
             runners.push(Runner::Other { framework, rule, steps });
         }
     }
@@ -215,9 +215,7 @@ fn one_case(
 fn row(case: &Case, config: &RunConfig, entrant: &Entrant, times: CompileTimes) -> Result<Row, TrainError> {
     let step = entrant.program();
     let stats = step.executable.memory_stats().map_err(DeviceError::from)?;
-    let peak = stats.arguments + stats.outputs - stats.aliased + stats.temporaries;
     let layout = &step.program.layout;
-    let elements: usize = layout.params.iter().map(|param| param.shape.elements()).sum();
     let (unit, of_row) = match config.model.task() {
         Task::Tokens => ("tokens", layout.labels.shape.elements()),
         Task::Classes | Task::Numbers { noise: _ } if layout.features.shape.rank() == 3 => ("images", 1),
@@ -227,35 +225,27 @@ fn row(case: &Case, config: &RunConfig, entrant: &Entrant, times: CompileTimes) 
     let work =
         Work::of(step).map_err(|error| tracing::debug!("the work of a step is not known: {error}")).ok();
     Ok(Row {
-        config: case.config.clone(),
-        variation: case.variation.clone(),
-        framework: None,
-        rule: config.rule.name().to_string(),
-        step_ms: Interval::UNKNOWN,
-        ratio: Interval::UNKNOWN,
-        natgrad_over_it: None,
-        rounds: 0,
-        steps_per_round: entrant.steps(),
-        in_turns: true,
         throughput: Some(Throughput {
             unit: unit.to_string(),
             per_second: (config.rows_per_step() * of_row) as f64,
         }),
-        peak_bytes: u64::try_from(peak).ok(),
+        peak_bytes: u64::try_from(stats.needed()).ok(),
         compile_ms: Some(times.cold),
         load_ms: Some(times.warm),
-        parameters: Some(elements as u64),
-        state_bytes_per_parameter: Some(entrant::state_bytes_per_parameter(layout)),
+        parameters: Some(layout.elements() as u64),
+        state_bytes_per_parameter: Some(layout.state_bytes() as f64 / layout.elements().max(1) as f64),
         work,
+        ..Row::unmeasured(case, config.rule.name())
     })
 }
 
 impl Row {
-    fn of_other(case: &Case, framework: &str, rule: &str) -> Row {
+    /// The row of something that has yet to take its turns.
+    fn unmeasured(case: &Case, rule: &str) -> Row {
         Row {
             config: case.config.clone(),
             variation: case.variation.clone(),
-            framework: Some(framework.to_string()),
+            framework: None,
             rule: rule.to_string(),
             step_ms: Interval::UNKNOWN,
             ratio: Interval::UNKNOWN,
