@@ -146,15 +146,7 @@ impl Inspect {
             }
             (What::Memory, Some(report)) => [report.title(), report.memory_text()].concat(),
             (What::Roofline, Some(report)) => [report.title(), report.roofline_text()].concat(),
-            (What::All, Some(report)) => [
-                report.title(),
-                report.verdict_text(),
-                report.stage_text(),
-                report.kernel_text(),
-                report.memory_text(),
-                report.roofline_text(),
-            ]
-            .concat(),
+            (What::All, Some(report)) => report.text(),
         };
         print(&printed)?;
         Ok(ExitCode::SUCCESS)
@@ -188,7 +180,7 @@ impl Inspect {
             program: optimized.program.module.module().name.clone(),
             rule: config.rule.name().to_owned(),
             device,
-            parameters: layout.trained().map(|param| layout.params[param].shape.elements() as u64).sum(),
+            parameters: layout.trained_elements() as u64,
             config: config.to_json(),
         };
         Ok(Report::of(about, optimized, adamw.as_ref(), figures.as_ref(), target.fuses_outputs()))

@@ -22,6 +22,19 @@ impl Report {
         )
     }
 
+    /// All that is reported.
+    pub fn text(&self) -> String {
+        [
+            self.title(),
+            self.verdict_text(),
+            self.stage_text(),
+            self.kernel_text(),
+            self.memory_text(),
+            self.roofline_text(),
+        ]
+        .concat()
+    }
+
     /// The verdicts.
     pub fn verdict_text(&self) -> String {
         let mut table =

@@ -47,13 +47,5 @@ fn optimized_summary() {
 fn report() {
     let model = Model::Linear(Linear { inputs: 3, classes: 2 });
     let report = costs::report(model, Rule::Ivon(Ivon::default()), 2);
-    let text = [
-        report.title(),
-        report.verdict_text(),
-        report.stage_text(),
-        report.kernel_text(),
-        report.memory_text(),
-        report.roofline_text(),
-    ];
-    insta::assert_snapshot!("ivon_report", text.concat());
+    insta::assert_snapshot!("ivon_report", report.text());
 }
