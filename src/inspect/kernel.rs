@@ -55,6 +55,8 @@ pub struct Operation {
     pub is_array: bool,
     /// Where it comes from, where its name tells.
     pub origin: Option<Origin>,
+    /// Whether an operation of the model in the same fusion is computed from it.
+    pub feeds_model: bool,
 }
 
 /// What the kernels of a part of the program take.
@@ -146,8 +148,7 @@ fn walk(flow: &Flow<'_>, frame: Frame, runs: Runs, kernels: &mut Vec<Kernel>) {
 
 fn kernel(flow: &Flow<'_>, site: Site, runs: Runs) -> Kernel {
     let instruction = flow.instruction(site);
-    let mut inside = Vec::new();
-    collect(flow, site, &mut inside);
+    let inside = operations(flow, site);
     let parts = inside.iter().filter_map(|operation| operation.origin.as_ref()).map(|it| it.part);
     Kernel {
         name: instruction.name.clone(),
@@ -173,24 +174,61 @@ fn what(flow: &Flow<'_>, site: Site) -> String {
     }
 }
 
-/// The operations in a fusion and in the fusions in it, but for parameters and what only names values.
-fn collect(flow: &Flow<'_>, site: Site, operations: &mut Vec<Operation>) {
+/// The operations in a fusion, but for parameters and what only names values.
+fn operations(flow: &Flow<'_>, site: Site) -> Vec<Operation> {
+    let mut sites = Vec::new();
+    collect(flow, site, &mut sites);
+    let sources = sources_of_model(flow, &sites);
+    let sites = sites.into_iter().filter(|&site| !traffic::is_free(&flow.instruction(site).opcode));
+    sites
+        .map(|site| {
+            let instruction = flow.instruction(site);
+            Operation {
+                name: instruction.name.clone(),
+                opcode: instruction.opcode.clone(),
+                shape: instruction.shape.without_layout().to_string(),
+                is_array: instruction.shape.as_array().is_some_and(|array| array.elements() > 1),
+                origin: Origin::of(&instruction.metadata.op_name),
+                feeds_model: sources.contains(&site),
+            }
+        })
+        .collect()
+}
+
+/// The instructions in a fusion and in the fusions in it.
+fn collect(flow: &Flow<'_>, site: Site, sites: &mut Vec<Site>) {
     for &frame in flow.callees(site) {
-        for (id, instruction) in flow.computation(frame).iter() {
+        for (id, _) in flow.computation(frame).iter() {
             let inner = Site { frame, instruction: id };
-            if !flow.callees(inner).is_empty() {
-                collect(flow, inner, operations);
-            } else if !traffic::is_free(&instruction.opcode) {
-                operations.push(Operation {
-                    name: instruction.name.clone(),
-                    opcode: instruction.opcode.clone(),
-                    shape: instruction.shape.without_layout().to_string(),
-                    is_array: instruction.shape.as_array().is_some_and(|array| array.elements() > 1),
-                    origin: Origin::of(&instruction.metadata.op_name),
-                });
+            match flow.callees(inner) {
+                [] => sites.push(inner),
+                _ => collect(flow, inner, sites),
             }
         }
     }
+}
+
+/// What operations of the model among the sites are computed from, within the frames of the sites.
+fn sources_of_model(flow: &Flow<'_>, sites: &[Site]) -> BTreeSet<Site> {
+    let frames: BTreeSet<Frame> = sites.iter().map(|site| site.frame).collect();
+    let is_model = |site: &Site| {
+        let origin = Origin::of(&flow.instruction(*site).metadata.op_name);
+        origin.is_some_and(|origin| origin.part.is_model())
+    };
+    let before = |site: Site| {
+        let operands = flow.operands(site).into_iter().map(|operand| flow.origin(operand, Vec::new()).0);
+        operands.filter(|operand| frames.contains(&operand.frame))
+    };
+    let mut sources = BTreeSet::new();
+    let mut pending: Vec<Site> = sites.iter().copied().filter(is_model).flat_map(before).collect();
+    while let Some(site) = pending.pop() {
+        if sources.insert(site) {
+            let roots = flow.callees(site).iter();
+            pending.extend(roots.map(|&frame| Site { frame, instruction: flow.computation(frame).root }));
+            pending.extend(before(site));
+        }
+    }
+    sources
 }
 
 /// Where a kernel comes from: its own name, else most of what is in it, else what uses it, else what it uses.
@@ -209,10 +247,12 @@ pub(super) fn origin(flow: &Flow<'_>, site: Site) -> Origin {
 
 fn own_origin(flow: &Flow<'_>, site: Site) -> Option<Origin> {
     Origin::of(&flow.instruction(site).metadata.op_name).or_else(|| {
-        let mut inside = Vec::new();
-        collect(flow, site, &mut inside);
+        let mut sites = Vec::new();
+        collect(flow, site, &mut sites);
+        let operations =
+            sites.into_iter().map(|site| flow.instruction(site)).filter(|it| !traffic::is_free(&it.opcode));
         let mut counts: BTreeMap<Origin, usize> = BTreeMap::new();
-        for origin in inside.into_iter().filter_map(|operation| operation.origin) {
+        for origin in operations.filter_map(|it| Origin::of(&it.metadata.op_name)) {
             *counts.entry(origin).or_default() += 1;
         }
         // Of equally frequent ones, the earlier in the step.

@@ -212,6 +212,6 @@ pub(super) fn main_memory(shape: &Shape) -> u64 {
 
 /// Whether an array is in a memory of a TPU that is not its main one. Only TPUs lay arrays out in tiles; other
 /// platforms number parts of their main memory as memories of their own.
-fn is_on_chip(array: &ArrayShape) -> bool {
+pub(super) fn is_on_chip(array: &ArrayShape) -> bool {
     array.layout.as_ref().is_some_and(|layout| !layout.tiles.is_empty() && layout.memory_space != 0)
 }

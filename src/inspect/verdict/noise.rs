@@ -137,7 +137,7 @@ pub(super) fn not_in_model(subject: &Subject<'_>, hashes: &Hashes) -> (bool, Str
     for kernel in subject.kernels.iter().filter(|kernel| kernel.origin.part.is_model()) {
         let drawing = kernel.inside.iter().find(|operation| {
             let stage = operation.origin.as_ref().and_then(|origin| origin.part.stage());
-            stage.is_some_and(draws_samples) && operation.is_array
+            stage.is_some_and(draws_samples) && operation.is_array && operation.feeds_model
         });
         if let Some(operation) = drawing {
             let part = kernel.origin.part;
@@ -150,7 +150,7 @@ pub(super) fn not_in_model(subject: &Subject<'_>, hashes: &Hashes) -> (bool, Str
     }
     let faults: Vec<String> = faults.into_iter().collect();
     match faults.as_slice() {
-        [] => (true, "no kernel of the forward or backward pass draws".to_owned()),
+        [] => (true, "nothing is drawn for the forward or backward pass in its kernels".to_owned()),
         faults => (false, some_of(faults)),
     }
 }

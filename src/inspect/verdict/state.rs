@@ -7,6 +7,7 @@ use crate::inspect::kernel::is_kernel;
 use crate::inspect::noise::BufferRole;
 use crate::inspect::opcode::Opcode;
 use crate::inspect::stage::Stage;
+use crate::inspect::traffic::is_on_chip;
 use crate::step::{Slot, StateKind};
 
 /// The parameter of the optimized program that lives in the memory of this output.
@@ -64,9 +65,15 @@ fn copies_of_state(subject: &Subject<'_>, flow: &Flow<'_>) -> Vec<String> {
     copies
 }
 
-/// Whether an instruction copies its operand and does nothing else.
+/// Whether an instruction copies its operand within main memory and does nothing else. Copies to a memory on the chip
+/// are how its units read.
 fn is_copy(flow: &Flow<'_>, site: Site) -> bool {
     let instruction = flow.instruction(site);
+    let leaves = instruction.shape.leaves();
+    let destination = leaves.first().and_then(|(_, shape)| shape.as_array());
+    if destination.is_some_and(is_on_chip) {
+        return false;
+    }
     match (&instruction.opcode, flow.callees(site)) {
         (Opcode::Copy | Opcode::CopyStart, _) => true,
         (Opcode::Fusion, &[frame]) => {
