@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use criterion::{Criterion, criterion_group, criterion_main};
 use natgrad::compile::Target;
 use natgrad::lower::{Donation, to_stablehlo};
-use natgrad::noise::{self, Grade, Purpose, Stream};
+use natgrad::noise::{self, Grade, Key, Purpose, Stream};
 use natgrad::pjrt::{Arg, Buffer, Client, ElementType, Executable, Plugin};
 use natgrad_ir::{Builder, DType, Module, Shape, TensorType, Value, verify};
 
@@ -52,8 +52,9 @@ impl Added {
         let result = match self {
             Added::Nothing => sum,
             Added::Noise(grade) => {
-                let key = Stream { seed, purpose: Purpose::Training, count, draw }.keys(&mut b, 1)[0];
-                let noise = key.normal(&mut b, grade, DType::F32, &Shape::from([ELEMENTS]));
+                let keys = Stream { seed, purpose: Purpose::Training, count, draw }.keys(&mut b, 1, 1)[0];
+                let noise =
+                    Key::of(&mut b, keys, 0).normal(&mut b, grade, DType::F32, &Shape::from([ELEMENTS]));
                 b.add(sum, noise)
             }
             Added::Threefry => {

@@ -7,7 +7,7 @@ use super::flow::{Flow, Site, trip_count};
 use super::module::{Computation, HloModule, InstructionId};
 use super::opcode::Opcode;
 use super::shape::{ElementType, Shape};
-use super::stage::{Stage, is_noise, stage_of};
+use super::stage::{Stage, is_key, is_noise, stage_of};
 
 /// The two multipliers of murmur3's 32-bit finalizer, in the order of their use.
 pub const MURMUR3_FINALIZER: [u32; 2] = [0x85eb_ca6b, 0xc2b2_ae35];
@@ -114,7 +114,8 @@ pub fn noise_buffers(sites: &[NoiseSite]) -> Vec<(&Emitter, &EmitterOutput)> {
     buffers
 }
 
-/// Every multiplication of an integer array of at least 32 bits by one of the constants, in the order of execution of the entry.
+/// Every multiplication of an integer array of at least 32 bits by one of the constants, in the order of execution of
+/// the entry; those that make keys are left out.
 pub fn noise_sites(module: &HloModule, marker_constants: &[u32]) -> Vec<NoiseSite> {
     let flow = Flow::of(module);
     let mut found: Vec<(Site, u32)> = Vec::new();
@@ -139,7 +140,8 @@ fn marker(flow: &Flow<'_>, site: Site, constants: &[u32]) -> Option<u32> {
     let instruction = flow.instruction(site);
     let array = instruction.shape.as_array()?;
     let is_word = matches!(array.element_type, ElementType::U32 | ElementType::S32 | ElementType::U64);
-    if instruction.opcode != Opcode::Multiply || !is_word || array.is_scalar() {
+    let is_key = array.is_scalar() || is_key(&instruction.metadata.op_name);
+    if instruction.opcode != Opcode::Multiply || !is_word || is_key {
         return None;
     }
     instruction

@@ -57,7 +57,8 @@ impl Part {
         match self.stage() {
             None | Some(Stage::LossAndGradient | Stage::Gather | Stage::Predict | Stage::Next) => false,
             Some(
-                Stage::Recover
+                Stage::Key
+                | Stage::Recover
                 | Stage::Probe
                 | Stage::Further
                 | Stage::Product
@@ -166,6 +167,11 @@ pub(super) fn is_noise(op_name: &str) -> bool {
     op_name.split(['/', ';']).any(|component| matches!(component, "noise" | "signs"))
 }
 
+/// Whether an operation's name says that it makes keys of noise, a few words for each tensor.
+pub(super) fn is_key(op_name: &str) -> bool {
+    op_name.split(['/', ';']).any(|component| component == "key")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -211,8 +217,8 @@ mod tests {
         assert_eq!(Part::from_name("loss_and_gradient"), None);
         parts.sort();
         let names: Vec<&str> = parts.iter().map(|part| part.name()).collect();
-        let first = ["recover", "probe", "gather", "forward", "backward", "further_sample"];
-        assert_eq!(names[..6], first);
+        let first = ["key", "recover", "probe", "gather", "forward", "backward", "further_sample"];
+        assert_eq!(names[..7], first);
         assert_eq!(names.last(), Some(&"other"));
     }
 

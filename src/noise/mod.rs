@@ -9,7 +9,7 @@ mod hash;
 mod philox;
 pub mod plain;
 
-use natgrad_ir::{Builder, DType, Shape, Value};
+use natgrad_ir::{Builder, CompareOp, DType, Op, Shape, Value};
 use serde::{Deserialize, Serialize};
 
 pub use exact::quantile;
@@ -87,52 +87,85 @@ pub struct Stream {
 pub struct Key([Value; 4]);
 
 impl Stream {
-    /// The stream's own key of 64 bits, shared by its tensors: two words that absorb seed, count and draw in opposite
-    /// orders, one word after another, from starts of their own.
+    /// The stream's own keys of 64 bits, `u32[2, counts]`, of its count and the following ones, shared by the tensors:
+    /// two words that absorb seed, count and draw in opposite orders, one word after another, from starts of their own.
     ///
     /// One word would not do: it gives any two seeds the same 2^32 keys in another order, and among the tensors and
     /// steps of a long run some hundred pairs the same key.
-    fn root(&self, b: &mut Builder) -> [Value; 2] {
+    fn roots(&self, b: &mut Builder, counts: usize) -> Value {
         let low = b.convert(self.seed, DType::U32);
         let high = shifted(b, self.seed, 32);
         let high = b.convert(high, DType::U32);
-        let purpose = self.purpose.word();
-        [
-            (purpose.wrapping_mul(GOLDEN), [low, high, self.count, self.draw]),
-            (purpose.wrapping_mul(MURMUR_FIRST), [self.draw, self.count, high, low]),
-        ]
-        .map(|(start, words)| {
-            let start = b.scalar(DType::U32, f64::from(start));
-            words.into_iter().fold(start, |state, word| {
+        let count = b.iota(DType::U32, [2, counts], 1);
+        let count = b.add(count, self.count);
+        let [low, high, draw] = [low, high, self.draw].map(|word| b.splat(word, [2, counts]));
+        let row = b.iota(DType::U32, [2, counts], 0);
+        let zero = b.full_like(row, 0.0);
+        let is_first = b.compare(CompareOp::Eq, row, zero);
+        let [first, second] = [GOLDEN, MURMUR_FIRST]
+            .map(|multiplier| b.full_like(row, f64::from(self.purpose.word().wrapping_mul(multiplier))));
+        let start = b.select(is_first, first, second);
+        [(low, draw), (high, count), (count, high), (draw, low)].into_iter().fold(
+            start,
+            |state, (first, second)| {
+                let word = b.select(is_first, first, second);
                 let mixed = b.xor(state, word);
                 let mixed = finalize(b, mixed);
                 b.add_const(mixed, f64::from(GOLDEN))
-            })
-        })
+            },
+        )
     }
 
-    /// Keys of the tensors `0..tensors`.
-    pub fn keys(&self, b: &mut Builder, tensors: usize) -> Vec<Key> {
+    /// The keys of the tensors `0..tensors`, `u32[tensors, 4]`, for the stream's count and each of the following ones.
+    /// They are rows of one array, so that one kernel computes all, whatever their number.
+    pub fn keys(&self, b: &mut Builder, counts: usize, tensors: usize) -> Vec<Value> {
         b.scoped("key", |b| {
-            let root = self.root(b);
-            (0..tensors)
-                .map(|tensor| {
-                    let own = root.map(|root| {
-                        let own = b.add_const(root, f64::from((tensor as u32 + 1).wrapping_mul(GOLDEN)));
-                        finalize(b, own)
-                    });
-                    Key([1u32, 2, 3, 4].map(|word| {
-                        let word = b.add_const(own[0], f64::from(word.wrapping_mul(GOLDEN)));
-                        let word = b.xor(word, own[1]);
-                        finalize(b, word)
-                    }))
-                })
-                .collect()
+            let roots = self.roots(b, counts);
+            let shape = Shape::from([2, counts, tensors]);
+            let roots = b.broadcast(roots, shape.clone(), &[0, 1]);
+            let place = multiples(b, shape, 2);
+            let own = b.add(roots, place);
+            let own = finalize(b, own);
+            let shape = Shape::from([counts, tensors, 4]);
+            let [first, second] = [0, 1].map(|half| {
+                let half = row(b, own, half);
+                b.broadcast(half, shape.clone(), &[0, 1])
+            });
+            let place = multiples(b, shape, 2);
+            let words = b.add(first, place);
+            let words = b.xor(words, second);
+            let words = finalize(b, words);
+            (0..counts).map(|place| row(b, words, place)).collect()
         })
     }
 }
 
+/// Of the index along a dimension, from 1 on, the multiples of [`GOLDEN`].
+fn multiples(b: &mut Builder, shape: Shape, dim: usize) -> Value {
+    let index = b.iota(DType::U32, shape, dim);
+    let place = b.add_const(index, 1.0);
+    b.mul_const(place, f64::from(GOLDEN))
+}
+
+/// The slice of an array at an index of its first dimension, which vanishes.
+fn row(b: &mut Builder, x: Value, index: usize) -> Value {
+    let dims = b.ty(x).shape.dims().to_vec();
+    let starts = std::iter::once(index).chain(dims.iter().skip(1).map(|_| 0)).collect();
+    let limits = std::iter::once(index + 1).chain(dims.iter().skip(1).copied()).collect();
+    let op = Op::Slice { starts, limits, strides: vec![1; dims.len()] };
+    let slice = b.push(op, vec![x], None)[0];
+    b.reshape(slice, Shape::new(dims[1..].to_vec()))
+}
+
 impl Key {
+    /// The key of a tensor among those of one count, `u32[tensors, 4]`.
+    pub fn of(b: &mut Builder, keys: Value, tensor: usize) -> Key {
+        b.scoped("key", |b| {
+            let own = row(b, keys, tensor);
+            Key([0, 1, 2, 3].map(|word| row(b, own, word)))
+        })
+    }
+
     /// Standard normals of a floating-point type, one for each element, by its row-major index (modulo 2^32).
     ///
     /// They are computed in `f32` and rounded to `dtype`, unless that is `f64`.

@@ -140,12 +140,18 @@ fn the_finalizer_is_murmurs() {
 #[test]
 fn the_graph_computes_the_plain_function() {
     const TENSORS: usize = 3;
+    const COUNTS: usize = 2;
     let shape = Shape::from([3, 5]);
     for purpose in [Purpose::Training, Purpose::Posterior, Purpose::Probe] {
         let mut b = Builder::new("main");
         let seed = b.param("seed", TensorType::scalar(DType::U64));
         let [count, draw] = ["count", "draw"].map(|name| b.param(name, TensorType::scalar(DType::U32)));
-        let keys = Stream { seed, purpose, count, draw }.keys(&mut b, TENSORS);
+        let keys = Stream { seed, purpose, count, draw }.keys(&mut b, COUNTS, TENSORS);
+        let keys: Vec<Key> = keys
+            .into_iter()
+            .flat_map(|keys| (0..TENSORS).map(move |tensor| (keys, tensor)))
+            .map(|(keys, tensor)| Key::of(&mut b, keys, tensor))
+            .collect();
         let mut results: Vec<Value> = keys.iter().flat_map(|key| key.0).collect();
         for key in &keys {
             results.extend(key.words(&mut b, &shape));
@@ -160,11 +166,13 @@ fn the_graph_computes_the_plain_function() {
                 Tensor::from_u32s([], &[draw]),
             ];
             let found = evaluate_flat(&function, &given.map(Result::unwrap), Precision::AsTyped).unwrap();
-            let (key_words, found) = found.split_at(4 * TENSORS);
+            let (key_words, found) = found.split_at(4 * COUNTS * TENSORS);
             let key_words: Vec<i128> = key_words.iter().flat_map(Tensor::to_ints).collect();
-            for (tensor, found) in found.chunks(3 + Grade::ALL.len()).enumerate() {
-                let key = plain::key(plain::root(seed, purpose, count, draw), tensor as u32);
-                assert_eq!(key_words[4 * tensor..][..4], key.map(i128::from), "{seed:#x} {count} {tensor}");
+            for (number, found) in found.chunks(3 + Grade::ALL.len()).enumerate() {
+                let (place, tensor) = (number / TENSORS, number % TENSORS);
+                let root = plain::root(seed, purpose, u32::wrapping_add(count, place as u32), draw);
+                let key = plain::key(root, tensor as u32);
+                assert_eq!(key_words[4 * number..][..4], key.map(i128::from), "{seed:#x} {count} {number}");
                 for element in 0..shape.elements() {
                     let words = plain::words(key, element as u32);
                     assert_eq!([0, 1].map(|k| found[k].to_ints()[element]), words.map(i128::from));
@@ -188,7 +196,8 @@ fn narrow_noise_is_wide_noise_rounded() {
         let seed = b.param("seed", TensorType::scalar(DType::U64));
         let zero = b.scalar(DType::U32, 0.0);
         let stream = Stream { seed, purpose: Purpose::Training, count: zero, draw: zero };
-        let key = stream.keys(&mut b, 1)[0];
+        let keys = stream.keys(&mut b, 1, 1);
+        let key = Key::of(&mut b, keys[0], 0);
         let shape = Shape::from([200]);
         let [wide, narrow] = [DType::F32, DType::BF16].map(|dtype| key.normal(&mut b, grade, dtype, &shape));
         let function = b.finish(&[wide, narrow]).unwrap();

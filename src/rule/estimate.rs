@@ -5,7 +5,7 @@ use natgrad_ir::Value;
 use super::hyper::Hyper;
 use super::parts::precision;
 use super::point::{Curvature, Point};
-use crate::noise::Purpose;
+use crate::noise::{Key, Purpose};
 use crate::rule::sample::keys;
 use crate::step::{Slot, Stage, StateKind};
 
@@ -98,6 +98,9 @@ pub(crate) fn probes(stage: &mut Stage) -> Vec<(Slot, Value)> {
     let keys = keys(stage, Purpose::Probe, Slot::Step, Some(Slot::Draw));
     stage.map_trained(|stage, param| {
         let ty = stage.layout().ty(Slot::Probe(param));
-        vec![(Slot::Probe(param), keys[param].signs(&mut stage.b, ty.dtype, &ty.shape))]
+        vec![(
+            Slot::Probe(param),
+            Key::of(&mut stage.b, keys, param).signs(&mut stage.b, ty.dtype, &ty.shape),
+        )]
     })
 }

@@ -1,6 +1,6 @@
 //! Samples of a diagonal-Gaussian posterior, and their offsets from its mean.
 
-use natgrad_ir::Value;
+use natgrad_ir::{DType, Value};
 
 use super::parts::precision;
 use crate::noise::{Key, Purpose, Stream};
@@ -9,7 +9,7 @@ use crate::step::{NoiseSource, Slot, Stage, StateKind};
 /// Which sample is drawn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Draw {
-    /// The carried sample, for the step that [`Slot::Step`] counts.
+    /// The carried sample, whose keys are [`Slot::Keys`].
     Carried,
     /// Another sample of that step, numbered by [`Slot::Draw`].
     Further,
@@ -27,16 +27,33 @@ impl Draw {
     }
 }
 
-/// The keys of every parameter's noise, by its number in the model.
-pub(crate) fn keys(stage: &mut Stage, purpose: Purpose, count: Slot, draw: Option<Slot>) -> Vec<Key> {
-    let params = stage.params();
+/// A stream of noise that is counted by one slot, its draws by another; draw 0 if by none.
+fn stream(stage: &mut Stage, purpose: Purpose, count: Slot, draw: Option<Slot>) -> Stream {
     let seed = stage.get(Slot::Seed);
     let count = stage.get(count);
     let draw = match draw {
         Some(slot) => stage.get(slot),
-        None => stage.b.scalar(natgrad_ir::DType::U32, 0.0),
+        None => stage.b.scalar(DType::U32, 0.0),
     };
-    Stream { seed, purpose, count, draw }.keys(&mut stage.b, params)
+    Stream { seed, purpose, count, draw }
+}
+
+/// The keys of every parameter's noise, `u32[parameters, 4]`.
+pub(crate) fn keys(stage: &mut Stage, purpose: Purpose, count: Slot, draw: Option<Slot>) -> Value {
+    let params = stage.params();
+    stream(stage, purpose, count, draw).keys(&mut stage.b, 1, params)[0]
+}
+
+/// The keys of carried samples, as slots that follow each other, [`Slot::Keys`] being those of the sample that
+/// [`Slot::Step`] counts: all in one array, so that one kernel computes them.
+pub(crate) fn carried_keys(stage: &mut Stage, slots: &[Slot]) -> Vec<(Slot, Value)> {
+    let params = stage.params();
+    let mut stream = stream(stage, Purpose::Training, Slot::Step, None);
+    if slots.first() == Some(&Slot::NextKeys) {
+        stream.count = stage.b.add_const(stream.count, 1.0);
+    }
+    let keys = stream.keys(&mut stage.b, slots.len(), params);
+    slots.iter().copied().zip(keys).collect()
 }
 
 /// `eps / sqrt(ess (h + delta))` for every trained parameter, from the state as the stage sees it, in the program's
@@ -44,7 +61,7 @@ pub(crate) fn keys(stage: &mut Stage, purpose: Purpose, count: Slot, draw: Optio
 pub(crate) fn offsets(stage: &mut Stage, draw: Draw) -> Vec<(usize, Value)> {
     let keys = match (stage.noise(), draw) {
         (NoiseSource::Input, _) => None,
-        (NoiseSource::Counter, Draw::Carried) => Some(keys(stage, Purpose::Training, Slot::Step, None)),
+        (NoiseSource::Counter, Draw::Carried) => Some(stage.get(Slot::Keys)),
         (NoiseSource::Counter, Draw::Further) => {
             Some(keys(stage, Purpose::Training, Slot::Step, Some(Slot::Draw)))
         }
@@ -55,20 +72,17 @@ pub(crate) fn offsets(stage: &mut Stage, draw: Draw) -> Vec<(usize, Value)> {
     let trained: Vec<usize> = stage.trained().collect();
     trained
         .into_iter()
-        .map(|param| {
-            let key = keys.as_ref().map(|keys| keys[param]);
-            (param, stage.scoped_param(param, |stage| offset(stage, param, key, draw)))
-        })
+        .map(|param| (param, stage.scoped_param(param, |stage| offset(stage, param, keys, draw))))
         .collect()
 }
 
-fn offset(stage: &mut Stage, param: usize, key: Option<Key>, draw: Draw) -> Value {
+fn offset(stage: &mut Stage, param: usize, keys: Option<Value>, draw: Draw) -> Value {
     let hess = stage.get(Slot::State(StateKind::Hess, param));
     let ty = stage.b.ty(hess).clone();
-    let eps = match key {
-        Some(key) => {
+    let eps = match keys {
+        Some(keys) => {
             let grade = stage.grade();
-            key.normal(&mut stage.b, grade, ty.dtype, &ty.shape)
+            Key::of(&mut stage.b, keys, param).normal(&mut stage.b, grade, ty.dtype, &ty.shape)
         }
         None => given_noise(stage, draw, param),
     };

@@ -224,6 +224,7 @@ impl Layout {
                 TensorType::scalar(DType::U32)
             }
             Slot::Seed => TensorType::scalar(DType::U64),
+            Slot::Keys | Slot::NextKeys => TensorType::new(DType::U32, [self.params.len(), 4]),
             Slot::Hyper(_)
             | Slot::Metric(_)
             | Slot::MetricSum(_)
@@ -262,6 +263,8 @@ impl Layout {
             Slot::ClippedCount(param) => of("clipped_count", param),
             Slot::Step => "step".to_string(),
             Slot::Seed => "seed".to_string(),
+            Slot::Keys => "keys".to_string(),
+            Slot::NextKeys => "next_keys".to_string(),
             Slot::SampleIndex => "sample_index".to_string(),
             Slot::StepCount => "step_count".to_string(),
             Slot::Draw => "draw".to_string(),

@@ -5,9 +5,9 @@ use natgrad_ir::{DType, Elements, Literal, Module, Scalar, TensorType, Value};
 use super::StepError;
 use super::gather::gather;
 use super::gradient::{loss_and_gradient, theta};
-use super::layout::Layout;
+use super::layout::{Layout, NoiseSource};
 use super::part::{self, Part};
-use super::program::{Recipe, recover, resample};
+use super::program::{Recipe, keys, recover, resample};
 use super::slot::{Extent, Metric, Slot, StateKind};
 use super::stage::{StageFunction, StageKind};
 use super::wiring::{Callee, Wiring, build_stage};
@@ -30,10 +30,15 @@ pub(super) fn one_step(
     wiring.get(Slot::Step);
     let samples = point.gradient_state() == StateKind::Sample;
     let needs_offset = point.curvature == Curvature::Price && layout.offsets_are_regenerated();
+    let recovers = layout.is_implicit() || needs_offset;
     if samples && layout.without == Some(Part::Sampling) {
         part::sample_for_mean(layout, &mut wiring);
-    } else if samples && (layout.is_implicit() || needs_offset) {
-        recover(layout, module, &mut wiring)?;
+    } else if samples {
+        let slots: &[Slot] = if recovers { &[Slot::Keys, Slot::NextKeys] } else { &[Slot::NextKeys] };
+        keys(layout, module, &mut wiring, slots)?;
+        if recovers {
+            recover(layout, module, &mut wiring)?;
+        }
     }
     if layout.plan.diagnostics {
         remember(layout, &mut wiring);
@@ -61,7 +66,11 @@ pub(super) fn one_step(
     let kept = kept(layout, &mut wiring);
     wiring.stage(module, StageKind::Update, |stage| update::update(point, stage, recipe.schedule))?;
     kept.into_iter().for_each(|(slot, value)| wiring.set(slot, value));
-    if layout.without != Some(Part::Sampling) {
+    if samples && layout.without != Some(Part::Sampling) {
+        if layout.noise == NoiseSource::Counter {
+            let keys = wiring.get(Slot::NextKeys);
+            wiring.set(Slot::Keys, keys);
+        }
         resample(layout, module, &mut wiring)?;
     }
     if layout.plan.diagnostics {

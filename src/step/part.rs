@@ -151,9 +151,9 @@ mod tests {
             let program = step(&rule, StepPlan::default(), Some(part));
             program.module.module().functions.iter().map(|function| function.name.clone()).collect::<Vec<_>>()
         };
-        assert_eq!(functions(Part::Curvature), ["loss_and_gradient", "update", "resample", "main"]);
+        assert_eq!(functions(Part::Curvature), ["key", "loss_and_gradient", "update", "resample", "main"]);
         assert_eq!(functions(Part::Sampling), ["loss_and_gradient", "estimate", "update", "main"]);
-        assert_eq!(functions(Part::Gradient), ["estimate", "update", "resample", "main"]);
+        assert_eq!(functions(Part::Gradient), ["key", "estimate", "update", "resample", "main"]);
     }
 
     #[test]

@@ -14,7 +14,7 @@ use super::slot::{Extent, Metric, Slot, StateKind};
 use super::stage::{StageFunction, StageKind};
 use super::wiring::{Callee, Wiring};
 use crate::rule::group::{self, GroupError, ParamGroup};
-use crate::rule::sample::{Draw, offsets, sample_all};
+use crate::rule::sample::{Draw, carried_keys, offsets, sample_all};
 use crate::rule::{Hyper, HyperValues, Rule, Schedule, metrics, update};
 
 /// Why a program could not be built. Validated configurations never cause one.
@@ -139,6 +139,7 @@ impl<'a> Recipe<'a> {
             out.push((Slot::Step, stage.b.scalar(DType::U32, 0.0)));
             out
         })?;
+        keys(&layout, &mut module, &mut wiring, &[Slot::Keys])?;
         resample(&layout, &mut module, &mut wiring)?;
         let mut outputs = layout.state();
         outputs.push(Slot::Step);
@@ -173,6 +174,7 @@ impl<'a> Recipe<'a> {
         let layout = self.layout(1)?;
         let mut module = Module::new("recover");
         let mut wiring = Wiring::new("main", &layout);
+        keys(&layout, &mut module, &mut wiring, &[Slot::Keys])?;
         recover(&layout, &mut module, &mut wiring)?;
         let outputs = layout.trained().map(|param| Slot::State(StateKind::Mean, param)).collect();
         Program::new(module, wiring.finish(outputs)?, &layout)
@@ -254,6 +256,19 @@ fn of_model(
     let callee = Callee::push(&mut module, StageFunction { function, inputs, outputs: vec![output] });
     wiring.call(&module, &callee);
     Program::new(module, wiring.finish(vec![output])?, layout)
+}
+
+/// The keys of carried samples of a rule that has some, where noise is not given.
+pub(super) fn keys(
+    layout: &Layout,
+    module: &mut Module,
+    wiring: &mut Wiring,
+    slots: &[Slot],
+) -> Result<(), StepError> {
+    if layout.noise == NoiseSource::Input || layout.point.gradient_state() != StateKind::Sample {
+        return Ok(());
+    }
+    wiring.stage(module, StageKind::Key, |stage| carried_keys(stage, slots))
 }
 
 /// The next sample of a rule with samples.
@@ -402,7 +417,7 @@ mod tests {
             step.module.module().functions.iter().map(|function| function.name.clone()).collect()
         };
         let (ivon, adamw) = (Rule::Ivon(Ivon::default()), Rule::Adamw(Adam::default()));
-        assert_eq!(stages(&ivon), ["loss_and_gradient", "estimate", "update", "resample", "main"]);
+        assert_eq!(stages(&ivon), ["key", "loss_and_gradient", "estimate", "update", "resample", "main"]);
         assert_eq!(stages(&adamw), ["loss_and_gradient", "update", "main"]);
     }
 }

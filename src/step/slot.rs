@@ -130,6 +130,10 @@ pub enum Slot {
     Step,
     /// The seed of all noise, `u64[]`.
     Seed,
+    /// The keys of the carried sample's noise, `u32[parameters, 4]`.
+    Keys,
+    /// Those of the sample that is carried to the next step.
+    NextKeys,
     /// The number of a posterior sample, `u32[]`.
     SampleIndex,
     /// A hyperparameter, a scalar of the program's floating-point type.

@@ -13,6 +13,8 @@ use crate::rule::Hyper;
 /// operations' names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum StageKind {
+    /// The keys of the carried samples' noise.
+    Key,
     /// The mean of the carried sample, and their distance, from the noise computed again.
     Recover,
     /// Random signs for Hessian-vector products.
@@ -53,7 +55,8 @@ pub enum StageKind {
 
 impl StageKind {
     /// Every stage: those of a step in their order, then the others.
-    pub const ALL: [StageKind; 18] = [
+    pub const ALL: [StageKind; 19] = [
+        StageKind::Key,
         StageKind::Recover,
         StageKind::Probe,
         StageKind::Gather,
@@ -77,6 +80,7 @@ impl StageKind {
     /// The name of the stage's function, which lowering keeps as metadata.
     pub const fn name(self) -> &'static str {
         match self {
+            StageKind::Key => "key",
             StageKind::Recover => "recover",
             StageKind::Probe => "probe",
             StageKind::Gather => "gather",

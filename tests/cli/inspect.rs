@@ -64,7 +64,7 @@ fn a_report_is_written_with_the_program_in_every_form() {
     assert_eq!(verdicts[1]["detail"], "resample 51 numbers");
     let stages = report["stages"].as_array().unwrap();
     let names: Vec<&str> = stages.iter().map(|stage| stage["name"].as_str().unwrap()).collect();
-    assert_eq!(names, ["forward", "backward", "estimate", "update", "resample"]);
+    assert_eq!(names, ["key", "forward", "backward", "estimate", "update", "resample"]);
     for number in ["bytes", "flops", "kernels"] {
         assert!(stages.iter().all(|stage| stage[number].is_u64()), "{stages:#?}");
     }

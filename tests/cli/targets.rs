@@ -68,6 +68,33 @@ fn a_step_is_compiled_for_an_nvidia_gpu() {
     }
 }
 
+/// The verdicts on a step, without what differs from plugin to plugin: the names of kernels and their number.
+fn verdicts(target: &str, set: &str) -> String {
+    let bench = Bench::cold();
+    let args = ["inspect", "run.json", "--target", target, "--what", "fusions", "--set", set];
+    let outcome = run(&mut command(&bench, &args));
+    assert_eq!(outcome.code, Some(0), "{outcome:?}");
+    let lines =
+        outcome.stdout.lines().skip_while(|line| *line != "verdicts").take_while(|line| !line.is_empty());
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn verdicts_on_steps_for_a_tpu() {
+    if installed(Asset::TpuPlugin, "tpu") {
+        insta::assert_snapshot!("tpu_v5e", verdicts("tpu:v5e", "rule.kind=ivon"));
+        insta::assert_snapshot!("tpu_v5e_explicit", verdicts("tpu:v5e", "step.state=explicit"));
+    }
+}
+
+#[test]
+fn verdicts_on_steps_for_an_nvidia_gpu() {
+    if installed(Asset::CudaPlugin, "cuda13") {
+        insta::assert_snapshot!("cuda_h100", verdicts("cuda:h100", "rule.kind=ivon"));
+        insta::assert_snapshot!("cuda_h100_explicit", verdicts("cuda:h100", "step.state=explicit"));
+    }
+}
+
 /// A cache of its own for executables, and the plugin that is installed.
 fn cold_cache(bench: &Bench) -> PathBuf {
     let cache = bench.path("cache");

@@ -2,7 +2,7 @@
 
 use natgrad::compile::Target;
 use natgrad::lower::{Donation, to_stablehlo};
-use natgrad::noise::{Grade, Purpose, Stream};
+use natgrad::noise::{Grade, Key, Purpose, Stream};
 use natgrad::pjrt::{Arg, Client, ElementType, Executable};
 use natgrad_ir::{Builder, DType, Module, Shape, TensorType, verify};
 
@@ -17,10 +17,10 @@ impl Sampler {
         let mut b = Builder::new("main");
         let seed = b.param("seed", TensorType::scalar(DType::U64));
         let [count, draw] = ["count", "draw"].map(|name| b.param(name, TensorType::scalar(DType::U32)));
-        let keys = Stream { seed, purpose, count, draw }.keys(&mut b, shapes.len());
-        let noise = keys.into_iter().zip(shapes);
-        let results: Vec<_> =
-            noise.map(|(key, shape)| key.normal(&mut b, grade, DType::F32, shape)).collect();
+        let keys = Stream { seed, purpose, count, draw }.keys(&mut b, 1, shapes.len())[0];
+        let results: Vec<_> = (shapes.iter().enumerate())
+            .map(|(number, shape)| Key::of(&mut b, keys, number).normal(&mut b, grade, DType::F32, shape))
+            .collect();
         let mut module = Module::new("noise");
         module.push(b.finish(&results).unwrap());
         let module = verify(module).unwrap();

@@ -2,7 +2,7 @@
 
 use natgrad::compile::stablehlo;
 use natgrad::lower::Materialization;
-use natgrad::noise::{Grade, Purpose, Stream};
+use natgrad::noise::{Grade, Key, Purpose, Stream};
 use natgrad::rule::{Adam, Decay, Estimator, Ivon, Rule, Schedule, Span};
 use natgrad::step::{Metric, NoiseSource, Slot, StateKind};
 use natgrad_ir::interp::{Precision, Tensor, evaluate_flat};
@@ -144,11 +144,11 @@ fn generated(setup: &Setup, count: u64) -> Vec<Vec<f64>> {
     let params = setup.model.params();
     let draw = b.scalar(DType::U32, 0.0);
     let stream = Stream { seed, purpose: Purpose::Training, count: count_of, draw };
-    let keys = stream.keys(&mut b, params.len());
-    let noise: Vec<_> = keys
-        .iter()
-        .zip(&params)
-        .map(|(key, param)| key.normal(&mut b, Grade::Fast, DType::F64, &param.shape))
+    let keys = stream.keys(&mut b, 1, params.len())[0];
+    let noise: Vec<_> = (params.iter().enumerate())
+        .map(|(number, param)| {
+            Key::of(&mut b, keys, number).normal(&mut b, Grade::Fast, DType::F64, &param.shape)
+        })
         .collect();
     let function = b.finish(&noise).unwrap();
     let inputs = [Tensor::from_u64s([], &[setup.seed]), Tensor::from_u32s([], &[count as u32])];

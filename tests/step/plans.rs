@@ -76,8 +76,13 @@ fn generated(
     let seed = b.param("seed", TensorType::scalar(DType::U64));
     let [count, draw_of] = ["count", "draw"].map(|name| b.param(name, TensorType::scalar(DType::U32)));
     let params = setup.model.params();
-    let keys = Stream { seed, purpose, count, draw: draw_of }.keys(&mut b, params.len());
-    let noise: Vec<_> = keys.iter().zip(&params).map(|(key, param)| of(key, &mut b, &param.shape)).collect();
+    let keys = Stream { seed, purpose, count, draw: draw_of }.keys(&mut b, 1, params.len())[0];
+    let noise: Vec<_> = (params.iter().enumerate())
+        .map(|(number, param)| {
+            let key = Key::of(&mut b, keys, number);
+            of(&key, &mut b, &param.shape)
+        })
+        .collect();
     let function = b.finish(&noise).unwrap();
     let inputs = [
         Tensor::from_u64s([], &[setup.seed]),

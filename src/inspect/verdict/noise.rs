@@ -23,7 +23,8 @@ pub(super) fn draws(program: &Program) -> BTreeMap<Stage, u64> {
             let times = match stage {
                 Stage::Further | Stage::Offset => evaluations - 1,
                 Stage::Probe => evaluations,
-                Stage::Recover
+                Stage::Key
+                | Stage::Recover
                 | Stage::Gather
                 | Stage::LossAndGradient
                 | Stage::Product
