@@ -4,8 +4,9 @@ use super::Failure;
 use super::plugin::PluginName;
 use crate::assets::{self, PLUGIN_VARIABLE};
 use crate::compile::{AheadDevice, Cache, Compiler, Device, DeviceError, Listing, Refusal, Target, Wanted};
+use crate::config::RunConfig;
 use crate::pjrt::{self, Client, Plugin};
-use crate::step::Program;
+use crate::step::{Program, StatePlan};
 
 /// Opens the plugin and its runtime, fetching the plugin if need be, and the cache of executables: the first device of
 /// the platform that is wanted, which is the CPU's where the user has not chosen a plugin.
@@ -30,6 +31,16 @@ pub(super) fn open(wanted: Option<Wanted>) -> Result<Device, Failure> {
         )));
     }
     Ok(Device::new(client, cache()?, found.options()))
+}
+
+/// Has XLA:CPU order a program for memory rather than for many threads, where a run asks for the plan that spares
+/// memory: else it computes all offsets from the mean first, and keeps them. Of plugins only natgrad's own is known to
+/// have the flag. Call it before the plugin is opened.
+pub(super) fn spare_memory(config: &RunConfig, wanted: Option<Wanted>) {
+    let is_cpu = wanted.is_none_or(|wanted| wanted.target() == Target::Cpu);
+    if config.step.state == StatePlan::Implicit && is_cpu && !is_chosen() {
+        pjrt::default_xla_flag("xla_cpu_enable_concurrency_optimized_scheduler", "false");
+    }
 }
 
 /// What compiles for the device that is wanted.

@@ -104,6 +104,7 @@ impl Inspect {
         let reports = self.json.is_some();
         let what = self.what.unwrap_or(if reports { What::All } else { What::Ir });
         let compiles = reports || self.dump.is_some() || !matches!(what, What::Ir | What::Stablehlo);
+        backend::spare_memory(&config, wanted);
         let compiler = if compiles { Some(backend::compiler(wanted)?) } else { None };
         // For the CPU, where nothing is opened and no other target wanted.
         let unopened = wanted.map_or(Target::Cpu, Wanted::target);
