@@ -33,23 +33,27 @@ pub(super) fn open(wanted: Option<Wanted>) -> Result<Device, Failure> {
     Ok(Device::new(client, cache()?, found.options()))
 }
 
-/// Has XLA:CPU order a program for memory rather than for many threads, where a run asks for the plan that spares
-/// memory: else it computes all offsets from the mean first, and keeps them. Of plugins only natgrad's own is known to
-/// have the flag. Call it before the plugin is opened.
-pub(super) fn spare_memory(config: &RunConfig, wanted: Option<Wanted>) {
+/// Sets what the runtime of a device that is wanted reads from the environment: before any thread is started, so for all
+/// devices of a command before the first is opened.
+///
+/// Where a run asks for the plan that spares memory, XLA:CPU orders the program for memory rather than for many threads:
+/// else it computes all offsets from the mean first, and keeps them. Of plugins only natgrad's own is known to have the
+/// flag.
+pub(super) fn prepare(config: &RunConfig, wanted: Option<Wanted>) {
+    if let Some(Wanted::Model(model)) = wanted {
+        pjrt::default_environment(model.target().ahead_environment());
+    }
     let is_cpu = wanted.is_none_or(|wanted| wanted.target() == Target::Cpu);
     if config.step.state == StatePlan::Implicit && is_cpu && !is_chosen() {
         pjrt::default_xla_flag("xla_cpu_enable_concurrency_optimized_scheduler", "false");
     }
 }
 
-/// What compiles for the device that is wanted.
+/// What compiles for the device that is wanted, after [`prepare`].
 pub(super) fn compiler(wanted: Option<Wanted>) -> Result<Compiler, Failure> {
     match wanted {
         None | Some(Wanted::Attached(_)) => Ok(Compiler::Attached(open(wanted)?)),
         Some(Wanted::Model(model)) => {
-            // The command has started no thread yet.
-            pjrt::default_environment(model.target().ahead_environment());
             let plugin = plugin_for(model.target())?;
             let device = AheadDevice::open(model, &plugin, cache()?)
                 .map_err(|error| advised(error, model.target()))?;

@@ -88,7 +88,7 @@ impl Compare {
         };
         let cases = cases.load().map_err(Failure::usage)?;
         for config in cases.iter().flat_map(|case| &case.entrants) {
-            backend::spare_memory(config, self.target);
+            backend::prepare(config, self.target);
         }
         let included = self.include.iter().map(|path| compare::include(path));
         let included = included.collect::<Result<Vec<_>, _>>().map_err(Failure::usage)?;

@@ -8,14 +8,17 @@ use anyhow::Context;
 use clap::{Args, ValueEnum};
 use natgrad_ir::{DType, text};
 
+use self::against::{Against, Other};
 use super::print::print;
 use super::target::{self, TargetArg};
 use super::{Failure, backend};
 use crate::compile::{Compiler, DeviceModel, Target, Unit, Wanted, stablehlo};
 use crate::config::RunConfig;
-use crate::inspect::{About, DeviceFigures, HloModule, Optimized, Report};
+use crate::inspect::{About, DeviceFigures, Difference, HloModule, Optimized, Report};
 use crate::step::{Program, StatePlan};
 use crate::train::write_atomically;
+
+mod against;
 
 /// Read what XLA makes of a run's programs: kernels, promises, memory, least times
 #[derive(Debug, Args)]
@@ -25,7 +28,7 @@ pub(super) struct Inspect {
     /// Set a field of the configuration, e.g. rule.lr=0.1
     #[arg(long = "set", value_name = "PATH=VALUE")]
     set: Vec<String>,
-    /// What to print [default: ir; all with --json or --html]
+    /// What to print [default: ir; what differs with --against, else all with --json]
     #[arg(long)]
     what: Option<What>,
     /// Which program
@@ -34,6 +37,8 @@ pub(super) struct Inspect {
     /// Compile for this device, which need not be here: `list` prints the ones there are [default: cpu]
     #[arg(long)]
     target: Option<TargetArg>,
+    #[command(flatten)]
+    against: Against,
     /// Write the report as JSON
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -101,10 +106,14 @@ impl Inspect {
             None => None,
         };
         let config = RunConfig::load(self.config.as_deref(), &self.set).map_err(Failure::usage)?;
-        let reports = self.json.is_some();
+        let other = self.against.load(&config, wanted)?;
+        let reports = self.json.is_some() || other.is_some();
         let what = self.what.unwrap_or(if reports { What::All } else { What::Ir });
         let compiles = reports || self.dump.is_some() || !matches!(what, What::Ir | What::Stablehlo);
-        backend::spare_memory(&config, wanted);
+        backend::prepare(&config, wanted);
+        if let Some(Other::Program(config, wanted)) = &other {
+            backend::prepare(config, *wanted);
+        }
         let compiler = if compiles { Some(backend::compiler(wanted)?) } else { None };
         // For the CPU, where nothing is opened and no other target wanted.
         let unopened = wanted.map_or(Target::Cpu, Wanted::target);
@@ -118,22 +127,11 @@ impl Inspect {
         };
         let (optimized, hlo) = optimize(&compiler, program)?;
         if let Some(folder) = &self.dump {
-            let name = &optimized.program.module.module().name;
-            let text = optimized.module.to_text();
-            let files: [(&str, &[u8]); 4] = [
-                ("ir", ir.as_bytes()),
-                ("mlir", stablehlo.as_bytes()),
-                ("hlo", text.as_bytes()),
-                ("hlo.pb", &hlo),
-            ];
-            std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
-            for (extension, content) in files {
-                write(&folder.join(format!("{name}.{extension}")), content)?;
-            }
+            dump(folder, &optimized, [&ir, &stablehlo], &hlo)?;
         }
         let report = match what {
             What::Ir | What::Stablehlo | What::Hlo if !reports => None,
-            _ => Some(self.report(&compiler, wanted, &config, &optimized)?),
+            _ => Some(self.report(compiler, wanted, &config, &optimized, other)?),
         };
         if let (Some(path), Some(report)) = (&self.json, &report) {
             write(path, serde_json::to_string_pretty(report)?.as_bytes())?;
@@ -147,45 +145,116 @@ impl Inspect {
             }
             (What::Memory, Some(report)) => [report.title(), report.memory_text()].concat(),
             (What::Roofline, Some(report)) => [report.title(), report.roofline_text()].concat(),
+            (What::All, Some(report)) if self.what.is_none() && report.against.is_some() => report.title(),
             (What::All, Some(report)) => report.text(),
         };
         print(&printed)?;
+        if let Some(difference) = report.and_then(|report| report.against) {
+            print(&difference.text())?;
+        }
         Ok(ExitCode::SUCCESS)
     }
 
+    /// The report of a program, with what differs in the other.
     fn report(
         &self,
-        compiler: &Compiler,
+        compiler: Compiler,
         wanted: Option<Wanted>,
         config: &RunConfig,
         optimized: &Optimized,
+        other: Option<Other>,
     ) -> Result<Report, Failure> {
-        let target = compiler.target();
-        let adamw = match (self.program, config.by_adamw()) {
-            (ProgramName::Step, Some(adamw)) => {
-                Some(optimize(compiler, self.program.build(&adamw, target.state_plan())?)?.0)
+        let machine = Machine::of(compiler, wanted)?;
+        let report = machine.report(self.program, config, optimized)?;
+        let other = match other {
+            None => return Ok(report),
+            Some(Other::Report(other)) => *other,
+            Some(Other::Program(config, others)) => {
+                let machine = match is_same(wanted, others) {
+                    true => machine,
+                    false => Machine::of(backend::compiler(others)?, others)?,
+                };
+                let program = self.program.build(&config, machine.compiler.target().state_plan())?;
+                machine.report(self.program, &config, &optimize(&machine.compiler, program)?.0)?
             }
-            _ => None,
         };
-        let (device, figures) = match (compiler, wanted) {
+        Ok(Report { against: Some(Difference::between(&report, &other)), ..report })
+    }
+}
+
+/// Whether both name the same device.
+fn is_same(wanted: Option<Wanted>, other: Option<Wanted>) -> bool {
+    match (wanted, other) {
+        (None, None) => true,
+        (Some(Wanted::Attached(target)), Some(Wanted::Attached(other))) => target == other,
+        (Some(Wanted::Model(model)), Some(Wanted::Model(other))) => std::ptr::eq(model, other),
+        (None | Some(Wanted::Attached(_) | Wanted::Model(_)), _) => false,
+    }
+}
+
+/// What compiles, and what is known of the device that it compiles for.
+struct Machine {
+    compiler: Compiler,
+    device: String,
+    figures: Option<DeviceFigures>,
+}
+
+impl Machine {
+    fn of(compiler: Compiler, wanted: Option<Wanted>) -> Result<Machine, Failure> {
+        let options = compiler.target().options();
+        let (device, figures) = match (&compiler, wanted) {
             (Compiler::Attached(device), _) => (
                 device.client().platform_name().to_owned(),
-                Some(DeviceFigures::measure(device.client(), &target.options())?),
+                Some(DeviceFigures::measure(device.client(), &options)?),
             ),
             (Compiler::Ahead(_), Some(Wanted::Model(model))) => (model.name.clone(), figures_of(model)),
             (Compiler::Ahead(_), Some(Wanted::Attached(_)) | None) => (String::new(), None),
         };
-        let layout = &optimized.program.layout;
+        Ok(Machine { compiler, device, figures })
+    }
+
+    /// The report of a program of this name, beside AdamW's of the same configuration where it is a step.
+    fn report(
+        &self,
+        name: ProgramName,
+        config: &RunConfig,
+        optimized: &Optimized,
+    ) -> Result<Report, Failure> {
+        let target = self.compiler.target();
+        let adamw = match (name, config.by_adamw()) {
+            (ProgramName::Step, Some(adamw)) => {
+                Some(optimize(&self.compiler, name.build(&adamw, target.state_plan())?)?.0)
+            }
+            _ => None,
+        };
         let about = About {
             natgrad: env!("CARGO_PKG_VERSION").to_owned(),
             program: optimized.program.module.module().name.clone(),
             rule: config.rule.name().to_owned(),
-            device,
-            parameters: layout.trained_elements() as u64,
+            device: self.device.clone(),
+            parameters: optimized.program.layout.trained_elements() as u64,
             config: config.to_json(),
         };
-        Ok(Report::of(about, optimized, adamw.as_ref(), figures.as_ref(), target.fuses_outputs()))
+        Ok(Report::of(about, optimized, adamw.as_ref(), self.figures.as_ref(), target.fuses_outputs()))
     }
+}
+
+/// Writes a program into a folder: its IR and StableHLO, and XLA's message as it is and as text.
+fn dump(
+    folder: &Path,
+    optimized: &Optimized,
+    [ir, stablehlo]: [&String; 2],
+    hlo: &[u8],
+) -> Result<(), Failure> {
+    let name = &optimized.program.module.module().name;
+    let text = optimized.module.to_text();
+    let files: [(&str, &[u8]); 4] =
+        [("ir", ir.as_bytes()), ("mlir", stablehlo.as_bytes()), ("hlo", text.as_bytes()), ("hlo.pb", hlo)];
+    std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    for (extension, content) in files {
+        write(&folder.join(format!("{name}.{extension}")), content)?;
+    }
+    Ok(())
 }
 
 /// The public figures of a model of device; none where they do not tell how fast its memory or its arithmetic is.

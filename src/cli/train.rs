@@ -112,7 +112,7 @@ impl Train {
         }
         let out = self.out_folder(&config);
         make_folder(&out)?;
-        backend::spare_memory(&config, self.target);
+        backend::prepare(&config, self.target);
         let device = backend::open(self.target)?;
         if resume.is_none() {
             // An earlier run's summary is not this one's.

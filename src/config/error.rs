@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use super::Overrides;
+
 /// What is wrong with a configuration.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
@@ -44,8 +46,10 @@ pub enum ConfigError {
         wanted: String,
     },
     /// An override is not of the form `path=value`.
-    #[error("--set {text}: must be PATH=VALUE, for example --set rule.lr=0.1")]
+    #[error("{flag} {text}: must be PATH=VALUE, for example {flag} rule.lr=0.1")]
     Override {
+        /// The option that gave it.
+        flag: String,
         /// The override.
         text: String,
     },
@@ -53,12 +57,12 @@ pub enum ConfigError {
 
 impl ConfigError {
     /// The same error, said of the last override that set the field, if one did.
-    pub(super) fn blame(mut self, overrides: &[String]) -> ConfigError {
+    pub(super) fn blame(mut self, overrides: Overrides<'_>) -> ConfigError {
         if let ConfigError::Field { source_name, path, .. } | ConfigError::Range { source_name, path, .. } =
             &mut self
-            && let Some(text) = overrides.iter().rev().find(|text| sets(text, path))
+            && let Some(text) = overrides.texts.iter().rev().find(|text| sets(text, path))
         {
-            *source_name = format!("--set {text}");
+            *source_name = format!("{} {text}", overrides.flag);
         }
         self
     }

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
-use super::{ConfigError, RunConfig};
+use super::{ConfigError, Overrides, RunConfig};
 
 /// The sections that are choices.
 const CHOICES: [&str; 4] = ["model", "rule", "schedule", "data"];
@@ -20,7 +20,7 @@ pub(super) fn read(path: &Path) -> Result<Value, ConfigError> {
 
 /// The overrides, those of a choice's kind before those of its other fields, which belong to that kind whatever the
 /// order they are given in.
-pub(super) fn kinds_first(overrides: &[String]) -> Vec<&str> {
+fn kinds_first(overrides: &[String]) -> Vec<&str> {
     let mut sorted: Vec<&str> = Vec::with_capacity(overrides.len());
     for text in overrides {
         let section = text.split_once('=').and_then(|(path, _)| path.strip_suffix("kind"));
@@ -32,10 +32,17 @@ pub(super) fn kinds_first(overrides: &[String]) -> Vec<&str> {
     sorted
 }
 
+/// Sets what the overrides say.
+pub(super) fn apply(config: &mut Value, overrides: Overrides<'_>) -> Result<(), ConfigError> {
+    let defaults = RunConfig::default().to_json();
+    let mut texts = kinds_first(overrides.texts).into_iter();
+    texts.try_for_each(|text| apply_override(config, &defaults, overrides.flag, text))
+}
+
 /// Sets `a.b=value`. A choice that the configuration leaves out is first filled in from the default run, unless
 /// its `kind` is what is set.
-pub(super) fn apply_override(config: &mut Value, defaults: &Value, text: &str) -> Result<(), ConfigError> {
-    let bad_form = || ConfigError::Override { text: text.to_string() };
+fn apply_override(config: &mut Value, defaults: &Value, flag: &str, text: &str) -> Result<(), ConfigError> {
+    let bad_form = || ConfigError::Override { flag: flag.to_string(), text: text.to_string() };
     let (path, value) = text.split_once('=').ok_or_else(bad_form)?;
     let keys: Vec<&str> = path.split('.').collect();
     if keys.iter().any(|key| key.is_empty()) {
@@ -43,7 +50,7 @@ pub(super) fn apply_override(config: &mut Value, defaults: &Value, text: &str) -
     }
     let value = serde_json::from_str(value).unwrap_or_else(|_| Value::String(value.to_string()));
     let not_a_section = |key: &str| ConfigError::Field {
-        source_name: format!("--set {text}"),
+        source_name: format!("{flag} {text}"),
         path: key.to_string(),
         message: "is not a section, so nothing can be set inside it".to_string(),
     };

@@ -105,21 +105,46 @@ impl Default for RunConfig {
     }
 }
 
+/// Fields to set, as the command line gives them.
+#[derive(Clone, Copy, Debug)]
+pub struct Overrides<'a> {
+    /// The option that they were given with, for errors.
+    pub flag: &'a str,
+    /// Each `path=value`, such as `rule.lr=0.1`.
+    pub texts: &'a [String],
+}
+
 impl RunConfig {
     /// Reads the file, or takes the default run, and applies overrides such as `rule.lr=0.1`.
     ///
     /// # Errors
     /// Names the file or override, the path of the field, its value and what would be right.
     pub fn load(file: Option<&Path>, overrides: &[String]) -> Result<RunConfig, ConfigError> {
+        RunConfig::load_with(file, Overrides { flag: "--set", texts: overrides })
+    }
+
+    /// As [`RunConfig::load`], with overrides that some option gave.
+    ///
+    /// # Errors
+    /// As [`RunConfig::load`].
+    pub fn load_with(file: Option<&Path>, overrides: Overrides<'_>) -> Result<RunConfig, ConfigError> {
         let source = file.map_or_else(|| "the default run".to_string(), |path| path.display().to_string());
         let mut value = match file {
             Some(path) => json::read(path)?,
             None => serde_json::Value::Object(serde_json::Map::new()),
         };
-        for text in json::kinds_first(overrides) {
-            json::apply_override(&mut value, &RunConfig::default().to_json(), text)?;
-        }
+        json::apply(&mut value, overrides)?;
         RunConfig::from_json(&source, value).map_err(|error| error.blame(overrides))
+    }
+
+    /// This configuration with some fields set. A choice whose kind changes has that kind's defaults elsewhere.
+    ///
+    /// # Errors
+    /// As [`RunConfig::load`].
+    pub fn changed(&self, overrides: Overrides<'_>) -> Result<RunConfig, ConfigError> {
+        let mut value = self.to_json();
+        json::apply(&mut value, overrides)?;
+        RunConfig::from_json("the configuration", value).map_err(|error| error.blame(overrides))
     }
 
     /// Parses a configuration that was printed by [`RunConfig::to_json`]. `source` is named in errors.

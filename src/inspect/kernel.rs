@@ -87,6 +87,19 @@ pub fn kernels(module: &HloModule) -> Vec<Kernel> {
     kernels
 }
 
+/// How many instructions of a module do each operation, those in fusions too; not those that only name values. What
+/// several calls share is counted for each of them.
+pub(super) fn opcodes(module: &HloModule) -> BTreeMap<String, u64> {
+    let flow = Flow::of(module);
+    let mut counts = BTreeMap::new();
+    for (_, instruction) in flow.frames().flat_map(|frame| flow.computation(frame).iter()) {
+        if !traffic::is_free(&instruction.opcode) {
+            *counts.entry(instruction.opcode.to_string()).or_insert(0) += 1;
+        }
+    }
+    counts
+}
+
 /// The costs of every part of the program that is in a kernel, in the order of a step.
 pub fn stage_costs(kernels: &[Kernel]) -> Vec<StageCost> {
     let mut parts: BTreeSet<Part> = kernels.iter().map(|kernel| kernel.origin.part).collect();

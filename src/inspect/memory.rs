@@ -103,6 +103,23 @@ impl Memory {
         all.saturating_sub(aliased)
     }
 
+    /// What takes how much, by XLA's numbers where there are any.
+    pub fn sizes(&self) -> [(&'static str, u64); 5] {
+        let of = self.assigned.unwrap_or(Assigned {
+            arguments: self.arguments,
+            outputs: self.outputs,
+            aliased: self.aliased,
+            temporaries: self.temporaries,
+        });
+        [
+            ("arguments", of.arguments),
+            ("outputs", of.outputs),
+            ("outputs in place", of.aliased),
+            ("temporaries", of.temporaries),
+            ("peak", self.peak()),
+        ]
+    }
+
     /// The sum of temporaries at the peak as a share of XLA's own number, which has the gaps between buffers.
     pub fn share_of_assigned(&self) -> Option<f64> {
         let assigned = self.assigned.filter(|assigned| assigned.temporaries > 0)?;

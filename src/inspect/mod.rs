@@ -4,6 +4,8 @@
 mod attributes;
 mod decode;
 mod devices;
+mod difference;
+mod edges;
 mod flow;
 mod kernel;
 mod literal;
@@ -13,6 +15,7 @@ mod module;
 mod noise;
 mod opcode;
 mod proto;
+mod read;
 mod report;
 mod roofline;
 mod shape;
@@ -27,6 +30,10 @@ mod work;
 
 pub use attributes::*;
 pub use devices::{DeviceOrder, ReplicaGroups, Sharding};
+pub use difference::{
+    Both, Difference, FieldChange, KernelChange, MemoryChange, OpcodeChange, StageChange, VerdictChange,
+};
+pub use edges::{Edge, Node};
 pub use kernel::{Kernel, Operation, StageCost, kernels, stage_costs};
 pub use literal::{Literal, Values};
 pub use measure::MeasureError;
@@ -37,6 +44,7 @@ pub use noise::{
     noise_buffers, noise_sites,
 };
 pub use opcode::Opcode;
+pub use read::ReadError;
 pub use report::{About, Comparison, Optimized, Report};
 pub use roofline::{DeviceFigures, Floor, Roofline};
 pub use shape::{ArrayShape, ElementType, Layout, Shape};

@@ -1,9 +1,13 @@
 //! All that is found out about an optimized program, as data that can be kept and compared.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::kernel::{Kernel, StageCost, kernels, stage_costs};
+use super::difference::Difference;
+use super::edges::{Edge, edges};
+use super::kernel::{Kernel, StageCost, kernels, opcodes, stage_costs};
 use super::memory::{Assigned, Memory};
 use super::module::HloModule;
 use super::roofline::{DeviceFigures, Roofline};
@@ -20,6 +24,10 @@ pub struct Report {
     pub verdicts: Vec<Verdict>,
     /// What its parts take, in the order of a step.
     pub stages: Vec<StageCost>,
+    /// What flows through memory between its parts, its inputs and its outputs.
+    pub edges: Vec<Edge>,
+    /// How many instructions do each operation, those in fusions too.
+    pub opcodes: BTreeMap<String, u64>,
     /// Its kernels, in the order of execution.
     pub kernels: Vec<Kernel>,
     /// Its memory.
@@ -28,6 +36,8 @@ pub struct Report {
     pub roofline: Option<Roofline>,
     /// AdamW's step of the same configuration, where there is one to compare with.
     pub adamw: Option<Comparison>,
+    /// What differs in another program, where it is compared with one.
+    pub against: Option<Difference>,
 }
 
 /// What was inspected.
@@ -113,8 +123,11 @@ impl Report {
             memory: Memory::of(&optimized.module, optimized.assigned),
             roofline: figures.map(|figures| Roofline::of(&own, &stages, figures)),
             stages,
+            edges: edges(&optimized.program, &optimized.module),
+            opcodes: opcodes(&optimized.module),
             kernels: own,
             adamw,
+            against: None,
         }
     }
 

@@ -14,13 +14,14 @@ pub(super) enum Align {
 /// Rows of cells under a title and a header; it writes nothing if it has no rows.
 pub(super) struct Table {
     title: String,
-    columns: Vec<(&'static str, Align)>,
+    columns: Vec<(String, Align)>,
     rows: Vec<Vec<String>>,
 }
 
 impl Table {
-    pub(super) fn new(title: impl Into<String>, columns: &[(&'static str, Align)]) -> Table {
-        Table { title: title.into(), columns: columns.to_vec(), rows: Vec::new() }
+    pub(super) fn new(title: impl Into<String>, columns: &[(&str, Align)]) -> Table {
+        let columns = columns.iter().map(|&(name, align)| (name.to_owned(), align)).collect();
+        Table { title: title.into(), columns, rows: Vec::new() }
     }
 
     /// Adds a row; it has as many cells as there are columns.
@@ -34,7 +35,7 @@ impl fmt::Display for Table {
         if self.rows.is_empty() {
             return Ok(());
         }
-        let header: Vec<String> = self.columns.iter().map(|(name, _)| (*name).to_owned()).collect();
+        let header: Vec<String> = self.columns.iter().map(|(name, _)| name.clone()).collect();
         let lines: Vec<&[String]> = [&header].into_iter().chain(&self.rows).map(Vec::as_slice).collect();
         let is_right =
             |column: usize| self.columns.get(column).is_some_and(|(_, align)| *align == Align::Right);

@@ -2,7 +2,7 @@
 
 use super::kernel::StageCost;
 use super::memory::{Assigned, Memory};
-use super::report::{Report, optimizer_bytes};
+use super::report::{About, Report, optimizer_bytes};
 use super::roofline::Roofline;
 use super::stage::Part;
 use super::table::{Align, Table, grouped};
@@ -14,15 +14,10 @@ const LISTED: usize = 20;
 impl Report {
     /// What was inspected, in a line.
     pub fn title(&self) -> String {
-        let about = &self.about;
-        let parameters = grouped(about.parameters);
-        format!(
-            "{} of {}, {parameters} trained parameters, for {}\n",
-            about.program, about.rule, about.device
-        )
+        self.about.title()
     }
 
-    /// All that is reported.
+    /// All that is reported of the program itself.
     pub fn text(&self) -> String {
         [
             self.title(),
@@ -151,16 +146,12 @@ impl Report {
             columns.push(("adamw's", Align::Right));
         }
         let mut table = Table::new("memory", &columns);
-        let mut row = |name: &str, of: &dyn Fn(&Memory) -> u64| {
-            let mut cells = vec![name.to_owned(), grouped(of(&self.memory))];
-            cells.extend(self.adamw.iter().map(|adamw| grouped(of(&adamw.memory))));
+        let others = self.adamw.as_ref().map(|adamw| adamw.memory.sizes());
+        for (at, (name, bytes)) in self.memory.sizes().into_iter().enumerate() {
+            let mut cells = vec![name.to_owned(), grouped(bytes)];
+            cells.extend(others.map(|others| grouped(others[at].1)));
             table.row(cells);
-        };
-        row("arguments", &|memory| memory.assigned.map_or(memory.arguments, |it| it.arguments));
-        row("outputs", &|memory| memory.assigned.map_or(memory.outputs, |it| it.outputs));
-        row("outputs in place", &|memory| memory.assigned.map_or(memory.aliased, |it| it.aliased));
-        row("temporaries", &|memory| memory.assigned.map_or(memory.temporaries, |it| it.temporaries));
-        row("peak", &Memory::peak);
+        }
         let Memory { live, temporaries, fullest_at, .. } = &self.memory;
         let near = match (self.memory.share_of_assigned(), self.memory.assigned) {
             (Some(share), Some(Assigned { temporaries, .. })) => {
@@ -262,6 +253,14 @@ impl Report {
             adamws.map_or_else(|| "-".to_owned(), |adamw| si(adamw.seconds, "s")),
         ]);
         table.to_string()
+    }
+}
+
+impl About {
+    /// What was inspected, in a line.
+    pub fn title(&self) -> String {
+        let parameters = grouped(self.parameters);
+        format!("{} of {}, {parameters} trained parameters, for {}\n", self.program, self.rule, self.device)
     }
 }
 

@@ -5,6 +5,7 @@
 //! depends on the machine: the number of threads that share a loop, and machine code.
 
 use natgrad::compile::stablehlo;
+use natgrad::inspect::Difference;
 use natgrad::lower::Materialization;
 use natgrad::rule::{Adam, Ivon, Rule};
 use natgrad::step::Program;
@@ -48,4 +49,13 @@ fn report() {
     let model = Model::Linear(Linear { inputs: 3, classes: 2 });
     let report = costs::report(model, Rule::Ivon(Ivon::default()), 2);
     insta::assert_snapshot!("ivon_report", report.text());
+}
+
+#[test]
+fn difference() {
+    let of = |rule| costs::report(mlp(&[4, 3, 2], Activation::Relu), rule, 2);
+    let (ivon, adamw) = (of(Rule::Ivon(Ivon::default())), of(Rule::Adamw(Adam::default())));
+    let difference = Difference::between(&ivon, &adamw);
+    assert!(!difference.is_same() && Difference::between(&ivon, &ivon).is_same());
+    insta::assert_snapshot!("ivon_against_adamw", difference.text());
 }
