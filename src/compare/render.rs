@@ -61,9 +61,7 @@ impl Report {
         for group in self.groups() {
             page.section(&group.title());
             page.table(&group.table());
-            for line in group.remarks(self.wanted_width) {
-                page.paragraph(&line);
-            }
+            page.remarks(&group.remarks(self.wanted_width));
         }
         if !self.parts.is_empty() {
             page.section("What a step's parts cost");
@@ -152,7 +150,7 @@ impl Report {
             label: parts.label(),
             sizes: names.iter().map(|name| size(parts, name)).collect(),
         };
-        Bars { unit: "ms", bars: self.parts.iter().map(bar).collect(), parts: names }
+        Bars { unit: "ms".to_owned(), bars: self.parts.iter().map(bar).collect(), parts: names }
     }
 
     fn part_names(&self) -> Vec<String> {

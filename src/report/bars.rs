@@ -6,7 +6,7 @@ use super::page::escape;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Bars {
     /// The unit of the numbers.
-    pub unit: &'static str,
+    pub unit: String,
     /// The names of the parts, in the order of every bar.
     pub parts: Vec<String>,
     /// The bars.
@@ -27,11 +27,29 @@ const COLOURS: [&str; 8] =
     ["#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#f0e442", "#999999"];
 
 /// The colour of a part or curve by its number.
-pub(super) fn colour(index: usize) -> &'static str {
+pub fn colour(index: usize) -> &'static str {
     COLOURS[index % COLOURS.len()]
 }
 
 impl Bars {
+    /// Bars of sizes in a unit without prefix, in the prefix that suits the longest.
+    pub fn scaled(unit: &str, parts: Vec<String>, mut bars: Vec<Bar>) -> Bars {
+        const PREFIXES: [(f64, &str); 8] = [
+            (1e12, "T"),
+            (1e9, "G"),
+            (1e6, "M"),
+            (1e3, "k"),
+            (1.0, ""),
+            (1e-3, "m"),
+            (1e-6, "µ"),
+            (1e-9, "n"),
+        ];
+        let most = bars.iter().map(|bar| bar.sizes.iter().sum()).fold(0.0, f64::max);
+        let (scale, prefix) = PREFIXES.into_iter().find(|(scale, _)| most >= *scale).unwrap_or((1.0, ""));
+        bars.iter_mut().flat_map(|bar| &mut bar.sizes).for_each(|size| *size /= scale);
+        Bars { unit: format!("{prefix}{unit}"), parts, bars }
+    }
+
     /// As an HTML element.
     pub fn html(&self) -> String {
         let total = |bar: &Bar| bar.sizes.iter().filter(|size| **size > 0.0).sum::<f64>();
@@ -71,6 +89,9 @@ impl Bars {
 
 /// Three significant digits, without an exponent where that is short.
 fn number(value: f64) -> String {
+    if value == 0.0 {
+        return "0".to_owned();
+    }
     let digits = 2 - value.abs().max(1e-9).log10().floor() as i32;
     format!("{value:.*}", digits.clamp(0, 6) as usize)
 }
@@ -82,7 +103,7 @@ mod tests {
     #[test]
     fn the_longest_bar_fills_the_width() {
         let bars = Bars {
-            unit: "ms",
+            unit: "ms".into(),
             parts: vec!["a".into(), "b".into()],
             bars: vec![
                 Bar { label: "x".into(), sizes: vec![3.0, 1.0] },
@@ -96,8 +117,19 @@ mod tests {
     }
 
     #[test]
+    fn sizes_are_in_the_unit_of_the_longest_bar() {
+        let bars = |sizes: &[f64]| {
+            let bar = Bar { label: String::new(), sizes: sizes.to_vec() };
+            Bars::scaled("B", Vec::new(), vec![bar])
+        };
+        let found = [&[2e6, 5e2][..], &[0.0], &[3e-10]].map(bars);
+        assert_eq!(found.each_ref().map(|bars| bars.unit.as_str()), ["MB", "B", "B"]);
+        assert_eq!(found[0].bars[0].sizes, [2.0, 5e-4]);
+    }
+
+    #[test]
     fn numbers_have_three_digits() {
         let shown: Vec<String> = [1234.5, 12.345, 0.012_345, 0.0].map(number).into();
-        assert_eq!(shown, ["1234", "12.3", "0.0123", "0.000000"]);
+        assert_eq!(shown, ["1234", "12.3", "0.0123", "0"]);
     }
 }

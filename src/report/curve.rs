@@ -53,15 +53,21 @@ impl Chart {
     ) -> Result<(), Box<dyn std::error::Error>> {
         let root = SVGBackend::with_string(svg, SIZE).into_drawing_area();
         root.fill(&WHITE)?;
+        let mut ticks: Vec<f64> =
+            self.curves.iter().flat_map(|curve| curve.points.iter().map(|point| point.0)).collect();
+        ticks.sort_by(f64::total_cmp);
+        ticks.dedup();
         let mut chart = ChartBuilder::on(&root)
             .margin(12)
             .x_label_area_size(42)
-            .y_label_area_size(60)
-            .build_cartesian_2d((left..right).log_scale(), low..high)?;
+            .y_label_area_size(64)
+            .build_cartesian_2d((left..right).log_scale().with_key_points(ticks), low..high)?;
         chart
             .configure_mesh()
             .x_desc(&self.x)
             .y_desc(&self.y)
+            .label_style(("sans-serif", 14))
+            .axis_desc_style(("sans-serif", 15))
             .light_line_style(WHITE)
             .x_label_formatter(&|value| compact(*value))
             .draw()?;
@@ -83,6 +89,7 @@ impl Chart {
         }
         chart
             .configure_series_labels()
+            .label_font(("sans-serif", 14))
             .background_style(WHITE.mix(0.8))
             .border_style(BLACK.mix(0.3))
             .draw()?;

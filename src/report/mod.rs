@@ -5,7 +5,7 @@ mod curve;
 mod page;
 mod table;
 
-pub use bars::{Bar, Bars};
+pub use bars::{Bar, Bars, colour};
 pub use curve::{Chart, Curve};
 pub use page::{Page, escape};
 pub use table::{Table, columns};

@@ -2,17 +2,23 @@
 
 use super::page::escape;
 
-/// A table: the first column is left-aligned, the others right-aligned.
+/// A table: the first column, or the first few, are left-aligned, the others right-aligned.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Table {
     head: Vec<String>,
     rows: Vec<Vec<String>>,
+    left: usize,
 }
 
 impl Table {
     /// A table without rows.
     pub fn new<T: Into<String>>(head: impl IntoIterator<Item = T>) -> Table {
-        Table { head: head.into_iter().map(Into::into).collect(), rows: Vec::new() }
+        Table::with_left_columns(head, 1)
+    }
+
+    /// A table without rows, whose first so many columns are left-aligned.
+    pub fn with_left_columns<T: Into<String>>(head: impl IntoIterator<Item = T>, left: usize) -> Table {
+        Table { head: head.into_iter().map(Into::into).collect(), rows: Vec::new(), left }
     }
 
     /// Adds a row.
@@ -31,14 +37,15 @@ impl Table {
             column == 0 || self.rows.iter().any(|row| row.get(column).is_some_and(|other| other != cell))
         };
         let kept: Vec<usize> = (0..self.head.len()).filter(|&column| keeps(column)).collect();
+        let left = kept.iter().filter(|&&column| column < self.left).count();
         let pick = |row: &Vec<String>| kept.iter().filter_map(|&column| row.get(column).cloned()).collect();
-        Table { head: pick(&self.head), rows: self.rows.iter().map(pick).collect() }
+        Table { head: pick(&self.head), rows: self.rows.iter().map(pick).collect(), left }
     }
 
     /// In columns two spaces apart.
     pub fn text(&self) -> String {
         let lines: Vec<&[String]> = [&self.head].into_iter().chain(&self.rows).map(Vec::as_slice).collect();
-        columns(&lines, |column| column > 0)
+        columns(&lines, |column| column >= self.left)
     }
 
     /// As Markdown.
@@ -48,7 +55,7 @@ impl Table {
             format!("| {} |\n", cells.join(" | "))
         };
         let rule: Vec<&str> =
-            (0..self.head.len()).map(|column| if column == 0 { "---" } else { "---:" }).collect();
+            (0..self.head.len()).map(|column| if column < self.left { "---" } else { "---:" }).collect();
         let mut text = line(&self.head);
         text.push_str(&format!("|{}|\n", rule.join("|")));
         text.extend(self.rows.iter().map(|row| line(row)));
@@ -58,8 +65,14 @@ impl Table {
     /// As an HTML element.
     pub fn html(&self) -> String {
         let line = |cells: &[String], tag: &str| {
-            let cells: String = cells.iter().map(|cell| format!("<{tag}>{}</{tag}>", escape(cell))).collect();
-            format!("<tr>{cells}</tr>\n")
+            let cell = |(column, cell): (usize, &String)| {
+                // The first column is always to the left.
+                let class = if (1..self.left).contains(&column) { " class=\"left\"" } else { "" };
+                // A wide table breaks lines, but not within a percentage or interval.
+                let cell = escape(cell).replace(" %", "\u{a0}%").replace(" to ", "\u{a0}to\u{a0}");
+                format!("<{tag}{class}>{cell}</{tag}>")
+            };
+            format!("<tr>{}</tr>\n", cells.iter().enumerate().map(cell).collect::<String>())
         };
         let rows: String = self.rows.iter().map(|row| line(row, "td")).collect();
         format!(
@@ -111,6 +124,15 @@ mod tests {
         table.rows.iter_mut().for_each(|row| row.push("-".into()));
         assert_ne!(table.text(), self::table().text());
         assert_eq!(table.without_columns_of("-"), self::table());
+    }
+
+    #[test]
+    fn as_many_columns_are_to_the_left_as_are_wanted() {
+        let mut table = Table::with_left_columns(["stage", "does", "bytes"], 2);
+        table.row(["update", "fusion", "7"]);
+        assert_eq!(table.text(), "stage   does    bytes\nupdate  fusion      7\n");
+        assert!(table.markdown().contains("|---|---|---:|"));
+        assert!(table.html().contains("<td>update</td><td class=\"left\">fusion</td><td>7</td>"));
     }
 
     #[test]
