@@ -28,7 +28,7 @@ pub(super) struct Inspect {
     /// Set a field of the configuration, e.g. rule.lr=0.1
     #[arg(long = "set", value_name = "PATH=VALUE")]
     set: Vec<String>,
-    /// What to print [default: ir; what differs with --against, else all with --json]
+    /// What to print [default: ir; what differs with --against, else all with --json or --html]
     #[arg(long)]
     what: Option<What>,
     /// Which program
@@ -42,6 +42,9 @@ pub(super) struct Inspect {
     /// Write the report as JSON
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Write the report as one HTML page, with a drawing of the stages and the kernels to search
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
     /// Write the program in every form into a folder: IR, StableHLO, optimized HLO as text and as XLA's own message
     #[arg(long, value_name = "FOLDER")]
     dump: Option<PathBuf>,
@@ -107,7 +110,7 @@ impl Inspect {
         };
         let config = RunConfig::load(self.config.as_deref(), &self.set).map_err(Failure::usage)?;
         let other = self.against.load(&config, wanted)?;
-        let reports = self.json.is_some() || other.is_some();
+        let reports = self.json.is_some() || self.html.is_some() || other.is_some();
         let what = self.what.unwrap_or(if reports { What::All } else { What::Ir });
         let compiles = reports || self.dump.is_some() || !matches!(what, What::Ir | What::Stablehlo);
         backend::prepare(&config, wanted);
@@ -135,6 +138,9 @@ impl Inspect {
         };
         if let (Some(path), Some(report)) = (&self.json, &report) {
             write(path, serde_json::to_string_pretty(report)?.as_bytes())?;
+        }
+        if let (Some(path), Some(report)) = (&self.html, &report) {
+            write(path, report.html().as_bytes())?;
         }
         let printed = match (what, &report) {
             (What::Ir, _) => ir,

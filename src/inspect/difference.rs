@@ -12,7 +12,7 @@ use super::roofline::Roofline;
 use super::stage::Part;
 use super::verdict::{Promise, Verdict};
 
-mod text;
+pub(super) mod text;
 
 /// What is different in another program.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

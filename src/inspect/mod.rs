@@ -7,6 +7,7 @@ mod devices;
 mod difference;
 mod edges;
 mod flow;
+mod html;
 mod kernel;
 mod literal;
 mod measure;

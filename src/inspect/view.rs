@@ -85,18 +85,26 @@ impl Report {
             text += &format!(", adamw {:.1}", optimizer_bytes(&adamw.stages) as f64 / parameters);
         }
         text.push('\n');
+        text.extend(self.notes().iter().map(|note| format!("  {note}\n")));
+        text
+    }
+
+    /// What the counts leave out.
+    pub(super) fn notes(&self) -> Vec<String> {
+        let mut notes = Vec::new();
         let loops = self.kernels.iter().filter(|kernel| !kernel.runs_known).count();
         if loops > 0 {
-            text += &format!(
-                "  {loops} kernels are in loops whose rounds are an input; they count as one round\n"
-            );
+            notes.push(format!(
+                "{loops} kernels are in loops whose rounds are an input; they count as one round"
+            ));
         }
         let unknown: u64 = self.stages.iter().map(|cost| cost.work.unknown).sum();
         if unknown > 0 {
-            text +=
-                &format!("  {unknown} calls of code that is not HLO have operations that are not counted\n");
+            notes.push(format!(
+                "{unknown} calls of code that is not HLO have operations that are not counted"
+            ));
         }
-        text
+        notes
     }
 
     /// The parts of the program and of AdamW's, in the order of a step.
@@ -283,7 +291,9 @@ pub(super) fn si(value: f64, unit: &str) -> String {
     let fits = PREFIXES.into_iter().find(|(scale, _)| value.abs() >= *scale);
     let (scale, prefix) = fits.unwrap_or((1e-9, "n"));
     let scaled = value / scale;
-    let digits = if scaled.abs() >= 100.0 {
+    // Counts of bytes or operations.
+    let is_whole = scale == 1.0 && scaled.fract() == 0.0;
+    let digits = if scaled.abs() >= 100.0 || is_whole {
         0
     } else if scaled.abs() >= 10.0 {
         1
@@ -299,8 +309,14 @@ mod tests {
 
     #[test]
     fn numbers_have_three_digits_and_a_prefix() {
-        let cases =
-            [(0.0, "0 s"), (1.234e-7, "123 ns"), (0.05, "50.0 ms"), (3.35e12, "3.35 Ts"), (1e-11, "0.01 ns")];
+        let cases = [
+            (0.0, "0 s"),
+            (1.234e-7, "123 ns"),
+            (0.05, "50.0 ms"),
+            (3.35e12, "3.35 Ts"),
+            (1e-11, "0.01 ns"),
+            (24.0, "24 s"),
+        ];
         for (value, text) in cases {
             assert_eq!(si(value, "s"), text);
         }

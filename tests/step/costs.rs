@@ -1,7 +1,7 @@
 //! Bytes and flops of a perceptron's step on XLA:CPU, as computed by hand.
 
 use natgrad::compile::{Target, stablehlo};
-use natgrad::inspect::{About, HloModule, Optimized, Part, Report, Stage, StageCost, Traffic};
+use natgrad::inspect::{About, HloModule, Node, Optimized, Part, Report, Stage, StageCost, Traffic};
 use natgrad::rule::{Adam, Ivon, Rule};
 use natgrad_models::{Activation, Model};
 
@@ -48,6 +48,34 @@ pub fn report(model: Model, rule: Rule, rows: usize) -> Report {
 
 fn cost(report: &Report, part: Part) -> &StageCost {
     report.stages.iter().find(|cost| cost.name == part).unwrap()
+}
+
+#[test]
+fn what_flows_between_stages_is_what_they_are_for() {
+    let report = report(model(), Rule::Ivon(Ivon::default()), ROWS as usize);
+    let [inputs, hidden, classes] = SIZES;
+    let parameters = F32 * (inputs * hidden + hidden + hidden * classes + classes);
+    let (update, resample) = (Node::Part(update()), Node::Part(Part::new(Stage::Resample, false)));
+    let [forward, backward] = [Part::Forward, Part::Backward].map(Node::Part);
+    let edge = |from: Node, to: Node| {
+        let edge = report.edges.iter().find(|edge| (edge.from, edge.to) == (from, to));
+        edge.map_or((0, 0), |edge| (edge.arrays, edge.bytes))
+    };
+    // The sample; the backward pass needs the weight that gradients pass through, and the bias that the rectifier's sign
+    // comes from.
+    assert_eq!(edge(Node::State, forward), (4, parameters));
+    assert_eq!(edge(Node::State, backward), (2, F32 * (hidden * classes + hidden)));
+    assert_eq!(edge(Node::Data, forward), (2, ROWS * (F32 * inputs + F32)));
+    assert_eq!(edge(backward, update), (4, parameters));
+    // Mean, momentum, Hessian and sample; the count of steps.
+    assert_eq!(edge(Node::State, update), (17, 4 * parameters + F32));
+    assert_eq!(edge(update, Node::State), (12, 3 * parameters));
+    // XLA counts once, where the keys of the next step's noise need it.
+    assert_eq!(edge(Node::Part(Part::new(Stage::Key, false)), Node::State), (1, F32));
+    assert_eq!(edge(update, resample), (8, 2 * parameters));
+    assert_eq!(edge(resample, Node::State), (4, parameters));
+    // The loss and the count of correct rows.
+    assert_eq!(edge(forward, Node::Results), (2, 2 * F32));
 }
 
 fn update() -> Part {

@@ -29,7 +29,7 @@ impl Difference {
     }
 
     /// The second program's name in the head of a column beside the first's.
-    fn others(&self) -> String {
+    pub(in crate::inspect) fn others(&self) -> String {
         format!("{}'s", self.names.other)
     }
 
@@ -74,7 +74,7 @@ impl Difference {
     }
 
     /// Kernels, bytes and flops of each part in both, and of all.
-    fn stage_rows(&self) -> Vec<Vec<String>> {
+    pub(in crate::inspect) fn stage_rows(&self) -> Vec<Vec<String>> {
         let row = |name: String, kernels: Both<u64>, bytes: Both<u64>, flops: Both<u64>| {
             vec![
                 name,
@@ -151,7 +151,7 @@ impl Difference {
     }
 
     /// The first so many of the kernels that differ.
-    fn kernel_rows(&self, most: usize) -> Vec<Vec<String>> {
+    pub(in crate::inspect) fn kernel_rows(&self, most: usize) -> Vec<Vec<String>> {
         let row = |change: &KernelChange| {
             let KernelChange { stage, layer, does, kernels, bytes, flops } = change;
             let numbers = [kernels, bytes, flops].into_iter().flat_map(|both| [both.this, both.other]);
@@ -161,7 +161,7 @@ impl Difference {
     }
 
     /// The least times, where they are known.
-    fn seconds_text(&self) -> String {
+    pub(in crate::inspect) fn seconds_text(&self) -> String {
         let Some(seconds) = &self.seconds else { return String::new() };
         let Both { this, other } = seconds.map(|seconds| si(*seconds, "s"));
         let names = &self.names;
@@ -170,7 +170,7 @@ impl Difference {
 }
 
 /// The title of a list of what differs, cut to the largest.
-fn counted(what: &str, count: usize, listed: usize) -> String {
+pub(in crate::inspect) fn counted(what: &str, count: usize, listed: usize) -> String {
     match count > listed {
         true => format!("{what} that differ: the {listed} largest changes of {count}"),
         false => format!("{what} that differ"),
@@ -178,7 +178,7 @@ fn counted(what: &str, count: usize, listed: usize) -> String {
 }
 
 /// A value of a field.
-fn value(value: &Value) -> String {
+pub(in crate::inspect) fn value(value: &Value) -> String {
     match value {
         Value::Null => "-".to_owned(),
         Value::String(text) => text.clone(),
