@@ -8,6 +8,7 @@ mod help;
 mod input;
 mod inspect;
 mod outputs;
+mod page;
 mod plugins;
 mod replay;
 mod resume;
