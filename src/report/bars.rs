@@ -22,9 +22,11 @@ pub struct Bar {
     pub sizes: Vec<f64>,
 }
 
-/// Colours that people with any colour vision tell apart (Okabe and Ito 2008).
-const COLOURS: [&str; 8] =
-    ["#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#f0e442", "#999999"];
+/// Colours that people with any colour vision tell apart (Okabe and Ito 2008, then four of Tol's).
+const COLOURS: [&str; 12] = [
+    "#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#f0e442", "#999999", "#882255",
+    "#44aa99", "#117733", "#aa4499",
+];
 
 /// The colour of a part or curve by its number.
 pub fn colour(index: usize) -> &'static str {
