@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::support::Bench;
+use crate::support::{Bench, run};
 
 /// The steps of a run's records.
 fn record_steps(bench: &Bench, folder: &str) -> Vec<u64> {
@@ -131,6 +131,25 @@ fn without_out_the_folder_is_named_after_the_run() {
     let outcome = bench.ok(&["train", "run.json", "--steps", "1", "--seed", "7"]);
     assert!(outcome.stdout.contains("written to runs/table.csv-ivon-7: "), "{outcome:?}");
     assert_eq!(bench.json("runs/table.csv-ivon-7/summary.json")["seed"], 7);
+}
+
+/// XLA's scheduler for many threads, which a user can still ask for, keeps every offset from the mean.
+#[test]
+fn a_run_without_its_mean_is_ordered_for_memory() {
+    let bench = Bench::cold();
+    let temporaries = |flags: &str| {
+        let args = ["train", "run.json", "--dry-run", "--set", "step.state=implicit", "--set"];
+        let sizes = "model.sizes=[2,128,128,128,128,128,128,3]";
+        let outcome = run(bench.command(&[&args[..], &[sizes]].concat()).env("XLA_FLAGS", flags));
+        assert_eq!(outcome.code, Some(0), "{outcome:?}");
+        let (_, size) = outcome.stdout.split_once("temporaries ").unwrap();
+        let (number, unit) = size.lines().next().unwrap().split_once(' ').unwrap();
+        assert_eq!(unit, "kB");
+        number.parse::<f64>().unwrap()
+    };
+    let (ours, theirs) =
+        (temporaries(""), temporaries("--xla_cpu_enable_concurrency_optimized_scheduler=true"));
+    assert!(ours < 0.6 * theirs, "{ours} kB, {theirs} kB");
 }
 
 #[test]
