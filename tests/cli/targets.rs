@@ -68,7 +68,7 @@ fn a_step_is_compiled_for_an_nvidia_gpu() {
     }
 }
 
-/// The verdicts on a step, without what differs from plugin to plugin: the names of kernels and their number.
+/// The verdicts on a step of the small model, as they are printed.
 fn verdicts(target: &str, set: &str) -> String {
     let bench = Bench::cold();
     let args = ["inspect", "run.json", "--target", target, "--what", "fusions", "--set", set];
