@@ -7,6 +7,7 @@ use super::roofline::Roofline;
 use super::stage::Part;
 use super::table::{Align, Table, grouped};
 use super::verdict::Verdict;
+use crate::report::prefix;
 
 /// Buffers that are listed at most.
 const LISTED: usize = 20;
@@ -274,22 +275,10 @@ impl About {
 
 /// A number with three digits and the prefix of its unit.
 pub(super) fn si(value: f64, unit: &str) -> String {
-    const PREFIXES: [(f64, &str); 9] = [
-        (1e15, "P"),
-        (1e12, "T"),
-        (1e9, "G"),
-        (1e6, "M"),
-        (1e3, "k"),
-        (1.0, ""),
-        (1e-3, "m"),
-        (1e-6, "µ"),
-        (1e-9, "n"),
-    ];
     if value == 0.0 {
         return format!("0 {unit}");
     }
-    let fits = PREFIXES.into_iter().find(|(scale, _)| value.abs() >= *scale);
-    let (scale, prefix) = fits.unwrap_or((1e-9, "n"));
+    let (scale, prefix) = prefix(value).unwrap_or((1e-9, "n"));
     let scaled = value / scale;
     // Counts of bytes or operations.
     let is_whole = scale == 1.0 && scaled.fract() == 0.0;

@@ -1,6 +1,7 @@
 //! Horizontal bars of several parts.
 
 use super::page::escape;
+use super::prefix::prefix;
 
 /// Bars on one scale, each of parts of the same kinds.
 #[derive(Clone, Debug, PartialEq)]
@@ -36,18 +37,8 @@ pub fn colour(index: usize) -> &'static str {
 impl Bars {
     /// Bars of sizes in a unit without prefix, in the prefix that suits the longest.
     pub fn scaled(unit: &str, parts: Vec<String>, mut bars: Vec<Bar>) -> Bars {
-        const PREFIXES: [(f64, &str); 8] = [
-            (1e12, "T"),
-            (1e9, "G"),
-            (1e6, "M"),
-            (1e3, "k"),
-            (1.0, ""),
-            (1e-3, "m"),
-            (1e-6, "µ"),
-            (1e-9, "n"),
-        ];
         let most = bars.iter().map(|bar| bar.sizes.iter().sum()).fold(0.0, f64::max);
-        let (scale, prefix) = PREFIXES.into_iter().find(|(scale, _)| most >= *scale).unwrap_or((1.0, ""));
+        let (scale, prefix) = prefix(most).unwrap_or((1.0, ""));
         bars.iter_mut().flat_map(|bar| &mut bar.sizes).for_each(|size| *size /= scale);
         Bars { unit: format!("{prefix}{unit}"), parts, bars }
     }

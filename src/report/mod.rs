@@ -1,11 +1,13 @@
-//! Reports: tables as text, Markdown and HTML, bars and curves, and one self-contained page of them.
+//! Reports: tables as text, Markdown and HTML, bars, curves, units, and one self-contained page of them.
 
 mod bars;
 mod curve;
 mod page;
+mod prefix;
 mod table;
 
 pub use bars::{Bar, Bars, colour};
 pub use curve::{Chart, Curve};
 pub use page::{Page, escape};
+pub use prefix::prefix;
 pub use table::{Table, columns};
