@@ -1,7 +1,7 @@
 //! A report as one self-contained HTML page.
 
 use super::kernel::StageCost;
-use super::memory::{Assigned, Memory};
+use super::memory::Memory;
 use super::report::{Comparison, Report};
 use super::roofline::Roofline;
 use super::stage::Part;
@@ -140,12 +140,7 @@ impl Report {
     fn memory_section(&self, page: &mut Page) {
         page.section("Memory");
         let bar = |label: &str, memory: &Memory| {
-            let of = memory.assigned.unwrap_or(Assigned {
-                arguments: memory.arguments,
-                outputs: memory.outputs,
-                aliased: memory.aliased,
-                temporaries: memory.temporaries,
-            });
+            let of = memory.numbers();
             let own = of.outputs.saturating_sub(of.aliased);
             let sizes = [of.arguments, own, of.temporaries].map(|bytes| bytes as f64).to_vec();
             Bar { label: label.to_owned(), sizes }

@@ -96,21 +96,23 @@ impl Memory {
     /// The most memory in use at one time: arguments, outputs of their own and temporaries. (The peak that XLA:CPU gives
     /// is less than its arguments and temporaries.)
     pub fn peak(&self) -> u64 {
-        let (all, aliased) = match self.assigned {
-            Some(it) => (it.arguments + it.outputs + it.temporaries, it.aliased),
-            None => (self.arguments + self.outputs + self.temporaries, self.aliased),
-        };
-        all.saturating_sub(aliased)
+        let of = self.numbers();
+        (of.arguments + of.outputs + of.temporaries).saturating_sub(of.aliased)
     }
 
-    /// What takes how much, by XLA's numbers where there are any.
-    pub fn sizes(&self) -> [(&'static str, u64); 5] {
-        let of = self.assigned.unwrap_or(Assigned {
+    /// XLA's numbers where there are any, else those by the program's shapes.
+    pub fn numbers(&self) -> Assigned {
+        self.assigned.unwrap_or(Assigned {
             arguments: self.arguments,
             outputs: self.outputs,
             aliased: self.aliased,
             temporaries: self.temporaries,
-        });
+        })
+    }
+
+    /// What takes how much, by [`Memory::numbers`].
+    pub fn sizes(&self) -> [(&'static str, u64); 5] {
+        let of = self.numbers();
         [
             ("arguments", of.arguments),
             ("outputs", of.outputs),
