@@ -187,13 +187,13 @@ fn what(flow: &Flow<'_>, site: Site) -> String {
     }
 }
 
-/// The operations in a fusion, but for parameters and what only names values.
+/// The operations in a fusion.
 fn operations(flow: &Flow<'_>, site: Site) -> Vec<Operation> {
     let mut sites = Vec::new();
     collect(flow, site, &mut sites);
     let sources = sources_of_model(flow, &sites);
-    let sites = sites.into_iter().filter(|&site| !traffic::is_free(&flow.instruction(site).opcode));
     sites
+        .into_iter()
         .map(|site| {
             let instruction = flow.instruction(site);
             Operation {
@@ -208,14 +208,15 @@ fn operations(flow: &Flow<'_>, site: Site) -> Vec<Operation> {
         .collect()
 }
 
-/// The instructions in a fusion and in the fusions in it.
+/// The operations in a fusion and in the fusions in it, but for parameters and what only names values.
 fn collect(flow: &Flow<'_>, site: Site, sites: &mut Vec<Site>) {
     for &frame in flow.callees(site) {
-        for (id, _) in flow.computation(frame).iter() {
+        for (id, instruction) in flow.computation(frame).iter() {
             let inner = Site { frame, instruction: id };
-            match flow.callees(inner) {
-                [] => sites.push(inner),
-                _ => collect(flow, inner, sites),
+            if !flow.callees(inner).is_empty() {
+                collect(flow, inner, sites);
+            } else if !traffic::is_free(&instruction.opcode) {
+                sites.push(inner);
             }
         }
     }
@@ -262,10 +263,10 @@ fn own_origin(flow: &Flow<'_>, site: Site) -> Option<Origin> {
     Origin::of(&flow.instruction(site).metadata.op_name).or_else(|| {
         let mut sites = Vec::new();
         collect(flow, site, &mut sites);
-        let operations =
-            sites.into_iter().map(|site| flow.instruction(site)).filter(|it| !traffic::is_free(&it.opcode));
+        let origins =
+            sites.into_iter().filter_map(|site| Origin::of(&flow.instruction(site).metadata.op_name));
         let mut counts: BTreeMap<Origin, usize> = BTreeMap::new();
-        for origin in operations.filter_map(|it| Origin::of(&it.metadata.op_name)) {
+        for origin in origins {
             *counts.entry(origin).or_default() += 1;
         }
         // Of equally frequent ones, the earlier in the step.
