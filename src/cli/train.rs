@@ -91,6 +91,7 @@ impl Train {
             }
             None => (self.config()?, None),
         };
+        backend::prepare(&config, self.target);
         let splits = config.data.load(assets::fetch).map_err(|error| match error {
             DataError::Fetch(_) => Failure::Failed(error.into()),
             other => Failure::usage(other),
@@ -112,7 +113,6 @@ impl Train {
         }
         let out = self.out_folder(&config);
         make_folder(&out)?;
-        backend::prepare(&config, self.target);
         let device = backend::open(self.target)?;
         if resume.is_none() {
             // An earlier run's summary is not this one's.
