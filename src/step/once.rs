@@ -71,7 +71,7 @@ pub(super) fn one_step(
             let keys = wiring.get(Slot::NextKeys);
             wiring.set(Slot::Keys, keys);
         }
-        resample(layout, module, &mut wiring)?;
+        resample(module, &mut wiring)?;
     }
     if layout.plan.diagnostics {
         wiring.stage(module, StageKind::Metrics, |stage| metrics::metrics(point, stage))?;

@@ -139,8 +139,10 @@ impl<'a> Recipe<'a> {
             out.push((Slot::Step, stage.b.scalar(DType::U32, 0.0)));
             out
         })?;
-        keys(&layout, &mut module, &mut wiring, &[Slot::Keys])?;
-        resample(&layout, &mut module, &mut wiring)?;
+        if layout.point.gradient_state() == StateKind::Sample {
+            keys(&layout, &mut module, &mut wiring, &[Slot::Keys])?;
+            resample(&mut module, &mut wiring)?;
+        }
         let mut outputs = layout.state();
         outputs.push(Slot::Step);
         Program::new(module, wiring.finish(outputs)?, &layout)
@@ -258,24 +260,21 @@ fn of_model(
     Program::new(module, wiring.finish(vec![output])?, layout)
 }
 
-/// The keys of carried samples of a rule that has some, where noise is not given.
+/// The keys of carried samples, where noise is not given.
 pub(super) fn keys(
     layout: &Layout,
     module: &mut Module,
     wiring: &mut Wiring,
     slots: &[Slot],
 ) -> Result<(), StepError> {
-    if layout.noise == NoiseSource::Input || layout.point.gradient_state() != StateKind::Sample {
+    if layout.noise == NoiseSource::Input {
         return Ok(());
     }
     wiring.stage(module, StageKind::Key, |stage| carried_keys(stage, slots))
 }
 
-/// The next sample of a rule with samples.
-pub(super) fn resample(layout: &Layout, module: &mut Module, wiring: &mut Wiring) -> Result<(), StepError> {
-    if layout.point.gradient_state() != StateKind::Sample {
-        return Ok(());
-    }
+/// The next sample, with the noise of [`Slot::Keys`].
+pub(super) fn resample(module: &mut Module, wiring: &mut Wiring) -> Result<(), StepError> {
     let out = |param| Slot::State(StateKind::Sample, param);
     wiring.stage(module, StageKind::Resample, |stage| sample_all(stage, Draw::Carried, out))
 }
