@@ -176,25 +176,13 @@ impl Inspect {
             None => return Ok(report),
             Some(Other::Report(other)) => *other,
             Some(Other::Program(config, others)) => {
-                let machine = match is_same(wanted, others) {
-                    true => machine,
-                    false => Machine::of(backend::compiler(others)?, others)?,
-                };
+                let machine =
+                    if wanted == others { machine } else { Machine::of(backend::compiler(others)?, others)? };
                 let program = self.program.build(&config, machine.compiler.target().state_plan())?;
                 machine.report(self.program, &config, &optimize(&machine.compiler, program)?.0)?
             }
         };
         Ok(Report { against: Some(Difference::between(&report, &other)), ..report })
-    }
-}
-
-/// Whether both name the same device.
-fn is_same(wanted: Option<Wanted>, other: Option<Wanted>) -> bool {
-    match (wanted, other) {
-        (None, None) => true,
-        (Some(Wanted::Attached(target)), Some(Wanted::Attached(other))) => target == other,
-        (Some(Wanted::Model(model)), Some(Wanted::Model(other))) => std::ptr::eq(model, other),
-        (None | Some(Wanted::Attached(_) | Wanted::Model(_)), _) => false,
     }
 }
 

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use serde::Deserialize;
 
 /// The properties of a GPU, by the names of the proto.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Gpu {
     /// The name of one of the file's sources.
@@ -32,7 +32,7 @@ pub(super) struct Gpu {
     registers_per_block_limit: u64,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ComputeCapability {
     major: u32,
@@ -41,7 +41,7 @@ struct ComputeCapability {
 }
 
 /// Which features of the architecture the code may use.
-#[derive(Clone, Copy, Debug, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 enum Features {
     /// Those that every later architecture has too.

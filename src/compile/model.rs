@@ -11,7 +11,7 @@ use super::Target;
 use super::gpu::Gpu;
 
 /// A model of device: what it is compiled for by, and its public figures.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DeviceModel {
     /// What `--target` calls it, such as `cuda:h100`.
@@ -33,7 +33,7 @@ pub struct DeviceModel {
 }
 
 /// A number of public record.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Figure {
     value: f64,
@@ -42,7 +42,7 @@ struct Figure {
 }
 
 /// Floating-point operations a second; a multiplication and an addition count as two.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Peak {
     #[serde(default)]
@@ -52,7 +52,7 @@ struct Peak {
 }
 
 /// The platforms that the files name.
-#[derive(Clone, Copy, Debug, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 enum Platform {
     Cpu,
@@ -155,7 +155,7 @@ impl DeviceModel {
 }
 
 /// What `--target` asks for.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Wanted {
     /// The first device of the platform that is attached to this machine.
     Attached(Target),
