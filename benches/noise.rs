@@ -68,7 +68,7 @@ impl Added {
         module.push(b.finish(&[result]).expect("a function"));
         let module = verify(module).expect("a sound module");
         let target = Target::of(client);
-        let text = to_stablehlo(&module, &Donation::none(), target.materialization()).expect("StableHLO");
+        let text = to_stablehlo(&module, &Donation::none(), target.lowering()).expect("StableHLO");
         client.compile(text.as_bytes(), &target.options()).expect("an executable")
     }
 }

@@ -7,8 +7,7 @@ use std::path::Path;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use natgrad::compare::{Case, Cases, Entrant, From};
-use natgrad::compile::{Cache, Device, Target, stablehlo};
-use natgrad::lower::Materialization;
+use natgrad::compile::{Cache, Device, Target, merge_loops, stablehlo};
 use natgrad::pjrt::{Client, Plugin, keep_freed_memory};
 use natgrad::step::StatePlan;
 
@@ -23,6 +22,7 @@ fn workload(name: &str) -> Case {
 
 fn open_device() -> Device {
     keep_freed_memory();
+    merge_loops();
     let plugin = natgrad::assets::cpu_plugin().expect("the CPU plugin");
     let plugin = Plugin::load(plugin).expect("a PJRT plugin");
     let client = Client::create(&plugin, &Target::Cpu.client_options()).expect("a client");
@@ -33,6 +33,8 @@ fn open_device() -> Device {
 fn building(c: &mut Criterion) {
     let mut group = c.benchmark_group("build and lower an IVON step");
     group.sample_size(10);
+    merge_loops();
+    let lowering = Target::Cpu.lowering();
     for name in WORKLOADS {
         let case = workload(name);
         let config = &case.entrants[1];
@@ -42,7 +44,7 @@ fn building(c: &mut Criterion) {
         });
         let program = recipe.step(config.batch).expect("a program");
         group.bench_function(format!("lower {name}"), |b| {
-            b.iter(|| stablehlo(&program, Materialization::Call).expect("StableHLO"));
+            b.iter(|| stablehlo(&program, lowering).expect("StableHLO"));
         });
     }
     group.finish();

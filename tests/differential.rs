@@ -3,9 +3,8 @@
 
 mod support;
 
-use natgrad::compile::Target;
 use natgrad::inspect::{HloModule, Opcode};
-use natgrad::lower::{Donation, Materialization, to_stablehlo};
+use natgrad::lower::{Donation, Lowering, Materialization, to_stablehlo};
 use natgrad_ir::interp::Tensor;
 use natgrad_ir::interp::evaluate;
 use natgrad_ir::testing::{Config, arb_case};
@@ -14,7 +13,7 @@ use natgrad_ir::{
     Shape, TensorType, UnaryOp, Value, Verified, text, verify,
 };
 use proptest::test_runner::{RngAlgorithm, TestCaseError, TestRng, TestRunner};
-use support::{CLIENT, Nearness, Program, agree, compile, difference, run};
+use support::{Nearness, Program, agree, compile, difference, lowering, run};
 
 const FLOATS: [f64; 24] = [
     0.0,
@@ -343,8 +342,7 @@ fn paths_and_donation_reach_the_optimized_program() {
     module.push(b.finish(&[new]).unwrap());
 
     let module = verify(module).unwrap();
-    let executable =
-        compile(&to_stablehlo(&module, &Donation::none().donate(0, 0), Materialization::Call).unwrap());
+    let executable = compile(&to_stablehlo(&module, &Donation::none().donate(0, 0), lowering()).unwrap());
     let hlo = executable.optimized_hlo().unwrap();
     for path in ["step/sample.0/update/layers.0.weight/mul", "step/sample.0/update/layers.0.weight/add"] {
         assert!(hlo.windows(path.len()).any(|window| window == path.as_bytes()), "no {path}");
@@ -399,8 +397,7 @@ fn loops_run_as_often_as_their_input_says() {
 #[test]
 fn paths_of_loop_bodies_reach_the_optimized_program() {
     let module = verify(descent()).unwrap();
-    let executable =
-        compile(&to_stablehlo(&module, &Donation::none().donate(1, 0), Materialization::Call).unwrap());
+    let executable = compile(&to_stablehlo(&module, &Donation::none().donate(1, 0), lowering()).unwrap());
     let hlo = executable.optimized_hlo().unwrap();
     let path = "descent/steps/one/layers.0.weight/mul";
     assert!(hlo.windows(path.len()).any(|window| window == path.as_bytes()), "no {path}");
@@ -412,7 +409,7 @@ fn paths_of_loop_bodies_reach_the_optimized_program() {
 fn loops_do_not_copy_what_they_carry() {
     let module = verify(descent()).unwrap();
     let donation = Donation::none().donate(1, 0);
-    let executable = compile(&to_stablehlo(&module, &donation, Materialization::Call).unwrap());
+    let executable = compile(&to_stablehlo(&module, &donation, lowering()).unwrap());
     let hlo = HloModule::decode(&executable.optimized_hlo().unwrap()).unwrap();
     let insts = || hlo.computations.iter().flat_map(|computation| &computation.instructions);
     assert!(insts().any(|inst| inst.opcode == Opcode::While));
@@ -447,8 +444,8 @@ fn sampling(materialize: bool) -> Verified {
 }
 
 /// How many calls the optimized program has.
-fn calls(module: &Verified, materialization: Materialization) -> usize {
-    let executable = compile(&to_stablehlo(module, &Donation::none(), materialization).unwrap());
+fn calls(module: &Verified, lowering: Lowering) -> usize {
+    let executable = compile(&to_stablehlo(module, &Donation::none(), lowering).unwrap());
     let hlo = HloModule::decode(&executable.optimized_hlo().unwrap()).unwrap();
     let insts = hlo.computations.iter().flat_map(|computation| &computation.instructions);
     insts.filter(|inst| inst.opcode == Opcode::Call).count()
@@ -456,11 +453,11 @@ fn calls(module: &Verified, materialization: Materialization) -> usize {
 
 #[test]
 fn materialized_calls_stay_calls_in_the_optimized_program() {
-    let cpu = Target::of(&CLIENT).materialization();
+    let cpu = lowering();
     assert_eq!(calls(&sampling(true), cpu), 1);
     assert_eq!(calls(&sampling(false), cpu), 0);
     // XLA:CPU drops the barrier, so that it would not keep a sample from being computed again.
-    assert_eq!(calls(&sampling(true), Materialization::Barrier), 0);
+    assert_eq!(calls(&sampling(true), Lowering { materialization: Materialization::Barrier, ..cpu }), 0);
 
     let numbers = |count: usize| (0..count).map(|index| index as f32 * 0.1 - 0.7).collect::<Vec<f32>>();
     let tensor = |shape: &[usize]| {

@@ -127,6 +127,17 @@ impl Literal {
         Literal { ty: TensorType::new(dtype, shape), elements: Elements::Dense(elements) }
     }
 
+    /// The element at a place, by its index in every dimension; none if there is no such place.
+    pub fn element(&self, index: &[usize]) -> Option<Scalar> {
+        match &self.elements {
+            Elements::Splat(element) => Some(*element),
+            Elements::Dense(elements) => {
+                let places = index.iter().zip(self.ty.shape.strides());
+                elements.get(places.map(|(place, stride)| place * stride).sum::<usize>()).copied()
+            }
+        }
+    }
+
     /// The single element of a splat, if this is one.
     pub fn as_splat(&self) -> Option<Scalar> {
         match &self.elements {

@@ -268,6 +268,8 @@ pub enum CallKind {
     Inline,
     /// The results are computed once and stored, never again in what uses them.
     Materialize,
+    /// As [`Inline`](CallKind::Inline), and the one result, elementwise in its operands, is worth one loop.
+    Fuse,
 }
 
 /// An operation with its attributes.

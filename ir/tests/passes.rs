@@ -1,7 +1,7 @@
 //! Passes change programs, not what they compute.
 
 use natgrad_ir::interp::{Data, Tensor, evaluate};
-use natgrad_ir::pass::{self, PASSES};
+use natgrad_ir::pass::{self, PASSES, SHAPING};
 use natgrad_ir::testing::{Config, arb_case};
 use natgrad_ir::{
     BinaryOp, Builder, CompareOp, DType, Def, Function, Inst, InstData, Literal, Module, Op, Origin,
@@ -22,6 +22,12 @@ proptest! {
         for pass in PASSES {
             prop_assert_eq!(&results(&pass::run_one(pass, &module), &inputs), &expected, "{}", pass.name);
         }
+        let mut shaped = module.clone();
+        for pass in SHAPING {
+            shaped = pass::run_one(pass, &shaped);
+            prop_assert_eq!(&results(&shaped, &inputs), &expected, "{}", pass.name);
+        }
+        prop_assert_eq!(&results(&pass::run(shaped), &inputs), &expected);
         let optimized = pass::run(module.clone());
         prop_assert_eq!(results(&optimized, &inputs), expected);
         prop_assert_eq!(&pass::run(optimized.clone()), &optimized);

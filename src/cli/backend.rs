@@ -3,10 +3,11 @@
 use super::Failure;
 use super::plugin::PluginName;
 use crate::assets::{self, PLUGIN_VARIABLE};
-use crate::compile::{AheadDevice, Cache, Compiler, Device, DeviceError, Listing, Refusal, Target, Wanted};
-use crate::config::RunConfig;
+use crate::compile::{
+    AheadDevice, Cache, Compiler, Device, DeviceError, Listing, Refusal, Target, Wanted, merge_loops,
+};
 use crate::pjrt::{self, Client, Plugin};
-use crate::step::{Program, StatePlan};
+use crate::step::Program;
 
 /// Opens the plugin and its runtime, fetching the plugin if need be, and the cache of executables: the first device of
 /// the platform that is wanted, which is the CPU's where the user has not chosen a plugin.
@@ -36,16 +37,14 @@ pub(super) fn open(wanted: Option<Wanted>) -> Result<Device, Failure> {
 /// Sets what the runtime of a device that is wanted reads from the environment: before any thread is started, so for all
 /// devices of a command before the first is opened.
 ///
-/// Where a run asks for the plan that spares memory, XLA:CPU orders the program for memory rather than for many threads:
-/// else it computes all offsets from the mean first, and keeps them. Of plugins only natgrad's own is known to have the
-/// flag.
-pub(super) fn prepare(config: &RunConfig, wanted: Option<Wanted>) {
+/// On the CPU, one loop replaces all state of a parameter.
+pub(super) fn prepare(wanted: Option<Wanted>) {
     if let Some(Wanted::Model(model)) = wanted {
         pjrt::default_environment(model.target().ahead_environment());
     }
     let is_cpu = wanted.is_none_or(|wanted| wanted.target() == Target::Cpu);
-    if config.step.state == StatePlan::Implicit && is_cpu && !is_chosen() {
-        pjrt::default_xla_flag("xla_cpu_enable_concurrency_optimized_scheduler", "false");
+    if is_cpu && !is_chosen() {
+        merge_loops();
     }
 }
 

@@ -113,9 +113,9 @@ impl Inspect {
         let reports = self.json.is_some() || self.html.is_some() || other.is_some();
         let what = self.what.unwrap_or(if reports { What::All } else { What::Ir });
         let compiles = reports || self.dump.is_some() || !matches!(what, What::Ir | What::Stablehlo);
-        backend::prepare(&config, wanted);
-        if let Some(Other::Program(config, wanted)) = &other {
-            backend::prepare(config, *wanted);
+        backend::prepare(wanted);
+        if let Some(Other::Program(_, wanted)) = &other {
+            backend::prepare(*wanted);
         }
         let compiler = if compiles { Some(backend::compiler(wanted)?) } else { None };
         // For the CPU, where nothing is opened and no other target wanted.
@@ -123,7 +123,7 @@ impl Inspect {
         let target = compiler.as_ref().map_or(unopened, Compiler::target);
         let program = self.program.build(&config, target.state_plan())?;
         let ir = text::print(program.module.module());
-        let stablehlo = stablehlo(&program, target.materialization())?;
+        let stablehlo = stablehlo(&program, target.lowering())?;
         let Some(compiler) = compiler else {
             print(if what == What::Ir { &ir } else { &stablehlo })?;
             return Ok(ExitCode::SUCCESS);

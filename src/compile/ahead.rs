@@ -69,7 +69,7 @@ impl AheadDevice {
     /// The program cannot be lowered, or XLA refuses it.
     pub fn compile(&self, program: Program) -> Result<Listing, DeviceError> {
         let begin = Instant::now();
-        let text = stablehlo(&program, self.target().materialization())?;
+        let text = stablehlo(&program, self.target().lowering())?;
         let listed = self.cache.listing(&self.topology, &self.described, &text, &self.options)?;
         let (Listed { memory, hlo }, outcome) = listed;
         Ok(Listing { program, hlo, memory, outcome, seconds: begin.elapsed().as_secs_f64() })

@@ -6,7 +6,7 @@ use natgrad_ir::TensorType;
 
 use super::bytes::{element_type, to_bytes};
 use super::{Cache, CacheOutcome, Target};
-use crate::lower::{self, Materialization};
+use crate::lower::{self, Lowering};
 use crate::pjrt::{self, Arg, Buffer, Client, CompileOptions, Executable};
 use crate::rule::HyperValues;
 use crate::step::{Program, Slot};
@@ -50,7 +50,7 @@ pub struct Device {
     client: Client,
     cache: Cache,
     options: CompileOptions,
-    materialization: Materialization,
+    lowering: Lowering,
 }
 
 /// A program compiled for a device.
@@ -69,8 +69,8 @@ pub struct Compiled {
 impl Device {
     /// A device from its client, cache and compile options.
     pub fn new(client: Client, cache: Cache, options: CompileOptions) -> Device {
-        let materialization = Target::of(&client).materialization();
-        Device { client, cache, options, materialization }
+        let lowering = Target::of(&client).lowering();
+        Device { client, cache, options, lowering }
     }
 
     /// The client.
@@ -97,7 +97,7 @@ impl Device {
     /// As [`Device::compile`].
     pub fn compile_in(&self, cache: &Cache, program: Program) -> Result<Compiled, DeviceError> {
         let begin = Instant::now();
-        let text = stablehlo(&program, self.materialization)?;
+        let text = stablehlo(&program, self.lowering)?;
         let (executable, outcome) = cache.compile(&self.client, &text, &self.options)?;
         Ok(Compiled { program, executable, outcome, seconds: begin.elapsed().as_secs_f64() })
     }
@@ -143,12 +143,12 @@ impl Device {
     }
 }
 
-/// The StableHLO of a program, with its carried inputs donated, for targets with this [`Materialization`].
+/// The StableHLO of a program, with its carried inputs donated, told in this way.
 ///
 /// # Errors
 /// See [`lower::LowerError`].
-pub fn stablehlo(program: &Program, materialization: Materialization) -> Result<String, lower::LowerError> {
-    lower::to_stablehlo(&program.module, &lower::Donation { aliases: program.donation() }, materialization)
+pub fn stablehlo(program: &Program, lowering: Lowering) -> Result<String, lower::LowerError> {
+    lower::to_stablehlo(&program.module, &lower::Donation { aliases: program.donation() }, lowering)
 }
 
 impl Compiled {

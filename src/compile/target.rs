@@ -1,7 +1,8 @@
 //! What natgrad asks of XLA on each platform.
 
-use crate::lower::Materialization;
-use crate::pjrt::{Client, CompileOptions, OptionValue};
+use super::host;
+use crate::lower::{Loops, Lowering, Materialization};
+use crate::pjrt::{self, Client, CompileOptions, OptionValue};
 use crate::step::{Placement, StatePlan};
 
 /// A kind of platform.
@@ -15,6 +16,19 @@ pub enum Target {
     Tpu,
     /// A platform natgrad knows nothing of.
     Other,
+}
+
+/// The XLA flag, and its value, by which XLA:CPU makes one loop of results that are elementwise in the same tensors
+/// ([`Loops::Merged`]). It works by the environment variable `XLA_FLAGS` alone, as read when a plugin is opened.
+pub const MERGING_FLAG: (&str, &str) = ("xla_backend_extra_options", "xla_cpu_use_multi_output_fusion=true");
+
+/// Asks XLA:CPU for [`Loops::Merged`], unless the user has given the flag in the environment a value.
+///
+/// Call it before anything has started a thread, and before the plugin is opened. Of plugins only natgrad's own is known
+/// to take such programs: it reads `mhlo.fusion`, which is no part of StableHLO.
+pub fn merge_loops() {
+    let (name, value) = MERGING_FLAG;
+    pjrt::default_xla_flag(name, value);
 }
 
 impl Target {
@@ -54,11 +68,15 @@ impl Target {
         }
     }
 
-    /// How the target is made to store the results of a materialized call.
-    pub fn materialization(self) -> Materialization {
+    /// How programs are told to XLA on this target. What XLA:CPU makes of them depends on the flags that it was given in
+    /// the environment: [`MERGING_FLAG`].
+    pub fn lowering(self) -> Lowering {
         match self {
-            Target::Cpu => Materialization::Call,
-            Target::Gpu | Target::Tpu | Target::Other => Materialization::Barrier,
+            Target::Cpu => Lowering {
+                materialization: Materialization::Call,
+                loops: if host::merges_loops(&host::xla_flags()) { Loops::Merged } else { Loops::Chosen },
+            },
+            Target::Gpu | Target::Tpu | Target::Other => Lowering::chosen(Materialization::Barrier),
         }
     }
 
@@ -80,10 +98,10 @@ impl Target {
     }
 
     /// Whether XLA makes one kernel of computations that share inputs and have several outputs. XLA:CPU runs a loop for
-    /// each output.
+    /// each output, unless it was told to merge them.
     pub fn fuses_outputs(self) -> bool {
         match self {
-            Target::Cpu => false,
+            Target::Cpu => self.lowering().loops == Loops::Merged,
             Target::Gpu | Target::Tpu | Target::Other => true,
         }
     }

@@ -6,7 +6,7 @@ use natgrad_ir::{BuildErrors, Builder, DType, DotDims, Module, TensorType, Value
 
 use super::roofline::DeviceFigures;
 use crate::compile::bytes::element_type;
-use crate::lower::{Donation, LowerError, to_stablehlo};
+use crate::lower::{Donation, LowerError, Lowering, Materialization, to_stablehlo};
 use crate::pjrt::{self, Arg, Client, CompileOptions};
 
 /// Why a device could not be measured.
@@ -82,7 +82,7 @@ fn fastest(
     let mut module = Module::new("measure");
     module.push(b.finish(&[result])?);
     let donation = Donation { aliases: vec![None] };
-    let text = to_stablehlo(&verify(module)?, &donation, crate::lower::Materialization::Barrier)?;
+    let text = to_stablehlo(&verify(module)?, &donation, Lowering::chosen(Materialization::Barrier))?;
     let executable = client.compile(text.as_bytes(), options)?;
     let dims: Vec<i64> = ty.shape.dims().iter().map(|&dim| dim as i64).collect();
     let operand = client.upload(element_type(ty.dtype), &dims, &vec![0; ty.size_bytes()])?;

@@ -13,7 +13,7 @@
 
 mod constant;
 mod donation;
-mod materialize;
+mod manner;
 mod sink;
 mod stablehlo;
 #[cfg(test)]
@@ -23,21 +23,21 @@ mod text;
 use natgrad_ir::Verified;
 
 pub use donation::{Donation, LowerError};
-pub use materialize::Materialization;
+pub use manner::{Loops, Lowering, Materialization};
 pub use sink::{Attr, ComparisonType, FuncHeader, FuncParam, Operation, Sink, SliceDims, Visibility};
 pub use stablehlo::emit;
 pub use text::TextSink;
 
-/// The module as StableHLO in MLIR's textual form: the same bytes for equal modules, donations and materializations.
+/// The module as StableHLO in MLIR's textual form: the same bytes for equal modules, donations and ways of lowering.
 ///
 /// # Errors
 /// Where the module has no entry, a name that lowering needs is taken, or the donation does not fit the entry.
 pub fn to_stablehlo(
     module: &Verified,
     donation: &Donation,
-    materialization: Materialization,
+    lowering: Lowering,
 ) -> Result<String, LowerError> {
     let mut sink = TextSink::new();
-    emit(module, donation, materialization, &mut sink)?;
+    emit(&lowering.loops.shape(module), donation, lowering, &mut sink)?;
     Ok(sink.into_text())
 }

@@ -127,6 +127,8 @@ pub enum Attr<'a> {
     Scatter(SliceDims),
     /// A truth value.
     Flag(bool),
+    /// One loop over the elements of the result as the kind of a fusion.
+    LoopFusion,
     /// Philox as the algorithm of a generator of random bits.
     Philox,
 }

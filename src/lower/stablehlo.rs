@@ -6,7 +6,7 @@ use natgrad_ir::{
 };
 
 use super::donation::{Donation, LowerError};
-use super::materialize::Materialization;
+use super::manner::{Lowering, Materialization};
 use super::sink::{Attr, ComparisonType, FuncHeader, FuncParam, Operation, Sink, SliceDims, Visibility};
 
 /// The name that the entry gets.
@@ -20,7 +20,7 @@ const MAIN: &str = "main";
 pub fn emit<S: Sink>(
     module: &Verified,
     donation: &Donation,
-    materialization: Materialization,
+    lowering: Lowering,
     sink: &mut S,
 ) -> Result<(), LowerError> {
     let module = module.module();
@@ -32,12 +32,28 @@ pub fn emit<S: Sink>(
     }
     donation.check(entry)?;
     sink.begin_module(&module.name);
-    for stage in stages {
-        emit_function(module, stage, None, materialization, sink);
+    for (stage, only_fused) in stages.iter().zip(only_fused(module)) {
+        if !only_fused {
+            emit_function(module, stage, None, lowering, sink);
+        }
     }
-    emit_function(module, entry, Some(donation), materialization, sink);
+    emit_function(module, entry, Some(donation), lowering, sink);
     sink.end_module();
     Ok(())
+}
+
+/// Which functions are written where they are called, as the bodies of fusions, and nowhere else.
+fn only_fused(module: &Module) -> Vec<bool> {
+    let mut fused = vec![false; module.functions.len()];
+    let mut called = vec![false; module.functions.len()];
+    for inst in module.functions.iter().flat_map(|function| &function.insts) {
+        if let Some(callee) = inst.op.callee() {
+            let is_fused = matches!(inst.op, Op::Call { kind: CallKind::Fuse, .. });
+            let calls = if is_fused { &mut fused } else { &mut called };
+            calls[callee.index()] = true;
+        }
+    }
+    fused.into_iter().zip(called).map(|(fused, called)| fused && !called).collect()
 }
 
 /// The entry is the function that comes with a donation.
@@ -45,7 +61,7 @@ fn emit_function<S: Sink>(
     module: &Module,
     function: &Function,
     entry: Option<&Donation>,
-    materialization: Materialization,
+    lowering: Lowering,
     sink: &mut S,
 ) {
     let params = function.params.iter().enumerate().map(|(index, &param)| FuncParam {
@@ -61,37 +77,10 @@ fn emit_function<S: Sink>(
         results,
         location: &function.name,
     });
-    let mut values: Vec<Option<S::Value>> = vec![None; function.values.len()];
-    for (param, arg) in function.params.iter().zip(args) {
-        values[param.index()] = Some(arg);
-    }
-    let look_up = |values: &[Option<S::Value>], wanted: &[natgrad_ir::Value]| -> Vec<S::Value> {
-        wanted.iter().filter_map(|value| values[value.index()]).collect()
-    };
-    let mut path = String::new();
-    for inst in &function.insts {
-        set_path(&mut path, function, inst);
-        let location = format!("{path}/{}", inst.op.name());
-        let results: Vec<&TensorType> = inst.results.iter().map(|&result| function.ty(result)).collect();
-        let operands = look_up(&values, &inst.operands);
-        let mut emitter = Emitter {
-            module,
-            function,
-            inst,
-            results: &results,
-            materialization,
-            path: &path,
-            location: &location,
-            sink,
-        };
-        let made = emitter.emit(&operands);
-        for (result, value) in inst.results.iter().zip(made) {
-            values[result.index()] = Some(value);
-        }
-    }
+    let results = emit_body(module, function, &function.name, args, lowering, sink);
     sink.op(Operation {
         name: "func.return",
-        operands: &look_up(&values, &function.results),
+        operands: &results,
         results: &[],
         attrs: &[],
         frontend: &[],
@@ -101,10 +90,55 @@ fn emit_function<S: Sink>(
     sink.end_func();
 }
 
-/// The path of an instruction without its name: its function and its scope.
-fn set_path(path: &mut String, function: &Function, inst: &InstData) {
+/// Emits the instructions of a function, whose paths begin with `prefix`, and gives its results.
+fn emit_body<S: Sink>(
+    module: &Module,
+    function: &Function,
+    prefix: &str,
+    args: Vec<S::Value>,
+    lowering: Lowering,
+    sink: &mut S,
+) -> Vec<S::Value> {
+    let mut values: Vec<Option<S::Value>> = vec![None; function.values.len()];
+    for (param, arg) in function.params.iter().zip(args) {
+        values[param.index()] = Some(arg);
+    }
+    let look_up = |values: &[Option<S::Value>], wanted: &[natgrad_ir::Value]| -> Vec<S::Value> {
+        wanted.iter().filter_map(|value| values[value.index()]).collect()
+    };
+    let mut path = String::new();
+    for inst in &function.insts {
+        set_path(&mut path, prefix, inst);
+        let name = match inst.op {
+            Op::Call { kind: CallKind::Fuse, .. } => "fusion",
+            ref op => op.name(),
+        };
+        let location = format!("{path}/{name}");
+        let results: Vec<&TensorType> = inst.results.iter().map(|&result| function.ty(result)).collect();
+        let operands = look_up(&values, &inst.operands);
+        let mut emitter = Emitter {
+            module,
+            function,
+            inst,
+            results: &results,
+            lowering,
+            prefix,
+            path: &path,
+            location: &location,
+            sink,
+        };
+        let made = emitter.emit(&operands);
+        for (result, value) in inst.results.iter().zip(made) {
+            values[result.index()] = Some(value);
+        }
+    }
+    look_up(&values, &function.results)
+}
+
+/// The path of an instruction without its name: what its function's paths begin with, and its scope.
+fn set_path(path: &mut String, prefix: &str, inst: &InstData) {
     path.clear();
-    path.push_str(&function.name);
+    path.push_str(prefix);
     if !inst.scope.is_empty() {
         path.extend(["/", &inst.scope]);
     }
@@ -116,7 +150,9 @@ struct Emitter<'a, S: Sink> {
     function: &'a Function,
     inst: &'a InstData,
     results: &'a [&'a TensorType],
-    materialization: Materialization,
+    lowering: Lowering,
+    /// What the paths of the function begin with.
+    prefix: &'a str,
     /// The path of the instruction without its name.
     path: &'a str,
     /// The whole path.
@@ -197,6 +233,7 @@ impl<S: Sink> Emitter<'_, S> {
             Op::Philox { shape: _ } => self.philox(operands),
             Op::Call { callee, kind: CallKind::Inline } => self.call(*callee, operands, &[]),
             Op::Call { callee, kind: CallKind::Materialize } => self.materialized(*callee, operands),
+            Op::Call { callee, kind: CallKind::Fuse } => self.fusion(*callee, operands),
             Op::Loop { body, carried: _ } => self.repeat(*body, operands),
         }
     }
@@ -300,7 +337,7 @@ impl<S: Sink> Emitter<'_, S> {
 
     /// A call whose results are stored.
     fn materialized(&mut self, callee: FuncId, operands: &[S::Value]) -> Vec<S::Value> {
-        match self.materialization {
+        match self.lowering.materialization {
             Materialization::Call => self.call(callee, operands, &[("inlineable", "false")]),
             Materialization::Barrier => {
                 let made = self.call(callee, operands, &[]);
@@ -310,6 +347,17 @@ impl<S: Sink> Emitter<'_, S> {
                 }
             }
         }
+    }
+
+    /// A function as one loop over the elements of its result.
+    fn fusion(&mut self, callee: FuncId, operands: &[S::Value]) -> Vec<S::Value> {
+        let function = self.module.function(callee);
+        let types: Vec<&TensorType> = function.params.iter().map(|&param| function.ty(param)).collect();
+        let args = self.sink.begin_region(&types, self.location);
+        let results = emit_body(self.module, function, self.prefix, args, self.lowering, self.sink);
+        self.op("mhlo.return", &results, &[], &[], Vec::new());
+        let region = self.sink.end_region();
+        self.op("mhlo.fusion", operands, self.results, &[("fusion_kind", Attr::LoopFusion)], vec![region])
     }
 
     /// A loop over the index and the carried values; the count and the invariants are values from outside.

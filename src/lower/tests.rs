@@ -5,7 +5,7 @@ use natgrad_ir::{
     ReduceOp, Scalar, Shape, TensorType, UnaryOp, Value, Verified, verify,
 };
 
-use super::{Donation, LowerError, Materialization};
+use super::{Donation, Loops, LowerError, Lowering, Materialization};
 
 fn ty(dtype: DType, shape: impl Into<Shape>) -> TensorType {
     TensorType::new(dtype, shape)
@@ -26,7 +26,7 @@ fn module(functions: impl IntoIterator<Item = Function>) -> Verified {
 }
 
 fn to_stablehlo(module: &Verified, donation: &Donation) -> Result<String, LowerError> {
-    super::to_stablehlo(module, donation, Materialization::Call)
+    super::to_stablehlo(module, donation, Lowering::chosen(Materialization::Call))
 }
 
 fn lower(functions: impl IntoIterator<Item = Function>) -> String {
@@ -351,9 +351,37 @@ fn materialized_calls() {
     let again = b.call(&module, sample, &[x]);
     module.push(b.finish(&[stored[0], again[1]]).unwrap());
     let module = verify(module).unwrap();
-    let lower = |materialization| super::to_stablehlo(&module, &Donation::none(), materialization).unwrap();
+    let lower = |materialization| {
+        super::to_stablehlo(&module, &Donation::none(), Lowering::chosen(materialization)).unwrap()
+    };
     insta::assert_snapshot!("materialized_by_call", lower(Materialization::Call));
     insta::assert_snapshot!("materialized_by_barrier", lower(Materialization::Barrier));
+}
+
+/// Two results of the same tensors and scalars, one of which the other needs; another that shares nothing with them.
+#[test]
+fn loops_to_be_merged() {
+    let mut module = Module::new("state");
+    let mut b = Builder::new("update");
+    let tensor = |b: &mut Builder, name: &str| b.param(name, ty(DType::F32, [2, 3]));
+    let [g, m, p, x] = ["g", "m", "p", "x"].map(|name| tensor(&mut b, name));
+    let rate = b.param("rate", ty(DType::F32, []));
+    let (momentum, mean) = b.scoped("layers.0.weight", |b| {
+        let momentum = b.add(m, g);
+        let rate = b.broadcast(rate, [2, 3], &[]);
+        let change = b.mul(rate, momentum);
+        (momentum, b.sub(p, change))
+    });
+    let alone = b.exp(x);
+    let update = module.push(b.finish(&[momentum, mean, alone]).unwrap());
+    let mut b = Builder::new("main");
+    let params = ["g", "m", "p", "x"].map(|name| tensor(&mut b, name));
+    let rate = b.param("rate", ty(DType::F32, []));
+    let results = b.call(&module, update, &[&params[..], &[rate]].concat());
+    module.push(b.finish(&results).unwrap());
+    let lowering = Lowering { materialization: Materialization::Call, loops: Loops::Merged };
+    let module = verify(module).unwrap();
+    insta::assert_snapshot!(super::to_stablehlo(&module, &Donation::none(), lowering).unwrap());
 }
 
 #[test]

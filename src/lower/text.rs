@@ -151,6 +151,7 @@ impl TextSink {
                      scatter_dims_to_operand_dims = [0], index_vector_dim = {indices}>"
                 ));
             }
+            Attr::LoopFusion => self.out.push_str("#mhlo<fusion_kind kLoop>"),
             Attr::Philox => self.out.push_str("#stablehlo<rng_algorithm PHILOX>"),
             Attr::Dot(dims) => {
                 let lists = [

@@ -4,7 +4,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::LazyLock;
 
 use natgrad::assets;
-use natgrad::compile::{Cache, Device, Target};
+use natgrad::compile::{Cache, Device, Target, merge_loops};
 use natgrad::config::RunConfig;
 use natgrad::data::{self, DataConfig};
 use natgrad::pjrt::{Client, Plugin};
@@ -64,6 +64,7 @@ fn assert_as_if_never_stopped(bench: &Bench) -> u64 {
 
 /// The one device of the runs in this process.
 static DEVICE: LazyLock<Device> = LazyLock::new(|| {
+    merge_loops();
     let client = Client::create(&Plugin::load(&*PLUGIN).unwrap(), &[]).unwrap();
     let options = Target::of(&client).options();
     Device::new(client, Cache::open(assets::cache_root().unwrap().join("executables")), options)

@@ -25,7 +25,7 @@ impl Sampler {
         module.push(b.finish(&results).unwrap());
         let module = verify(module).unwrap();
         let target = Target::of(client);
-        let text = to_stablehlo(&module, &Donation::none(), target.materialization()).unwrap();
+        let text = to_stablehlo(&module, &Donation::none(), target.lowering()).unwrap();
         let executable = client.compile(text.as_bytes(), &target.options()).unwrap();
         Sampler { client: client.clone(), executable }
     }

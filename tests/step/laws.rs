@@ -1,7 +1,6 @@
 //! What must hold of the rules whatever the numbers, in the interpreter in double precision.
 
 use natgrad::compile::stablehlo;
-use natgrad::lower::Materialization;
 use natgrad::noise::{Grade, Key, Purpose, Stream};
 use natgrad::rule::{Adam, Decay, Estimator, Ivon, Rule, Schedule, Span};
 use natgrad::step::{Metric, NoiseSource, Slot, StateKind};
@@ -10,6 +9,7 @@ use natgrad_ir::{Builder, DType, TensorType};
 use natgrad_models::{Activation, Model};
 use proptest::prelude::*;
 
+use crate::device::lowering;
 use crate::hlo::mlp;
 use crate::kit::{Setup, Values, floats, interpret, scalar};
 use crate::random::{adams, ivons, models, schedules, setups};
@@ -380,7 +380,7 @@ proptest! {
         let text = |setup: &Setup| {
             let recipe = setup.recipe();
             let programs = [recipe.step(setup.rows), recipe.start(), recipe.draw()];
-            programs.map(|program| stablehlo(&program.unwrap(), Materialization::Call).unwrap())
+            programs.map(|program| stablehlo(&program.unwrap(), lowering()).unwrap())
         };
         prop_assert_eq!(text(&one), text(&other));
         for setup in [&one, &other] {

@@ -3,16 +3,23 @@
 use std::sync::LazyLock;
 
 use natgrad::assets::cpu_plugin;
-use natgrad::compile::Target;
 use natgrad::compile::bytes::{element_type, to_bytes};
-use natgrad::lower::{Donation, Materialization, to_stablehlo};
+use natgrad::compile::{Target, merge_loops};
+use natgrad::lower::{Donation, Lowering, to_stablehlo};
 use natgrad::pjrt::{Arg, Buffer, Client, Executable, Plugin};
 use natgrad_ir::interp::{Data, Tensor, evaluate};
 use natgrad_ir::{Builder, DType, Module, TensorType, Value, Verified, verify};
 
 /// The one client of the test process.
-pub static CLIENT: LazyLock<Client> =
-    LazyLock::new(|| Client::create(&Plugin::load(cpu_plugin().unwrap()).unwrap(), &[]).unwrap());
+pub static CLIENT: LazyLock<Client> = LazyLock::new(|| {
+    merge_loops();
+    Client::create(&Plugin::load(cpu_plugin().unwrap()).unwrap(), &[]).unwrap()
+});
+
+/// How programs are told to the client.
+pub fn lowering() -> Lowering {
+    Target::of(&CLIENT).lowering()
+}
 
 /// A program of one function being built, with the inputs to run it on and what each result shows.
 pub struct Program {
@@ -73,7 +80,7 @@ pub fn compile(text: &str) -> Executable {
 
 /// Compiles and runs the entry of a module on the test's client.
 pub fn run(module: &Verified, inputs: &[Tensor]) -> Vec<Tensor> {
-    let text = to_stablehlo(module, &Donation::none(), Materialization::Call).unwrap();
+    let text = to_stablehlo(module, &Donation::none(), lowering()).unwrap();
     let executable = compile(&text);
     let buffers: Vec<Buffer> = inputs.iter().map(upload).collect();
     let outputs = executable.execute(buffers.iter().map(Arg::Keep)).unwrap();

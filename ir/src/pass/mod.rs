@@ -1,12 +1,16 @@
-//! Passes that make programs smaller without changing what they compute, bit by bit (NaNs up to their payload).
+//! Passes that change programs, but not what they compute, bit by bit (NaNs up to their payload).
 //!
-//! A pass is a plain function; [`PASSES`] lists them in the order that they run in. They keep the parameters of
+//! A pass is a plain function; [`PASSES`] lists those that make programs smaller in the order that they run in, and
+//! [`SHAPING`] those by which a target is given a program in another shape. They keep the parameters of
 //! every function, the names of parameters and results, and scope and origin of every instruction that stays.
 //! They number values anew, in the order of definition.
 
 mod cse;
 mod dce;
 mod fold;
+mod fuse;
+mod inline;
+mod outline;
 mod rebuild;
 mod splat;
 #[cfg(test)]
@@ -15,6 +19,8 @@ mod tests;
 pub use cse::common_subexpressions;
 pub use dce::{dead_code, dead_functions};
 pub use fold::fold_constants;
+pub use fuse::fuse_results;
+pub use inline::inline_calls;
 
 use crate::graph::Module;
 use crate::verify::{Verified, verify};
@@ -35,6 +41,10 @@ pub const PASSES: &[Pass] = &[
     Pass { name: "dead_code", run: dead_code },
     Pass { name: "dead_functions", run: dead_functions },
 ];
+
+/// The passes that shape a program for a target that merges loops, in order; they do not make it smaller.
+pub const SHAPING: &[Pass] =
+    &[Pass { name: "inline_calls", run: inline_calls }, Pass { name: "fuse_results", run: fuse_results }];
 
 /// How often the list is run at most. Programs settle after two or three rounds.
 const MAX_ROUNDS: usize = 16;

@@ -1,6 +1,7 @@
 use super::*;
+use crate::graph::{Function, Module};
 use crate::literal::{Scalar, round_to};
-use crate::op::{BinaryOp, UnaryOp};
+use crate::op::{BinaryOp, Op, UnaryOp};
 use crate::text::{parse, print};
 use crate::types::DType;
 
@@ -277,4 +278,95 @@ fn origins_and_scopes_stay() {
     let module = run(verify(parse(text).unwrap()).unwrap()).into_module();
     let inst = &module.functions[0].insts[0];
     assert_eq!((inst.origin.to_string().as_str(), inst.scope.as_str()), ("line 3", ""));
+}
+
+/// The module with calls inlined and results fused.
+fn shaped(text: &str) -> Module {
+    let module = verify(parse(text).unwrap()).unwrap();
+    SHAPING.iter().fold(module, |module, pass| run(run_one(pass, &module))).into_module()
+}
+
+#[test]
+fn inlined_instructions_have_the_path_of_the_call() {
+    let text = "module @m
+        func @f(%x: f32[]) -> (f32[]) { %0: f32[] = exp %x @\"inner\" return %0 }
+        func @g(%x: f32[]) -> (f32[]) { %0: f32[] = call @f(%x) %1: f32[] = neg %0 return %1 }
+        func @main(%x: f32[]) -> (f32[]) { %0: f32[] = call @g(%x) @\"outer\" return %0 }";
+    let printed = print(&shaped(text));
+    assert!(printed.contains("exp %x @\"outer/g/f/inner\""), "{printed}");
+    assert!(printed.contains("neg %1 @\"outer/g\""), "{printed}");
+    assert_eq!(printed.matches("func").count(), 1, "{printed}");
+}
+
+#[test]
+fn results_of_the_same_tensors_have_loops_of_their_own() {
+    let text = "module @m
+        func @main(%g: f32[4], %m: f32[4], %p: f32[4], %x: f32[4], %rate: f32[]) -> (f32[4], f32[4], f32[4]) {
+            %momentum: f32[4] = add %m, %g
+            %r: f32[4] = broadcast %rate {dims = []}
+            %change: f32[4] = mul %r, %momentum
+            %mean: f32[4] = sub %p, %change
+            %alone: f32[4] = exp %x
+            return %momentum, %mean, %alone
+        }";
+    let module = shaped(text);
+    let [momentum, mean, main] = &module.functions[..] else { panic!("{}", print(&module)) };
+    let ops = |function: &Function| function.insts.iter().map(|inst| inst.op.name()).collect::<Vec<_>>();
+    assert_eq!(ops(momentum), ["add"]);
+    assert_eq!(ops(mean), ["broadcast", "add", "mul", "sub"]);
+    assert_eq!(ops(main), ["call", "call", "exp"]);
+    assert_eq!(print(&module).matches("call fuse").count(), 2);
+}
+
+#[test]
+fn what_a_loop_reads_of_integer_arrays_is_computed_in_it() {
+    let text = "module @m
+        func @main(%seed: u32[], %x: f32[2,3], %y: f32[2,3]) -> (f32[2,3], f32[2,3]) {
+            %i: u32[5,2] = iota {dim = 0}
+            %s: u32[5,2] = broadcast %seed {dims = []}
+            %keys: u32[5,2] = xor %i, %s
+            %row: u32[1,1] = slice %keys {starts = [3, 1], limits = [4, 2], strides = [1, 1]}
+            %key: u32[] = reshape %row
+            %flat: u32[6] = iota {dim = 0}
+            %index: u32[2,3] = reshape %flat
+            %k: u32[2,3] = broadcast %key {dims = []}
+            %bits: u32[2,3] = xor %index, %k
+            %noise: f32[2,3] = convert %bits
+            %a: f32[2,3] = add %x, %noise
+            %b: f32[2,3] = mul %x, %y
+            return %a, %b
+        }";
+    let module = shaped(text);
+    let function = &module.functions[module.functions.len() - 3];
+    let operands: Vec<String> = function.params.iter().map(|&param| function.ty(param).to_string()).collect();
+    assert_eq!(operands, ["f32[2,3]", "u32[]"], "{}", print(&module));
+    let arrays = function.insts.iter().filter(|inst| {
+        matches!(inst.op, Op::Reshape { .. } | Op::Slice { .. }) || function.ty(inst.results[0]).rank() == 1
+    });
+    assert_eq!(arrays.count(), 0, "{}", print(&module));
+}
+
+#[test]
+fn results_of_two_types_and_of_many_operands_stay_as_they_are() {
+    let two = "module @m
+        func @main(%x: f32[4]) -> (f32[4], bf16[4]) {
+            %a: f32[4] = exp %x
+            %b: bf16[4] = convert %x
+            return %a, %b
+        }";
+    assert!(!print(&shaped(two)).contains("call"));
+    let many = |scalars: usize| {
+        let params: String = (0..scalars).map(|index| format!(", %s{index}: f32[]")).collect();
+        let mut body = String::from("%v0: f32[4] = exp %x\n");
+        for index in 0..scalars {
+            let next = index + 1;
+            body += &format!("%b{index}: f32[4] = broadcast %s{index} {{dims = []}}\n");
+            body += &format!("%v{next}: f32[4] = mul %v{index}, %b{index}\n");
+        }
+        format!(
+            "module @m\nfunc @main(%x: f32[4]{params}) -> (f32[4], f32[4]) {{\n{body}%n: f32[4] = neg %x\nreturn %n, %v{scalars}\n}}"
+        )
+    };
+    assert!(print(&shaped(&many(18))).contains("call fuse"));
+    assert!(!print(&shaped(&many(19))).contains("call fuse"));
 }

@@ -28,6 +28,10 @@ pub(super) fn operation(cursor: &mut Cursor, results: &[TensorType]) -> Parsed<O
             cursor.next();
             Some(Op::Call { callee: unset, kind: CallKind::Materialize })
         }
+        "call" if cursor.at_word("fuse") => {
+            cursor.next();
+            Some(Op::Call { callee: unset, kind: CallKind::Fuse })
+        }
         "call" => Some(Op::Call { callee: unset, kind: CallKind::Inline }),
         "loop" => Some(Op::Loop { body: unset, carried: results.len() }),
         _ => None,

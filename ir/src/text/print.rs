@@ -81,8 +81,11 @@ impl FunctionText<'_> {
                 Some(function) => symbol(&function.name),
                 None => format!("@?{}", callee.index()),
             };
-            let stored = matches!(inst.op, Op::Call { kind: CallKind::Materialize, .. });
-            let word = if stored { " materialize" } else { "" };
+            let word = match inst.op {
+                Op::Call { kind: CallKind::Materialize, .. } => " materialize",
+                Op::Call { kind: CallKind::Fuse, .. } => " fuse",
+                _ => "",
+            };
             return write!(f, "{word} {callee}({operands})");
         }
         if !operands.is_empty() {

@@ -1,0 +1,52 @@
+//! What lowering leaves to XLA, and what it settles.
+
+use natgrad_ir::{Verified, pass};
+
+/// How a program is told to XLA, by what a target honours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lowering {
+    /// How a call whose results are stored is told.
+    pub materialization: Materialization,
+    /// How what is computed elementwise from the same tensors is told.
+    pub loops: Loops,
+}
+
+impl Lowering {
+    /// With [`Loops::Chosen`].
+    pub const fn chosen(materialization: Materialization) -> Lowering {
+        Lowering { materialization, loops: Loops::Chosen }
+    }
+}
+
+/// What keeps the results of a materialized call from being recomputed in what uses them. Each target honours one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Materialization {
+    /// The call itself, marked as not to be inlined: its function stays a computation of its own. XLA:CPU drops
+    /// optimization barriers before it fuses. XLA:GPU would leave the function unfused.
+    Call,
+    /// An optimization barrier on the results of a call that is inlined.
+    Barrier,
+}
+
+/// What becomes of results that are elementwise in the same tensors, such as the state that a step replaces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Loops {
+    /// XLA decides what it fuses.
+    Chosen,
+    /// Each is a fusion with all that it needs (`mhlo.fusion`), so that none waits for another. XLA:CPU makes one loop
+    /// of those that read the same tensors, but only where it is told to (`compile::MERGING_FLAG`): by itself it fuses
+    /// what leads to one result, never several results.
+    Merged,
+}
+
+impl Loops {
+    /// The module in which every result is computed as is told here.
+    pub(super) fn shape(self, module: &Verified) -> Verified {
+        match self {
+            Loops::Chosen => module.clone(),
+            Loops::Merged => pass::SHAPING
+                .iter()
+                .fold(module.clone(), |module, one| pass::run(pass::run_one(one, &module))),
+        }
+    }
+}
