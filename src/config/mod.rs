@@ -38,8 +38,8 @@ pub struct RunConfig {
     pub length: Length,
     /// The seed of initialization, batches and noise.
     pub seed: u64,
-    /// Weights to start from: a safetensors file, such as Hugging Face's `model.safetensors`, or its folder. Drawn from
-    /// the seed if absent.
+    /// Weights to start from: a safetensors file, such as Hugging Face's `model.safetensors`, the
+    /// `model.safetensors.index.json` of several, or the folder of either. Drawn from the seed if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub init: Option<PathBuf>,
     /// How the trained model is judged.

@@ -13,7 +13,7 @@ use super::WeightsError;
 use crate::compile::bytes::from_bytes;
 
 /// The largest header that safetensors allow.
-const MAX_HEADER: u64 = 100_000_000;
+pub(super) const MAX_HEADER: u64 = 100_000_000;
 /// Bytes of the header's length.
 const LENGTH: u64 = 8;
 
@@ -41,9 +41,9 @@ pub(super) struct WeightsFile {
 }
 
 impl WeightsFile {
-    /// Opens a file, or the `model.safetensors` of a folder, and reads its header.
+    /// Opens a file and reads its header.
     pub fn open(path: &Path) -> Result<WeightsFile, WeightsError> {
-        let path = if path.is_dir() { path.join("model.safetensors") } else { path.to_path_buf() };
+        let path = path.to_path_buf();
         let fail = |reason: String| WeightsError::Read { path: path.clone(), reason };
         let file = File::open(&path).map_err(|error| fail(error.to_string()))?;
         let size = file.metadata().map_err(|error| fail(error.to_string()))?.len();

@@ -6,20 +6,21 @@ use std::path::Path;
 use natgrad_models::{Model, Param};
 
 use super::WeightsError;
-use super::file::{Stored, WeightsFile};
 use super::hugging_face::{EMBEDDING, HEAD, POSITIONS, PREFIX, check_description, is_buffer};
+use super::set::{Tensor, WeightsSet};
 
-/// Checks that a file has weights for every parameter of the model, and none besides. Only its header is read.
+/// Checks that a file, or several with an index, have weights for every parameter of the model, and none besides. Only
+/// headers are read.
 ///
 /// # Errors
 /// Names the file, the tensor, its shape and what would be right.
 pub fn check(path: &Path, model: &Model) -> Result<(), WeightsError> {
-    let file = WeightsFile::open(path)?;
-    matched(&file, model).map(|_| ())
+    let set = WeightsSet::open(path)?;
+    matched(&set, model).map(|_| ())
 }
 
-/// The weights of a file, in the order of the model's parameters. `path` is a safetensors file or a folder with a
-/// `model.safetensors`.
+/// The weights of a file, in the order of the model's parameters. `path` is a safetensors file, the
+/// `model.safetensors.index.json` of several, or a folder with a `model.safetensors` or such an index.
 ///
 /// Names may begin with `transformer.`. A `lm_head.weight` that is the embedding again and the `attn.bias` and
 /// `attn.masked_bias` of older files are passed over, as are biases of zeros where the model has none. Of an embedding
@@ -30,21 +31,21 @@ pub fn check(path: &Path, model: &Model) -> Result<(), WeightsError> {
 /// # Errors
 /// Names the file, the tensor, its shape and what would be right.
 pub fn read(path: &Path, model: &Model) -> Result<Vec<Vec<f64>>, WeightsError> {
-    let file = WeightsFile::open(path)?;
-    let matched = matched(&file, model)?;
-    check_left_over(&file, &matched)?;
+    let set = WeightsSet::open(path)?;
+    let matched = matched(&set, model)?;
+    check_left_over(&matched)?;
     matched
         .weights
         .into_iter()
-        .map(|Weight { param, name, stored }| {
-            let mut numbers = file.numbers(name, stored)?;
+        .map(|Weight { param, tensor }| {
+            let mut numbers = tensor.numbers()?;
             let wanted = param.shape.elements();
             if numbers.len() < wanted {
                 fill_with_mean(&mut numbers, param.shape.dims()[1], wanted);
             }
             numbers.truncate(wanted);
             match numbers.iter().position(|number| !number.is_finite()) {
-                Some(at) => Err(file.wrong(name, format!("has {} at element {at}", numbers[at]))),
+                Some(at) => Err(tensor.wrong(format!("has {} at element {at}", numbers[at]))),
                 None => Ok(numbers),
             }
         })
@@ -54,59 +55,58 @@ pub fn read(path: &Path, model: &Model) -> Result<Vec<Vec<f64>>, WeightsError> {
 /// A parameter and the tensor it comes from.
 struct Weight<'a> {
     param: Param,
-    name: &'a str,
-    stored: &'a Stored,
+    tensor: Tensor<'a>,
 }
 
-/// What is in a file, as the model sees it.
+/// What is in the files, as the model sees it.
 struct Matched<'a> {
     weights: Vec<Weight<'a>>,
     /// Biases that the model does not have.
-    biases: Vec<(&'a str, &'a Stored)>,
+    biases: Vec<Tensor<'a>>,
     /// The output layer and the embedding that it must be.
-    head: Option<[(&'a str, &'a Stored); 2]>,
+    head: Option<[Tensor<'a>; 2]>,
 }
 
-fn matched<'a>(file: &'a WeightsFile, model: &Model) -> Result<Matched<'a>, WeightsError> {
-    check_description(&file.path, model)?;
-    if file.notes.contains_key("natgrad") {
+fn matched<'a>(set: &'a WeightsSet, model: &Model) -> Result<Matched<'a>, WeightsError> {
+    check_description(&set.path, model)?;
+    if let Some(file) = set.files().iter().find(|file| file.notes.contains_key("natgrad")) {
         let reason = "it is a checkpoint of natgrad, whose weights natgrad export writes to such a file";
         return Err(WeightsError::Read { path: file.path.clone(), reason: reason.to_string() });
     }
-    let mut given: BTreeMap<&str, (&str, &Stored)> = BTreeMap::new();
-    for (name, stored) in &file.tensors {
-        let short = name.strip_prefix(PREFIX).unwrap_or(name);
-        if let Some((other, _)) = given.insert(short, (name, stored)) {
-            return Err(file.wrong(name, format!("is there as `{other}` too")));
+    let mut given: BTreeMap<&str, Tensor> = BTreeMap::new();
+    for tensor in set.tensors() {
+        let short = tensor.name.strip_prefix(PREFIX).unwrap_or(tensor.name);
+        if let Some(other) = given.insert(short, tensor) {
+            return Err(tensor.wrong(format!("is there as `{}` too", other.name)));
         }
     }
     let embedding = given.get(EMBEDDING).copied();
     let mut weights = Vec::new();
     for param in model.params() {
-        let Some((name, stored)) = given.remove(param.name.as_str()) else {
+        let Some(tensor) = given.remove(param.name.as_str()) else {
             let reason = format!("is missing; the model needs it of the shape {}", param.shape);
-            return Err(file.wrong(&param.name, reason));
+            return Err(set.missing(&param.name, reason));
         };
-        if !fits(model, &param, &stored.shape) {
-            let reason = format!("has the shape {:?}, but the model needs {}", stored.shape, param.shape);
-            return Err(file.wrong(name, reason));
+        let shape = &tensor.stored.shape;
+        if !fits(model, &param, shape) {
+            return Err(tensor.wrong(format!("has the shape {shape:?}, but the model needs {}", param.shape)));
         }
-        file.float_type(name, stored)?;
-        weights.push(Weight { param, name, stored });
+        tensor.float_type()?;
+        weights.push(Weight { param, tensor });
     }
     let head = given.remove(HEAD).and_then(|head| Some([head, embedding?]));
     let mut biases = Vec::new();
-    for (short, (name, stored)) in given {
+    for (short, tensor) in given {
         let of_model = matches!(model, Model::Gpt2(_));
         if of_model && is_buffer(short) {
             continue;
         }
         if !short.ends_with(".bias") {
-            let reason = format!("of the shape {:?} is none of the model's parameters", stored.shape);
-            return Err(file.wrong(name, reason));
+            let shape = &tensor.stored.shape;
+            return Err(tensor.wrong(format!("of the shape {shape:?} is none of the model's parameters")));
         }
-        file.float_type(name, stored)?;
-        biases.push((name, stored));
+        tensor.float_type()?;
+        biases.push(tensor);
     }
     Ok(Matched { weights, biases, head })
 }
@@ -127,18 +127,17 @@ fn fits(model: &Model, param: &Param, shape: &[usize]) -> bool {
 }
 
 /// Checks what is passed over.
-fn check_left_over(file: &WeightsFile, matched: &Matched) -> Result<(), WeightsError> {
-    for &(name, stored) in &matched.biases {
-        if file.numbers(name, stored)?.iter().any(|&number| number != 0.0) {
-            return Err(file.wrong(name, "is not zero, but the model has no such bias".to_string()));
+fn check_left_over(matched: &Matched) -> Result<(), WeightsError> {
+    for tensor in &matched.biases {
+        if tensor.numbers()?.iter().any(|&number| number != 0.0) {
+            return Err(tensor.wrong("is not zero, but the model has no such bias".to_string()));
         }
     }
-    if let Some([(name, head), (_, embedding)]) = matched.head
-        && (head.shape != embedding.shape
-            || file.numbers(name, head)? != file.numbers(EMBEDDING, embedding)?)
+    if let Some([head, embedding]) = matched.head
+        && (head.stored.shape != embedding.stored.shape || head.numbers()? != embedding.numbers()?)
     {
         let reason = format!("is not `{EMBEDDING}` again, but the model's output layer is its embedding");
-        return Err(file.wrong(name, reason));
+        return Err(head.wrong(reason));
     }
     Ok(())
 }

@@ -7,6 +7,7 @@ mod export;
 mod file;
 mod hugging_face;
 mod init;
+mod set;
 #[cfg(test)]
 mod tests;
 

@@ -11,7 +11,8 @@ fn tiny() -> Gpt2 {
     Gpt2 { vocabulary: 5, context: 3, layers: 1, heads: 2, width: 4, bias: true, activation }
 }
 
-type Tensors = Vec<(String, Vec<usize>, Vec<f32>)>;
+type Named = (String, Vec<usize>, Vec<f32>);
+type Tensors = Vec<Named>;
 
 /// Tensors of the model, with numbers that bf16 and f16 hold exactly.
 fn tensors(model: &Gpt2, prefix: &str) -> Tensors {
@@ -27,7 +28,11 @@ fn tensors(model: &Gpt2, prefix: &str) -> Tensors {
     model.params().into_iter().map(of).collect()
 }
 
-fn write(folder: &tempfile::TempDir, tensors: &Tensors, dtype: Dtype) -> PathBuf {
+fn write(folder: &tempfile::TempDir, tensors: &[Named], dtype: Dtype) -> PathBuf {
+    write_as(folder, "model.safetensors", tensors, dtype)
+}
+
+fn write_as(folder: &tempfile::TempDir, name: &str, tensors: &[Named], dtype: Dtype) -> PathBuf {
     let bytes: Vec<Vec<u8>> = tensors
         .iter()
         .map(|(_, _, numbers)| {
@@ -43,8 +48,27 @@ fn write(folder: &tempfile::TempDir, tensors: &Tensors, dtype: Dtype) -> PathBuf
     let views = tensors.iter().zip(&bytes).map(|((name, shape, _), bytes)| {
         (name.as_str(), TensorView::new(dtype, shape.clone(), bytes).unwrap())
     });
-    let path = folder.path().join("model.safetensors");
+    let path = folder.path().join(name);
     std::fs::write(&path, safetensors::serialize(views, None).unwrap()).unwrap();
+    path
+}
+
+/// Writes the tensors into two files, and the index, as transformers' `save_pretrained` does.
+fn write_shards(folder: &tempfile::TempDir, tensors: &Tensors) -> PathBuf {
+    let (first, second) = tensors.split_at(tensors.len() / 2);
+    let mut map = serde_json::Map::new();
+    for (name, tensors) in SHARDS.into_iter().zip([first, second]) {
+        write_as(folder, name, tensors, Dtype::F32);
+        map.extend(tensors.iter().map(|(tensor, _, _)| (tensor.clone(), name.into())));
+    }
+    write_index(folder, serde_json::json!({"metadata": {"total_size": 1}, "weight_map": map}))
+}
+
+const SHARDS: [&str; 2] = ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"];
+
+fn write_index(folder: &tempfile::TempDir, index: serde_json::Value) -> PathBuf {
+    let path = folder.path().join("model.safetensors.index.json");
+    std::fs::write(&path, index.to_string()).unwrap();
     path
 }
 
@@ -119,6 +143,103 @@ fn more_tokens_get_the_mean_and_more_positions_are_cut_off() {
     }
     assert_eq!(found[1], wanted[1][..8]);
     assert_eq!(found[2..], wanted[2..]);
+}
+
+#[test]
+fn weights_in_several_files_are_those_in_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut stored = tensors(&tiny(), "transformer.");
+    stored.push(("lm_head.weight".to_string(), vec![5, 4], stored[0].2.clone()));
+    let index = write_shards(&folder, &stored);
+    stored.pop();
+    let model = Model::Gpt2(tiny());
+    check(&index, &model).unwrap();
+    assert_eq!(read(&index, &model).unwrap(), as_f64(&stored));
+    assert_eq!(read(folder.path(), &model).unwrap(), as_f64(&stored));
+    // Where a folder has one file of all weights as well, that counts.
+    stored[0].2[0] = 0.5;
+    stored[0].2[1] = -0.5;
+    write(&folder, &stored, Dtype::F32);
+    assert_eq!(read(folder.path(), &model).unwrap(), as_f64(&stored));
+    // What shapes do not tell is in the description beside the index.
+    std::fs::write(folder.path().join("config.json"), r#"{"model_type": "gpt2", "n_head": 4}"#).unwrap();
+    let message = check(&index, &model).unwrap_err().to_string();
+    assert!(message.starts_with("`model.heads` is 2, but "), "{message}");
+}
+
+#[test]
+fn an_index_that_does_not_fit_its_files_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let stored = tensors(&tiny(), "");
+    let index = write_shards(&folder, &stored);
+    let good: serde_json::Value = serde_json::from_slice(&std::fs::read(&index).unwrap()).unwrap();
+    let refused = |path: &std::path::Path| {
+        let message = check(path, &Model::Gpt2(tiny())).unwrap_err().to_string();
+        message.replace(&folder.path().display().to_string(), "FOLDER")
+    };
+    let with = |tensor: &str, value: serde_json::Value| {
+        let mut changed = good.clone();
+        changed["weight_map"][tensor] = value;
+        refused(&write_index(&folder, changed))
+    };
+    let [first, second] = SHARDS;
+
+    let outside = |name: &str| {
+        format!(
+            "cannot read the weights FOLDER/model.safetensors.index.json: it puts the tensor `wte.weight` in `{name}`, \
+             but the files of an index must be in its folder"
+        )
+    };
+    let absolute = folder.path().join(first).display().to_string();
+    for name in ["../model.safetensors", "a/../../b.safetensors", ".", "..", "", "./a", "/etc/hostname"] {
+        assert_eq!(with("wte.weight", name.into()), outside(name));
+    }
+    assert_eq!(with("wte.weight", absolute.into()), outside("FOLDER/model-00001-of-00002.safetensors"));
+
+    let index = "FOLDER/model.safetensors.index.json";
+    assert_eq!(
+        with("wte.weight", "absent.safetensors".into()),
+        format!(
+            "cannot read the weights FOLDER/absent.safetensors: No such file or directory (os error 2); {index} puts \
+             the tensor `wte.weight` there"
+        )
+    );
+    assert_eq!(
+        with("wte.weight", second.into()),
+        format!("weights FOLDER/{first}: the tensor `wte.weight` is there, but {index} does not say so")
+    );
+    assert_eq!(
+        with("more", second.into()),
+        format!("weights FOLDER/{second}: the tensor `more` is missing, but {index} puts it there")
+    );
+    let unread = |reason: &str| format!("cannot read the weights {index}: {reason}");
+    let malformed = "not an index of safetensors files: ";
+    let number = with("wte.weight", 3.into());
+    assert!(number.starts_with(&unread(malformed)) && number.contains("expected a string"), "{number}");
+    let text = serde_json::json!({"weight_map": {}});
+    assert_eq!(refused(&write_index(&folder, text)), unread("its `weight_map` has no tensors"));
+    let text = serde_json::json!({"model_type": "gpt2"});
+    let message = refused(&write_index(&folder, text));
+    assert!(message.starts_with(&unread(malformed)) && message.contains("weight_map"), "{message}");
+
+    // Headers of files are not believed more than that of one, and a tensor in none is missing.
+    let mut fewer = good.clone();
+    fewer["weight_map"].as_object_mut().unwrap().retain(|_, name| name == first);
+    let message = refused(&write_index(&folder, fewer));
+    assert!(message.starts_with(&format!("weights {index}: the tensor `h.0.")), "{message}");
+    assert!(message.contains("is missing; the model needs it of the shape"), "{message}");
+    write_index(&folder, good);
+    let path = folder.path().join(second);
+    let whole = std::fs::read(&path).unwrap();
+    std::fs::write(&path, &whole[..whole.len() - 1]).unwrap();
+    let message = refused(&folder.path().join("model.safetensors.index.json"));
+    assert!(message.starts_with(&format!("weights FOLDER/{second}: the tensor `")), "{message}");
+    assert!(message.contains("would be at"), "{message}");
+
+    let empty = tempfile::tempdir().unwrap();
+    let message = check(empty.path(), &Model::Gpt2(tiny())).unwrap_err().to_string();
+    let wanted = "the folder has neither model.safetensors nor model.safetensors.index.json";
+    assert_eq!(message, format!("cannot read the weights {}: {wanted}", empty.path().display()));
 }
 
 /// What an error says after the file's name.

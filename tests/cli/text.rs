@@ -72,6 +72,22 @@ fn text_is_written_with_the_runs_own_characters() {
     }
 }
 
+/// Writes the tensors of a safetensors file in turns into two files of a folder, with their index.
+fn shard(bench: &Bench, whole: &str, folder: &str) {
+    let bytes = std::fs::read(bench.path(whole)).unwrap();
+    let whole = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    std::fs::create_dir(bench.path(folder)).unwrap();
+    let mut map = serde_json::Map::new();
+    for (turn, name) in ["a.safetensors", "b.safetensors"].into_iter().enumerate() {
+        let tensors: Vec<_> = whole.tensors().into_iter().skip(turn).step_by(2).collect();
+        map.extend(tensors.iter().map(|(tensor, _)| (tensor.clone(), name.into())));
+        let bytes = safetensors::serialize(tensors, None).unwrap();
+        std::fs::write(bench.path(folder).join(name), bytes).unwrap();
+    }
+    let index = serde_json::json!({"weight_map": map}).to_string();
+    bench.write(&format!("{folder}/model.safetensors.index.json"), &index);
+}
+
 #[test]
 fn weights_go_out_and_in_bit_for_bit() {
     let bench = trained(&[]);
@@ -99,6 +115,18 @@ fn weights_go_out_and_in_bit_for_bit() {
     let args = ["train", "chars.json", "--set", "init=mean", "--steps", "1", "--out", "again"];
     bench.ok(&[&args[..], &still].concat());
     assert_eq!(means(&bench.checkpoint("again"), &model), mean);
+    // So do the same weights in several files; an index is named by its path or found in its folder.
+    shard(&bench, "mean/model.safetensors", "shards");
+    let args = ["train", "chars.json", "--set", "init=shards", "--steps", "1", "--out", "sharded"];
+    bench.ok(&[&args[..], &still].concat());
+    assert_eq!(means(&bench.checkpoint("sharded"), &model), mean);
+    let index = "shards/model.safetensors.index.json";
+    std::fs::remove_file(bench.path("shards/b.safetensors")).unwrap();
+    let outcome = bench.run(&["train", "chars.json", "--set", &format!("init={index}")]);
+    assert_eq!(outcome.code, Some(2), "{outcome:?}");
+    let wanted =
+        format!("shards/b.safetensors: No such file or directory (os error 2); {index} puts the tensor");
+    assert!(outcome.stderr.contains(&wanted), "{outcome:?}");
     // It can be continued without them.
     std::fs::remove_dir_all(bench.path("mean")).unwrap();
     bench.ok(&["train", "--resume", "again"]);
