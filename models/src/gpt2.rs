@@ -5,9 +5,10 @@ use natgrad_ir::{Builder, DType, Op, TensorType, Value};
 use serde::{Deserialize, Serialize};
 
 use crate::activation::Activation;
-use crate::attention::{Sizes, causal_attention};
+use crate::attention::{Attended, Sizes, attention_at, causal_attention};
 use crate::init::Init;
 use crate::network::Network;
+use crate::next::Cached;
 use crate::norm::layer_norm;
 use crate::spec::{ModelError, Param};
 
@@ -119,45 +120,111 @@ impl Gpt2 {
     }
 
     /// The logits `[1, vocabulary]` of the token after that at `position`, a `u32[]`, of one sequence of `tokens`, a
-    /// `u32[1, time]`. What comes after the position makes no difference.
+    /// `u32[1, time]`, and the keys and values of all of them, in the order of [`Gpt2::cache`]. What comes after the
+    /// position makes no difference to the logits, nor to what is kept of the tokens up to it.
     pub(crate) fn next_logits(
         &self,
         b: &mut Builder,
         params: &[Value],
         tokens: Value,
         position: Value,
-    ) -> Value {
-        let (logits, _) = Network::build(b, params, |net| {
-            let (embedding, x) = self.blocks(net, tokens);
+    ) -> (Value, Vec<Value>) {
+        let (out, _) = Network::build(b, params, |net| {
+            let Read { embedding, x, seen } = self.read(net, tokens);
             let position = net.reshape(position, [1]);
             let x = net.take(x, position);
-            head(net, embedding, x)
+            (head(net, embedding, x), seen)
         });
-        logits
+        out
+    }
+
+    /// The logits `[1, vocabulary]` of the token after `token`, a `u32[1, 1]` at `position`, a `u32[]`, given what was
+    /// kept of the tokens before it, of at most `positions`; then what is kept of these and itself.
+    pub(crate) fn extended_logits(
+        &self,
+        b: &mut Builder,
+        params: &[Value],
+        token: Value,
+        position: Value,
+        seen: &[Value],
+        positions: usize,
+    ) -> (Value, Vec<Value>) {
+        let sizes = Sizes { rows: 1, time: positions, heads: self.heads, head: self.width / self.heads };
+        let (out, _) = Network::build(b, params, |net| {
+            let embedding = self.embedding(net);
+            let x = self.placed(net, |net, places| {
+                let token = net.reshape(token, [1]);
+                let meaning = net.take(embedding, token);
+                let position = net.reshape(position, [1]);
+                let place = net.take(places, position);
+                net.add(meaning, place)
+            });
+            let mut kept = Vec::new();
+            let x = self.blocks(net, x, &mut |net, qkv| {
+                let (keys, values) = (seen[kept.len()], seen[kept.len() + 1]);
+                let Attended { read, keys, values } = attention_at(net, qkv, keys, values, position, sizes);
+                kept.extend([keys, values]);
+                read
+            });
+            (head(net, embedding, x), kept)
+        });
+        out
+    }
+
+    /// What is kept of so many `positions`: each layer's keys, then its values.
+    pub(crate) fn cache(&self, positions: usize, dtype: DType) -> Vec<Cached> {
+        let ty = TensorType::new(dtype, [self.heads, positions, self.width / self.heads]);
+        let of = |layer: usize| {
+            ["keys", "values"].map(|what| Cached { name: format!("h.{layer}.attn.{what}"), ty: ty.clone() })
+        };
+        (0..self.layers).flat_map(of).collect()
     }
 
     fn describe(&self, net: &mut Network, tokens: Value) -> Value {
-        let (embedding, x) = self.blocks(net, tokens);
+        let Read { embedding, x, seen: _ } = self.read(net, tokens);
         head(net, embedding, x)
     }
 
-    /// The tokens' embedding and what the last layer norm gives, `[rows*time, width]`.
-    fn blocks(&self, net: &mut Network, tokens: Value) -> (Value, Value) {
-        let [rows, time] = *net.ty(tokens).shape.dims() else { return (tokens, tokens) };
+    /// Tokens `u32[rows, time]` read from their beginning.
+    fn read(&self, net: &mut Network, tokens: Value) -> Read {
+        let [rows, time] = *net.ty(tokens).shape.dims() else {
+            return Read { embedding: tokens, x: tokens, seen: Vec::new() };
+        };
         let sizes = Sizes { rows, time, heads: self.heads, head: self.width / self.heads };
-        let embedding = net.module("wte", |net| {
-            net.param("weight", [self.vocabulary, self.width], Init::Normal { std: INITIAL_STD })
+        let embedding = self.embedding(net);
+        let x = self.placed(net, |net, positions| self.embed(net, embedding, positions, tokens));
+        let mut seen = Vec::new();
+        let x = self.blocks(net, x, &mut |net, qkv| {
+            let Attended { read, keys, values } = causal_attention(net, qkv, sizes);
+            seen.extend([keys, values]);
+            read
         });
-        let mut x = net.module("wpe", |net| {
+        Read { embedding, x, seen }
+    }
+
+    /// The embedding of tokens, `[vocabulary, width]`.
+    fn embedding(&self, net: &mut Network) -> Value {
+        net.module("wte", |net| {
+            net.param("weight", [self.vocabulary, self.width], Init::Normal { std: INITIAL_STD })
+        })
+    }
+
+    /// What is made with the embedding of positions, `[context, width]`.
+    fn placed(&self, net: &mut Network, make: impl FnOnce(&mut Network, Value) -> Value) -> Value {
+        net.module("wpe", |net| {
             let positions =
                 net.param("weight", [self.context, self.width], Init::Normal { std: INITIAL_STD });
-            self.embed(net, embedding, positions, tokens)
-        });
+            make(net, positions)
+        })
+    }
+
+    /// What the last layer norm gives, in the type of `x`, `[rows, width]`. `attend` says what each row reads, `[rows,
+    /// width]`, given its query, key and value, `[rows, 3*width]`; it is asked layer by layer.
+    fn blocks(&self, net: &mut Network, mut x: Value, attend: Attend) -> Value {
         for layer in 0..self.layers {
-            x = net.module(&format!("h.{layer}"), |net| self.block(net, x, sizes));
+            x = net.module(&format!("h.{layer}"), |net| self.block(net, x, attend));
         }
-        x = net.module("ln_f", |net| layer_norm(net, x, self.bias));
-        (embedding, x)
+        net.module("ln_f", |net| layer_norm(net, x, self.bias))
     }
 
     /// The sum of each token's and each position's embedding, `[rows*time, width]`.
@@ -172,12 +239,12 @@ impl Gpt2 {
         net.add(meaning, place)
     }
 
-    fn block(&self, net: &mut Network, x: Value, sizes: Sizes) -> Value {
+    fn block(&self, net: &mut Network, x: Value, attend: Attend) -> Value {
         let width = self.width;
         let normal = net.module("ln_1", |net| layer_norm(net, x, self.bias));
         let read = net.module("attn", |net| {
             let qkv = self.linear(net, "c_attn", normal, 3 * width, INITIAL_STD);
-            let read = causal_attention(net, qkv, sizes);
+            let read = attend(net, qkv);
             self.linear(net, "c_proj", read, width, self.residual_std())
         });
         let x = net.add(x, read);
@@ -212,6 +279,19 @@ impl Gpt2 {
         })
     }
 }
+
+/// What a text is read into.
+struct Read {
+    /// The embedding of tokens.
+    embedding: Value,
+    /// What the last layer norm gives, `[rows*time, width]`.
+    x: Value,
+    /// Each layer's keys and values.
+    seen: Vec<Value>,
+}
+
+/// An attention of rows of queries, keys and values.
+type Attend<'a> = &'a mut dyn FnMut(&mut Network, Value) -> Value;
 
 /// The logits of rows of `x`.
 fn head(net: &mut Network, embedding: Value, x: Value) -> Value {
@@ -293,42 +373,6 @@ mod tests {
         assert_eq!(whole[..10], logits(&[4, 1, 0])[..10]);
         assert_eq!(whole[..10], logits(&[4, 1])[..]);
         assert_ne!(whole[5..10], logits(&[0, 1])[5..]);
-    }
-
-    /// The log-probabilities after each position are those that [`Model::predict`] gives the labels there.
-    #[test]
-    fn the_next_tokens_probabilities_are_those_of_the_prediction() {
-        use natgrad_ir::interp::{Precision, Tensor, evaluate_flat};
-        let model = Model::Gpt2(tiny());
-        let next = model.next(3, DType::F64).unwrap().unwrap();
-        let short = model.next(2, DType::F64).unwrap().unwrap();
-        natgrad_ir::verify::verify_function(&next).unwrap();
-        let predict = model.predict(1, DType::F64).unwrap();
-        let run = |function, more: &[Tensor]| {
-            let params = model.params().into_iter().enumerate().map(|(index, param)| {
-                let values = Init::Uniform { bound: 1.0 }.values(1, index, param.shape.elements());
-                let values: Vec<f64> = values.into_iter().map(f64::from).collect();
-                Tensor::from_f64s(TensorType::new(DType::F64, param.shape), &values).unwrap()
-            });
-            let inputs: Vec<Tensor> = params.chain(more.iter().cloned()).collect();
-            evaluate_flat(function, &inputs, Precision::AsTyped).unwrap()[0].to_f64s()
-        };
-        let tokens = Tensor::from_u32s([1, 3], &[4, 1, 2]).unwrap();
-        for position in 0..3 {
-            let next = run(&next, &[tokens.clone(), Tensor::from_u32s([], &[position]).unwrap()]);
-            assert_eq!(next.len(), 5);
-            assert!((next.iter().map(|log| log.exp()).sum::<f64>() - 1.0).abs() < 1e-12);
-            for label in 0..5 {
-                let labels = Tensor::from_u32s([1, 3], &[label; 3]).unwrap();
-                let wanted = run(&predict, &[tokens.clone(), labels])[position as usize];
-                assert!((next[label as usize] - wanted).abs() < 1e-12, "{label} after {position}");
-            }
-        }
-        let at_1 = Tensor::from_u32s([], &[1]).unwrap();
-        let shorter = run(&short, &[Tensor::from_u32s([1, 2], &[4, 1]).unwrap(), at_1.clone()]);
-        assert_eq!(shorter, run(&next, &[tokens, at_1]));
-        let perceptron = Model::Mlp(crate::Mlp { sizes: vec![2, 3], activation: Activation::Relu });
-        assert!(perceptron.next(3, DType::F64).is_none());
     }
 
     #[test]

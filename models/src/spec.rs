@@ -282,33 +282,6 @@ impl Model {
     }
 }
 
-impl Model {
-    /// The log-probabilities of the token after that at `position`, of so many `positions`, at most the context:
-    /// `(params..., features[1, positions], position u32[]) -> [classes]`; none unless tokens are predicted. What comes
-    /// after the position makes no difference.
-    ///
-    /// # Errors
-    /// Mistakes of the model's builder, which [`Model::validate`] should have prevented.
-    pub fn next(&self, positions: usize, dtype: DType) -> Option<Result<Function, BuildErrors>> {
-        let gpt2 = match self.network() {
-            Network::Gpt2(gpt2) => gpt2,
-            Network::Mlp(_) | Network::ResNet(_) => return None,
-        };
-        let mut b = Builder::new("next");
-        let params: Vec<Value> = self
-            .params()
-            .into_iter()
-            .map(|param| b.param(param.name, TensorType::new(dtype, param.shape)))
-            .collect();
-        let features = b.param("features", TensorType::new(DType::U32, [1, positions]));
-        let position = b.param("position", TensorType::scalar(DType::U32));
-        let logits = gpt2.next_logits(&mut b, &params, features, position);
-        let log_probabilities = loss::log_softmax(&mut b, logits);
-        let next = b.reshape(log_probabilities, [self.classes()]);
-        Some(b.finish(&[next]))
-    }
-}
-
 /// What a model computes of its features.
 #[derive(Clone, Debug)]
 pub(crate) struct Outputs {
