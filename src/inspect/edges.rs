@@ -162,7 +162,8 @@ fn source(program: &Program, flow: &Flow<'_>, site: Site) -> Option<Node> {
                 | Slot::MetricSum(_)
                 | Slot::Trace(_)
                 | Slot::Prediction
-                | Slot::Next => Node::State,
+                | Slot::Next
+                | Slot::Cache(_) => Node::State,
             })
         }
         _ if is_kernel(&instruction.opcode) => Some(Node::Part(origin(flow, site).part)),

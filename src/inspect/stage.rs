@@ -55,7 +55,10 @@ impl Part {
     /// Whether it is of the optimizer: what a step does beside the loss, its gradient and making ready its data.
     pub fn is_optimizer(self) -> bool {
         match self.stage() {
-            None | Some(Stage::LossAndGradient | Stage::Gather | Stage::Predict | Stage::Next) => false,
+            None
+            | Some(Stage::LossAndGradient | Stage::Gather | Stage::Predict | Stage::Next | Stage::Extend) => {
+                false
+            }
             Some(
                 Stage::Key
                 | Stage::Recover

@@ -1,6 +1,6 @@
 //! Text from a model, token by token.
 
-use natgrad_ir::{DType, TensorType};
+use natgrad_ir::DType;
 
 use super::choose::Choice;
 use super::predict::PredictorError;
@@ -30,19 +30,29 @@ pub struct Prompt<'a> {
     pub seed: u64,
 }
 
-/// A compiled prediction of the next token, and the parameters to predict with.
+/// Compiled predictions of the next token, and the parameters to predict with.
 #[derive(Debug)]
 pub struct Generator<'a> {
     device: &'a Device,
+    /// After a text that is read as a whole.
     next: Compiled,
+    /// After one more token of a text that was read.
+    extend: Compiled,
     /// One set, or several whose probabilities are averaged.
     parameters: Vec<Vec<Buffer>>,
 }
 
+/// The log-probabilities of the next token, and what each set of parameters made of the text before it.
+#[derive(Debug)]
+struct Seen {
+    next: Vec<f64>,
+    caches: Vec<Vec<Buffer>>,
+}
+
 impl<'a> Generator<'a> {
-    /// Compiles the prediction for texts of `tokens`, the prompt's included; none unless the model predicts tokens.
+    /// Compiles the predictions for texts of `tokens`, the prompt's included; none unless the model predicts tokens.
     ///
-    /// The program takes as many positions as that, rounded up to a power of two, and at most the context.
+    /// The programs have as many positions as that, rounded up to a power of two, and at most the context.
     ///
     /// # Errors
     /// See [`PredictorError`].
@@ -54,8 +64,16 @@ impl<'a> Generator<'a> {
     ) -> Result<Option<Generator<'a>>, PredictorError> {
         let context = recipe.model.features(DType::F32).shape.elements();
         let positions = tokens.clamp(1, context).next_power_of_two().min(context);
-        let Some(program) = recipe.next(positions)? else { return Ok(None) };
-        Ok(Some(Generator { device, next: device.compile(program)?, parameters }))
+        let (Some(next), Some(extend)) = (recipe.next(positions)?, recipe.extend(positions)?) else {
+            return Ok(None);
+        };
+        let (next, extend) = (device.compile(next)?, device.compile(extend)?);
+        Ok(Some(Generator { device, next, extend, parameters }))
+    }
+
+    /// How many tokens are seen at once.
+    fn positions(&self) -> usize {
+        self.next.program.layout.features.shape.elements()
     }
 
     /// Log-probabilities of the token after `tokens`, of which the last ones that fit into the context count:
@@ -64,28 +82,53 @@ impl<'a> Generator<'a> {
     /// # Errors
     /// The device fails.
     pub fn next(&self, tokens: &[u32]) -> Result<Vec<f64>, PredictorError> {
-        let layout = &self.next.program.layout;
+        Ok(self.read(tokens)?.next)
+    }
+
+    /// Reads the last tokens that fit into the context.
+    fn read(&self, tokens: &[u32]) -> Result<Seen, PredictorError> {
+        let read = &tokens[tokens.len().saturating_sub(self.positions())..];
+        let nothing = self.parameters.iter().map(|_| Vec::new()).collect();
+        self.predict(&self.next, read, read.len().saturating_sub(1), nothing)
+    }
+
+    /// Runs a program on tokens, the prediction after `position`, and what it takes of the text before them.
+    fn predict(
+        &self,
+        program: &Compiled,
+        tokens: &[u32],
+        position: usize,
+        caches: Vec<Vec<Buffer>>,
+    ) -> Result<Seen, PredictorError> {
+        let layout = &program.program.layout;
         let ty = layout.ty(Slot::Features(Extent::Batch));
-        let positions = ty.shape.elements();
-        let seen = &tokens[tokens.len().saturating_sub(positions)..];
-        let mut bytes: Vec<u8> = seen.iter().flat_map(|token| token.to_ne_bytes()).collect();
+        let mut bytes: Vec<u8> = tokens.iter().flat_map(|token| token.to_ne_bytes()).collect();
         bytes.resize(ty.size_bytes(), 0);
         let features = self.device.upload(&ty, &bytes)?;
-        let last = seen.len().saturating_sub(1) as u32;
-        let position = self.device.upload(&TensorType::scalar(DType::U32), &last.to_ne_bytes())?;
+        let position = self.device.upload(&layout.ty(Slot::Position), &(position as u32).to_ne_bytes())?;
         let mut predictions = Vec::new();
-        for parameters in &self.parameters {
-            let outputs = self.next.run(|slot| match slot {
+        let mut kept = Vec::new();
+        for (parameters, cache) in self.parameters.iter().zip(caches) {
+            let mut cache: Vec<Option<Buffer>> = cache.into_iter().map(Some).collect();
+            let outputs = program.run(|slot| match slot {
                 Slot::State(_, param) => parameters.get(param).map(Arg::Keep),
                 Slot::Features(_) => Some(Arg::Keep(&features)),
                 Slot::Position => Some(Arg::Keep(&position)),
+                Slot::Cache(index) => cache.get_mut(index).and_then(Option::take).map(Arg::Donate),
                 _ => None,
             })?;
-            for (_, buffer) in outputs {
-                predictions.push(from_bytes(layout.dtype, &buffer.to_host().map_err(DeviceError::from)?));
+            let mut cache = Vec::new();
+            for (slot, buffer) in outputs {
+                if matches!(slot, Slot::Cache(_)) {
+                    cache.push(buffer);
+                } else {
+                    let bytes = buffer.to_host().map_err(DeviceError::from)?;
+                    predictions.push(from_bytes(layout.dtype, &bytes));
+                }
             }
+            kept.push(cache);
         }
-        Ok(log_mean(predictions))
+        Ok(Seen { next: log_mean(predictions), caches: kept })
     }
 
     /// Adds tokens to a prompt, of each of which `told` is told. The same seed gives the same tokens.
@@ -97,19 +140,58 @@ impl<'a> Generator<'a> {
         prompt: &Prompt,
         told: &mut dyn FnMut(u32) -> Result<(), E>,
     ) -> Result<(), E> {
-        let mut tokens = prompt.tokens.to_vec();
+        let mut text = self.text(prompt.tokens.to_vec());
         let mut random = SplitMix::keyed(&[prompt.seed, TOKENS]);
         for _ in 0..prompt.count {
-            let mut next = self.next(&tokens)?;
+            let mut next = text.predict()?;
             next.truncate(prompt.vocabulary);
             let token = prompt.choice.choose(&next, random.uniform());
             if Some(token) == prompt.end {
                 break;
             }
-            tokens.push(token);
+            text.push(token);
             told(token)?;
         }
         Ok(())
+    }
+
+    /// A text that begins with these tokens.
+    pub fn text(&self, tokens: Vec<u32>) -> Text<'_> {
+        Text { generator: self, tokens, read: None }
+    }
+}
+
+/// A text being written, which is not read anew for each of its tokens.
+#[derive(Debug)]
+pub struct Text<'g> {
+    generator: &'g Generator<'g>,
+    tokens: Vec<u32>,
+    /// How many tokens were read, and what each set of parameters made of them.
+    read: Option<(usize, Vec<Vec<Buffer>>)>,
+}
+
+impl Text<'_> {
+    /// What [`Generator::next`] gives for the tokens so far.
+    ///
+    /// # Errors
+    /// The device fails.
+    pub fn predict(&mut self) -> Result<Vec<f64>, PredictorError> {
+        let Text { generator, tokens, read } = self;
+        let last = tokens.len().saturating_sub(1);
+        let seen = match read.take() {
+            // Beyond the context every token's position is another one than before.
+            Some((read, caches)) if last <= read && last < generator.positions() => {
+                generator.predict(&generator.extend, &tokens[last..], last, caches)?
+            }
+            _ => generator.read(tokens)?,
+        };
+        *read = Some((tokens.len(), seen.caches));
+        Ok(seen.next)
+    }
+
+    /// Adds a token.
+    pub fn push(&mut self, token: u32) {
+        self.tokens.push(token);
     }
 }
 

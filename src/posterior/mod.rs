@@ -8,6 +8,6 @@ mod sample;
 
 pub use calibration::Scores;
 pub use choose::Choice;
-pub use generate::{Generator, Prompt};
+pub use generate::{Generator, Prompt, Text};
 pub use predict::{Judging, Predictor, PredictorError, StateRef};
 pub use sample::{Posterior, to_host};

@@ -1,7 +1,7 @@
 //! The shapes and names that a program's slots have.
 
 use natgrad_ir::{DType, Shape, TensorType};
-use natgrad_models::{Model, Param, Task, with_rows};
+use natgrad_models::{Cached, Model, Param, Task, with_rows};
 
 use super::part::Part;
 use super::plan::{StatePlan, StepPlan};
@@ -35,6 +35,8 @@ pub struct Layout {
     pub labels: TensorType,
     /// The predictions for `rows` examples.
     pub prediction: TensorType,
+    /// What is kept of the tokens of a text, in programs that predict the next one.
+    pub cache: Vec<Cached>,
     /// What the model predicts.
     pub task: Task,
     /// Number of classes, or of different tokens.
@@ -81,6 +83,7 @@ impl Layout {
             features: model.features(dtype),
             labels: model.labels(dtype),
             prediction: model.prediction(rows, dtype),
+            cache: Vec::new(),
             task: model.task(),
             classes: model.classes(),
             dtype,
@@ -154,6 +157,11 @@ impl Layout {
             params.map(move |(param, _)| Slot::State(kind, param))
         };
         self.point.state().into_iter().flat_map(of_kind).collect()
+    }
+
+    /// All that is kept of the tokens of a text.
+    pub fn cached(&self) -> Vec<Slot> {
+        (0..self.cache.len()).map(Slot::Cache).collect()
     }
 
     /// How much data a call of the step program takes.
@@ -239,6 +247,7 @@ impl Layout {
             Slot::Labels(extent) => self.extended(extent, &self.labels),
             Slot::Prediction => self.prediction.clone(),
             Slot::Next => TensorType::new(self.dtype, [self.classes]),
+            Slot::Cache(index) => self.cache[index].ty.clone(),
         }
     }
 
@@ -283,6 +292,7 @@ impl Layout {
             Slot::Prediction => "prediction".to_string(),
             Slot::Position => "position".to_string(),
             Slot::Next => "next".to_string(),
+            Slot::Cache(index) => format!("cache/{}", self.cache[index].name),
         }
     }
 }

@@ -194,19 +194,39 @@ impl<'a> Recipe<'a> {
             Task::Tokens => inputs.push(Slot::Labels(Extent::Batch)),
             Task::Classes | Task::Numbers { noise: _ } => {}
         }
-        of_model(&layout, StageKind::Predict, function, inputs, Slot::Prediction)
+        of_model(&layout, StageKind::Predict, function, inputs, vec![Slot::Prediction])
     }
 
     /// The log-probabilities of the token after some position of a sequence of so many, from parameters in the place of
-    /// the mean; none unless the model predicts tokens.
+    /// the mean, and what is kept of the sequence; none unless the model predicts tokens.
     ///
     /// # Errors
     /// See [`StepError`].
     pub fn next(&self, positions: usize) -> Result<Option<Program>, StepError> {
         let Some(function) = self.model.next(positions, self.dtype) else { return Ok(None) };
         let inputs = vec![Slot::Features(Extent::Batch), Slot::Position];
-        let layout = Layout { features: TensorType::new(DType::U32, [positions]), ..self.layout(1)? };
-        of_model(&layout, StageKind::Next, function?, inputs, Slot::Next).map(Some)
+        let layout = self.text_layout(positions, positions)?;
+        let outputs = [vec![Slot::Next], layout.cached()].concat();
+        of_model(&layout, StageKind::Next, function?, inputs, outputs).map(Some)
+    }
+
+    /// The log-probabilities of the token after one more token of such a sequence, given what is kept of those before;
+    /// none unless the model predicts tokens.
+    ///
+    /// # Errors
+    /// See [`StepError`].
+    pub fn extend(&self, positions: usize) -> Result<Option<Program>, StepError> {
+        let Some(function) = self.model.extend(positions, self.dtype) else { return Ok(None) };
+        let layout = self.text_layout(1, positions)?;
+        let inputs = [vec![Slot::Features(Extent::Batch), Slot::Position], layout.cached()].concat();
+        let outputs = [vec![Slot::Next], layout.cached()].concat();
+        of_model(&layout, StageKind::Extend, function?, inputs, outputs).map(Some)
+    }
+
+    /// The layout of programs that take so many tokens of one sequence of so many positions.
+    fn text_layout(&self, tokens: usize, positions: usize) -> Result<Layout, StepError> {
+        let features = TensorType::new(DType::U32, [tokens]);
+        Ok(Layout { features, cache: self.model.cache(positions, self.dtype), ..self.layout(1)? })
     }
 
     /// Names and types of the slots of programs on micro-batches of `rows`.
@@ -248,16 +268,16 @@ fn of_model(
     kind: StageKind,
     mut function: Function,
     inputs: Vec<Slot>,
-    output: Slot,
+    outputs: Vec<Slot>,
 ) -> Result<Program, StepError> {
     function.name = kind.name().to_string();
     let params = (0..layout.params.len()).map(|param| Slot::State(StateKind::Mean, param));
     let inputs = params.chain(inputs).collect();
     let mut module = Module::new(kind.name());
     let mut wiring = Wiring::new("main", layout);
-    let callee = Callee::push(&mut module, StageFunction { function, inputs, outputs: vec![output] });
+    let callee = Callee::push(&mut module, StageFunction { function, inputs, outputs: outputs.clone() });
     wiring.call(&module, &callee);
-    Program::new(module, wiring.finish(vec![output])?, layout)
+    Program::new(module, wiring.finish(outputs)?, layout)
 }
 
 /// The keys of carried samples, where noise is not given.
@@ -398,15 +418,31 @@ mod tests {
             let tokens = next.layout.ty(Slot::Features(Extent::Batch));
             assert_eq!(tokens, TensorType::new(DType::U32, [1, positions]));
             assert_eq!(next.inputs[next.inputs.len() - 2..], [Slot::Features(Extent::Batch), Slot::Position]);
-            assert_eq!(next.outputs, [Slot::Next]);
+            assert_eq!(next.outputs, [Slot::Next, Slot::Cache(0), Slot::Cache(1)]);
             assert_eq!(next.layout.ty(Slot::Next), TensorType::new(DType::F32, [5]));
             let signature = next.module.module().entry().unwrap().signature();
             let types: Vec<_> = next.inputs.iter().map(|&slot| next.layout.ty(slot)).collect();
-            assert_eq!((signature.params, signature.results.len()), (types, 1));
+            assert_eq!((signature.params, signature.results.len()), (types, 3));
             assert!(next.donation().iter().all(Option::is_none));
+
+            let extend = recipe.extend(positions).unwrap().unwrap();
+            let token = extend.layout.ty(Slot::Features(Extent::Batch));
+            assert_eq!(token, TensorType::new(DType::U32, [1, 1]));
+            assert_eq!(extend.inputs[extend.inputs.len() - 2..], [Slot::Cache(0), Slot::Cache(1)]);
+            assert_eq!(extend.outputs, next.outputs);
+            for (slot, name) in
+                [(Slot::Cache(0), "cache/h.0.attn.keys"), (Slot::Cache(1), "cache/h.0.attn.values")]
+            {
+                assert_eq!(extend.layout.ty(slot), TensorType::new(DType::F32, [1, positions, 2]));
+                assert_eq!(extend.layout.name(slot), name);
+            }
+            // What is kept is replaced in place; the parameters are not.
+            let donated = extend.donation().into_iter().flatten();
+            assert_eq!(donated.collect::<Vec<_>>(), [1, 2]);
         }
         let perceptron = Model::Mlp(Mlp { sizes: vec![3, 2], activation: Activation::Tanh });
         assert!(Recipe::new(&perceptron, &rule).next(3).unwrap().is_none());
+        assert!(Recipe::new(&perceptron, &rule).extend(3).unwrap().is_none());
     }
 
     #[test]

@@ -197,11 +197,13 @@ pub enum Slot {
     Position,
     /// What [`natgrad_models::Model::next`] gives.
     Next,
+    /// A tensor of what is kept of the tokens before, by its number in [`natgrad_models::Model::cache`].
+    Cache(usize),
 }
 
 impl Slot {
     /// Whether the program keeps it between calls: such inputs are donated to the output that replaces them.
     pub fn is_carried(self) -> bool {
-        matches!(self, Slot::State(..) | Slot::Step)
+        matches!(self, Slot::State(..) | Slot::Step | Slot::Cache(_))
     }
 }

@@ -49,13 +49,15 @@ pub enum StageKind {
     Draw,
     /// Predictions.
     Predict,
-    /// Prediction of the next token.
+    /// Prediction of the token after a text.
     Next,
+    /// Prediction of the token after one more token of a text.
+    Extend,
 }
 
 impl StageKind {
     /// Every stage: those of a step in their order, then the others.
-    pub const ALL: [StageKind; 19] = [
+    pub const ALL: [StageKind; 20] = [
         StageKind::Key,
         StageKind::Recover,
         StageKind::Probe,
@@ -75,6 +77,7 @@ impl StageKind {
         StageKind::Draw,
         StageKind::Predict,
         StageKind::Next,
+        StageKind::Extend,
     ];
 
     /// The name of the stage's function, which lowering keeps as metadata.
@@ -99,6 +102,7 @@ impl StageKind {
             StageKind::Draw => "draw",
             StageKind::Predict => "predict",
             StageKind::Next => "next",
+            StageKind::Extend => "extend",
         }
     }
 }

@@ -49,7 +49,7 @@ pub fn summary(executable: &Executable) -> Summary {
 
 /// A promise that an optimized step does not keep.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Fault {
+pub enum Fault {
     /// Nothing in the program belongs to the stage.
     NoStage(Stage),
     /// Another number of elements is hashed than the noise of all parameters takes.
@@ -66,7 +66,7 @@ enum Fault {
     NotInPlace { input: Slot },
 }
 
-fn faults(summary: &Summary, program: &Program, stages: &[Stage], draws: bool) -> BTreeSet<Fault> {
+pub fn faults(summary: &Summary, program: &Program, stages: &[Stage], draws: bool) -> BTreeSet<Fault> {
     let mut faults = BTreeSet::new();
     let found: BTreeSet<Stage> = summary.instructions.iter().flat_map(|it| it.stages.clone()).collect();
     faults.extend(stages.iter().filter(|stage| !found.contains(stage)).map(|&stage| Fault::NoStage(stage)));

@@ -14,4 +14,5 @@ mod runs;
 mod schedule;
 mod snapshots;
 mod state;
+mod text;
 mod verdicts;

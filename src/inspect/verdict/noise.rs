@@ -38,7 +38,8 @@ pub(super) fn draws(program: &Program) -> BTreeMap<Stage, u64> {
                 | Stage::Start
                 | Stage::Draw
                 | Stage::Predict
-                | Stage::Next => 1,
+                | Stage::Next
+                | Stage::Extend => 1,
             };
             (stage, elements * times)
         })
