@@ -1,5 +1,15 @@
 //! What plugins read from the environment.
 
+use std::ffi::OsString;
+use std::process::Command;
+use std::sync::OnceLock;
+
+/// The variable by which XLA is given flags.
+const FLAGS: &str = "XLA_FLAGS";
+
+/// What it was before natgrad added to it.
+static GIVEN_FLAGS: OnceLock<Option<OsString>> = OnceLock::new();
+
 /// Sets each of these variables that the user has not set.
 ///
 /// Call it before anything has started a thread, and before the plugin that reads them is opened.
@@ -17,10 +27,20 @@ pub fn default_environment(variables: &[(&str, &str)]) {
 /// Call it before anything has started a thread, and before the plugin is opened: a flag that XLA does not know ends the
 /// process.
 pub fn default_xla_flag(name: &str, value: &str) {
-    let given = std::env::var("XLA_FLAGS").unwrap_or_default();
+    let given = std::env::var(FLAGS).unwrap_or_default();
     if let Some(flags) = with_flag(&given, name, value) {
+        GIVEN_FLAGS.get_or_init(|| std::env::var_os(FLAGS));
         // SAFETY: called before any other thread that could read the environment.
-        unsafe { std::env::set_var("XLA_FLAGS", flags) };
+        unsafe { std::env::set_var(FLAGS, flags) };
+    }
+}
+
+/// Starts this command with the flags of XLA that the user gave, without those of [`default_xla_flag`].
+pub fn with_given_xla_flags(command: &mut Command) -> &mut Command {
+    match GIVEN_FLAGS.get() {
+        None => command,
+        Some(None) => command.env_remove(FLAGS),
+        Some(Some(flags)) => command.env(FLAGS, flags),
     }
 }
 

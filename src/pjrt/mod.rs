@@ -30,7 +30,7 @@ pub use artifact::{Artifact, MemoryStats};
 pub use buffer::{Buffer, PendingRead};
 pub use client::Client;
 pub use device::{Device, DeviceMemory};
-pub use environment::{default_environment, default_xla_flag, quiet_log};
+pub use environment::{default_environment, default_xla_flag, quiet_log, with_given_xla_flags};
 pub use error::{Code, Error, Identity, Result};
 pub use executable::{Arg, Executable};
 pub use memory::keep_freed_memory;

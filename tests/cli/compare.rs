@@ -1,6 +1,6 @@
 //! `natgrad compare`.
 
-use crate::support::Bench;
+use crate::support::{Bench, run};
 
 const QUICK: [&str; 4] = ["compare", "run.json", "--time", "1"];
 
@@ -92,7 +92,7 @@ fn others_take_turns_or_are_included() {
         "serve.sh",
         r#"while read what rest; do
              case $what in
-               entrants) echo '{"entrants": [["torch", "adamw"]]}' ;;
+               entrants) echo "$XLA_FLAGS" > flags; echo '{"entrants": [["torch", "adamw"]]}' ;;
                time) echo '{"seconds": 0.5}' ;;
                *) echo '{}' ;;
              esac
@@ -107,7 +107,12 @@ fn others_take_turns_or_are_included() {
         ),
     );
     let args = quick(&["--with", "sh serve.sh", "--include", "external.json", "--json", "c.json"]);
-    let out = bench.ok(&args).stdout;
+    let user = "--xla_dump_max_hlo_modules=7";
+    let outcome = run(bench.command(&args).env("XLA_FLAGS", user));
+    assert_eq!(outcome.code, Some(0), "{outcome:?}");
+    let out = outcome.stdout;
+    // The flags that natgrad gives XLA are for its own programs.
+    assert_eq!(std::fs::read_to_string(bench.path("flags")).unwrap().trim(), user);
     let line =
         |name: &str| out.lines().find(|line| line.starts_with(name)).unwrap_or_else(|| panic!("{out}"));
     assert!(line("torch adamw").contains("500.0 (500.0 to 500.0)"), "{out}");
