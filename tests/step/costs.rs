@@ -106,8 +106,9 @@ fn flops_of_a_step_are_those_computed_by_hand() {
     let backward = cost(&report, Part::Backward);
     // Both weights, and the hidden activations.
     assert_eq!(backward.work.dot_flops(), 2 * ROWS * (inputs * hidden + 2 * hidden * classes));
-    // One over the sums; times the exponentials, less one at the label; sums for both biases.
-    let by_hand = ROWS + 2 * logits + (ROWS - 1) * (classes + hidden);
+    // One over the sums; times the exponentials, less one at the label; sums for both biases; the rectifier's sign, from
+    // its result.
+    let by_hand = ROWS + 2 * logits + (ROWS - 1) * (classes + hidden) + activations;
     assert_eq!((backward.work.elementwise, backward.work.integers), (by_hand, 0));
 
     // Fields of a hash, each of two lanes: 4 keys' exclusive ors, 3 products, 3 foldings of 2 operations in 2 lanes,
@@ -133,9 +134,7 @@ fn bytes_of_a_step_are_those_computed_by_hand() {
 
     let kernels = [
         numbers(ROWS * inputs + inputs * hidden, activations), // the first layer's product
-        numbers(activations + hidden, activations),            // its bias
-        with_truth(0, activations, numbers(activations + 1, 0)), // where it is above zero
-        with_truth(activations, 0, numbers(activations + 1, activations)), // its rectifier
+        numbers(activations + hidden + 1, activations),        // its bias and rectifier
         numbers(activations + hidden * classes, logits),       // the second layer's product
         numbers(logits + classes, logits),                     // its bias
         numbers(logits + 1, ROWS),                             // row maxima, from a starting value
@@ -150,14 +149,14 @@ fn bytes_of_a_step_are_those_computed_by_hand() {
     assert_eq!(cost(&report, Part::Forward).traffic, sum);
 
     let kernels = [
-        numbers(ROWS + 1, ROWS),                                           // one over the sums
-        with_truth(logits, 0, numbers(logits + ROWS + 1, logits)),         // the logits' gradient
-        numbers(logits + hidden * classes, activations),                   // the activations'
-        numbers(activations + logits, hidden * classes),                   // the second weight's
-        numbers(logits + 1, classes),                                      // the second bias's
-        with_truth(activations, 0, numbers(activations + 1, activations)), // through the rectifier
-        numbers(ROWS * inputs + activations, inputs * hidden),             // the first weight's
-        numbers(activations + 1, hidden),                                  // the first bias's
+        numbers(ROWS + 1, ROWS),                                   // one over the sums
+        with_truth(logits, 0, numbers(logits + ROWS + 1, logits)), // the logits' gradient
+        numbers(logits + hidden * classes, activations),           // the activations'
+        numbers(activations + logits, hidden * classes),           // the second weight's
+        numbers(logits + 1, classes),                              // the second bias's
+        numbers(2 * activations + 1, activations),                 // through the rectifier
+        numbers(ROWS * inputs + activations, inputs * hidden),     // the first weight's
+        numbers(activations + 1, hidden),                          // the first bias's
     ];
     let sum = kernels.into_iter().fold(Traffic::default(), Traffic::plus);
     assert_eq!(cost(&report, Part::Backward).traffic, sum);

@@ -2,7 +2,7 @@
 
 use super::emit::Emitter;
 use crate::graph::Value;
-use crate::op::{BinaryOp, CompareOp, UnaryOp};
+use crate::op::{BinaryOp, CompareOp, Op, UnaryOp};
 
 /// The cotangent of `x` from that of `y = op(x)`. `None` where the derivative is zero or does not exist.
 pub(super) fn unary(e: &mut Emitter, op: UnaryOp, x: Value, y: Value, dy: Value) -> Option<Value> {
@@ -162,6 +162,22 @@ fn power_exponent(e: &mut Emitter, (x, z): (Value, Value), dz: Value) -> Value {
     let log = e.unary(UnaryOp::Log, base);
     let slope = e.mul(z, log);
     e.mul(dz, slope)
+}
+
+/// The condition of a select again from its result, where it holds `x` at a bound: `x <= bound ? bound : x` is at most
+/// `bound` where `x` is, and NaN where `x` is. So the backward pass of a rectifier reads what is kept anyway.
+pub(super) fn at_bound(
+    e: &mut Emitter,
+    (condition, bound, x): (Value, Value, Value),
+    result: Value,
+) -> Value {
+    let compared = e.function.def_inst(condition).map(|inst| (inst.op.clone(), inst.operands.clone()));
+    match compared {
+        Some((Op::Compare(op @ (CompareOp::Le | CompareOp::Ge)), operands)) if operands == [x, bound] => {
+            e.compare(op, result, bound)
+        }
+        _ => condition,
+    }
 }
 
 /// The cotangents of the two values of `select(condition, on_true, on_false)`.

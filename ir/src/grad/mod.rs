@@ -313,7 +313,8 @@ fn pullback(e: &mut Emitter, inst: &InstData, y: Value, dy: Value, wanted: &[boo
         (Op::Binary(op), &[a, b], &[want_a, want_b]) => {
             elementwise::binary(e, *op, (a, b, y), dy, [want_a, want_b]).to_vec()
         }
-        (Op::Select, &[condition, _, _], &[_, on_true, on_false]) => {
+        (Op::Select, &[condition, bound, x], &[_, on_true, on_false]) => {
+            let condition = elementwise::at_bound(e, (condition, bound, x), y);
             let [on_true, on_false] = elementwise::select(e, condition, dy, [on_true, on_false]);
             vec![None, on_true, on_false]
         }

@@ -1,7 +1,7 @@
 //! What the generated IR looks like: XLA compiles it.
 
 use super::*;
-use crate::op::DotDims;
+use crate::op::{CompareOp, DotDims};
 
 /// Names of the operations after the first `primal`.
 fn appended(function: &Function, primal: &Function) -> Vec<&'static str> {
@@ -222,4 +222,23 @@ fn names_scopes_and_places_are_kept() {
         assert!(inst.origin.to_string().contains("structure.rs:"), "{}", inst.origin);
     }
     assert!(made.iter().all(|inst| inst.scope.ends_with("grad")));
+}
+
+/// The condition of a select that holds a value at a bound comes again from the result; no other does.
+#[test]
+fn a_rectifiers_gradient_reads_its_result() {
+    for (compare, is_bound) in [(CompareOp::Le, true), (CompareOp::Ge, true), (CompareOp::Lt, false)] {
+        let mut b = Builder::new("f");
+        let x = b.param("x", f64_type(&[3]));
+        let zero = b.full_like(x, 0.0);
+        let condition = b.compare(compare, x, zero);
+        let y = b.select(condition, zero, x);
+        let loss = b.sum(y, &[0]);
+        let function = b.finish(&[loss]).unwrap();
+        let gradient = value_and_grad(&function, &[0]).unwrap();
+        let added = gradient.insts[function.insts.len()..].iter();
+        let compared: Vec<_> = added.filter(|inst| inst.op == Op::Compare(compare)).collect();
+        let wanted: Vec<Value> = if is_bound { vec![y, zero] } else { Vec::new() };
+        assert_eq!(compared.iter().flat_map(|inst| inst.operands.clone()).collect::<Vec<_>>(), wanted);
+    }
 }
