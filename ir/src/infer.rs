@@ -1,7 +1,7 @@
 //! The type rule of every operation.
 
 use crate::literal::Elements;
-use crate::op::{ConvDims, Domain, DotDims, Op, dilated};
+use crate::op::{CallKind, ConvDims, Domain, DotDims, Op, dilated};
 use crate::types::{DType, Shape, TensorType};
 
 /// Why an operation does not accept its operands or attributes.
@@ -50,6 +50,13 @@ pub fn infer(
         }
         if let Op::Loop { body: _, carried } = op {
             check_body(signature, *carried)?;
+        }
+        if let Op::Call { callee: _, kind: CallKind::Fuse } = op {
+            ensure!(
+                signature.results.len() == 1,
+                "a fused call gives {} results, not one",
+                signature.results.len()
+            );
         }
         return Ok(signature.results.clone());
     }

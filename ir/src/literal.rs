@@ -129,6 +129,10 @@ impl Literal {
 
     /// The element at a place, by its index in every dimension; none if there is no such place.
     pub fn element(&self, index: &[usize]) -> Option<Scalar> {
+        let dims = self.ty.shape.dims();
+        if index.len() != dims.len() || index.iter().zip(dims).any(|(place, dim)| place >= dim) {
+            return None;
+        }
         match &self.elements {
             Elements::Splat(element) => Some(*element),
             Elements::Dense(elements) => {

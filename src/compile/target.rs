@@ -69,7 +69,7 @@ impl Target {
     }
 
     /// How programs are told to XLA on this target. What XLA:CPU makes of them depends on the flags that it was given in
-    /// the environment: [`MERGING_FLAG`].
+    /// the environment: with [`MERGING_FLAG`] among them, whichever plugin is open is taken to read `mhlo.fusion`.
     pub fn lowering(self) -> Lowering {
         match self {
             Target::Cpu => Lowering {

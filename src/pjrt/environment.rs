@@ -1,5 +1,6 @@
 //! What plugins read from the environment.
 
+use std::env::VarError;
 use std::ffi::OsString;
 use std::process::Command;
 use std::sync::OnceLock;
@@ -27,10 +28,14 @@ pub fn default_environment(variables: &[(&str, &str)]) {
 /// Call it before anything has started a thread, and before the plugin is opened: a flag that XLA does not know ends the
 /// process.
 pub fn default_xla_flag(name: &str, value: &str) {
-    let given = std::env::var(FLAGS).unwrap_or_default();
+    let given = match std::env::var(FLAGS) {
+        Ok(given) => given,
+        Err(VarError::NotPresent) => String::new(),
+        Err(VarError::NotUnicode(_)) => return,
+    };
     if let Some(flags) = with_flag(&given, name, value) {
         GIVEN_FLAGS.get_or_init(|| std::env::var_os(FLAGS));
-        // SAFETY: called before any other thread that could read the environment.
+        // SAFETY: before the plugin is opened nothing reads the environment but the standard library, which locks it.
         unsafe { std::env::set_var(FLAGS, flags) };
     }
 }

@@ -3,8 +3,10 @@
 use std::collections::BTreeSet;
 
 use super::outline::{Outlined, from_scalars, outline};
-use crate::graph::{Def, FuncId, Function, Inst, Module, Value};
+use super::rebuild::{Fate, rebuild};
+use crate::graph::{Def, FuncId, Function, Inst, InstData, Module, Value};
 use crate::op::{CallKind, Op};
+use crate::types::TensorType;
 use crate::verify::Verified;
 
 /// The most different operands that the loops of a group may have together: XLA:CPU merges two loops only where each
@@ -16,8 +18,9 @@ const MAX_OPERANDS: usize = 19;
 /// results share is computed in each, so that none waits for another, and a target can merge their loops to one that
 /// reads every tensor once.
 ///
-/// Only results of one type are grouped, and only as many as have few operands together. What remains without use is
-/// for [`dead_code`](super::dead_code) to remove. Calls are not looked into: [`inline_calls`](super::inline_calls) first.
+/// Of results that share tensors, those of the commonest type are grouped, all of them or, where they have many operands
+/// together, none. What remains without use is for [`dead_code`](super::dead_code) to remove, and operands that folding
+/// leaves without use for [`trim_fused`]. Calls are not looked into: [`inline_calls`](super::inline_calls) first.
 pub fn fuse_results(module: &Verified) -> Module {
     let module = module.module();
     let mut new = Module::new(module.name.clone());
@@ -36,6 +39,57 @@ pub fn fuse_results(module: &Verified) -> Module {
         ids.push(new.push(function));
     }
     new
+}
+
+/// Takes out of fused functions the parameters that nothing uses, which XLA refuses; and calls of functions
+/// that give an operand back as it is.
+pub fn trim_fused(module: &Verified) -> Module {
+    let module = module.module();
+    let mut new = module.clone();
+    for inst in module.functions.iter().flat_map(|function| &function.insts) {
+        if let Op::Call { callee, kind: CallKind::Fuse } = inst.op {
+            new.functions[callee.index()] = trimmed(module.function(callee));
+        }
+    }
+    for (caller, old) in new.functions.iter_mut().zip(&module.functions) {
+        let has_fused = |inst: &InstData| matches!(inst.op, Op::Call { kind: CallKind::Fuse, .. });
+        if !old.insts.iter().any(has_fused) {
+            continue;
+        }
+        *caller = rebuild(old, |_, _, inst| match inst.op {
+            Op::Call { callee, kind: CallKind::Fuse } => {
+                let callee = module.function(callee);
+                let operands = callee.params.iter().zip(&inst.operands);
+                match callee.params.iter().position(|param| callee.results == [*param]) {
+                    // Folded away, unless that would lose the name of a result.
+                    Some(same) => Fate::Become(
+                        Op::Convert { dtype: callee.ty(callee.params[same]).dtype },
+                        vec![inst.operands[same]],
+                    ),
+                    None => {
+                        let kept = operands.filter(|(param, _)| is_used(callee, **param));
+                        Fate::Become(inst.op.clone(), kept.map(|(_, &operand)| operand).collect())
+                    }
+                }
+            }
+            _ => Fate::Keep,
+        });
+    }
+    new
+}
+
+fn is_used(function: &Function, param: Value) -> bool {
+    function.results.contains(&param) || function.insts.iter().any(|inst| inst.operands.contains(&param))
+}
+
+/// The function without the parameters that nothing uses.
+fn trimmed(function: &Function) -> Function {
+    let mut kept = function.clone();
+    kept.params.retain(|&param| is_used(function, param));
+    for (index, &param) in kept.params.iter().enumerate() {
+        kept.values[param.index()].def = Def::Param(index);
+    }
+    rebuild(&kept, |_, _, _| Fate::Keep)
 }
 
 /// A result with its function.
@@ -63,16 +117,25 @@ fn grouped(function: &Function) -> Vec<Expression> {
             tensors.extend(next.tensors(function));
             group.push(next);
         }
+        let group = most_of_one_type(function, group);
         let operands: BTreeSet<Value> =
             group.iter().flat_map(|expression| &expression.outlined.operands).copied().collect();
-        let ty = function.ty(group[0].result);
-        let is_one_type = group.iter().all(|expression| function.ty(expression.result) == ty);
-        if group.len() > 1 && is_one_type && operands.len() <= MAX_OPERANDS {
+        if group.len() > 1 && operands.len() <= MAX_OPERANDS {
             grouped.extend(group);
         }
     }
     grouped.sort_by_key(|expression: &Expression| expression.inst);
     grouped
+}
+
+/// Those of the type that most have. The others come of them, as a sample in bf16 comes of the mean: two loops that
+/// replaced state in place, each from all of the old state, would take a copy.
+fn most_of_one_type(function: &Function, mut group: Vec<Expression>) -> Vec<Expression> {
+    let type_of = |expression: &Expression| function.ty(expression.result).clone();
+    let count = |ty: &TensorType| group.iter().filter(|expression| type_of(expression) == *ty).count();
+    let most = group.iter().map(type_of).max_by_key(count);
+    group.retain(|expression| most.as_ref() == Some(&type_of(expression)));
+    group
 }
 
 impl Expression {

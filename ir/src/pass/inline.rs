@@ -22,41 +22,41 @@ pub fn inline_calls(module: &Verified) -> Module {
 
 /// The function without inline calls; those it calls are among `earlier`.
 fn inline(function: &Function, earlier: &[Function]) -> Function {
-    let mut copy = Copy::of(function);
+    let mut writer = Writer::of(function);
     let mut map: HashMap<Value, Value> =
-        function.params.iter().copied().zip(copy.new.params.clone()).collect();
+        function.params.iter().copied().zip(writer.new.params.clone()).collect();
     for inst in &function.insts {
         match inst.op {
             Op::Call { callee, kind: CallKind::Inline } => {
-                let results = copy.callee(callee, earlier, inst, &map);
+                let results = writer.callee(callee, earlier, inst, &map);
                 for (&old, new) in inst.results.iter().zip(results) {
-                    let name = &mut copy.new.values[new.index()].name;
+                    let name = &mut writer.new.values[new.index()].name;
                     if name.is_none() {
                         name.clone_from(&function.value(old).name);
                     }
                     map.insert(old, new);
                 }
             }
-            _ => copy.instruction(function, inst, inst.scope.clone(), true, &mut map),
+            _ => writer.instruction(function, inst, inst.scope.clone(), true, &mut map),
         }
     }
-    copy.new.results = function.results.iter().map(|result| map[result]).collect();
-    copy.new
+    writer.new.results = function.results.iter().map(|result| map[result]).collect();
+    writer.new
 }
 
 /// A function being written.
-struct Copy {
+struct Writer {
     new: Function,
 }
 
-impl Copy {
-    fn of(function: &Function) -> Copy {
+impl Writer {
+    fn of(function: &Function) -> Writer {
         let mut new = Function { name: function.name.clone(), ..Function::default() };
         for &param in &function.params {
             new.params.push(Value::from_index(new.values.len()));
             new.values.push(function.value(param).clone());
         }
-        Copy { new }
+        Writer { new }
     }
 
     /// Copies the instructions of a callee and gives its results.

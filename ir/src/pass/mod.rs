@@ -19,7 +19,7 @@ mod tests;
 pub use cse::common_subexpressions;
 pub use dce::{dead_code, dead_functions};
 pub use fold::fold_constants;
-pub use fuse::fuse_results;
+pub use fuse::{fuse_results, trim_fused};
 pub use inline::inline_calls;
 
 use crate::graph::Module;
@@ -34,7 +34,7 @@ pub struct Pass {
     pub run: fn(&Verified) -> Module,
 }
 
-/// Every pass, in order.
+/// Every pass that makes programs smaller, in order.
 pub const PASSES: &[Pass] = &[
     Pass { name: "fold_constants", run: fold_constants },
     Pass { name: "common_subexpressions", run: common_subexpressions },
@@ -42,9 +42,13 @@ pub const PASSES: &[Pass] = &[
     Pass { name: "dead_functions", run: dead_functions },
 ];
 
-/// The passes that shape a program for a target that merges loops, in order; they do not make it smaller.
-pub const SHAPING: &[Pass] =
-    &[Pass { name: "inline_calls", run: inline_calls }, Pass { name: "fuse_results", run: fuse_results }];
+/// The passes that shape a program for a target that merges loops, in order, each to be followed by [`run`]. They do not
+/// make it smaller, and a result may lose its name.
+pub const SHAPING: &[Pass] = &[
+    Pass { name: "inline_calls", run: inline_calls },
+    Pass { name: "fuse_results", run: fuse_results },
+    Pass { name: "trim_fused", run: trim_fused },
+];
 
 /// How often the list is run at most. Programs settle after two or three rounds.
 const MAX_ROUNDS: usize = 16;

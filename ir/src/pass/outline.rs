@@ -53,7 +53,7 @@ pub(super) fn outline(
 }
 
 /// Whether each element of the result is computed from the operands' elements in its place.
-pub(super) fn is_elementwise(op: &Op) -> bool {
+fn is_elementwise(op: &Op) -> bool {
     match op {
         Op::Unary(_) | Op::Binary(_) | Op::Compare(_) | Op::Select | Op::Convert { .. } => true,
         Op::Constant(_)
@@ -119,6 +119,11 @@ impl Outliner<'_> {
             op if is_elementwise(op) => {
                 let operands = inst.operands.iter().map(|&operand| self.whole(operand)).collect();
                 Some(self.push(inst, op.clone(), operands, ty.clone()))
+            }
+            // Of such an index, too, XLA makes a reshape.
+            Op::Iota { dim, .. } if ty.shape.dims()[*dim] == 1 => {
+                let zero = Op::Constant(Literal::splat(ty.clone(), 0.0));
+                Some(self.push(inst, zero, Vec::new(), ty.clone()))
             }
             Op::Constant(Literal { elements: Elements::Splat(_), .. }) | Op::Iota { .. } => {
                 Some(self.push(inst, inst.op.clone(), Vec::new(), ty.clone()))

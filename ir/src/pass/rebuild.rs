@@ -1,4 +1,4 @@
-//! The helper that passes are made of: it copies a function, instruction by instruction.
+//! The helper that most passes are made of: it copies a function, instruction by instruction.
 
 use crate::graph::{Def, Function, Inst, InstData, Module, Value, ValueData};
 use crate::op::Op;

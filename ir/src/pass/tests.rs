@@ -347,14 +347,16 @@ fn what_a_loop_reads_of_integer_arrays_is_computed_in_it() {
 }
 
 #[test]
-fn results_of_two_types_and_of_many_operands_stay_as_they_are() {
+fn results_of_another_type_and_of_many_operands_stay_as_they_are() {
     let two = "module @m
-        func @main(%x: f32[4]) -> (f32[4], bf16[4]) {
+        func @main(%x: f32[4]) -> (f32[4], bf16[4], f32[4]) {
             %a: f32[4] = exp %x
-            %b: bf16[4] = convert %x
-            return %a, %b
+            %b: bf16[4] = convert %a
+            %c: f32[4] = neg %x
+            return %a, %b, %c
         }";
-    assert!(!print(&shaped(two)).contains("call"));
+    let printed = print(&shaped(two));
+    assert!(printed.contains("convert %a") && printed.matches("call fuse").count() == 2, "{printed}");
     let many = |scalars: usize| {
         let params: String = (0..scalars).map(|index| format!(", %s{index}: f32[]")).collect();
         let mut body = String::from("%v0: f32[4] = exp %x\n");
@@ -369,4 +371,42 @@ fn results_of_two_types_and_of_many_operands_stay_as_they_are() {
     };
     assert!(print(&shaped(&many(18))).contains("call fuse"));
     assert!(!print(&shaped(&many(19))).contains("call fuse"));
+}
+
+/// Folding a select in the loop leaves nothing to do with one operand, or with the loop.
+#[test]
+fn operands_without_use_are_taken_out() {
+    let picked = |row: usize| {
+        let limit = row + 1;
+        format!(
+            "module @m
+            func @main(%a: u32[], %b: u32[], %x: f32[4], %y: f32[4]) -> (f32[4], f32[4], f32[4]) {{
+                %i: u32[2] = iota {{dim = 0}}
+                %z: u32[2] = constant {{0}}
+                %c: bool[2] = eq %i, %z
+                %A: u32[2] = broadcast %a {{dims = []}}
+                %B: u32[2] = broadcast %b {{dims = []}}
+                %s: u32[2] = select %c, %A, %B
+                %row: u32[1] = slice %s {{starts = [{row}], limits = [{limit}], strides = [1]}}
+                %k: u32[] = reshape %row
+                %K: u32[4] = broadcast %k {{dims = []}}
+                %n: f32[4] = convert %K
+                %p: f32[4] = add %x, %n
+                %q: f32[4] = mul %x, %y
+                %one: u32[1] = slice %i {{starts = [1], limits = [2], strides = [1]}}
+                %l: u32[] = reshape %one
+                %L: u32[4] = broadcast %l {{dims = []}}
+                %m: f32[4] = convert %L
+                %r: f32[4] = mul %x, %m
+                return %p, %q, %r
+            }}"
+        )
+    };
+    for row in [0, 1] {
+        let printed = print(&shaped(&picked(row)));
+        let scalar = ["%a", "%b"][row];
+        assert!(printed.contains(&format!("(%x, {scalar})")), "{printed}");
+        assert!(printed.contains("%r: f32[4] = convert %x"), "{printed}");
+        assert_eq!(printed.matches("call fuse").count(), 2, "{printed}");
+    }
 }

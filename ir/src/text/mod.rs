@@ -143,11 +143,6 @@ mod tests {
         b.scoped("0", |b| b.call(&module, nothing, &[x]));
         b.scoped("1", |b| b.call_materialized(&module, nothing, &[x]));
         let results = b.call(&module, two, &[x]);
-        b.push(
-            Op::Call { callee: nothing, kind: CallKind::Fuse },
-            vec![x],
-            Some(&module.function(nothing).signature()),
-        );
         let main = b.finish(&results).unwrap();
         module.push(main);
         let text = round_trip(verify(module).unwrap().module());
@@ -155,7 +150,6 @@ mod tests {
         assert!(text.contains("\n  call @nothing(%x) @\"0\"\n"), "{text}");
         assert!(text.contains("\n  call materialize @nothing(%x) @\"1\"\n"), "{text}");
         assert!(text.contains("\n  %1: f32[], %2: f32[] = call @two(%x)\n"), "{text}");
-        assert!(text.contains("\n  call fuse @nothing(%x)\n"), "{text}");
         assert!(text.contains("return\n}"), "{text}");
     }
 
