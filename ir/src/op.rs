@@ -394,6 +394,31 @@ pub enum Op {
 }
 
 impl Op {
+    /// Whether each element of the result is computed from the operands' elements in its place.
+    pub fn is_elementwise(&self) -> bool {
+        match self {
+            Op::Unary(_) | Op::Binary(_) | Op::Compare(_) | Op::Select | Op::Convert { .. } => true,
+            Op::Constant(_)
+            | Op::Iota { .. }
+            | Op::Broadcast { .. }
+            | Op::Reshape { .. }
+            | Op::Transpose { .. }
+            | Op::Slice { .. }
+            | Op::Pad { .. }
+            | Op::Concat { .. }
+            | Op::Reduce { .. }
+            | Op::Dot(_)
+            | Op::Conv(_)
+            | Op::Reverse { .. }
+            | Op::Take
+            | Op::ScatterAdd
+            | Op::At
+            | Op::Philox { .. }
+            | Op::Call { .. }
+            | Op::Loop { .. } => false,
+        }
+    }
+
     /// The function of the module that the operation runs, if it runs one.
     pub fn callee(&self) -> Option<FuncId> {
         match self {

@@ -29,7 +29,7 @@ pub(super) fn outline(
     result: Value,
     name: String,
 ) -> Option<Outlined> {
-    let is_root = function.def_inst(result).is_some_and(|inst| is_elementwise(&inst.op));
+    let is_root = function.def_inst(result).is_some_and(|inst| inst.op.is_elementwise());
     // XLA makes reshapes of broadcasts that repeat nothing: of a scalar, or of the index along the only long dimension.
     let shape = &function.ty(result).shape;
     let is_line = shape.dims().contains(&shape.elements());
@@ -50,31 +50,6 @@ pub(super) fn outline(
     let root = outliner.whole(result);
     outliner.new.results = vec![root];
     Some(Outlined { function: outliner.new, operands: outliner.operands })
-}
-
-/// Whether each element of the result is computed from the operands' elements in its place.
-fn is_elementwise(op: &Op) -> bool {
-    match op {
-        Op::Unary(_) | Op::Binary(_) | Op::Compare(_) | Op::Select | Op::Convert { .. } => true,
-        Op::Constant(_)
-        | Op::Iota { .. }
-        | Op::Broadcast { .. }
-        | Op::Reshape { .. }
-        | Op::Transpose { .. }
-        | Op::Slice { .. }
-        | Op::Pad { .. }
-        | Op::Concat { .. }
-        | Op::Reduce { .. }
-        | Op::Dot(_)
-        | Op::Conv(_)
-        | Op::Reverse { .. }
-        | Op::Take
-        | Op::ScatterAdd
-        | Op::At
-        | Op::Philox { .. }
-        | Op::Call { .. }
-        | Op::Loop { .. } => false,
-    }
 }
 
 struct Outliner<'a> {
@@ -116,7 +91,7 @@ impl Outliner<'_> {
             return None;
         }
         match &inst.op {
-            op if is_elementwise(op) => {
+            op if op.is_elementwise() => {
                 let operands = inst.operands.iter().map(|&operand| self.whole(operand)).collect();
                 Some(self.push(inst, op.clone(), operands, ty.clone()))
             }
@@ -169,7 +144,7 @@ impl Outliner<'_> {
     /// Whether the result, of integers, can be computed from scalars.
     fn is_computable(&self, inst: &InstData) -> bool {
         let moves = matches!(inst.op, Op::Broadcast { .. } | Op::Reshape { .. } | Op::Slice { .. });
-        (moves || is_elementwise(&inst.op))
+        (moves || inst.op.is_elementwise())
             && inst.operands.iter().all(|operand| self.from_scalars[operand.index()])
     }
 
@@ -216,7 +191,7 @@ impl Outliner<'_> {
                 let inner: Vec<usize> = places.map(|(stride, dim)| flat / stride % dim).collect();
                 self.element(inst.operands[0], &inner)
             }
-            op if is_elementwise(op) => {
+            op if op.is_elementwise() => {
                 let operands = inst.operands.iter().map(|&operand| self.element(operand, index)).collect();
                 self.push(inst, op.clone(), operands, scalar)
             }
@@ -263,7 +238,7 @@ pub(super) fn from_scalars(function: &Function) -> Vec<bool> {
         let is_source = matches!(inst.op, Op::Constant(_) | Op::Iota { .. });
         if let &[result] = &inst.results[..]
             && is_integer(function.ty(result).dtype)
-            && (moves || is_source || is_elementwise(&inst.op))
+            && (moves || is_source || inst.op.is_elementwise())
         {
             are[result.index()] = inst.operands.iter().all(|operand| are[operand.index()]);
         }
