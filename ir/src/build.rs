@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::panic::Location;
 
-use crate::graph::{Def, FuncId, Function, Inst, InstData, Module, Origin, Value, ValueData};
+use crate::graph::{Def, FuncId, Function, InstData, Module, Origin, Value, ValueData};
 use crate::infer::{Signature, infer};
 use crate::literal::Literal;
 use crate::op::{BinaryOp, CallKind, CompareOp, ConvDims, DotDims, Op, ReduceOp, UnaryOp};
@@ -150,15 +150,8 @@ impl Builder {
         result_types: Vec<TensorType>,
         origin: Origin,
     ) -> Vec<Value> {
-        let inst = Inst::from_index(self.function.insts.len());
-        let mut results = Vec::with_capacity(result_types.len());
-        for (index, ty) in result_types.into_iter().enumerate() {
-            results.push(Value::from_index(self.function.values.len()));
-            self.function.values.push(ValueData { ty, def: Def::Result { inst, index }, name: None });
-        }
-        let scope = self.scope.join("/");
-        self.function.insts.push(InstData { op, operands, results: results.clone(), scope, origin });
-        results
+        let inst = InstData { op, operands, results: Vec::new(), scope: self.scope.join("/"), origin };
+        self.function.append(inst, result_types.into_iter().map(|ty| (ty, None)))
     }
 
     fn stand_in(&mut self, ty: TensorType) -> Value {

@@ -160,6 +160,25 @@ impl Function {
         }
     }
 
+    /// Appends an instruction whose results, in the place of those that `inst` has, are new values of these types and names.
+    pub(crate) fn append(
+        &mut self,
+        inst: InstData,
+        results: impl IntoIterator<Item = (TensorType, Option<String>)>,
+    ) -> Vec<Value> {
+        let handle = Inst::from_index(self.insts.len());
+        let first = self.values.len();
+        let defined = results.into_iter().enumerate().map(|(index, (ty, name))| ValueData {
+            ty,
+            def: Def::Result { inst: handle, index },
+            name,
+        });
+        self.values.extend(defined);
+        let results: Vec<Value> = (first..self.values.len()).map(Value::from_index).collect();
+        self.insts.push(InstData { results: results.clone(), ..inst });
+        results
+    }
+
     /// Parameter and result types.
     pub fn signature(&self) -> Signature {
         let types = |values: &[Value]| values.iter().map(|&value| self.ty(value).clone()).collect();

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::GradError;
 use super::shape::inverse;
-use crate::graph::{Def, Function, Inst, InstData, Origin, Value, ValueData};
+use crate::graph::{Def, Function, Inst, InstData, Origin, Value};
 use crate::infer::infer;
 use crate::literal::{Literal, Scalar};
 use crate::op::{BinaryOp, CompareOp, DotDims, Op, ReduceOp, UnaryOp};
@@ -79,12 +79,9 @@ impl Emitter {
             Ok(_) => return self.fail("more than one result".to_string()),
             Err(error) => return self.fail(error.to_string()),
         };
-        let inst = Inst::from_index(self.function.insts.len());
-        let result = Value::from_index(self.function.values.len());
-        self.function.values.push(ValueData { ty, def: Def::Result { inst, index: 0 }, name: None });
         let (scope, origin) = (self.scope.clone(), self.origin);
-        self.function.insts.push(InstData { op, operands, results: vec![result], scope, origin });
-        result
+        let inst = InstData { op, operands, results: Vec::new(), scope, origin };
+        self.function.append(inst, [(ty, None)])[0]
     }
 
     fn fail(&mut self, message: String) -> Value {

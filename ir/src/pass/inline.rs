@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::graph::{Def, FuncId, Function, Inst, InstData, Module, Value, ValueData};
+use crate::graph::{FuncId, Function, InstData, Module, Value};
 use crate::op::{CallKind, Op};
 use crate::verify::Verified;
 
@@ -86,19 +86,14 @@ impl Writer {
         named: bool,
         map: &mut HashMap<Value, Value>,
     ) {
-        let handle = Inst::from_index(self.new.insts.len());
         let operands = inst.operands.iter().map(|operand| map[operand]).collect();
-        let mut results = Vec::with_capacity(inst.results.len());
-        for (index, &old) in inst.results.iter().enumerate() {
-            let new = Value::from_index(self.new.values.len());
-            let mut data = ValueData { def: Def::Result { inst: handle, index }, ..from.value(old).clone() };
-            if !named {
-                data.name = None;
-            }
-            self.new.values.push(data);
-            map.insert(old, new);
-            results.push(new);
-        }
-        self.new.insts.push(InstData { op: inst.op.clone(), operands, results, scope, origin: inst.origin });
+        let results = inst.results.iter().map(|&old| {
+            let data = from.value(old);
+            (data.ty.clone(), data.name.clone().filter(|_| named))
+        });
+        let copy =
+            InstData { op: inst.op.clone(), operands, results: Vec::new(), scope, origin: inst.origin };
+        let new = self.new.append(copy, results);
+        map.extend(inst.results.iter().copied().zip(new));
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::graph::{Def, Function, Inst, InstData, Value, ValueData};
+use crate::graph::{Def, Function, InstData, Value, ValueData};
 use crate::literal::{Elements, Literal};
 use crate::op::{BinaryOp, Op};
 use crate::types::{DType, Shape, TensorType};
@@ -214,12 +214,9 @@ impl Outliner<'_> {
 
     /// An operation, made where `at` was.
     fn push(&mut self, at: &InstData, op: Op, operands: Vec<Value>, ty: TensorType) -> Value {
-        let made = Value::from_index(self.new.values.len());
-        let def = Def::Result { inst: Inst::from_index(self.new.insts.len()), index: 0 };
-        self.new.values.push(ValueData { ty, def, name: None });
         let (scope, origin) = (at.scope.clone(), at.origin);
-        self.new.insts.push(InstData { op, operands, results: vec![made], scope, origin });
-        made
+        let inst = InstData { op, operands, results: Vec::new(), scope, origin };
+        self.new.append(inst, [(ty, None)])[0]
     }
 }
 

@@ -1,6 +1,6 @@
 //! The helper that most passes are made of: it copies a function, instruction by instruction.
 
-use crate::graph::{Def, Function, Inst, InstData, Module, Value, ValueData};
+use crate::graph::{Function, Inst, InstData, Module, Value};
 use crate::op::Op;
 use crate::verify::Verified;
 
@@ -73,14 +73,13 @@ pub(super) fn rebuild(
             }
             Fate::Keep | Fate::Is(_) => {}
         }
-        let handle = Inst::from_index(new.insts.len());
-        for (index, (&old, result)) in data.results.iter().zip(&mut inst.results).enumerate() {
-            *result = Value::from_index(new.values.len());
-            let def = Def::Result { inst: handle, index };
-            new.values.push(ValueData { def, ..function.value(old).clone() });
-            map[old.index()] = Some(*result);
+        let results = data.results.iter().map(|&old| {
+            let value = function.value(old);
+            (value.ty.clone(), value.name.clone())
+        });
+        for (&old, result) in data.results.iter().zip(new.append(inst, results)) {
+            map[old.index()] = Some(result);
         }
-        new.insts.push(inst);
     }
     new.results = function.results.iter().filter_map(|result| map[result.index()]).collect();
     new
