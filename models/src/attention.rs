@@ -55,19 +55,12 @@ pub(crate) fn causal_attention(net: &mut Network, qkv: Value, sizes: Sizes) -> A
     let scores = net.convert(scores, accumulator(dtype));
     let square = net.ty(scores).shape.clone();
     let now = net.iota(DType::U32, square.clone(), 1);
-    let then = net.iota(DType::U32, square.clone(), 2);
+    let then = net.iota(DType::U32, square, 2);
     let past = net.compare(CompareOp::Ge, now, then);
     let never = net.scalar(accumulator(dtype), f64::NEG_INFINITY);
     let scores = net.select(past, scores, never);
 
-    let shift = net.reduce(ReduceOp::Max, scores, &[2]);
-    net.hold(shift);
-    let shift = net.broadcast(shift, square, &[0, 1]);
-    let centred = net.sub(scores, shift);
-    let weights = net.exp(centred);
-    let sum = net.sum(weights, &[2]);
-    let weights = net.convert(weights, dtype);
-    let read = net.dot(weights, values, batched(2, 1));
+    let (read, sum) = weighted(net, scores, values);
 
     // Merged again before the division: between products and their operands there are transposes alone, which the gradient
     // can turn into others.
@@ -106,25 +99,32 @@ pub(crate) fn attention_at(
 
     let scores = net.dot(query, keys, batched(2, 2));
     let scores = net.convert(scores, accumulator(dtype));
-    let row = net.ty(scores).shape.clone();
     let then = net.iota(DType::U32, [heads, 1, time], 2);
     let now = net.splat(position, [heads, 1, time]);
     let past = net.compare(CompareOp::Ge, now, then);
     let never = net.scalar(accumulator(dtype), f64::NEG_INFINITY);
     let scores = net.select(past, scores, never);
 
-    let shift = net.reduce(ReduceOp::Max, scores, &[2]);
-    let shift = net.broadcast(shift, row, &[0, 1]);
-    let centred = net.sub(scores, shift);
-    let weights = net.exp(centred);
-    let sum = net.sum(weights, &[2]);
-    let weights = net.convert(weights, dtype);
-    let read = net.dot(weights, values, batched(2, 1));
+    let (read, sum) = weighted(net, scores, values);
 
     let sum = net.convert(sum, dtype);
     let sum = net.broadcast(sum, [heads, 1, head], &[0, 1]);
     let read = net.div(read, sum);
     Attended { read: net.reshape(read, [1, sizes.width()]), keys, values }
+}
+
+/// What each row of `scores[heads, rows, time]` reads of `values[heads, time, head]`, not yet divided by the sum of its
+/// weights; and that sum, `[heads, rows]`.
+fn weighted(net: &mut Network, scores: Value, values: Value) -> (Value, Value) {
+    let (shape, dtype) = (net.ty(scores).shape.clone(), net.ty(values).dtype);
+    let shift = net.reduce(ReduceOp::Max, scores, &[2]);
+    net.hold(shift);
+    let shift = net.broadcast(shift, shape, &[0, 1]);
+    let centred = net.sub(scores, shift);
+    let weights = net.exp(centred);
+    let sum = net.sum(weights, &[2]);
+    let weights = net.convert(weights, dtype);
+    (net.dot(weights, values, batched(2, 1)), sum)
 }
 
 /// `all[heads, time, head]` with `one[1, width]` at a position.
