@@ -419,6 +419,14 @@ impl Op {
         }
     }
 
+    /// The function called, if this is a call of kind [`CallKind::Fuse`].
+    pub fn fused(&self) -> Option<FuncId> {
+        match self {
+            Op::Call { callee, kind: CallKind::Fuse } => Some(*callee),
+            _ => None,
+        }
+    }
+
     /// The function of the module that the operation runs, if it runs one.
     pub fn callee(&self) -> Option<FuncId> {
         match self {

@@ -1,5 +1,7 @@
 //! What lowering leaves to XLA, and what it settles.
 
+use std::borrow::Cow;
+
 use natgrad_ir::{Verified, pass};
 
 /// How a program is told to XLA, by what a target honours.
@@ -41,12 +43,15 @@ pub enum Loops {
 
 impl Loops {
     /// The module in which every result is computed as is told here.
-    pub(super) fn shape(self, module: &Verified) -> Verified {
+    pub(super) fn shape(self, module: &Verified) -> Cow<'_, Verified> {
+        let module = Cow::Borrowed(module);
         match self {
-            Loops::Chosen => module.clone(),
-            Loops::Merged => pass::SHAPING
-                .iter()
-                .fold(module.clone(), |module, one| pass::run(pass::run_one(one, &module))),
+            Loops::Chosen => module,
+            Loops::Merged => {
+                let shape =
+                    |module: Cow<'_, Verified>, one| Cow::Owned(pass::run(pass::run_one(one, &module)));
+                pass::SHAPING.iter().fold(module, shape)
+            }
         }
     }
 }

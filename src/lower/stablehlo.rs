@@ -48,8 +48,7 @@ fn only_fused(module: &Module) -> Vec<bool> {
     let mut called = vec![false; module.functions.len()];
     for inst in module.functions.iter().flat_map(|function| &function.insts) {
         if let Some(callee) = inst.op.callee() {
-            let is_fused = matches!(inst.op, Op::Call { kind: CallKind::Fuse, .. });
-            let calls = if is_fused { &mut fused } else { &mut called };
+            let calls = if inst.op.fused().is_some() { &mut fused } else { &mut called };
             calls[callee.index()] = true;
         }
     }
@@ -109,10 +108,7 @@ fn emit_body<S: Sink>(
     let mut path = String::new();
     for inst in &function.insts {
         set_path(&mut path, prefix, inst);
-        let name = match inst.op {
-            Op::Call { kind: CallKind::Fuse, .. } => "fusion",
-            ref op => op.name(),
-        };
+        let name = if inst.op.fused().is_some() { "fusion" } else { inst.op.name() };
         let location = format!("{path}/{name}");
         let results: Vec<&TensorType> = inst.results.iter().map(|&result| function.ty(result)).collect();
         let operands = look_up(&values, &inst.operands);

@@ -45,37 +45,29 @@ pub fn fuse_results(module: &Verified) -> Module {
 /// that give an operand back as it is.
 pub fn trim_fused(module: &Verified) -> Module {
     let module = module.module();
-    let mut new = module.clone();
-    for inst in module.functions.iter().flat_map(|function| &function.insts) {
-        if let Op::Call { callee, kind: CallKind::Fuse } = inst.op {
-            new.functions[callee.index()] = trimmed(module.function(callee));
+    let insts = module.functions.iter().flat_map(|function| &function.insts);
+    let fused: BTreeSet<FuncId> = insts.filter_map(|inst| inst.op.fused()).collect();
+    let trim = |(index, function)| {
+        if fused.contains(&FuncId::from_index(index)) {
+            return trimmed(function);
         }
+        rebuild(function, |_, _, inst| match inst.op.fused() {
+            Some(callee) => trimmed_call(inst, module.function(callee)),
+            None => Fate::Keep,
+        })
+    };
+    Module { name: module.name.clone(), functions: module.functions.iter().enumerate().map(trim).collect() }
+}
+
+/// A fused call without the operands that nothing uses.
+fn trimmed_call(inst: &InstData, callee: &Function) -> Fate {
+    if let Some(same) = callee.params.iter().position(|param| callee.results == [*param]) {
+        // Folded away, unless that would lose the name of a result.
+        let dtype = callee.ty(callee.params[same]).dtype;
+        return Fate::Become(Op::Convert { dtype }, vec![inst.operands[same]]);
     }
-    for (caller, old) in new.functions.iter_mut().zip(&module.functions) {
-        let has_fused = |inst: &InstData| matches!(inst.op, Op::Call { kind: CallKind::Fuse, .. });
-        if !old.insts.iter().any(has_fused) {
-            continue;
-        }
-        *caller = rebuild(old, |_, _, inst| match inst.op {
-            Op::Call { callee, kind: CallKind::Fuse } => {
-                let callee = module.function(callee);
-                let operands = callee.params.iter().zip(&inst.operands);
-                match callee.params.iter().position(|param| callee.results == [*param]) {
-                    // Folded away, unless that would lose the name of a result.
-                    Some(same) => Fate::Become(
-                        Op::Convert { dtype: callee.ty(callee.params[same]).dtype },
-                        vec![inst.operands[same]],
-                    ),
-                    None => {
-                        let kept = operands.filter(|(param, _)| is_used(callee, **param));
-                        Fate::Become(inst.op.clone(), kept.map(|(_, &operand)| operand).collect())
-                    }
-                }
-            }
-            _ => Fate::Keep,
-        });
-    }
-    new
+    let kept = callee.params.iter().zip(&inst.operands).filter(|(param, _)| is_used(callee, **param));
+    Fate::Become(inst.op.clone(), kept.map(|(_, &operand)| operand).collect())
 }
 
 fn is_used(function: &Function, param: Value) -> bool {
@@ -98,6 +90,8 @@ struct Expression {
     /// The instruction that gives it.
     inst: Inst,
     outlined: Outlined,
+    /// The tensors of the result's shape that it reads.
+    tensors: BTreeSet<Value>,
 }
 
 /// The results that share a tensor with others, where all that share are of one type and have few operands.
@@ -108,13 +102,11 @@ fn grouped(function: &Function) -> Vec<Expression> {
         results.into_iter().filter_map(|result| Expression::of(function, &from_scalars, result)).collect();
     let mut grouped = Vec::new();
     while let Some(first) = open.pop() {
-        let mut tensors = first.tensors(function);
+        let mut tensors = first.tensors.clone();
         let mut group = vec![first];
-        let shares =
-            |tensors: &BTreeSet<Value>, other: &Expression| !tensors.is_disjoint(&other.tensors(function));
-        while let Some(next) = open.iter().position(|other| shares(&tensors, other)) {
+        while let Some(next) = open.iter().position(|other| !tensors.is_disjoint(&other.tensors)) {
             let next = open.swap_remove(next);
-            tensors.extend(next.tensors(function));
+            tensors.extend(&next.tensors);
             group.push(next);
         }
         let group = most_of_one_type(function, group);
@@ -142,17 +134,10 @@ impl Expression {
     fn of(function: &Function, from_scalars: &[bool], result: Value) -> Option<Expression> {
         let Def::Result { inst, .. } = function.value(result).def else { return None };
         let name = format!("{}.loop{}", function.name, inst.index());
-        outline(function, from_scalars, result, name).map(|outlined| Expression { result, inst, outlined })
-    }
-
-    /// The tensors of the result's shape that it reads.
-    fn tensors(&self, function: &Function) -> BTreeSet<Value> {
-        let shape = &function.ty(self.result).shape;
-        self.outlined
-            .operands
-            .iter()
-            .copied()
-            .filter(|&operand| function.ty(operand).shape == *shape)
-            .collect()
+        let outlined = outline(function, from_scalars, result, name)?;
+        let shape = &function.ty(result).shape;
+        let operands = outlined.operands.iter().copied();
+        let tensors = operands.filter(|&operand| function.ty(operand).shape == *shape).collect();
+        Some(Expression { result, inst, outlined, tensors })
     }
 }
