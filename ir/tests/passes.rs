@@ -1,11 +1,11 @@
 //! Passes change programs, not what they compute.
 
 use natgrad_ir::interp::{Data, Tensor, evaluate};
-use natgrad_ir::pass::{self, PASSES, SHAPING};
+use natgrad_ir::pass::{self, PASSES, Pass, SHAPING};
 use natgrad_ir::testing::{Config, arb_case};
 use natgrad_ir::{
-    BinaryOp, Builder, CompareOp, DType, Def, Function, Inst, InstData, Literal, Module, Op, Origin,
-    TensorType, UnaryOp, Verified, verify,
+    BinaryOp, Builder, CompareOp, DType, Def, Function, Inst, InstData, Invariant, Literal, Module, Op,
+    Origin, TensorType, UnaryOp, Verified, verify,
 };
 use proptest::prelude::*;
 
@@ -20,17 +20,17 @@ proptest! {
     ]) {
         let expected = results(&module, &inputs);
         for pass in PASSES {
-            prop_assert_eq!(&results(&pass::run_one(pass, &module), &inputs), &expected, "{}", pass.name);
+            prop_assert_eq!(&results(&pass::run_one(pass, &module).unwrap(), &inputs), &expected, "{}", pass.name);
         }
         let mut shaped = module.clone();
         for pass in SHAPING {
-            shaped = pass::run_one(pass, &shaped);
+            shaped = pass::run_one(pass, &shaped).unwrap();
             prop_assert_eq!(&results(&shaped, &inputs), &expected, "{}", pass.name);
         }
-        prop_assert_eq!(&results(&pass::run(shaped), &inputs), &expected);
-        let optimized = pass::run(module.clone());
+        prop_assert_eq!(&results(&pass::run(shaped).unwrap(), &inputs), &expected);
+        let optimized = pass::run(module.clone()).unwrap();
         prop_assert_eq!(results(&optimized, &inputs), expected);
-        prop_assert_eq!(&pass::run(optimized.clone()), &optimized);
+        prop_assert_eq!(&pass::run(optimized.clone()).unwrap(), &optimized);
         let (before, after) = (entry(&module), entry(&optimized));
         prop_assert!(after.insts.len() <= before.insts.len());
         prop_assert_eq!(names(before, &before.params), names(after, &after.params));
@@ -53,7 +53,7 @@ proptest! {
         let kept = inputs.iter().zip(constants.iter().chain(std::iter::repeat(&None)));
         let inputs: Vec<Vec<f64>> = kept.filter(|(_, constant)| constant.is_none()).map(|(input, _)| input.clone()).collect();
         let expected = results(&module, &inputs);
-        let optimized = pass::run(module.clone());
+        let optimized = pass::run(module.clone()).unwrap();
         let found = results(&optimized, &inputs);
         for ((&value, found), expected) in entry(&module).results.iter().zip(&found).zip(&expected) {
             let label = entry(&module).label(value);
@@ -103,7 +103,7 @@ fn elementwise_operations_on_constants_are_bitwise_equal() {
         let mut module = Module::new("m");
         module.push(b.finish(&results).unwrap());
         let module = verify(module).unwrap();
-        let optimized = pass::run(module.clone());
+        let optimized = pass::run(module.clone()).unwrap();
         let before = self::results(&module, &[odd.to_vec()]);
         let after = self::results(&optimized, &[odd.to_vec()]);
         for ((value, before), after) in results.iter().zip(before).zip(after) {
@@ -180,4 +180,33 @@ fn results(module: &Verified, inputs: &[Vec<f64>]) -> Vec<(String, Vec<i128>)> {
         (tensor.ty().to_string(), elements)
     };
     evaluate(module, &inputs).unwrap().into_iter().map(bits).collect()
+}
+
+/// The module with a value returned that nothing defines.
+fn broken(module: &Verified) -> Module {
+    let mut module = module.module().clone();
+    let entry = module.functions.last_mut().unwrap();
+    entry.results.push(natgrad_ir::Value::from_index(99));
+    module
+}
+
+#[test]
+fn a_pass_that_breaks_an_invariant_is_named_with_what_it_broke() {
+    let mut b = Builder::new("main");
+    let x = b.param("x", TensorType::scalar(DType::F32));
+    let y = b.tanh(x);
+    let mut module = Module::new("m");
+    module.push(b.finish(&[y]).unwrap());
+    let module = verify(module).unwrap();
+    let error = pass::run_one(&Pass { name: "broken", run: broken }, &module).unwrap_err();
+    assert_eq!(error.pass, "broken");
+    let found: Vec<(&str, Invariant)> = error
+        .violations
+        .0
+        .iter()
+        .map(|violation| (violation.function.as_str(), violation.invariant))
+        .collect();
+    assert_eq!(found, [("main", Invariant::Handle)]);
+    let text = error.to_string();
+    assert!(text.contains("pass `broken`") && text.contains("function `main`, value %99"), "{text}");
 }

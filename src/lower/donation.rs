@@ -1,5 +1,6 @@
 //! Which parameters of the entry give their memory to which outputs, and what lowering can refuse.
 
+use natgrad_ir::pass::PassError;
 use natgrad_ir::{Function, TensorType};
 
 /// Which parameters of the entry are donated: the program writes the output over the parameter.
@@ -143,4 +144,7 @@ pub enum LowerError {
         /// The other.
         second: String,
     },
+    /// A pass that shapes the module for the target is at fault.
+    #[error(transparent)]
+    Pass(#[from] PassError),
 }

@@ -2,7 +2,8 @@
 
 use std::borrow::Cow;
 
-use natgrad_ir::{Verified, pass};
+use natgrad_ir::Verified;
+use natgrad_ir::pass::{self, Pass, PassError};
 
 /// How a program is told to XLA, by what a target honours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,14 +44,18 @@ pub enum Loops {
 
 impl Loops {
     /// The module in which every result is computed as is told here.
-    pub(super) fn shape(self, module: &Verified) -> Cow<'_, Verified> {
+    ///
+    /// # Errors
+    /// A pass is at fault.
+    pub(super) fn shape(self, module: &Verified) -> Result<Cow<'_, Verified>, PassError> {
         let module = Cow::Borrowed(module);
         match self {
-            Loops::Chosen => module,
+            Loops::Chosen => Ok(module),
             Loops::Merged => {
-                let shape =
-                    |module: Cow<'_, Verified>, one| Cow::Owned(pass::run(pass::run_one(one, &module)));
-                pass::SHAPING.iter().fold(module, shape)
+                let shape = |module: Cow<'_, Verified>, one: &Pass| {
+                    pass::run(pass::run_one(one, &module)?).map(Cow::Owned)
+                };
+                pass::SHAPING.iter().try_fold(module, shape)
             }
         }
     }

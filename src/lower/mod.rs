@@ -31,13 +31,15 @@ pub use text::TextSink;
 /// The module as StableHLO in MLIR's textual form: the same bytes for equal modules, donations and ways of lowering.
 ///
 /// # Errors
-/// Where the module has no entry, a name that lowering needs is taken, or the donation does not fit the entry.
+/// Where the module has no entry, a name that lowering needs is taken, the donation does not fit the entry, or a pass
+/// that shapes the module is at fault.
 pub fn to_stablehlo(
     module: &Verified,
     donation: &Donation,
     lowering: Lowering,
 ) -> Result<String, LowerError> {
+    let module = lowering.loops.shape(module)?;
     let mut sink = TextSink::new();
-    emit(&lowering.loops.shape(module), donation, lowering, &mut sink)?;
+    emit(&module, donation, lowering, &mut sink)?;
     Ok(sink.into_text())
 }

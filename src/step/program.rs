@@ -26,6 +26,9 @@ pub enum StepError {
     /// The result breaks an invariant of the IR.
     #[error("the program is invalid: {0}")]
     Invalid(#[from] Violations),
+    /// A pass that makes the program smaller is at fault.
+    #[error("optimizing the program: {0}")]
+    Pass(#[from] pass::PassError),
     /// The loss could not be differentiated.
     #[error("differentiating the loss: {0}")]
     Gradient(#[from] grad::GradError),
@@ -62,7 +65,7 @@ impl Program {
     fn new(mut module: Module, main: StageFunction, layout: &Layout) -> Result<Program, StepError> {
         let StageFunction { function, inputs, outputs } = main;
         module.push(function);
-        Ok(Program { module: pass::run(verify(module)?), inputs, outputs, layout: layout.clone() })
+        Ok(Program { module: pass::run(verify(module)?)?, inputs, outputs, layout: layout.clone() })
     }
 }
 

@@ -23,7 +23,7 @@ pub use fuse::{fuse_results, trim_fused};
 pub use inline::inline_calls;
 
 use crate::graph::Module;
-use crate::verify::{Verified, verify};
+use crate::verify::{Verified, Violations, verify};
 
 /// A pass with its name.
 #[derive(Clone, Copy, Debug)]
@@ -53,13 +53,26 @@ pub const SHAPING: &[Pass] = &[
 /// How often the list is run at most. Programs settle after two or three rounds.
 const MAX_ROUNDS: usize = 16;
 
+/// A pass broke an invariant, which is a mistake in the pass.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("pass `{pass}` broke the module: {violations}")]
+pub struct PassError {
+    /// The name of the pass.
+    pub pass: &'static str,
+    /// What is wrong with what it made.
+    pub violations: Violations,
+}
+
 /// Runs every pass until nothing changes.
-pub fn run(module: Verified) -> Verified {
+///
+/// # Errors
+/// As [`run_one`], of the first pass that fails.
+pub fn run(module: Verified) -> Result<Verified, PassError> {
     let mut module = module;
     for _ in 0..MAX_ROUNDS {
         let mut changed = false;
         for pass in PASSES {
-            let next = run_one(pass, &module);
+            let next = run_one(pass, &module)?;
             changed |= next != module;
             module = next;
         }
@@ -67,14 +80,13 @@ pub fn run(module: Verified) -> Verified {
             break;
         }
     }
-    module
+    Ok(module)
 }
 
-/// Runs one pass. Should it break an invariant, which is a mistake in the pass, debug builds panic and others go
-/// on with the module as it was.
-pub fn run_one(pass: &Pass, module: &Verified) -> Verified {
-    verify((pass.run)(module)).unwrap_or_else(|violations| {
-        debug_assert!(false, "pass {} broke the module: {violations}", pass.name);
-        module.clone()
-    })
+/// Runs one pass.
+///
+/// # Errors
+/// What the pass makes breaks an invariant.
+pub fn run_one(pass: &Pass, module: &Verified) -> Result<Verified, PassError> {
+    verify((pass.run)(module)).map_err(|violations| PassError { pass: pass.name, violations })
 }

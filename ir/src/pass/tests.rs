@@ -9,7 +9,7 @@ use crate::types::DType;
 fn optimized(params: &str, results: &str, body: &str) -> String {
     let text = format!("module @m\nfunc @main({params}) -> ({results}) {{\n{body}\n}}");
     let module = verify(parse(&text).unwrap()).unwrap();
-    let text = print(run(module).module());
+    let text = print(run(module).unwrap().module());
     let lines = text.lines().skip(3).take_while(|line| *line != "}");
     lines.map(str::trim).collect::<Vec<_>>().join("\n")
 }
@@ -209,11 +209,11 @@ fn functions_that_nothing_calls_vanish() {
             %3: f32[] = add %1, %2
             return %3
         }";
-    let module = run(verify(parse(text).unwrap()).unwrap()).into_module();
+    let module = run(verify(parse(text).unwrap()).unwrap()).unwrap().into_module();
     let names: Vec<&str> = module.functions.iter().map(|function| function.name.as_str()).collect();
     assert_eq!(names, ["inner", "outer", "main"]);
     assert_eq!(module.functions[2].insts.len(), 2);
-    assert!(run(verify(Module::new("empty")).unwrap()).module().functions.is_empty());
+    assert!(run(verify(Module::new("empty")).unwrap()).unwrap().module().functions.is_empty());
 }
 
 #[test]
@@ -246,11 +246,11 @@ fn loops_keep_their_bodies_and_vanish_where_they_do_not_run() {
             }}"
         )
     };
-    let module = run(verify(parse(&text("2")).unwrap()).unwrap()).into_module();
+    let module = run(verify(parse(&text("2")).unwrap()).unwrap()).unwrap().into_module();
     assert_eq!(module.functions.len(), 2);
     let printed = print(&module);
     assert_eq!(printed.matches("loop @body").count(), 1, "{printed}");
-    let module = run(verify(parse(&text("0")).unwrap()).unwrap()).into_module();
+    let module = run(verify(parse(&text("0")).unwrap()).unwrap()).unwrap().into_module();
     let printed = print(&module);
     assert!(module.functions.len() == 1 && printed.contains("mul %x, %x"), "{printed}");
 }
@@ -265,7 +265,7 @@ fn equal_calls_merge_if_they_are_of_one_kind() {
             %2: f32[] = call materialize @f(%x)
             return %0, %1, %2
         }";
-    let printed = print(run(verify(parse(text).unwrap()).unwrap()).module());
+    let printed = print(run(verify(parse(text).unwrap()).unwrap()).unwrap().module());
     assert!(printed.contains("return %1, %2, %2"), "{printed}");
     assert!(printed.contains("%2: f32[] = call materialize @f(%x)"), "{printed}");
 }
@@ -275,7 +275,7 @@ fn origins_and_scopes_stay() {
     let text =
         "module @m\nfunc @f(%x: f32[]) -> (f32[]) {\n%u: f32[] = exp %x\n%0: f32[] = exp %x @\"deep/er\"
         return %0 }";
-    let module = run(verify(parse(text).unwrap()).unwrap()).into_module();
+    let module = run(verify(parse(text).unwrap()).unwrap()).unwrap().into_module();
     let inst = &module.functions[0].insts[0];
     assert_eq!((inst.origin.to_string().as_str(), inst.scope.as_str()), ("line 3", ""));
 }
@@ -283,7 +283,8 @@ fn origins_and_scopes_stay() {
 /// The module with calls inlined and results fused.
 fn shaped(text: &str) -> Module {
     let module = verify(parse(text).unwrap()).unwrap();
-    SHAPING.iter().fold(module, |module, pass| run(run_one(pass, &module))).into_module()
+    let shape = |module, pass| run(run_one(pass, &module)?);
+    SHAPING.iter().try_fold(module, shape).unwrap().into_module()
 }
 
 #[test]
