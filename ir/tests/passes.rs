@@ -5,7 +5,7 @@ use natgrad_ir::pass::{self, PASSES, Pass, SHAPING};
 use natgrad_ir::testing::{Config, arb_case};
 use natgrad_ir::{
     BinaryOp, Builder, CompareOp, DType, Def, Function, Inst, InstData, Invariant, Literal, Module, Op,
-    Origin, TensorType, UnaryOp, Verified, verify,
+    Origin, TensorType, UnaryOp, Verified, text, verify,
 };
 use proptest::prelude::*;
 
@@ -209,4 +209,37 @@ fn a_pass_that_breaks_an_invariant_is_named_with_what_it_broke() {
     assert_eq!(found, [("main", Invariant::Handle)]);
     let text = error.to_string();
     assert!(text.contains("pass `broken`") && text.contains("function `main`, value %99"), "{text}");
+}
+
+/// A function with a parameter that nothing uses, called as one loop and otherwise.
+#[test]
+fn what_is_fused_and_called_otherwise_is_trimmed_for_both() {
+    let text = |call: &str| {
+        format!(
+            "module @m
+            func @f(%i: u32[], %x: f32[4]) -> (f32[4]) {{ %0: f32[4] = exp %x return %0 }}
+            func @main(%i: u32[], %x: f32[4]) -> (f32[4], f32[4]) {{
+                %0: f32[4] = call fuse @f(%i, %x)
+                %1: f32[4] = {call} @f(%i, %x)
+                return %0, %1
+            }}"
+        )
+    };
+    let trim = |text: &str| {
+        let module = verify(text::parse(text).unwrap()).unwrap();
+        let trimmed = pass::run_one(&Pass { name: "trim_fused", run: pass::trim_fused }, &module).unwrap();
+        let inputs = [vec![2.0], vec![1.0, 2.0, 3.0, 4.0]];
+        assert_eq!(results(&trimmed, &inputs), results(&module, &inputs));
+        trimmed.module().to_string()
+    };
+    for call in ["call", "call materialize"] {
+        let printed = trim(&text(call));
+        assert!(printed.contains(&format!("{call} @f(%x)")), "{printed}");
+        assert!(printed.contains("call fuse @f(%x)"), "{printed}");
+    }
+    let printed = trim(&text("loop"));
+    assert!(printed.contains("loop @f(%i, %x)") && printed.contains("call fuse @f(%i, %x)"), "{printed}");
+    let same = text("call materialize").replace("%0: f32[4] = exp %x return %0", "return %x");
+    let printed = trim(&same);
+    assert!(printed.contains("convert %x") && printed.contains("call materialize @f(%x)"), "{printed}");
 }

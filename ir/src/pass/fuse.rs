@@ -41,27 +41,36 @@ pub fn fuse_results(module: &Verified) -> Module {
     new
 }
 
-/// Takes out of fused functions the parameters that nothing uses, which XLA refuses; and calls of functions
-/// that give an operand back as it is.
+/// Takes out of fused functions the parameters that nothing uses, which XLA refuses; and fused calls of functions
+/// that give an operand back as it is. The body of a loop keeps its parameters, which the loop asks for.
 pub fn trim_fused(module: &Verified) -> Module {
     let module = module.module();
-    let insts = module.functions.iter().flat_map(|function| &function.insts);
-    let fused: BTreeSet<FuncId> = insts.filter_map(|inst| inst.op.fused()).collect();
+    let insts = || module.functions.iter().flat_map(|function| &function.insts);
+    let mut fused: BTreeSet<FuncId> = insts().filter_map(|inst| inst.op.fused()).collect();
+    for inst in insts() {
+        if let Op::Loop { body, .. } = inst.op {
+            fused.remove(&body);
+        }
+    }
     let trim = |(index, function)| {
         if fused.contains(&FuncId::from_index(index)) {
             return trimmed(function);
         }
-        rebuild(function, |_, _, inst| match inst.op.fused() {
-            Some(callee) => trimmed_call(inst, module.function(callee)),
-            None => Fate::Keep,
+        rebuild(function, |_, _, inst| match inst.op {
+            Op::Call { callee, kind } if fused.contains(&callee) => {
+                trimmed_call(inst, kind, module.function(callee))
+            }
+            _ => Fate::Keep,
         })
     };
     Module { name: module.name.clone(), functions: module.functions.iter().enumerate().map(trim).collect() }
 }
 
-/// A fused call without the operands that nothing uses.
-fn trimmed_call(inst: &InstData, callee: &Function) -> Fate {
-    if let Some(same) = callee.params.iter().position(|param| callee.results == [*param]) {
+/// A call of a fused function without the operands that nothing uses.
+fn trimmed_call(inst: &InstData, kind: CallKind, callee: &Function) -> Fate {
+    if kind == CallKind::Fuse
+        && let Some(same) = callee.params.iter().position(|param| callee.results == [*param])
+    {
         // Folded away, unless that would lose the name of a result.
         let dtype = callee.ty(callee.params[same]).dtype;
         return Fate::Become(Op::Convert { dtype }, vec![inst.operands[same]]);
