@@ -32,12 +32,15 @@ pub(super) fn rebuild_all(module: &Verified, mut decide: impl FnMut(&Function, &
 ///
 /// A value that takes the place of another takes its name too, unless it has one. A result of the function keeps its
 /// name always: if both have names, the instruction stays.
+///
+/// A value that went is a handle that points nowhere: if it is used, against what `decide` promised, the verifier tells.
 pub(super) fn rebuild(
     function: &Function,
     mut decide: impl FnMut(Inst, &Function, &InstData) -> Fate,
 ) -> Function {
     let mut new = Function { name: function.name.clone(), ..Function::default() };
-    let mut map: Vec<Option<Value>> = vec![None; function.values.len()];
+    let missing = Value::from_index(usize::MAX);
+    let mut map: Vec<Value> = vec![missing; function.values.len()];
     let mut returned = vec![false; function.values.len()];
     for &result in &function.results {
         returned[result.index()] = true;
@@ -46,11 +49,11 @@ pub(super) fn rebuild(
         let value = Value::from_index(new.values.len());
         new.values.push(function.value(param).clone());
         new.params.push(value);
-        map[param.index()] = Some(value);
+        map[param.index()] = value;
     }
     for (index, data) in function.insts.iter().enumerate() {
         let mut inst = data.clone();
-        inst.operands = data.operands.iter().filter_map(|operand| map[operand.index()]).collect();
+        inst.operands = data.operands.iter().map(|operand| map[operand.index()]).collect();
         let clash = |(old, taken): (&Value, &Value)| {
             let (old_name, name) = (&function.value(*old).name, &new.value(*taken).name);
             returned[old.index()] && old_name.is_some() && name.is_some()
@@ -63,7 +66,7 @@ pub(super) fn rebuild(
                     if name.is_none() {
                         name.clone_from(&function.value(old).name);
                     }
-                    map[old.index()] = Some(taken);
+                    map[old.index()] = taken;
                 }
                 continue;
             }
@@ -78,9 +81,42 @@ pub(super) fn rebuild(
             (value.ty.clone(), value.name.clone())
         });
         for (&old, result) in data.results.iter().zip(new.append(inst, results)) {
-            map[old.index()] = Some(result);
+            map[old.index()] = result;
         }
     }
-    new.results = function.results.iter().filter_map(|result| map[result.index()]).collect();
+    new.results = function.results.iter().map(|result| map[result.index()]).collect();
     new
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pass::{Pass, run_one};
+    use crate::text::parse;
+    use crate::verify::{Invariant, verify};
+
+    fn without_exp(module: &Verified) -> Module {
+        rebuild_all(module, |_, inst| if inst.op.name() == "exp" { Fate::Drop } else { Fate::Keep })
+    }
+
+    fn nothing_for_exp(module: &Verified) -> Module {
+        rebuild_all(module, |_, inst| if inst.op.name() == "exp" { Fate::Is(Vec::new()) } else { Fate::Keep })
+    }
+
+    /// A result less, or a shorter concatenation, would be a sound function of another meaning.
+    #[test]
+    fn a_value_that_goes_though_it_is_used_is_told() {
+        let text = "module @m
+            func @main(%x: f32[0]) -> (f32[0], f32[0]) {
+                %y: f32[0] = exp %x
+                %z: f32[0] = concat %x, %y {dim = 0}
+                return %y, %z
+            }";
+        let module = verify(parse(text).unwrap()).unwrap();
+        for run in [without_exp, nothing_for_exp] {
+            let error = run_one(&Pass { name: "faulty", run }, &module).unwrap_err();
+            let found: Vec<Invariant> = error.violations.0.iter().map(|found| found.invariant).collect();
+            assert_eq!(found, [Invariant::Handle; 2], "{error}");
+        }
+    }
 }
