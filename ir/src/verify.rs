@@ -1,5 +1,7 @@
 //! The invariants of the IR, and the verifier that checks them.
 
+mod fused;
+
 use std::collections::HashSet;
 use std::fmt;
 
@@ -29,6 +31,9 @@ pub enum Invariant {
     TypeRule,
     /// Recorded result types are those that the type rule gives.
     ResultType,
+    /// What a fused call names is a loop over the elements of its result: elementwise operations, constants of one
+    /// element, indices and broadcasts of scalars, on scalars and tensors of the result's shape.
+    FusedBody,
     /// Every value has fewer than 2^48 elements.
     Size,
 }
@@ -46,6 +51,9 @@ impl Invariant {
             Invariant::CallOrder => "calls and loops name earlier functions",
             Invariant::TypeRule => "operands satisfy the operation's type rule",
             Invariant::ResultType => "recorded types are the inferred ones",
+            Invariant::FusedBody => {
+                "fused functions compute each element from scalars and the elements in its place"
+            }
             Invariant::Size => "values have fewer than 2^48 elements",
         }
     }
@@ -121,16 +129,17 @@ fn valid_path(path: &str) -> bool {
 pub fn verify(module: Module) -> Result<Verified, Violations> {
     let mut violations = Vec::new();
     let mut names = HashSet::new();
-    let mut signatures: Vec<Option<Signature>> = Vec::new();
+    let mut callees: Vec<Option<Callee>> = Vec::new();
     for function in &module.functions {
-        let mut checker = Checker { function, signatures: &signatures, violations: Vec::new() };
+        let mut checker = Checker { function, callees: &callees, violations: Vec::new() };
         if !valid_name(&function.name) || !names.insert(function.name.as_str()) {
             let message = format!("the function name `{}` is invalid or taken", function.name);
             checker.report(None, Origin::Unknown, Invariant::FunctionName, message);
         }
         checker.check();
         let found = checker.violations;
-        signatures.push(signature_if_sound(function));
+        let body = found.is_empty().then_some(function);
+        callees.push(signature_if_sound(function).map(|signature| Callee { signature, body }));
         violations.extend(found);
     }
     if violations.is_empty() { Ok(Verified(module)) } else { Err(Violations(violations)) }
@@ -141,7 +150,7 @@ pub fn verify(module: Module) -> Result<Verified, Violations> {
 /// # Errors
 /// Every violation, not only the first.
 pub fn verify_function(function: &Function) -> Result<(), Violations> {
-    let mut checker = Checker { function, signatures: &[], violations: Vec::new() };
+    let mut checker = Checker { function, callees: &[], violations: Vec::new() };
     checker.check();
     if checker.violations.is_empty() { Ok(()) } else { Err(Violations(checker.violations)) }
 }
@@ -152,9 +161,17 @@ fn signature_if_sound(function: &Function) -> Option<Signature> {
     sound.then(|| function.signature())
 }
 
+/// A function that later ones may call or repeat.
+struct Callee<'a> {
+    signature: Signature,
+    /// The function, if nothing is wrong with it.
+    body: Option<&'a Function>,
+}
+
 struct Checker<'a> {
     function: &'a Function,
-    signatures: &'a [Option<Signature>],
+    /// The functions before it; none where even the signature is wrong.
+    callees: &'a [Option<Callee<'a>>],
     violations: Vec<Violation>,
 }
 
@@ -306,8 +323,8 @@ impl Checker<'_> {
         let function = self.function;
         let value = data.results.first().copied();
         let callee = match data.op.callee() {
-            Some(callee) => match self.signatures.get(callee.index()) {
-                Some(Some(signature)) => Some(signature),
+            Some(callee) => match self.callees.get(callee.index()) {
+                Some(Some(callee)) => Some(callee),
                 Some(None) => return,
                 None => {
                     let (name, index) = (data.op.name(), callee.index());
@@ -318,7 +335,15 @@ impl Checker<'_> {
             },
             None => None,
         };
-        match infer(&data.op, operand_types, callee) {
+        if data.op.fused().is_some()
+            && let Some(body) = callee.and_then(|callee| callee.body)
+        {
+            for fault in fused::faults(body) {
+                let message = format!("in the fused function `{}`, {fault}", body.name);
+                self.report(value, data.origin, Invariant::FusedBody, message);
+            }
+        }
+        match infer(&data.op, operand_types, callee.map(|callee| &callee.signature)) {
             Err(error) => self.report(value, data.origin, Invariant::TypeRule, error.to_string()),
             Ok(inferred) => {
                 let known =

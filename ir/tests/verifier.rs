@@ -418,6 +418,9 @@ fn some_op(kind: usize, list: Vec<usize>, dtype: DType, shape: Shape, callee: Fu
         17 => Op::Philox { shape },
         16 => Op::At,
         15 => Op::Loop { body: callee, carried: list.len() },
-        _ => Op::Call { callee, kind: CallKind::Inline },
+        _ => {
+            let kinds = [CallKind::Inline, CallKind::Materialize, CallKind::Fuse];
+            Op::Call { callee, kind: kinds[list.len() % kinds.len()] }
+        }
     }
 }
