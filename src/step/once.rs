@@ -126,7 +126,8 @@ struct Evaluation {
 impl Evaluation {
     fn new(recipe: &Recipe, layout: &Layout, module: &mut Module) -> Result<Evaluation, StepError> {
         let point = &layout.point;
-        let gather = build_stage(layout, StageKind::Gather, gather)?.map(|stage| Callee::push(module, stage));
+        let gather = build_stage(layout, StageKind::Gather, gather)?;
+        let gather = gather.map(|stage| Callee::push(module, stage)).transpose()?;
         let probe = match point.curvature {
             Curvature::HessianVector => build_stage(layout, StageKind::Probe, estimate::probes)?,
             Curvature::None
@@ -135,12 +136,12 @@ impl Evaluation {
             | Curvature::PerExample
             | Curvature::Price => None,
         };
-        let probe = probe.map(|stage| Callee::push(module, stage));
+        let probe = probe.map(|stage| Callee::push(module, stage)).transpose()?;
         let gradient = match layout.without {
             Some(Part::Gradient) => None,
             Some(Part::Curvature | Part::Update | Part::Sampling) | None => {
                 let gradient = loss_and_gradient(recipe.model, layout, module)?;
-                Some(Callee::push(module, gradient))
+                Some(Callee::push(module, gradient)?)
             }
         };
         let product = if layout.estimates() && layout.plan.evaluations() > 1 {
@@ -148,7 +149,7 @@ impl Evaluation {
         } else {
             None
         };
-        let product = product.map(|stage| Callee::push(module, stage));
+        let product = product.map(|stage| Callee::push(module, stage)).transpose()?;
         Ok(Evaluation { gather, probe, gradient, product })
     }
 
@@ -190,7 +191,7 @@ fn further_evaluations(
 ) -> Result<(), StepError> {
     let sums = sums(layout);
     let body = further_evaluation(layout, module, evaluation, &sums)?;
-    let body = Callee::push(module, body);
+    let body = Callee::push(module, body)?;
     for &(of, sum) in &sums {
         let first = wiring.get(of);
         wiring.set(sum, first);

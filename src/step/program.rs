@@ -35,6 +35,22 @@ pub enum StepError {
     /// The loss could not be vectorized over the rows.
     #[error("vectorizing the loss: {0}")]
     Vectorize(#[from] vectorize::VectorizeError),
+    /// A function has another number of parameters or results than it has slots for.
+    #[error(
+        "function `{function}` has {params} parameters for {inputs} slots and {results} results for {outputs} slots"
+    )]
+    Slots {
+        /// The function.
+        function: String,
+        /// How many parameters it has.
+        params: usize,
+        /// How many slots it is said to take.
+        inputs: usize,
+        /// How many results it has.
+        results: usize,
+        /// How many slots it is said to give.
+        outputs: usize,
+    },
     /// The parameter groups do not fit the model.
     #[error("parameter groups: {0}")]
     Groups(#[from] GroupError),
@@ -278,7 +294,7 @@ fn of_model(
     let inputs = params.chain(inputs).collect();
     let mut module = Module::new(kind.name());
     let mut wiring = Wiring::new("main", layout);
-    let callee = Callee::push(&mut module, StageFunction { function, inputs, outputs: outputs.clone() });
+    let callee = Callee::push(&mut module, StageFunction { function, inputs, outputs: outputs.clone() })?;
     wiring.call(&module, &callee);
     Program::new(module, wiring.finish(outputs)?, layout)
 }

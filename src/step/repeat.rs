@@ -24,11 +24,11 @@ pub(super) fn steps(
             _ => None,
         })
         .collect();
-    let step = Callee::push(module, step);
+    let step = Callee::push(module, step)?;
     let mut outputs = carried.clone();
     outputs.extend(traces.iter().map(|&(_, trace)| trace));
     let body = round(layout, module, &step, &outputs, &traces)?;
-    let body = Callee::push(module, body);
+    let body = Callee::push(module, body)?;
 
     let mut wiring = Wiring::new("main", layout);
     for &slot in &carried {

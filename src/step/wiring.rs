@@ -18,8 +18,18 @@ pub(super) struct Callee {
 
 impl Callee {
     /// Adds the function to the module.
-    pub fn push(module: &mut Module, stage: StageFunction) -> Callee {
-        Callee { id: module.push(stage.function), inputs: stage.inputs, outputs: stage.outputs }
+    ///
+    /// # Errors
+    /// It has another number of parameters or results than slots. A slot too many would be left to be an input of the
+    /// program, and a result too many be lost.
+    pub fn push(module: &mut Module, stage: StageFunction) -> Result<Callee, StepError> {
+        let StageFunction { function, inputs, outputs } = stage;
+        let (params, results) = (function.params.len(), function.results.len());
+        if (params, results) != (inputs.len(), outputs.len()) {
+            let (inputs, outputs) = (inputs.len(), outputs.len());
+            return Err(StepError::Slots { function: function.name, params, inputs, results, outputs });
+        }
+        Ok(Callee { id: module.push(function), inputs, outputs })
     }
 }
 
@@ -77,7 +87,7 @@ impl<'a> Wiring<'a> {
         build: impl FnOnce(&mut Stage) -> Vec<(Slot, Value)>,
     ) -> Result<(), StepError> {
         if let Some(stage) = build_stage(self.layout, kind, build)? {
-            let stage = Callee::push(module, stage);
+            let stage = Callee::push(module, stage)?;
             self.call(module, &stage);
         }
         Ok(())
@@ -91,7 +101,7 @@ impl<'a> Wiring<'a> {
         build: impl FnOnce(&mut Stage) -> Vec<(Slot, Value)>,
     ) -> Result<(), StepError> {
         if let Some(stage) = build_stage(self.layout, kind, build)? {
-            let stage = Callee::push(module, stage);
+            let stage = Callee::push(module, stage)?;
             let operands = self.operands(&stage.inputs);
             let results = self.b.call_materialized(module, stage.id, &operands);
             self.table.extend(stage.outputs.into_iter().zip(results));
@@ -122,5 +132,40 @@ impl<'a> Wiring<'a> {
     pub fn finish(mut self, outputs: Vec<Slot>) -> Result<StageFunction, StepError> {
         let results = self.operands(&outputs);
         Ok(StageFunction { function: self.b.finish(&results)?, inputs: self.inputs, outputs })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rule::{Ivon, Rule};
+    use crate::step::{NoiseSource, Recipe};
+    use natgrad_ir::DType;
+    use natgrad_models::{Activation, Mlp, Model};
+
+    #[test]
+    fn a_function_with_other_parameters_or_results_than_slots_is_refused() {
+        let model = Model::Mlp(Mlp { sizes: vec![3, 4, 2], activation: Activation::Tanh });
+        let rule = Rule::Ivon(Ivon::default());
+        let recipe = Recipe { noise: NoiseSource::Input, ..Recipe::new(&model, &rule) };
+        let layout = recipe.layout(5).unwrap();
+        let mut stage = Stage::new(StageKind::Draw, &layout);
+        let step = stage.get(Slot::Step);
+        let count = stage.b.scalar(DType::U32, 1.0);
+        let stage = stage.finish(vec![(Slot::Step, step), (Slot::StepCount, count)]).unwrap();
+        let mut module = Module::new("m");
+        assert!(Callee::push(&mut module, stage.clone()).is_ok());
+        let lost = StageFunction { outputs: vec![Slot::Step], ..stage.clone() };
+        let missing =
+            StageFunction { outputs: [stage.outputs.clone(), vec![Slot::Draw]].concat(), ..stage.clone() };
+        let taken = StageFunction { inputs: Vec::new(), ..stage };
+        for (stage, wanted) in [
+            (lost, "1 parameters for 1 slots and 2 results for 1 slots"),
+            (missing, "1 parameters for 1 slots and 2 results for 3 slots"),
+            (taken, "1 parameters for 0 slots and 2 results for 2 slots"),
+        ] {
+            let error = Callee::push(&mut module, stage).err().map(|error| error.to_string());
+            assert_eq!(error, Some(format!("function `draw` has {wanted}")));
+        }
     }
 }
