@@ -144,6 +144,14 @@ pub enum LowerError {
         /// The other.
         second: String,
     },
+    /// A value is used that the sink gave no handle for.
+    #[error("function `{function}`: the sink gave no handle for {value}")]
+    NoHandle {
+        /// The function.
+        function: String,
+        /// The value, as it is written.
+        value: String,
+    },
     /// A pass that shapes the module for the target is at fault.
     #[error(transparent)]
     Pass(#[from] PassError),

@@ -20,19 +20,20 @@ pub trait Sink {
     /// Ends the module. Called once, last.
     fn end_module(&mut self);
 
-    /// Begins a function (`func.func`) and returns its arguments.
+    /// Begins a function (`func.func`) and returns its arguments, as many as it has parameters.
     fn begin_func(&mut self, header: &FuncHeader<'_>) -> Vec<Self::Value>;
 
     /// Ends the function.
     fn end_func(&mut self);
 
-    /// Begins a region of one block, for the operation that is told after its end, and returns the arguments.
+    /// Begins a region of one block, for the operation that is told after its end, and returns the arguments, as many as
+    /// `params`.
     fn begin_region(&mut self, params: &[&TensorType], location: &str) -> Vec<Self::Value>;
 
     /// Ends the region.
     fn end_region(&mut self) -> Self::Region;
 
-    /// Appends an operation and returns its results.
+    /// Appends an operation and returns its results, as many as it says.
     fn op(&mut self, operation: Operation<'_, Self::Value, Self::Region>) -> Vec<Self::Value>;
 }
 

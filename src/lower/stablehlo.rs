@@ -16,7 +16,7 @@ const MAIN: &str = "main";
 ///
 /// # Errors
 /// Where the module has no entry, a name that lowering needs is taken, or the donation does not fit the entry;
-/// then nothing was told.
+/// then nothing was told. Or a value is used that the sink gave no handle for.
 pub fn emit<S: Sink>(
     module: &Verified,
     donation: &Donation,
@@ -34,10 +34,10 @@ pub fn emit<S: Sink>(
     sink.begin_module(&module.name);
     for (stage, only_fused) in stages.iter().zip(only_fused(module)) {
         if !only_fused {
-            emit_function(module, stage, None, lowering, sink);
+            emit_function(module, stage, None, lowering, sink)?;
         }
     }
-    emit_function(module, entry, Some(donation), lowering, sink);
+    emit_function(module, entry, Some(donation), lowering, sink)?;
     sink.end_module();
     Ok(())
 }
@@ -62,7 +62,7 @@ fn emit_function<S: Sink>(
     entry: Option<&Donation>,
     lowering: Lowering,
     sink: &mut S,
-) {
+) -> Result<(), LowerError> {
     let params = function.params.iter().enumerate().map(|(index, &param)| FuncParam {
         ty: function.ty(param),
         aliased_output: entry.and_then(|donation| donation.output_of(index)),
@@ -76,7 +76,7 @@ fn emit_function<S: Sink>(
         results,
         location: &function.name,
     });
-    let results = emit_body(module, function, &function.name, args, lowering, sink);
+    let results = emit_body(module, function, &function.name, args, lowering, sink)?;
     sink.op(Operation {
         name: "func.return",
         operands: &results,
@@ -87,6 +87,7 @@ fn emit_function<S: Sink>(
         location: &function.name,
     });
     sink.end_func();
+    Ok(())
 }
 
 /// Emits the instructions of a function, whose paths begin with `prefix`, and gives its results.
@@ -97,13 +98,19 @@ fn emit_body<S: Sink>(
     args: Vec<S::Value>,
     lowering: Lowering,
     sink: &mut S,
-) -> Vec<S::Value> {
+) -> Result<Vec<S::Value>, LowerError> {
     let mut values: Vec<Option<S::Value>> = vec![None; function.values.len()];
     for (param, arg) in function.params.iter().zip(args) {
         values[param.index()] = Some(arg);
     }
-    let look_up = |values: &[Option<S::Value>], wanted: &[natgrad_ir::Value]| -> Vec<S::Value> {
-        wanted.iter().filter_map(|value| values[value.index()]).collect()
+    let look_up = |values: &[Option<S::Value>], wanted: &[natgrad_ir::Value]| {
+        let handle = |&value: &natgrad_ir::Value| {
+            values[value.index()].ok_or_else(|| LowerError::NoHandle {
+                function: function.name.clone(),
+                value: function.label(value),
+            })
+        };
+        wanted.iter().map(handle).collect::<Result<Vec<S::Value>, LowerError>>()
     };
     let mut path = String::new();
     for inst in &function.insts {
@@ -111,7 +118,7 @@ fn emit_body<S: Sink>(
         let name = if inst.op.fused().is_some() { "fusion" } else { inst.op.name() };
         let location = format!("{path}/{name}");
         let results: Vec<&TensorType> = inst.results.iter().map(|&result| function.ty(result)).collect();
-        let operands = look_up(&values, &inst.operands);
+        let operands = look_up(&values, &inst.operands)?;
         let mut emitter = Emitter {
             module,
             function,
@@ -123,7 +130,7 @@ fn emit_body<S: Sink>(
             location: &location,
             sink,
         };
-        let made = emitter.emit(&operands);
+        let made = emitter.emit(&operands)?;
         for (result, value) in inst.results.iter().zip(made) {
             values[result.index()] = Some(value);
         }
@@ -157,8 +164,8 @@ struct Emitter<'a, S: Sink> {
 }
 
 impl<S: Sink> Emitter<'_, S> {
-    fn emit(&mut self, operands: &[S::Value]) -> Vec<S::Value> {
-        match &self.inst.op {
+    fn emit(&mut self, operands: &[S::Value]) -> Result<Vec<S::Value>, LowerError> {
+        Ok(match &self.inst.op {
             Op::Constant(literal) => {
                 self.plain("stablehlo.constant", operands, &[("value", Attr::Literal(literal))])
             }
@@ -229,9 +236,9 @@ impl<S: Sink> Emitter<'_, S> {
             Op::Philox { shape: _ } => self.philox(operands),
             Op::Call { callee, kind: CallKind::Inline } => self.call(*callee, operands, &[]),
             Op::Call { callee, kind: CallKind::Materialize } => self.materialized(*callee, operands),
-            Op::Call { callee, kind: CallKind::Fuse } => self.fusion(*callee, operands),
+            Op::Call { callee, kind: CallKind::Fuse } => self.fusion(*callee, operands)?,
             Op::Loop { body, carried: _ } => self.repeat(*body, operands),
-        }
+        })
     }
 
     /// A slice that starts at the index and at zero in the other dimensions, without its first dimension.
@@ -346,14 +353,15 @@ impl<S: Sink> Emitter<'_, S> {
     }
 
     /// A function as one loop over the elements of its result.
-    fn fusion(&mut self, callee: FuncId, operands: &[S::Value]) -> Vec<S::Value> {
+    fn fusion(&mut self, callee: FuncId, operands: &[S::Value]) -> Result<Vec<S::Value>, LowerError> {
         let function = self.module.function(callee);
         let types: Vec<&TensorType> = function.params.iter().map(|&param| function.ty(param)).collect();
         let args = self.sink.begin_region(&types, self.location);
-        let results = emit_body(self.module, function, self.prefix, args, self.lowering, self.sink);
+        let results = emit_body(self.module, function, self.prefix, args, self.lowering, self.sink)?;
         self.op("mhlo.return", &results, &[], &[], Vec::new());
         let region = self.sink.end_region();
-        self.op("mhlo.fusion", operands, self.results, &[("fusion_kind", Attr::LoopFusion)], vec![region])
+        let attrs = [("fusion_kind", Attr::LoopFusion)];
+        Ok(self.op("mhlo.fusion", operands, self.results, &attrs, vec![region]))
     }
 
     /// A loop over the index and the carried values; the count and the invariants are values from outside.

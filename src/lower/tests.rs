@@ -1,5 +1,7 @@
 //! Snapshots of what every operation, element type and kind of function becomes.
 
+mod sink;
+
 use natgrad_ir::{
     BinaryOp, Builder, CompareOp, ConvDims, DType, DotDims, Elements, Function, Literal, Module, Op,
     ReduceOp, Scalar, Shape, TensorType, UnaryOp, Value, Verified, verify,
