@@ -1,6 +1,7 @@
 //! Arrays on a device.
 
 use std::fmt;
+use std::mem::{self, ManuallyDrop};
 use std::ptr::NonNull;
 use std::sync::Arc;
 
@@ -116,11 +117,12 @@ impl Buffer {
         args.dst = bytes.as_mut_ptr().cast();
         args.dst_size = size;
         let call = "PJRT_Buffer_ToHostBuffer";
-        // SAFETY: the layout outlives the call, and the destination is kept by the PendingRead, which waits for
-        // the end of the copy before it lets go of it.
+        // SAFETY: the layout outlives the call, and the destination is not freed before the end of the copy is known.
         unsafe { self.client.invoke(self.client.api().buffer_to_host, call, &mut args) }?;
+        // The copy is under way. Without an event nobody could tell when it ends, so then the bytes are never freed.
+        let bytes = ManuallyDrop::new(bytes);
         let event = Event::new(self.client.clone(), self.client.given(args.event, call)?);
-        Ok(PendingRead { event, bytes })
+        Ok(PendingRead { event, bytes, awaited: false })
     }
 }
 
@@ -147,7 +149,9 @@ impl fmt::Debug for Buffer {
 pub struct PendingRead {
     event: Event,
     /// The destination, which the plugin writes to until the event.
-    bytes: Vec<u8>,
+    bytes: ManuallyDrop<Vec<u8>>,
+    /// Whether the event was waited for.
+    awaited: bool,
 }
 
 impl PendingRead {
@@ -159,15 +163,27 @@ impl PendingRead {
     /// Waits for the end of the copy and gives the bytes, or the error of the computation that should have made
     /// them.
     pub fn wait(mut self) -> Result<Vec<u8>> {
-        self.event.wait()?;
-        Ok(std::mem::take(&mut self.bytes))
+        self.end()
+    }
+
+    /// Waits for the end of the copy and takes the bytes. If waiting fails before that, they are never freed, as the plugin
+    /// may still write to them.
+    fn end(&mut self) -> Result<Vec<u8>> {
+        self.awaited = true;
+        let waited = self.event.wait();
+        // An error is that of the computation, or that of waiting itself.
+        let has_ended = waited.is_ok() || matches!(self.event.is_ready(), Ok(true));
+        let bytes = if has_ended { mem::take(&mut *self.bytes) } else { Vec::new() };
+        waited.map(|()| bytes)
     }
 }
 
 impl Drop for PendingRead {
     fn drop(&mut self) {
-        // The bytes must outlive the copy; how it ended has been told, or nobody asked.
-        self.event.wait().ok();
+        // The bytes must outlive the copy. How it ended nobody asks who drops it.
+        if !self.awaited {
+            self.end().ok();
+        }
     }
 }
 
@@ -180,7 +196,7 @@ impl fmt::Debug for PendingRead {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pjrt::testing;
+    use crate::pjrt::testing::{self, fake};
 
     fn round_trip(element_type: ElementType, dims: &[i64], bytes: &[u8]) {
         let buffer = testing::client().upload(element_type, dims, bytes).unwrap();
@@ -215,6 +231,58 @@ mod tests {
         let buffer = testing::client().upload(ElementType::U8, &[1 << 16], &bytes).unwrap();
         bytes.fill(2);
         assert!(buffer.to_host().unwrap().iter().all(|&byte| byte == 1));
+    }
+
+    /// Bytes of no common size, on the plugin that fails as told.
+    fn odd_buffer() -> Buffer {
+        fake::client().upload(ElementType::U8, &[1000], &[0; 1000]).unwrap()
+    }
+
+    /// Whether memory that is asked for now lies where the last copy goes. The allocator gives what was freed last first.
+    fn destination_is_free() -> bool {
+        let (start, size) = fake::state(|state| state.destination);
+        let later: Vec<Vec<u8>> = (0..64).map(|_| Vec::with_capacity(size)).collect();
+        later.iter().any(|bytes| bytes.as_ptr() == start.cast_const())
+    }
+
+    #[test]
+    fn a_copy_without_an_event_keeps_its_destination() {
+        let buffer = odd_buffer();
+        fake::state(|state| state.copy_event = false);
+        let error = buffer.start_to_host().unwrap_err().to_string();
+        assert!(error.contains("PJRT_Buffer_ToHostBuffer gave no handle"), "{error}");
+        assert!(!destination_is_free());
+    }
+
+    #[test]
+    fn a_read_is_waited_for_once() {
+        let buffer = odd_buffer();
+        drop(buffer.start_to_host().unwrap());
+        assert_eq!((fake::state(|state| state.awaits), fake::live("event")), (1, 0));
+        assert!(destination_is_free());
+        assert_eq!(buffer.to_host().unwrap(), [7; 1000]);
+        assert_eq!((fake::state(|state| state.awaits), fake::live("event")), (2, 0));
+    }
+
+    #[test]
+    fn a_read_that_fails_is_waited_for_once() {
+        let buffer = odd_buffer();
+        fake::state(|state| state.await_fails = true);
+        assert!(buffer.to_host().is_err());
+        assert_eq!(fake::state(|state| state.awaits), 1);
+        assert_eq!((fake::live("event"), fake::live("error")), (0, 0));
+        assert!(destination_is_free());
+    }
+
+    #[test]
+    fn a_read_whose_end_cannot_be_waited_for_keeps_its_destination() {
+        let buffer = odd_buffer();
+        fake::state(|state| (state.await_fails, state.has_ended) = (true, false));
+        assert!(buffer.to_host().is_err());
+        assert!(!destination_is_free());
+        drop(buffer.start_to_host().unwrap());
+        assert!(!destination_is_free());
+        assert_eq!((fake::state(|state| state.awaits), fake::live("event")), (2, 0));
     }
 
     #[test]

@@ -155,14 +155,22 @@ fn open(path: &Path) -> Result<Plugin> {
     }
     // The library stays loaded for good, see Plugin.
     std::mem::forget(library);
+    // SAFETY: the table is static in the library, which is never unloaded.
+    unsafe { of_table(path, table) }
+}
 
+/// The plugin of a table of functions, whose version is checked and which is initialized.
+///
+/// # Safety
+/// `table` must be the table of a PJRT plugin, valid for the life of the process.
+pub(super) unsafe fn of_table(path: &Path, table: *const sys::Api) -> Result<Plugin> {
     // SAFETY: every version of the table starts with its size and its version; only these two are read before
     // the size is known to cover the rest.
     let (size, version) = unsafe { ((*table).struct_size, (&raw const (*table).version).read()) };
     let api_version = ApiVersion { major: version.major, minor: version.minor };
     let identity = Arc::new(Identity { path: path.to_owned(), api_version, platform: None });
     check_version(&identity, size)?;
-    // SAFETY: the table is static in the library, which is never unloaded, and at least as long as Api.
+    // SAFETY: the table is valid for the life of the process, by the caller, and at least as long as Api.
     let api: &'static sys::Api = unsafe { &*table };
     if api.event_await.is_none() {
         // Memory lent to the plugin can only be taken back safely by waiting.

@@ -1,4 +1,6 @@
-//! What the tests share: a plugin to run against, and small programs.
+//! What the tests share: a plugin to run against, one that fails as told, and small programs.
+
+pub(crate) mod fake;
 
 use std::path::PathBuf;
 
