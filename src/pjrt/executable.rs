@@ -123,12 +123,16 @@ impl Executable {
         // inputs are alive: the kept ones are borrowed for 'a, the donated ones owned by the scratch.
         unsafe { self.client.invoke(self.client.api().loaded_execute, call, &mut args) }?;
 
-        let shapes = self.outputs.iter().cloned();
-        let outputs =
-            scratch.outputs.drain(..).zip(shapes).map(|(raw, shape)| {
-                Ok(Buffer::new(self.client.clone(), self.client.given(raw, call)?, shape))
-            });
-        outputs.collect()
+        // Every output is taken over, also beside one that is missing: an error on the way would leave the rest to nobody.
+        let mut outputs = Vec::with_capacity(self.outputs.len());
+        let mut missing = None;
+        for (raw, shape) in scratch.outputs.drain(..).zip(&self.outputs) {
+            match self.client.given(raw, call) {
+                Ok(raw) => outputs.push(Buffer::new(self.client.clone(), raw, shape.clone())),
+                Err(error) => missing = Some(error),
+            }
+        }
+        missing.map_or(Ok(outputs), Err)
     }
 }
 
@@ -193,7 +197,7 @@ impl Drop for Loaded {
 mod tests {
     use super::*;
     use crate::pjrt::ElementType;
-    use crate::pjrt::testing::{self, f32s};
+    use crate::pjrt::testing::{self, f32s, fake};
 
     #[test]
     fn a_donated_buffer_is_reused_for_the_output() {
@@ -267,6 +271,35 @@ mod tests {
         let short = client.upload(ElementType::F32, &[3], &[0; 12]).unwrap();
         let run = executable.execute([Arg::Keep(&short)]).and_then(|outputs| outputs[0].to_host());
         assert!(run.is_err(), "{run:?}");
+    }
+
+    #[test]
+    fn outputs_beside_a_missing_one_are_destroyed() {
+        let client = fake::client();
+        let executable = testing::compile(&client, "");
+        for missing in 0..fake::OUTPUTS {
+            fake::state(|state| state.outputs = std::array::from_fn(|index| index != missing));
+            let error = executable.execute([]).unwrap_err().to_string();
+            assert!(error.contains("PJRT_LoadedExecutable_Execute gave no handle"), "{error}");
+            assert_eq!(fake::live("buffer"), 0, "output {missing}");
+        }
+        fake::state(|state| state.outputs = [true; fake::OUTPUTS]);
+        let outputs = executable.execute([]).unwrap();
+        assert_eq!((outputs.len(), fake::live("buffer")), (fake::OUTPUTS, fake::OUTPUTS));
+        drop((executable, client));
+        assert_eq!((fake::live("loaded"), fake::live("executable"), fake::live("client")), (0, 0, 1));
+        drop(outputs);
+        assert_eq!((fake::live("buffer"), fake::live("client")), (0, 0));
+    }
+
+    #[test]
+    fn donated_buffers_are_destroyed_where_a_run_cannot_start() {
+        let client = fake::client();
+        let executable = testing::compile(&client, "");
+        let input = client.upload(ElementType::U8, &[2], &[1, 2]).unwrap();
+        fake::state(|state| state.run_fails = true);
+        assert!(executable.execute([Arg::Donate(input)]).is_err());
+        assert_eq!((fake::live("buffer"), fake::live("error")), (0, 0));
     }
 
     #[test]
