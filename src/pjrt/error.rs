@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::plugin::ApiVersion;
-use super::sys;
+use super::sys::{self, Args};
 
 /// The result of a PJRT operation.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -200,8 +200,6 @@ impl Error {
 /// # Safety
 /// `api` must be the table of the plugin that made `error`, and `error` must not be used again.
 pub(super) unsafe fn take(api: &sys::Api, error: *mut sys::Error) -> (Code, String) {
-    use sys::Args;
-
     let mut message = String::from("(no message)");
     if let Some(get_message) = api.error_message {
         let mut args = sys::ErrorMessageArgs::new();
@@ -219,15 +217,27 @@ pub(super) unsafe fn take(api: &sys::Api, error: *mut sys::Error) -> (Code, Stri
         let failure = unsafe { get_code(&mut args) };
         if failure.is_null() {
             code = Code::from_number(args.code);
+        } else {
+            // SAFETY: this error, too, was just returned, and is used nowhere else.
+            unsafe { destroy(api, failure) };
         }
     }
+    // SAFETY: as above; nothing uses the error after this.
+    unsafe { destroy(api, error) };
+    (code, message)
+}
+
+/// Frees an error of the plugin.
+///
+/// # Safety
+/// As [`take`].
+unsafe fn destroy(api: &sys::Api, error: *mut sys::Error) {
     if let Some(destroy) = api.error_destroy {
         let mut args = sys::ErrorDestroyArgs::new();
         args.error = error;
-        // SAFETY: as above; nothing uses the error after this.
+        // SAFETY: the caller passes a live error of this plugin and does not use it again.
         unsafe { destroy(&mut args) };
     }
-    (code, message)
 }
 
 /// Copies a C text of known length.
@@ -249,4 +259,21 @@ pub(super) unsafe fn slice<'a, T>(start: *const T, count: usize) -> &'a [T] {
     }
     // SAFETY: the caller's promise.
     unsafe { std::slice::from_raw_parts(start, count) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pjrt::testing::{self, fake};
+
+    #[test]
+    fn an_error_of_asking_for_the_code_is_freed_with_the_error() {
+        let client = fake::client();
+        let executable = testing::compile(&client, "");
+        fake::state(|state| state.run_fails = true);
+        assert_eq!(executable.execute([]).unwrap_err().code(), Some(Code::Internal));
+        fake::state(|state| state.code_fails = true);
+        assert_eq!(executable.execute([]).unwrap_err().code(), Some(Code::Unknown));
+        assert_eq!(fake::live("error"), 0);
+    }
 }
