@@ -222,7 +222,9 @@ impl Artifact {
                 self.session()
                     .unfit(format!("output {index} has element type number {code}, unknown to natgrad"))
             })?;
-            let (own, rest) = dims.split_at(rank);
+            let (own, rest) = dims.split_at_checked(rank).ok_or_else(|| {
+                self.session().unfit(format!("output {index} lacks some of its {rank} dimensions"))
+            })?;
             dims = rest;
             shapes.push(Shape { element_type, dims: own.to_vec() });
         }
@@ -253,7 +255,17 @@ impl fmt::Debug for Artifact {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pjrt::testing;
+    use crate::pjrt::CompileOptions;
+    use crate::pjrt::testing::{self, fake};
+
+    #[test]
+    fn outputs_without_their_dimensions_are_refused() {
+        let client = fake::client();
+        fake::state(|state| state.ranks = [0, 2, 0]);
+        let error = client.compile(b"", &CompileOptions::new()).unwrap_err().to_string();
+        assert!(error.contains("output 1 lacks some of its 2 dimensions"), "{error}");
+        assert_eq!((fake::live("loaded"), fake::live("executable")), (0, 0));
+    }
 
     #[test]
     fn it_tells_what_xla_made_of_it() {

@@ -250,7 +250,7 @@ fn text(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pjrt::testing;
+    use crate::pjrt::testing::{self, fake};
 
     #[test]
     fn the_cpu_shows_as_many_devices_as_asked_for() {
@@ -286,6 +286,24 @@ mod tests {
         assert!(error.contains("tensor<2x3xf32> takes 24 bytes, not the 23 given"), "{error}");
         let error = client.upload(ElementType::F32, &[-1], &[]).unwrap_err().to_string();
         assert!(error.contains("not the shape of an array"), "{error}");
+    }
+
+    #[test]
+    fn what_an_upload_gives_is_destroyed_where_the_buffer_is_missing() {
+        let client = fake::client();
+        fake::state(|state| state.upload = false);
+        let error = client.upload(ElementType::U8, &[2], &[1, 2]).unwrap_err().to_string();
+        assert!(error.contains("PJRT_Client_BufferFromHostBuffer gave no handle"), "{error}");
+        assert_eq!((fake::live("event"), fake::live("buffer")), (0, 0));
+    }
+
+    #[test]
+    fn a_device_without_a_description_is_refused() {
+        let plugin = fake::plugin();
+        fake::state(|state| state.description = false);
+        let error = Client::create(&plugin, &[]).unwrap_err().to_string();
+        assert!(error.contains("PJRT_Device_GetDescription gave no handle"), "{error}");
+        assert_eq!(fake::live("client"), 0);
     }
 
     #[test]

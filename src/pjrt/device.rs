@@ -62,6 +62,7 @@ pub(super) fn memory(client: &client::Inner, device: *mut sys::Device) -> Result
         })),
     }
 }
+
 fn read_device(client: &client::Inner, device: *mut sys::Device) -> Result<Device> {
     let api = client.api();
     let mut get = sys::DeviceGetDescriptionArgs::new();
@@ -73,7 +74,9 @@ fn read_device(client: &client::Inner, device: *mut sys::Device) -> Result<Devic
     let mut debug = sys::DescriptionStringArgs::new();
     // SAFETY: the device is one of the client's, and so is its description; both texts are the device's.
     unsafe {
-        client.invoke(api.device_get_description, "PJRT_Device_GetDescription", &mut get)?;
+        let call = "PJRT_Device_GetDescription";
+        client.invoke(api.device_get_description, call, &mut get)?;
+        client.given(get.description, call)?;
         client.invoke(api.device_is_addressable, "PJRT_Device_IsAddressable", &mut usable)?;
         id.description = get.description;
         client.invoke(api.description_id, "PJRT_DeviceDescription_Id", &mut id)?;
