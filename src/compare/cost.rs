@@ -53,7 +53,7 @@ impl Work {
         };
         Ok(Work {
             calls: 1.0 / f64::from(layout.plan.per_call),
-            flops: natgrad_ir::flops(step.program.module.module()),
+            flops: natgrad_ir::flops(step.program.module.module()).values().sum(),
             bytes: bytes as f64,
             drawn: (samples * layout.trained_elements()) as f64,
         })
