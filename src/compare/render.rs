@@ -129,7 +129,12 @@ impl Report {
             let cell = |name: &String| match parts.parts.iter().find(|part| part.part == *name) {
                 Some(part) => {
                     let share = part.ms.scaled(1.0 / parts.whole_ms.median);
-                    format!("{} = {}", number(part.ms.median), percent(share))
+                    match part.is_seen() {
+                        true => format!("{} = {}", number(part.ms.median), percent(share)),
+                        false => {
+                            format!("none seen ({:.1} to {:.1} %)", 100.0 * share.low, 100.0 * share.high)
+                        }
+                    }
                 }
                 None => "-".to_string(),
             };
@@ -144,7 +149,8 @@ impl Report {
     fn parts_bars(&self) -> Bars {
         let names = self.part_names();
         let size = |parts: &Parts, name: &String| {
-            parts.parts.iter().find(|part| part.part == *name).map_or(0.0, |part| part.ms.median)
+            let part = parts.parts.iter().find(|part| part.part == *name);
+            part.filter(|part| part.is_seen()).map_or(0.0, |part| part.ms.median)
         };
         let bar = |parts: &Parts| Bar {
             label: parts.label(),
@@ -267,7 +273,7 @@ impl Parts {
 }
 
 const PARTS_NOTE: &str = "Each part is the whole step less a step without it, both in turns, so parts that a machine does at the same \
-    time, or whose memory others use again, count less or more than once: the sum says how much. `host` is giving the device its examples.";
+    time, or whose memory others use again, count less or more than once: the sum says how much. Where an interval reaches 0, no cost is seen. `host` is giving the device its examples.";
 
 impl Group<'_> {
     fn title(&self) -> String {
@@ -463,7 +469,7 @@ mod tests {
                 variation: BTreeMap::new(),
                 rule: "ivon".into(),
                 whole_ms: exactly(10.9),
-                parts: vec![part("host", 0.1), part("update", 1.09)],
+                parts: vec![part("host", 0.1), part("curvature", -0.2), part("update", 1.09)],
                 sum: exactly(0.98),
                 rounds: 20,
             }],
@@ -481,6 +487,7 @@ mod tests {
         let html = report().html();
         assert!(html.contains("title=\"update: 1.09 ms\"") && html.contains("Ratio to adamw over batch."));
         assert!(html.contains("ivon mlp, predicted"), "the cost model's curve");
+        assert!(!html.contains("title=\"curvature"), "a part whose cost is not seen has no bar");
         assert_eq!(html.matches("<svg").count(), 1, "parameters do not vary");
     }
 

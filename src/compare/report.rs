@@ -134,6 +134,13 @@ pub struct PartCost {
     pub ms: Interval,
 }
 
+impl PartCost {
+    /// Whether the whole takes longer for it: whether its interval is above 0.
+    pub fn is_seen(&self) -> bool {
+        self.ms.low > 0.0
+    }
+}
+
 impl Row {
     /// The configuration and what was changed in it.
     pub fn case(&self) -> String {
