@@ -111,7 +111,7 @@ impl Compare {
         report.made_by = made_by(device.client());
         report.machine = compare::machine();
         report.command = command();
-        report.rows.extend(included.into_iter().flat_map(|report| report.rows));
+        report.rows.extend(included.into_iter().flatten());
         print(&report.text())?;
         let json = serde_json::to_string_pretty(&report)? + "\n";
         for (path, content) in

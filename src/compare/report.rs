@@ -78,8 +78,13 @@ pub struct Row {
     #[serde(default)]
     pub state_bytes_per_parameter: Option<f64>,
     /// Work of a step: what the cost model is fitted on.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "known_work")]
     pub work: Option<super::cost::Work>,
+}
+
+/// Work, where it has the form of this version.
+fn known_work<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<super::cost::Work>, D::Error> {
+    Ok(serde_json::from_value(Value::deserialize(from)?).ok())
 }
 
 /// A rule against itself, in the same rounds: the interval of an instrument without bias has 1 in it, 19 times in 20.
