@@ -105,7 +105,9 @@ impl Compare {
         })
         .map_err(|error| match error {
             compare::CompareError::Server(error) => Failure::usage(error),
-            other @ compare::CompareError::Entrant { .. } => Failure::Failed(other.into()),
+            other @ (compare::CompareError::Entrant { .. } | compare::CompareError::Measure(_)) => {
+                Failure::Failed(other.into())
+            }
         })?;
         bar.finish_and_clear();
         report.made_by = made_by(device.client());

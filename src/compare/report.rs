@@ -27,7 +27,7 @@ pub struct Report {
     pub parts: Vec<Parts>,
     /// The model of what steps cost that was fitted to the rows.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub model: Option<super::cost::CostModel>,
+    pub model: Option<super::CostModel>,
 }
 
 /// One rule on one model.
@@ -79,11 +79,11 @@ pub struct Row {
     pub state_bytes_per_parameter: Option<f64>,
     /// Work of a step: what the cost model is fitted on.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "known_work")]
-    pub work: Option<super::cost::Work>,
+    pub work: Option<super::Work>,
 }
 
 /// Work, where it has the form of this version.
-fn known_work<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<super::cost::Work>, D::Error> {
+fn known_work<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<super::Work>, D::Error> {
     Ok(serde_json::from_value(Value::deserialize(from)?).ok())
 }
 
