@@ -1,36 +1,58 @@
 //! The arithmetic of matrix products and convolutions.
 
+use std::collections::BTreeMap;
+
 use crate::graph::{Def, FuncId, Function, InstData, Module};
 use crate::op::{DotDims, Op};
+use crate::types::DType;
 
-/// Floating-point operations of the matrix products and convolutions that a module's entry runs, a product and its sum counted as
-/// two. Zeros that a convolution pads with count too; a loop counts as often as it runs, or once where only the program knows.
-pub fn flops(module: &Module) -> f64 {
-    module.entry().map_or(0.0, |entry| of_function(module, entry))
+/// Floating-point operations of the matrix products and convolutions that a module's entry runs, by the type of their operands, a
+/// product and its sum counted as two. Zeros that a convolution pads with count too; a loop counts as often as it runs, or once where
+/// only the program knows.
+pub fn flops(module: &Module) -> BTreeMap<DType, f64> {
+    let mut sums = BTreeMap::new();
+    if let Some(entry) = module.entry() {
+        add_function(module, entry, 1.0, &mut sums);
+    }
+    sums
 }
 
-fn of_function(module: &Module, function: &Function) -> f64 {
-    function.insts.iter().map(|inst| of_inst(module, function, inst)).sum()
+/// Adds what a function does in so many runs.
+fn add_function(module: &Module, function: &Function, runs: f64, sums: &mut BTreeMap<DType, f64>) {
+    for inst in &function.insts {
+        let mut add_callee = |callee: FuncId, runs: f64| {
+            if let Some(callee) = module.functions.get(callee.index()) {
+                add_function(module, callee, runs, sums);
+            }
+        };
+        match &inst.op {
+            Op::Loop { body, carried: _ } => add_callee(*body, runs * rounds(function, inst)),
+            other => match other.callee() {
+                Some(callee) => add_callee(callee, runs),
+                None => {
+                    if let Some(flops) = of_product(function, inst) {
+                        *sums.entry(function.ty(inst.operands[0]).dtype).or_insert(0.0) += runs * flops;
+                    }
+                }
+            },
+        }
+    }
 }
 
-fn of_callee(module: &Module, callee: FuncId) -> f64 {
-    module.functions.get(callee.index()).map_or(0.0, |callee| of_function(module, callee))
-}
-
-fn of_inst(module: &Module, function: &Function, inst: &InstData) -> f64 {
-    let elements = |operand: usize| function.ty(inst.operands[operand]).shape.elements() as f64;
-    let written = || function.ty(inst.results[0]).shape.elements() as f64;
+/// Those of a product or convolution.
+fn of_product(function: &Function, inst: &InstData) -> Option<f64> {
+    let written = function.ty(*inst.results.first()?).shape.elements() as f64;
     match &inst.op {
         Op::Dot(DotDims { lhs_contract, .. }) => {
             let lhs = function.ty(inst.operands[0]).shape.dims();
-            2.0 * written() * lhs_contract.iter().map(|&axis| lhs[axis] as f64).product::<f64>()
+            Some(2.0 * written * lhs_contract.iter().map(|&axis| lhs[axis] as f64).product::<f64>())
         }
         Op::Conv(_) => {
-            let outputs = *function.ty(inst.operands[1]).shape.dims().last().unwrap_or(&1);
-            2.0 * written() * elements(1) / outputs as f64
+            let kernel = &function.ty(inst.operands[1]).shape;
+            let outputs = *kernel.dims().last().unwrap_or(&1);
+            Some(2.0 * written * kernel.elements() as f64 / outputs as f64)
         }
-        Op::Loop { body, carried: _ } => rounds(function, inst) * of_callee(module, *body),
-        other => other.callee().map_or(0.0, |callee| of_callee(module, callee)),
+        _ => None,
     }
 }
 
@@ -51,7 +73,7 @@ mod tests {
     use super::*;
     use crate::build::Builder;
     use crate::op::ConvDims;
-    use crate::types::{DType, Shape, TensorType};
+    use crate::types::{Shape, TensorType};
 
     fn f32s(dims: &[usize]) -> TensorType {
         TensorType::new(DType::F32, Shape::new(dims.to_vec()))
@@ -70,7 +92,7 @@ mod tests {
         let f = module.push(b.finish(&[y, z]).unwrap());
         let products = 2.0 * (5 * 7 * 3) as f64;
         let convolutions = 2.0 * (2 * 4 * 4 * 6) as f64 * (3 * 3 * 4) as f64;
-        assert_eq!(flops(&module), products + convolutions);
+        assert_eq!(flops(&module), [(DType::F32, products + convolutions)].into());
 
         let mut b = Builder::new("main");
         let x = b.param("x", f32s(&[5, 7]));
@@ -81,7 +103,7 @@ mod tests {
         let twice = b.call(&module, f, &[x, w, image, kernel]);
         let main = b.finish(&[once[0], twice[1]]).unwrap();
         module.push(main);
-        assert_eq!(flops(&module), 2.0 * (products + convolutions));
+        assert_eq!(flops(&module), [(DType::F32, 2.0 * (products + convolutions))].into());
     }
 
     #[test]
@@ -100,6 +122,17 @@ mod tests {
         let x = b.repeat(&module, body, unknown, &x, &[]);
         let main = b.finish(&x).unwrap();
         module.push(main);
-        assert_eq!(flops(&module), 6.0 * 2.0 * 64.0);
+        assert_eq!(flops(&module), [(DType::F32, 6.0 * 2.0 * 64.0)].into());
+    }
+
+    #[test]
+    fn types_are_counted_apart() {
+        let mut b = Builder::new("main");
+        let x = b.param("x", f32s(&[4, 4]));
+        let y = b.param("y", TensorType::new(DType::BF16, [2, 2]));
+        let (x, y) = (b.dot(x, x, DotDims::matmul()), b.dot(y, y, DotDims::matmul()));
+        let mut module = Module::new("m");
+        module.push(b.finish(&[x, y]).unwrap());
+        assert_eq!(flops(&module), [(DType::F32, 2.0 * 64.0), (DType::BF16, 2.0 * 8.0)].into());
     }
 }

@@ -105,13 +105,15 @@ impl Compare {
         })
         .map_err(|error| match error {
             compare::CompareError::Server(error) => Failure::usage(error),
-            other @ compare::CompareError::Entrant { .. } => Failure::Failed(other.into()),
+            other @ (compare::CompareError::Entrant { .. } | compare::CompareError::Measure(_)) => {
+                Failure::Failed(other.into())
+            }
         })?;
         bar.finish_and_clear();
         report.made_by = made_by(device.client());
         report.machine = compare::machine();
         report.command = command();
-        report.rows.extend(included.into_iter().flat_map(|report| report.rows));
+        report.rows.extend(included.into_iter().flatten());
         print(&report.text())?;
         let json = serde_json::to_string_pretty(&report)? + "\n";
         for (path, content) in

@@ -258,7 +258,13 @@ fn figures_of(model: &DeviceModel) -> Option<DeviceFigures> {
         rates.filter_map(|dtype| Some((dtype.name().to_owned(), model.peak(Unit::Matrix, dtype)?)));
     let products: BTreeMap<String, f64> = products.collect();
     let elementwise = model.peak(Unit::Vector, DType::F32).or_else(|| products.get("f32").copied())?;
-    Some(DeviceFigures { name: model.about.clone(), bandwidth: model.bandwidth()?, products, elementwise })
+    Some(DeviceFigures {
+        name: model.about.clone(),
+        bandwidth: model.bandwidth()?,
+        cached: None,
+        products,
+        elementwise,
+    })
 }
 
 /// Compiles a program, and reads what came of it. The message is that of XLA.

@@ -4,6 +4,7 @@
 mod case;
 mod cost;
 mod entrant;
+mod fit;
 mod include;
 mod interval;
 mod machine;
@@ -14,13 +15,14 @@ mod report;
 mod server;
 pub mod synthetic;
 mod turns;
+mod work;
 
 use std::time::Duration;
 
 use natgrad_models::Task;
 
 pub use case::{Case, Cases, Vary};
-pub use cost::{CostModel, Work, WorkError};
+pub use cost::{Cost, CostModel, Costs, FAR, Verdict};
 pub use entrant::{CompileTimes, Entrant, From, compile_times};
 pub use include::{IncludeError, include};
 pub use interval::Interval;
@@ -28,9 +30,11 @@ pub use machine::machine;
 pub use report::{Control, PartCost, Parts, Report, Row, Throughput};
 pub use server::{Server, ServerError};
 pub use turns::{Budget, Rounds, take_turns};
+pub use work::{Work, WorkError};
 
 use crate::compile::{Device, DeviceError};
 use crate::config::RunConfig;
+use crate::inspect::{DeviceFigures, MeasureError};
 use crate::train::TrainError;
 
 /// Why a comparison failed.
@@ -49,6 +53,9 @@ pub enum CompareError {
     /// Another program cannot be timed.
     #[error(transparent)]
     Server(#[from] ServerError),
+    /// What the device does at best cannot be measured.
+    #[error("measuring the device: {0}")]
+    Measure(#[from] MeasureError),
 }
 
 impl CompareError {
@@ -112,6 +119,10 @@ pub fn compare(
     mut server: Option<&mut Server>,
     observer: Observer,
 ) -> Result<Report, CompareError> {
+    // The bounds of the cost model, which one case has none of.
+    let has_model = comparison.cases.len() > 1;
+    let measure = || DeviceFigures::measure(device.client(), &device.target().options());
+    let before = has_model.then(measure).transpose()?;
     let mut report = Report { wanted_width: comparison.budget.width, ..Report::default() };
     for case in &comparison.cases {
         one_case(device, comparison, case, server.as_deref_mut(), observer, &mut report)?;
@@ -122,7 +133,9 @@ pub fn compare(
             }
         }
     }
-    report.model = CostModel::fit(&report.rows);
+    if let Some(before) = before {
+        report.model = CostModel::fit(&report.rows, &before.better(&measure()?));
+    }
     Ok(report)
 }
 

@@ -28,7 +28,8 @@ impl Report {
             text.push_str(&format!("{}\n\n", PARTS_NOTE));
         }
         if let Some((lines, table)) = self.cost_model() {
-            text.push_str(&format!("{lines}\n{}\n", table.text()));
+            text.push_str(&format!("{}\n", lines.join("\n")));
+            text.extend(table.map(|table| table.text()));
         }
         text.trim_end().to_string() + "\n"
     }
@@ -47,7 +48,8 @@ impl Report {
             ));
         }
         if let Some((lines, table)) = self.cost_model() {
-            text.push_str(&format!("\n## A model of the cost\n\n{lines}\n\n{}", table.markdown()));
+            text.push_str(&format!("\n## A model of the cost\n\n{}\n", lines.join("\n\n")));
+            text.extend(table.map(|table| format!("\n{}", table.markdown())));
         }
         text
     }
@@ -79,8 +81,12 @@ impl Report {
         }
         if let Some((lines, table)) = self.cost_model() {
             page.section("A model of the cost");
-            page.paragraph(&lines);
-            page.table(&table);
+            for line in &lines {
+                page.paragraph(line);
+            }
+            if let Some(table) = &table {
+                page.table(table);
+            }
         }
         page.render()
     }
@@ -129,7 +135,12 @@ impl Report {
             let cell = |name: &String| match parts.parts.iter().find(|part| part.part == *name) {
                 Some(part) => {
                     let share = part.ms.scaled(1.0 / parts.whole_ms.median);
-                    format!("{} = {}", number(part.ms.median), percent(share))
+                    match part.is_seen() {
+                        true => format!("{} = {}", number(part.ms.median), percent(share)),
+                        false => {
+                            format!("none seen ({:.1} to {:.1} %)", 100.0 * share.low, 100.0 * share.high)
+                        }
+                    }
                 }
                 None => "-".to_string(),
             };
@@ -144,7 +155,8 @@ impl Report {
     fn parts_bars(&self) -> Bars {
         let names = self.part_names();
         let size = |parts: &Parts, name: &String| {
-            parts.parts.iter().find(|part| part.part == *name).map_or(0.0, |part| part.ms.median)
+            let part = parts.parts.iter().find(|part| part.part == *name);
+            part.filter(|part| part.is_seen()).map_or(0.0, |part| part.ms.median)
         };
         let bar = |parts: &Parts| Bar {
             label: parts.label(),
@@ -189,7 +201,7 @@ impl Report {
         charts
     }
 
-    /// The chart of ratios over `x`, a curve for each rule and each of the rest, with the cost model's predictions.
+    /// The chart of ratios over `x`, a curve for each rule and each of the rest, with the predictions of a cost model that fits.
     fn chart(
         &self,
         x_name: &str,
@@ -198,7 +210,7 @@ impl Report {
     ) -> Option<(String, String)> {
         type Points = Vec<(f64, f64, f64, f64)>;
         let predicted: BTreeMap<usize, f64> =
-            self.model.iter().flat_map(|model| model.predictions.iter().copied()).collect();
+            self.model.iter().flat_map(|model| model.trusted().iter().copied()).collect();
         let (mut measured, mut foretold): (BTreeMap<String, Points>, BTreeMap<String, Points>) =
             Default::default();
         for (index, row) in
@@ -209,8 +221,9 @@ impl Report {
             let name = format!("{} {}", row.rule, rest(row)).trim().to_string();
             let Interval { median, low, high } = row.ratio;
             measured.entry(name.clone()).or_default().push((x, low, median, high));
-            if let (Some(own), Some(base)) = (predicted.get(&index), predicted.get(&base)) {
-                let ratio = own / base;
+            let ratio = predicted.get(&index).zip(predicted.get(&base)).map(|(own, base)| own / base);
+            // What is predicted to take no time has no ratio.
+            if let Some(ratio) = ratio.filter(|ratio| ratio.is_finite()) {
                 foretold.entry(format!("{name}, predicted")).or_default().push((x, ratio, ratio, ratio));
             }
         }
@@ -225,39 +238,6 @@ impl Report {
         let chart = Chart { x: x_name.to_string(), y: format!("ratio to {base}"), curves };
         Some((format!("Ratio to {base} over {x_name}."), chart.svg()?))
     }
-
-    fn cost_model(&self) -> Option<(String, Table)> {
-        let model = self.model.as_ref()?;
-        let rate = |rate: Option<f64>, unit: &str| match rate {
-            Some(rate) => format!("{} {unit}", number(rate)),
-            None => format!("no {unit} to be seen"),
-        };
-        let lines = format!(
-            "Fitted to the rows: {} us a call; matrix products and convolutions at {}; memory at {}; {} ns an element of noise. \
-             Predictions are of a model fitted to the other configurations: the median error is {:.1} %.",
-            number(model.us_per_call),
-            rate(model.gflops, "GF/s"),
-            rate(model.gbytes_per_second, "GB/s"),
-            number(model.ns_per_drawn),
-            100.0 * model.error
-        );
-        let mut table =
-            Table::new(["", "GFLOP", "MB moved", "M drawn", "measured ms", "predicted ms", "error"]);
-        for &(index, predicted) in &model.predictions {
-            let row = self.rows.get(index)?;
-            let work = row.work?;
-            table.row([
-                format!("{} {}", row.case(), row.rule),
-                number(work.flops / 1e9),
-                number(work.bytes / 1e6),
-                number(work.drawn / 1e6),
-                number(row.step_ms.median),
-                number(predicted),
-                format!("{:+.1} %", 100.0 * (predicted / row.step_ms.median - 1.0)),
-            ]);
-        }
-        Some((lines, table))
-    }
 }
 
 impl Parts {
@@ -267,7 +247,7 @@ impl Parts {
 }
 
 const PARTS_NOTE: &str = "Each part is the whole step less a step without it, both in turns, so parts that a machine does at the same \
-    time, or whose memory others use again, count less or more than once: the sum says how much. `host` is giving the device its examples.";
+    time, or whose memory others use again, count less or more than once: the sum says how much. Where an interval reaches 0, no cost is seen. `host` is giving the device its examples.";
 
 impl Group<'_> {
     fn title(&self) -> String {
@@ -375,7 +355,7 @@ fn percent(Interval { median, low, high }: Interval) -> String {
 }
 
 /// A number with four significant digits, or all before the point.
-fn number(value: f64) -> String {
+pub(super) fn number(value: f64) -> String {
     let digits = digits(value);
     format!("{value:.digits$}")
 }
@@ -423,7 +403,7 @@ mod tests {
             state_bytes_per_parameter: framework.is_none().then_some(12.0),
             work: framework.is_none().then(|| Work {
                 calls: 1.0,
-                flops: 1e9 * batch as f64,
+                flops: [("f32".to_string(), 1e9 * batch as f64)].into(),
                 bytes: if rule == "ivon" { 3e8 } else { 2e8 },
                 drawn: if rule == "ivon" { 1_863_690.0 } else { 0.0 },
             }),
@@ -439,6 +419,13 @@ mod tests {
             ratio: Interval { median: ratio, low: ratio - 0.005, high: ratio + 0.005 },
         };
         let part = |part: &str, ms: f64| PartCost { part: part.into(), ms: exactly(ms) };
+        let measured = crate::inspect::DeviceFigures {
+            name: "toy".into(),
+            bandwidth: 2e10,
+            cached: Some(8e10),
+            products: [("bf16".to_string(), 1e11), ("f32".to_string(), 1.6e11)].into(),
+            elementwise: 1e10,
+        };
         let mut rows = vec![
             row(1, "adamw", None, 10.0, 0.0),
             row(1, "ivon", None, 10.9, 0.008),
@@ -455,7 +442,7 @@ mod tests {
             machine: "a processor".into(),
             command: "natgrad compare configs/bench/mlp.json".into(),
             wanted_width: 0.01,
-            model: super::super::CostModel::fit(&rows),
+            model: super::super::CostModel::fit(&rows, &measured),
             rows,
             controls: vec![control(1, 1.001), control(2, 1.02), control(4, 0.999)],
             parts: vec![Parts {
@@ -463,7 +450,7 @@ mod tests {
                 variation: BTreeMap::new(),
                 rule: "ivon".into(),
                 whole_ms: exactly(10.9),
-                parts: vec![part("host", 0.1), part("update", 1.09)],
+                parts: vec![part("host", 0.1), part("curvature", -0.2), part("update", 1.09)],
                 sum: exactly(0.98),
                 rounds: 20,
             }],
@@ -481,6 +468,7 @@ mod tests {
         let html = report().html();
         assert!(html.contains("title=\"update: 1.09 ms\"") && html.contains("Ratio to adamw over batch."));
         assert!(html.contains("ivon mlp, predicted"), "the cost model's curve");
+        assert!(!html.contains("title=\"curvature"), "a part whose cost is not seen has no bar");
         assert_eq!(html.matches("<svg").count(), 1, "parameters do not vary");
     }
 

@@ -27,7 +27,7 @@ pub struct Report {
     pub parts: Vec<Parts>,
     /// The model of what steps cost that was fitted to the rows.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub model: Option<super::cost::CostModel>,
+    pub model: Option<super::CostModel>,
 }
 
 /// One rule on one model.
@@ -78,8 +78,13 @@ pub struct Row {
     #[serde(default)]
     pub state_bytes_per_parameter: Option<f64>,
     /// Work of a step: what the cost model is fitted on.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub work: Option<super::cost::Work>,
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "known_work")]
+    pub work: Option<super::Work>,
+}
+
+/// Work, where it has the form of this version.
+fn known_work<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<super::Work>, D::Error> {
+    Ok(serde_json::from_value(Value::deserialize(from)?).ok())
 }
 
 /// A rule against itself, in the same rounds: the interval of an instrument without bias has 1 in it, 19 times in 20.
@@ -132,6 +137,13 @@ pub struct PartCost {
     pub part: String,
     /// Its cost in ms.
     pub ms: Interval,
+}
+
+impl PartCost {
+    /// Whether the whole takes longer for it: whether its interval is above 0.
+    pub fn is_seen(&self) -> bool {
+        self.ms.low > 0.0
+    }
 }
 
 impl Row {

@@ -6,7 +6,7 @@ use super::report::{Comparison, Report};
 use super::roofline::Roofline;
 use super::stage::Part;
 use super::table::grouped;
-use super::view::si;
+use super::view::{FROM_MEMORY, per_byte, si};
 use crate::report::{Bar, Bars, Page, Table, colour, escape};
 
 mod against;
@@ -180,7 +180,7 @@ impl Report {
         let Some(roofline) = &self.roofline else { return };
         let device = &roofline.device;
         page.section("Least times");
-        let mut rates = vec![format!("moves {}", si(device.bandwidth, "B/s"))];
+        let mut rates = vec![format!("moves {}", device.memory_rates())];
         rates.extend(
             device.products.iter().map(|(ty, rate)| format!("multiplies {ty} at {}", si(*rate, "flop/s"))),
         );
@@ -206,9 +206,7 @@ impl Report {
             let others = adamw.and_then(|it| it.stages.iter().find(|other| other.name == floor.name));
             table.row([
                 floor.name.to_string(),
-                cost.map_or_else(String::new, |it| {
-                    format!("{:.2}", it.flops as f64 / it.bytes.max(1) as f64)
-                }),
+                cost.map_or_else(String::new, |it| per_byte(it.flops, it.bytes)),
                 si(floor.memory, "s"),
                 si(floor.compute, "s"),
                 si(floor.seconds, "s"),
@@ -217,5 +215,6 @@ impl Report {
             ]);
         }
         page.table(&table);
+        page.paragraph(FROM_MEMORY);
     }
 }

@@ -1,5 +1,6 @@
 //! What the device at hand can do at best, by three small programs.
 
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 use natgrad_ir::{BuildErrors, Builder, DType, DotDims, Module, TensorType, Value, Violations, verify};
@@ -7,7 +8,7 @@ use natgrad_ir::{BuildErrors, Builder, DType, DotDims, Module, TensorType, Value
 use super::roofline::DeviceFigures;
 use crate::compile::bytes::element_type;
 use crate::lower::{Donation, LowerError, Lowering, Materialization, to_stablehlo};
-use crate::pjrt::{self, Arg, Client, CompileOptions};
+use crate::pjrt::{self, Arg, Buffer, Client, CompileOptions};
 
 /// Why a device could not be measured.
 #[derive(Debug, thiserror::Error)]
@@ -21,77 +22,183 @@ pub enum MeasureError {
     /// A program could not be lowered.
     #[error("lowering a program to measure with: {0}")]
     Lower(#[from] LowerError),
+    /// A program gives back nothing.
+    #[error("a program to measure with gave no result")]
+    NoResult,
     /// The device failed.
     #[error(transparent)]
     Pjrt(#[from] pjrt::Error),
 }
 
-/// Elements of the array that is read and written: no cache holds both.
+/// Elements of the array that is read and written: no cache holds it.
 const STREAMED: usize = 1 << 25;
-/// Rows of square matrices.
-const ROWS: usize = 1024;
+/// Elements of one that caches hold, which takes longer than a call.
+const CACHED: usize = 1 << 20;
+/// Rows of square matrices; of the larger ones where a device is done with the smaller before it is well at work.
+const ROWS: [usize; 2] = [1024, 4096];
+/// Seconds that a product is to take at least.
+const WELL_AT_WORK: f64 = 1e-3;
 /// Elements that are computed on, which caches hold.
 const COMPUTED: usize = 1 << 17;
 /// Multiplications and additions of each of them: so few that a processor has several elements' under way.
 const ROUNDS: usize = 16;
-/// Runs, of which the fastest counts: others may have been held up.
+/// Runs, of which the fastest counts: others may have been held up. At least so many, and for so many seconds.
 const RUNS: usize = 5;
+const SECONDS: f64 = 0.1;
+/// A run is as many calls, one after another, as take so many seconds, but no more than so many: what it takes to make a call and to
+/// await it does not count where calls are short.
+const RUN_SECONDS: f64 = 5e-3;
+const CALLS: usize = 64;
 
 impl DeviceFigures {
-    /// Measures the first device of a client: how fast it adds one to a large array, multiplies matrices of each type,
-    /// and computes on a small array. Takes a second or two on a processor of a few cores.
+    /// Measures the first device of a client: how fast it adds one to a large array and to one that caches hold,
+    /// multiplies matrices of each type, and computes on a small array. Takes a second or two on a processor of a few cores.
     ///
     /// # Errors
     /// See [`MeasureError`].
     pub fn measure(client: &Client, options: &CompileOptions) -> Result<DeviceFigures, MeasureError> {
+        let measured = Measured { client, options };
         let array = |elements| TensorType::new(DType::F32, [elements]);
-        let streaming = fastest(client, options, &array(STREAMED), |b, x| b.add_const(x, 1.0))?;
-        let computing = fastest(client, options, &array(COMPUTED), |b, x| {
+        let moved = |elements| -> Result<f64, MeasureError> {
+            let seconds = measured.fastest(&array(elements), Memory::Same, |b, x| b.add_const(x, 1.0))?;
+            Ok(2.0 * array(elements).size_bytes() as f64 / seconds)
+        };
+        let (bandwidth, cached) = (moved(STREAMED)?, moved(CACHED)?);
+        let computing = measured.fastest(&array(COMPUTED), Memory::Same, |b, x| {
             (0..ROUNDS).fold(x, |y, _| {
                 let product = b.mul(y, x);
                 b.add(product, x)
             })
         })?;
-        let mut products = std::collections::BTreeMap::new();
+        let mut products = BTreeMap::new();
         for dtype in [DType::F32, DType::BF16] {
-            let ty = TensorType::new(dtype, [ROWS, ROWS]);
-            let dims = DotDims { lhs_contract: vec![1], rhs_contract: vec![0], ..DotDims::default() };
-            let seconds = fastest(client, options, &ty, |b, x| b.dot(x, x, dims.clone()))?;
-            let flops = 2.0 * (ROWS as f64).powi(3);
-            products.insert(dtype.name().to_owned(), flops / seconds);
+            products.insert(dtype.name().to_owned(), measured.products(dtype)?);
         }
         Ok(DeviceFigures {
             name: format!("this {}, as measured", client.platform_name()),
-            bandwidth: 2.0 * array(STREAMED).size_bytes() as f64 / streaming,
+            bandwidth,
+            cached: Some(cached.max(bandwidth)),
             products,
             elementwise: (2 * COMPUTED * ROUNDS) as f64 / computing,
         })
     }
+
+    /// The better of two measurements of one device: the machine may have been busy during one of them.
+    #[must_use]
+    pub fn better(mut self, other: &DeviceFigures) -> DeviceFigures {
+        for (ty, &rate) in &other.products {
+            let mine = self.products.entry(ty.clone()).or_insert(rate);
+            *mine = mine.max(rate);
+        }
+        let cached = [self.cached, other.cached].into_iter().flatten().reduce(f64::max);
+        DeviceFigures {
+            bandwidth: self.bandwidth.max(other.bandwidth),
+            cached,
+            elementwise: self.elementwise.max(other.elementwise),
+            ..self
+        }
+    }
 }
 
-/// The least seconds that a program of one operand takes, called and awaited.
-fn fastest(
-    client: &Client,
-    options: &CompileOptions,
-    ty: &TensorType,
-    compute: impl FnOnce(&mut Builder, Value) -> Value,
-) -> Result<f64, MeasureError> {
-    let mut b = Builder::new("main");
-    let operand = b.param("x", ty.clone());
-    let result = compute(&mut b, operand);
-    let mut module = Module::new("measure");
-    module.push(b.finish(&[result])?);
-    let donation = Donation { aliases: vec![None] };
-    let text = to_stablehlo(&verify(module)?, &donation, Lowering::chosen(Materialization::Barrier))?;
-    let executable = client.compile(text.as_bytes(), options)?;
-    let dims: Vec<i64> = ty.shape.dims().iter().map(|&dim| dim as i64).collect();
-    let operand = client.upload(element_type(ty.dtype), &dims, &vec![0; ty.size_bytes()])?;
-    let mut least = f64::INFINITY;
-    for _ in 0..RUNS {
-        let begin = Instant::now();
-        let outputs = executable.execute([Arg::Keep(&operand)])?;
-        outputs.iter().try_for_each(|output| output.wait())?;
-        least = least.min(begin.elapsed().as_secs_f64());
+/// Where the result of a program lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Memory {
+    /// In that of its operand, so that no call has to get any.
+    Same,
+    /// In some other.
+    Other,
+}
+
+/// What is measured.
+#[derive(Clone, Copy, Debug)]
+struct Measured<'a> {
+    client: &'a Client,
+    options: &'a CompileOptions,
+}
+
+impl Measured<'_> {
+    /// Floating-point operations a second in products of matrices.
+    fn products(self, dtype: DType) -> Result<f64, MeasureError> {
+        let mut rate = 0.0_f64;
+        for rows in ROWS {
+            let ty = TensorType::new(dtype, [rows, rows]);
+            let dims = DotDims { lhs_contract: vec![1], rhs_contract: vec![0], ..DotDims::default() };
+            let seconds = self.fastest(&ty, Memory::Other, |b, x| b.dot(x, x, dims))?;
+            rate = rate.max(2.0 * (rows as f64).powi(3) / seconds);
+            if seconds >= WELL_AT_WORK {
+                break;
+            }
+        }
+        Ok(rate)
     }
-    Ok(least)
+
+    /// The least seconds of a call of a program that makes an array of another of its type.
+    fn fastest(
+        self,
+        ty: &TensorType,
+        memory: Memory,
+        compute: impl FnOnce(&mut Builder, Value) -> Value,
+    ) -> Result<f64, MeasureError> {
+        let mut b = Builder::new("main");
+        let operand = b.param("x", ty.clone());
+        let result = compute(&mut b, operand);
+        let mut module = Module::new("measure");
+        module.push(b.finish(&[result])?);
+        let output = match memory {
+            Memory::Same => Some(0),
+            Memory::Other => None,
+        };
+        let donation = Donation { aliases: vec![output] };
+        let text = to_stablehlo(&verify(module)?, &donation, Lowering::chosen(Materialization::Barrier))?;
+        let executable = self.client.compile(text.as_bytes(), self.options)?;
+        let dims: Vec<i64> = ty.shape.dims().iter().map(|&dim| dim as i64).collect();
+        // Each call works on what the one before it made.
+        let run = |mut array: Buffer, calls: usize| -> Result<(Buffer, f64), MeasureError> {
+            let begin = Instant::now();
+            for _ in 0..calls {
+                array = executable.execute([Arg::Donate(array)])?.pop().ok_or(MeasureError::NoResult)?;
+            }
+            array.wait()?;
+            Ok((array, begin.elapsed().as_secs_f64() / calls as f64))
+        };
+        let array = self.client.upload(element_type(ty.dtype), &dims, &vec![0; ty.size_bytes()])?;
+        // The first call also gets memory.
+        let (array, _) = run(array, 1)?;
+        let (mut array, seconds) = run(array, 1)?;
+        let calls = ((RUN_SECONDS / seconds).ceil() as usize).clamp(1, CALLS);
+        let (begin, mut runs, mut least) = (Instant::now(), 0, f64::INFINITY);
+        while runs < RUNS || begin.elapsed().as_secs_f64() < SECONDS {
+            let (after, seconds) = run(array, calls)?;
+            (array, runs, least) = (after, runs + 1, least.min(seconds));
+        }
+        Ok(least)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_better_of_two_measurements_is_taken_figure_by_figure() {
+        let figures = |bandwidth, cached, f32s, elementwise| DeviceFigures {
+            name: "toy".to_owned(),
+            bandwidth,
+            cached,
+            products: [("f32".to_owned(), f32s)].into(),
+            elementwise,
+        };
+        let better = figures(1.0, Some(8.0), 3.0, 4.0).better(&figures(2.0, None, 5.0, 3.0));
+        assert_eq!(better, figures(2.0, Some(8.0), 5.0, 4.0));
+    }
+
+    #[test]
+    fn the_device_at_hand_is_measured() {
+        let client = crate::pjrt::testing::client();
+        let options = crate::compile::Target::of(&client).options();
+        let figures = DeviceFigures::measure(&client, &options).unwrap();
+        let rates = figures.products.values().copied().chain([figures.bandwidth, figures.elementwise]);
+        assert!(rates.into_iter().all(|rate| rate.is_finite() && rate > 0.0), "{figures:?}");
+        assert!(figures.cached >= Some(figures.bandwidth), "{figures:?}");
+    }
 }

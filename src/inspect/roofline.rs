@@ -16,6 +16,9 @@ pub struct DeviceFigures {
     pub name: String,
     /// Bytes a second between main memory and the processor.
     pub bandwidth: f64,
+    /// Bytes a second between the processor and arrays that its caches hold, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cached: Option<f64>,
     /// Floating-point operations a second of matrix products, by the name of the operands' type: `f32`, `bf16`. Types
     /// that are not here are taken to run like `f32`, or without that like single operations.
     pub products: BTreeMap<String, f64>,
@@ -51,13 +54,21 @@ pub struct Floor {
 }
 
 impl DeviceFigures {
+    /// Floating-point operations a second in products of operands of a type, at best.
+    pub fn product_rate(&self, ty: &str) -> f64 {
+        let products = self.products.get(ty).or_else(|| self.products.get("f32"));
+        products.copied().unwrap_or(self.elementwise)
+    }
+
+    /// The most bytes a second that anything moves: in caches, where that is known.
+    pub fn fastest_bytes(&self) -> f64 {
+        self.cached.map_or(self.bandwidth, |cached| cached.max(self.bandwidth))
+    }
+
     /// The seconds that arithmetic takes at best.
     fn compute(&self, work: &Work) -> f64 {
-        let rate = |ty: &str| {
-            let products = self.products.get(ty).or_else(|| self.products.get("f32"));
-            products.copied().unwrap_or(self.elementwise)
-        };
-        let products: f64 = work.products().into_iter().map(|(ty, flops)| flops as f64 / rate(ty)).sum();
+        let seconds = |(ty, flops): (&str, u64)| flops as f64 / self.product_rate(ty);
+        let products: f64 = work.products().into_iter().map(seconds).sum();
         products + (work.elementwise as f64 + work.integers as f64) / self.elementwise
     }
 
@@ -126,6 +137,7 @@ mod tests {
         let device = DeviceFigures {
             name: "toy".to_owned(),
             bandwidth: 100.0,
+            cached: None,
             products: [("f32".to_owned(), 1000.0), ("bf16".to_owned(), 2000.0)].into(),
             elementwise: 10.0,
         };

@@ -3,7 +3,7 @@
 use super::kernel::StageCost;
 use super::memory::{Assigned, Memory};
 use super::report::{About, Report, optimizer_bytes};
-use super::roofline::Roofline;
+use super::roofline::{DeviceFigures, Roofline};
 use super::stage::Part;
 use super::table::{Align, Table, grouped};
 use super::verdict::Verdict;
@@ -213,7 +213,7 @@ impl Report {
             .chain([format!("{} else", si(device.elementwise, "op/s"))])
             .collect();
         let title =
-            format!("least times on {}: {}, {}", device.name, si(device.bandwidth, "B/s"), rates.join(", "));
+            format!("least times on {}: {}, {}", device.name, device.memory_rates(), rates.join(", "));
         let columns = [
             ("stage", Align::Left),
             ("bytes", Align::Right),
@@ -240,7 +240,7 @@ impl Report {
                 part.to_string(),
                 number(&|cost| grouped(cost.bytes)),
                 number(&|cost| grouped(cost.flops)),
-                number(&|cost| format!("{:.2}", cost.flops as f64 / cost.bytes.max(1) as f64)),
+                number(&|cost| per_byte(cost.flops, cost.bytes)),
                 time(own.map(|floor| floor.memory)),
                 time(own.map(|floor| floor.compute)),
                 time(own.map(|floor| floor.seconds)),
@@ -254,14 +254,34 @@ impl Report {
             "all".to_owned(),
             grouped(total),
             grouped(flops),
-            format!("{:.2}", flops as f64 / total.max(1) as f64),
+            per_byte(flops, total),
             si(roofline.stages.iter().map(|floor| floor.memory).sum(), "s"),
             si(roofline.stages.iter().map(|floor| floor.compute).sum(), "s"),
             si(roofline.seconds, "s"),
             String::new(),
             adamws.map_or_else(|| "-".to_owned(), |adamw| si(adamw.seconds, "s")),
         ]);
-        table.to_string()
+        format!("{table}  {FROM_MEMORY}\n")
+    }
+}
+
+/// What least times leave out.
+pub(super) const FROM_MEMORY: &str =
+    "Times to move are from and to main memory: what stays in a cache takes less, and so may the whole.";
+
+/// Operations for each byte that is moved.
+pub(super) fn per_byte(flops: u64, bytes: u64) -> String {
+    match bytes {
+        0 => "-".to_owned(),
+        bytes => format!("{:.2}", flops as f64 / bytes as f64),
+    }
+}
+
+impl DeviceFigures {
+    /// How fast memory is.
+    pub(super) fn memory_rates(&self) -> String {
+        let cached = self.cached.map(|rate| format!(" ({} in caches)", si(rate, "B/s")));
+        si(self.bandwidth, "B/s") + &cached.unwrap_or_default()
     }
 }
 
@@ -294,7 +314,12 @@ pub(super) fn si(value: f64, unit: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::si;
+    use super::{per_byte, si};
+
+    #[test]
+    fn what_moves_nothing_has_no_operations_a_byte() {
+        assert_eq!([per_byte(24, 0), per_byte(3, 2)], ["-", "1.50"]);
+    }
 
     #[test]
     fn numbers_have_three_digits_and_a_prefix() {

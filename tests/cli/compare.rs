@@ -47,11 +47,15 @@ fn rules_take_turns_and_are_reported_in_every_form() {
     assert_eq!(rows[0]["state_bytes_per_parameter"], 12.0);
     assert_eq!(rows[1]["state_bytes_per_parameter"], 16.0);
     // The batch is the same work for the optimizer and twice that for the products.
-    let work = |row: usize, what: &str| rows[row]["work"][what].as_f64().unwrap();
-    assert_eq!(work(2, "flops"), 2.0 * work(0, "flops"));
+    let flops = |row: usize| rows[row]["work"]["flops"]["f32"].as_f64().unwrap();
+    assert_eq!(flops(2), 2.0 * flops(0));
     // Forward and both backward products, less the first layer's gradient with respect to the features.
-    assert_eq!(work(0, "flops"), 2.0 * 4.0 * (2.0 * 2.0 * 8.0 + 3.0 * 8.0 * 3.0));
-    assert_eq!((work(0, "drawn"), work(1, "drawn")), (0.0, (2 * 8 + 8 + 8 * 3 + 3) as f64));
+    assert_eq!(flops(0), 2.0 * 4.0 * (2.0 * 2.0 * 8.0 + 3.0 * 8.0 * 3.0));
+    let drawn = |row: usize| rows[row]["work"]["drawn"].as_f64().unwrap();
+    assert_eq!((drawn(0), drawn(1)), (0.0, (2 * 8 + 8 + 8 * 3 + 3) as f64));
+    // Two cases cannot tell four kinds of work apart, and the report says so in every form.
+    assert_eq!(report["model"]["verdict"]["kind"], "too_few", "{report}");
+    assert!(report["model"].get("costs").is_none(), "{report}");
 
     let parts = |index: usize| {
         let parts = report["parts"][index]["parts"].as_array().unwrap();
@@ -61,6 +65,7 @@ fn rules_take_turns_and_are_reported_in_every_form() {
     assert_eq!(parts(1), ["host", "loss and gradient", "curvature", "update", "sampling"]);
 
     let (html, markdown) = (bench.read("c.html"), bench.read("c.md"));
+    assert!([&out, &html, &markdown].iter().all(|text| text.contains("No model of the cost")), "{out}");
     assert!(
         html.contains("<svg") && html.contains("class=\"bar\"") && html.contains("Ratio to adamw over batch")
     );
@@ -72,12 +77,33 @@ fn rules_take_turns_and_are_reported_in_every_form() {
 }
 
 #[test]
+fn no_rate_is_above_what_was_measured() {
+    let bench = Bench::new();
+    let out = bench.ok(&quick(&["--batch", "4,8,64", "--json", "c.json"])).stdout;
+    let model = &bench.json("c.json")["model"];
+    assert_eq!(model["predictions"].as_array().unwrap().len(), 6);
+    let measured = model["measured"]["products"]["f32"].as_f64().unwrap();
+    assert!(measured > 0.0 && out.contains("Measured in the same run"), "{out}");
+    match model.get("costs") {
+        Some(costs) => {
+            let cost = &costs["gflops"]["f32"];
+            let rate = cost["high"].as_f64().or(cost["measured"].as_f64());
+            assert!(rate.is_none_or(|rate| rate <= measured / 1e9), "{model}");
+            assert!(out.contains("Fitted to the rows"), "{out}");
+        }
+        None => assert!(out.contains("does not fit: the worst case, run batch="), "{out}"),
+    }
+}
+
+#[test]
 fn rules_that_sample_vary_their_samples_and_others_do_not() {
     let bench = Bench::new();
     bench.ok(&quick(&["--rules", "sgd,ivon", "--mc", "1,3", "--dtype", "bf16", "--json", "c.json"]));
     let report = bench.json("c.json");
     let drawn = |row: usize| report["rows"][row]["work"]["drawn"].as_f64().unwrap();
     assert_eq!(drawn(3), 3.0 * drawn(1));
+    let flops = report["rows"][3]["work"]["flops"].as_object().unwrap();
+    assert!(flops.contains_key("bf16"), "{flops:?}");
     assert_eq!(
         report["rows"][3]["variation"],
         serde_json::json!({"step.compute": "bf16", "step.samples": 3})

@@ -41,6 +41,7 @@ pub fn report(model: Model, rule: Rule, rows: usize) -> Report {
     let figures = natgrad::inspect::DeviceFigures {
         name: "a round device".to_owned(),
         bandwidth: 1e9,
+        cached: None,
         products: [("f32".to_owned(), 1e11)].into(),
         elementwise: 1e10,
     };
