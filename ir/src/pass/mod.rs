@@ -10,6 +10,7 @@ mod dce;
 mod fold;
 mod fuse;
 mod inline;
+mod isolate;
 mod outline;
 mod rebuild;
 mod splat;
@@ -21,6 +22,7 @@ pub use dce::{dead_code, dead_functions};
 pub use fold::fold_constants;
 pub use fuse::{fuse_results, trim_fused};
 pub use inline::inline_calls;
+pub use isolate::isolate_scatters;
 
 use crate::graph::Module;
 use crate::verify::{Verified, Violations, verify};
@@ -46,6 +48,7 @@ pub const PASSES: &[Pass] = &[
 /// make it smaller, and a result may lose its name.
 pub const SHAPING: &[Pass] = &[
     Pass { name: "inline_calls", run: inline_calls },
+    Pass { name: "isolate_scatters", run: isolate_scatters },
     Pass { name: "fuse_results", run: fuse_results },
     Pass { name: "trim_fused", run: trim_fused },
 ];

@@ -1,7 +1,7 @@
 use super::*;
-use crate::graph::{Function, Module};
+use crate::graph::{Function, InstData, Module};
 use crate::literal::{Scalar, round_to};
-use crate::op::{BinaryOp, Op, UnaryOp};
+use crate::op::{BinaryOp, CallKind, Op, UnaryOp};
 use crate::text::{parse, print};
 use crate::types::DType;
 
@@ -317,6 +317,37 @@ fn results_of_the_same_tensors_have_loops_of_their_own() {
     assert_eq!(ops(mean), ["broadcast", "add", "mul", "sub"]);
     assert_eq!(ops(main), ["call", "call", "exp"]);
     assert_eq!(print(&module).matches("call fuse").count(), 2);
+}
+
+#[test]
+fn each_scatter_has_a_function_of_its_own() {
+    let text = "module @m
+        func @f(%x: f32[4,2], %i: u32[3], %u: f32[3,2]) -> (f32[4,2]) {
+            %0: f32[4,2] = scatter_add %x, %i, %u @\"inner\"
+            return %0
+        }
+        func @main(%x: f32[4,2], %i: u32[3], %u: f32[3,2], %v: f32[3,2]) -> (f32[4,2], f32[4,2]) {
+            %a: f32[4,2] = call @f(%x, %i, %u) @\"outer\"
+            %b: f32[4,2] = scatter_add %x, %i, %v
+            return %a, %b
+        }";
+    let module = shaped(text);
+    let text = print(&module);
+    assert_eq!(module.functions.len(), 3, "{text}");
+    let main = module.entry().unwrap();
+    let is_materialized = |inst: &InstData| matches!(inst.op, Op::Call { kind: CallKind::Materialize, .. });
+    assert!(main.insts.len() == 2 && main.insts.iter().all(is_materialized), "{text}");
+    for function in &module.functions[..2] {
+        assert_eq!(function.insts.len(), 1, "{text}");
+        assert_eq!(function.insts[0].op, Op::ScatterAdd, "{text}");
+    }
+    // The path stays with the call, in front of which a target puts it.
+    assert_eq!(main.insts[0].scope, "outer/f/inner", "{text}");
+    assert_eq!(module.functions[0].insts[0].scope, "", "{text}");
+    assert_eq!(main.params.len(), 4);
+    // Once is enough.
+    let again = verify(module.clone()).unwrap();
+    assert_eq!(isolate_scatters(&again), module);
 }
 
 #[test]
