@@ -12,9 +12,9 @@ use std::time::{Duration, Instant};
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use natgrad::compile::Target;
-use natgrad::lower::{Donation, to_stablehlo};
+use natgrad::lower::{Donation, Loops, to_stablehlo};
 use natgrad::noise::{self, Grade, Key, Purpose, Stream};
-use natgrad::pjrt::{Arg, Buffer, Client, ElementType, Executable, Plugin};
+use natgrad::pjrt::{Arg, Buffer, Client, ElementType, Executable, Plugin, TrustedLibrary};
 use natgrad_ir::{Builder, DType, Module, Shape, TensorType, Value, verify};
 
 const ELEMENTS: usize = 1 << 24;
@@ -68,8 +68,9 @@ impl Added {
         module.push(b.finish(&[result]).expect("a function"));
         let module = verify(module).expect("a sound module");
         let target = Target::of(client);
-        let text = to_stablehlo(&module, &Donation::none(), target.lowering()).expect("StableHLO");
-        client.compile(text.as_bytes(), &target.options()).expect("an executable")
+        let text =
+            to_stablehlo(&module, &Donation::none(), target.lowering(Loops::Merged)).expect("StableHLO");
+        client.compile(text.as_bytes(), &target.options(Loops::Merged)).expect("an executable")
     }
 }
 
@@ -118,7 +119,7 @@ struct Running {
 impl Running {
     fn new() -> Running {
         let plugin = natgrad::assets::cpu_plugin().expect("the CPU plugin");
-        let plugin = Plugin::load(plugin).expect("a PJRT plugin");
+        let plugin = Plugin::load(&TrustedLibrary::at(plugin)).expect("a PJRT plugin");
         let client = Client::create(&plugin, &Target::Cpu.client_options()).expect("a client");
         let executables: Vec<Executable> =
             Added::all().into_iter().map(|added| added.compile(&client)).collect();

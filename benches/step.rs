@@ -7,8 +7,9 @@ use std::path::Path;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use natgrad::compare::{Case, Cases, Entrant, From};
-use natgrad::compile::{Cache, Device, Target, merge_loops, stablehlo};
-use natgrad::pjrt::{Client, Plugin, keep_freed_memory};
+use natgrad::compile::{Cache, Device, Target, stablehlo};
+use natgrad::lower::Loops;
+use natgrad::pjrt::{Client, Plugin, TrustedLibrary, keep_freed_memory};
 use natgrad::step::StatePlan;
 
 const WORKLOADS: [&str; 4] = ["mlp", "resnet20", "gpt-6x384", "gpt2-small"];
@@ -22,19 +23,17 @@ fn workload(name: &str) -> Case {
 
 fn open_device() -> Device {
     keep_freed_memory();
-    merge_loops();
     let plugin = natgrad::assets::cpu_plugin().expect("the CPU plugin");
-    let plugin = Plugin::load(plugin).expect("a PJRT plugin");
+    let plugin = Plugin::load(&TrustedLibrary::at(plugin)).expect("a PJRT plugin");
     let client = Client::create(&plugin, &Target::Cpu.client_options()).expect("a client");
     let cache = Cache::open(natgrad::assets::cache_root().expect("a cache folder").join("executables"));
-    Device::new(client, cache, Target::Cpu.options())
+    Device::new(client, cache, Loops::Merged)
 }
 
 fn building(c: &mut Criterion) {
     let mut group = c.benchmark_group("build and lower an IVON step");
     group.sample_size(10);
-    merge_loops();
-    let lowering = Target::Cpu.lowering();
+    let lowering = Target::Cpu.lowering(Loops::Merged);
     for name in WORKLOADS {
         let case = workload(name);
         let config = &case.entrants[1];

@@ -20,7 +20,7 @@ use anyhow::ensure;
 use clap::Parser;
 use natgrad::compile::Target;
 use natgrad::noise::Grade;
-use natgrad::pjrt::{Client, Plugin};
+use natgrad::pjrt::{Client, Plugin, TrustedLibrary};
 
 use study::Study;
 
@@ -50,7 +50,7 @@ fn grade(name: &str) -> Result<Grade, String> {
 
 fn main() -> anyhow::Result<()> {
     let Args { grade, draws, seed } = Args::parse();
-    let plugin = Plugin::load(natgrad::assets::cpu_plugin()?)?;
+    let plugin = Plugin::load(&TrustedLibrary::at(natgrad::assets::cpu_plugin()?))?;
     let client = Client::create(&plugin, &Target::Cpu.client_options())?;
     let study = Study::of(&client, grade, seed, draws as usize, 1 << 20);
     println!("{} normals of grade {}, seed {seed}, on {}", study.count, grade.name(), client.platform_name());

@@ -4,17 +4,21 @@ use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
 use natgrad::assets;
-use natgrad::compile::{Cache, Device, Target};
-use natgrad::pjrt::{Client, Plugin};
+use natgrad::compile::{Cache, Device, stablehlo};
+use natgrad::lower::Loops;
+use natgrad::pjrt::{Client, Plugin, TrustedLibrary};
 use natgrad::replay::{Deviations, Trajectory, replay, tolerance};
 use natgrad::rule::Rule;
+use natgrad::step::Recipe;
 use natgrad_ir::DType;
 
-/// The one device of the test process.
-static DEVICE: LazyLock<Device> = LazyLock::new(|| {
-    let client = Client::create(&Plugin::load(assets::cpu_plugin().unwrap()).unwrap(), &[]).unwrap();
-    let options = Target::of(&client).options();
-    Device::new(client, Cache::open(assets::cache_root().unwrap().join("executables")), options)
+/// The device of the test process, once for each way in which a CPU's programs are told.
+static DEVICES: LazyLock<[Device; 2]> = LazyLock::new(|| {
+    let client =
+        Client::create(&Plugin::load(&TrustedLibrary::at(assets::cpu_plugin().unwrap())).unwrap(), &[])
+            .unwrap();
+    let cache = Cache::open(assets::cache_root().unwrap().join("executables"));
+    [Loops::Merged, Loops::Chosen].map(|loops| Device::new(client.clone(), cache.clone(), loops))
 });
 
 fn path(name: &str) -> PathBuf {
@@ -25,21 +29,32 @@ fn load(name: &str) -> Trajectory {
     Trajectory::load(&path(name)).unwrap()
 }
 
+/// The deviations of the lowering that a user of the CPU gets.
 fn deviations(trajectory: &Trajectory, dtype: DType) -> Deviations {
-    replay(&DEVICE, trajectory, dtype).unwrap()
+    replay(&DEVICES[0], trajectory, dtype).unwrap()
 }
 
 fn passes(name: &str) {
     let trajectory = load(name);
     assert_eq!(trajectory.steps.len(), 25);
-    for dtype in [DType::F64, DType::F32] {
-        let worst = deviations(&trajectory, dtype);
-        assert!(worst.within(tolerance(dtype)), "{name} in {dtype}: {worst:?}");
+    for (device, dtype) in DEVICES.iter().flat_map(|device| [(device, DType::F64), (device, DType::F32)]) {
+        let worst = replay(device, &trajectory, dtype).unwrap();
+        let loops = device.lowering().loops;
+        assert!(worst.within(tolerance(dtype)), "{name} in {dtype}, loops {loops:?}: {worst:?}");
         let has_posterior = trajectory.rule.has_posterior();
         let recorded = (worst.momentum.is_some(), worst.hess.is_some());
         // The authors' VOGN has no momentum.
         assert_eq!(recorded, (has_posterior && name != "vogn", has_posterior), "{name}");
     }
+}
+
+/// Were the two ways of telling a program one, the runs above would test one of them twice.
+#[test]
+fn the_lowerings_are_two() {
+    let Trajectory { model, rule, .. } = load("ivon-price");
+    let program = Recipe::new(&model, &rule).step(1).unwrap();
+    let [merged, chosen] = [0, 1].map(|number| stablehlo(&program, DEVICES[number].lowering()).unwrap());
+    assert!(merged.contains("mhlo.fusion") && !chosen.contains("mhlo.fusion"));
 }
 
 #[test]

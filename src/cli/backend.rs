@@ -3,10 +3,9 @@
 use super::Failure;
 use super::plugin::PluginName;
 use crate::assets::{self, PLUGIN_VARIABLE};
-use crate::compile::{
-    AheadDevice, Cache, Compiler, Device, DeviceError, Listing, Refusal, Target, Wanted, merge_loops,
-};
-use crate::pjrt::{self, Client, Plugin};
+use crate::compile::{AheadDevice, Cache, Compiler, Device, DeviceError, Listing, Refusal, Target, Wanted};
+use crate::lower::Loops;
+use crate::pjrt::{self, Client, Plugin, TrustedLibrary};
 use crate::step::Program;
 
 /// Opens the plugin and its runtime, fetching the plugin if need be, and the cache of executables: the first device of
@@ -31,21 +30,21 @@ pub(super) fn open(wanted: Option<Wanted>) -> Result<Device, Failure> {
             client.platform_name()
         )));
     }
-    Ok(Device::new(client, cache()?, found.options()))
+    Ok(Device::new(client, cache()?, loops()))
 }
 
-/// Sets what the runtime of a device that is wanted reads from the environment: before any thread is started, so for all
-/// devices of a command before the first is opened.
-///
-/// On the CPU, one loop replaces all state of a parameter.
-pub(super) fn prepare(wanted: Option<Wanted>) {
-    if let Some(Wanted::Model(model)) = wanted {
-        pjrt::default_environment(model.target().ahead_environment());
+/// Sets what the runtime of a device that need not be here reads from the environment: for all devices of a command
+/// before the first is opened, as that starts threads.
+pub(super) fn prepare(wanted: Option<Wanted>) -> Result<(), Failure> {
+    match wanted {
+        Some(Wanted::Model(model)) => Ok(pjrt::default_environment(model.target().ahead_environment())?),
+        Some(Wanted::Attached(_)) | None => Ok(()),
     }
-    let is_cpu = wanted.is_none_or(|wanted| wanted.target() == Target::Cpu);
-    if is_cpu && !is_chosen() {
-        merge_loops();
-    }
+}
+
+/// The loops that programs for the CPU are told with: of CPU plugins only natgrad's own is known to take merged ones.
+pub(super) fn loops() -> Loops {
+    if is_chosen() { Loops::Chosen } else { Loops::Merged }
 }
 
 /// What compiles for the device that is wanted, after [`prepare`].
@@ -167,7 +166,7 @@ fn asset_failure(error: assets::Error) -> Failure {
 }
 
 fn load(path: &std::path::Path) -> Result<Plugin, Failure> {
-    Plugin::load(path).map_err(|error| {
+    Plugin::load(&TrustedLibrary::at(path)).map_err(|error| {
         if is_chosen() {
             let advice = "set it to the file of a PJRT plugin, or unset it to use natgrad's own CPU plugin";
             Failure::usage(anyhow::anyhow!("{PLUGIN_VARIABLE}: {error}; {advice}"))

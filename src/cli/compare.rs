@@ -87,7 +87,6 @@ impl Compare {
             rules: self.rules.clone(),
         };
         let cases = cases.load().map_err(Failure::usage)?;
-        backend::prepare(self.target);
         let included = self.include.iter().map(|path| compare::include(path));
         let included = included.collect::<Result<Vec<_>, _>>().map_err(Failure::usage)?;
         for path in [&self.json, &self.html, &self.markdown].into_iter().flatten() {

@@ -5,9 +5,9 @@ use std::process::ExitCode;
 
 use clap::Args;
 
+use super::Failure;
 use super::print::tell;
 use super::trained::Trained;
-use super::{Failure, backend};
 use crate::text::{FILE_NAME, Tokenizer};
 use crate::train::write_atomically;
 use crate::weights;
@@ -30,7 +30,6 @@ pub(super) struct Export {
 
 impl Export {
     pub(super) fn run(self) -> Result<ExitCode, Failure> {
-        backend::prepare(None);
         let trained = Trained::load(&self.run)?;
         let weights = match self.sample {
             None => trained.mean()?,

@@ -43,7 +43,6 @@ pub(super) struct Generate {
 
 impl Generate {
     pub(super) fn run(self) -> Result<ExitCode, Failure> {
-        backend::prepare(None);
         if !(self.temperature >= 0.0 && self.temperature.is_finite()) {
             let temperature = self.temperature;
             return Err(Failure::usage(anyhow::anyhow!(

@@ -113,9 +113,9 @@ impl Inspect {
         let reports = self.json.is_some() || self.html.is_some() || other.is_some();
         let what = self.what.unwrap_or(if reports { What::All } else { What::Ir });
         let compiles = reports || self.dump.is_some() || !matches!(what, What::Ir | What::Stablehlo);
-        backend::prepare(wanted);
+        backend::prepare(wanted)?;
         if let Some(Other::Program(_, wanted)) = &other {
-            backend::prepare(*wanted);
+            backend::prepare(*wanted)?;
         }
         let compiler = if compiles { Some(backend::compiler(wanted)?) } else { None };
         // For the CPU, where nothing is opened and no other target wanted.
@@ -123,7 +123,9 @@ impl Inspect {
         let target = compiler.as_ref().map_or(unopened, Compiler::target);
         let program = self.program.build(&config, target.state_plan())?;
         let ir = text::print(program.module.module());
-        let stablehlo = stablehlo(&program, target.lowering())?;
+        let unopened = target.lowering(backend::loops());
+        let lowering = compiler.as_ref().map_or(unopened, Compiler::lowering);
+        let stablehlo = stablehlo(&program, lowering)?;
         let Some(compiler) = compiler else {
             print(if what == What::Ir { &ir } else { &stablehlo })?;
             return Ok(ExitCode::SUCCESS);
@@ -195,11 +197,10 @@ struct Machine {
 
 impl Machine {
     fn of(compiler: Compiler, wanted: Option<Wanted>) -> Result<Machine, Failure> {
-        let options = compiler.target().options();
         let (device, figures) = match (&compiler, wanted) {
             (Compiler::Attached(device), _) => (
                 device.client().platform_name().to_owned(),
-                Some(DeviceFigures::measure(device.client(), &options)?),
+                Some(DeviceFigures::measure(device.client(), device.options())?),
             ),
             (Compiler::Ahead(_), Some(Wanted::Model(model))) => (model.name.clone(), figures_of(model)),
             (Compiler::Ahead(_), Some(Wanted::Attached(_)) | None) => (String::new(), None),
@@ -229,7 +230,8 @@ impl Machine {
             parameters: optimized.program.layout.trained_elements() as u64,
             config: config.to_json(),
         };
-        Ok(Report::of(about, optimized, adamw.as_ref(), self.figures.as_ref(), target.fuses_outputs()))
+        let outputs_are_fused = target.fuses_outputs(self.compiler.lowering().loops);
+        Ok(Report::of(about, optimized, adamw.as_ref(), self.figures.as_ref(), outputs_are_fused))
     }
 }
 

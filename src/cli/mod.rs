@@ -70,10 +70,16 @@ impl<E: Into<anyhow::Error>> From<E> for Failure {
     }
 }
 
+/// What can be tried where XLA ends the process.
+const LAST_ADVICE: &str = "This is a fault inside XLA, not an error of natgrad's. Try it without XLA_FLAGS, if they are set; \
+with NATGRAD_PJRT_PLUGIN set to the plugin's path, so that XLA chooses its loops; or with another step.noise or \
+step.compute. `natgrad inspect CONFIG --what stablehlo` prints the program, for a report.";
+
 /// Runs the command that the arguments name.
 pub fn main() -> ExitCode {
     crate::pjrt::keep_freed_memory();
     crate::pjrt::quiet_log();
+    crate::pjrt::install_last_word(LAST_ADVICE);
     let cli = Cli::parse();
     let filter = EnvFilter::try_from_env("NATGRAD_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
     tracing_subscriber::fmt()

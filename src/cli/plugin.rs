@@ -8,6 +8,7 @@ use super::print::{print, tell};
 use super::{Failure, backend};
 use crate::assets::{self, Asset};
 use crate::compile::Target;
+use crate::lower::Loops;
 use crate::pjrt::{Client, Executable};
 
 /// List what is installed, and what the plugin in use can do; or install a plugin
@@ -126,7 +127,7 @@ fn pair(name: &str, value: String) -> (String, String) {
 }
 
 fn capabilities(client: &Client) -> Vec<(String, String)> {
-    let executable = match client.compile(PROBE.as_bytes(), &Target::of(client).options()) {
+    let executable = match client.compile(PROBE.as_bytes(), &Target::of(client).options(Loops::Chosen)) {
         Ok(executable) => executable,
         Err(error) => return vec![pair("compile StableHLO", format!("no: {error}"))],
     };

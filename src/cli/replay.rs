@@ -32,7 +32,6 @@ enum FloatType {
 
 impl Replay {
     pub(super) fn run(self) -> Result<ExitCode, Failure> {
-        backend::prepare(None);
         let dtype = match self.dtype {
             FloatType::F32 => DType::F32,
             FloatType::F64 => DType::F64,

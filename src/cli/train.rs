@@ -91,7 +91,6 @@ impl Train {
             }
             None => (self.config()?, None),
         };
-        backend::prepare(self.target);
         let splits = config.data.load(assets::fetch).map_err(|error| match error {
             DataError::Fetch(_) => Failure::Failed(error.into()),
             other => Failure::usage(other),

@@ -5,8 +5,6 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use serde::Deserialize;
 
-use crate::pjrt;
-
 /// Why another program cannot be timed.
 #[derive(Debug, thiserror::Error)]
 pub enum ServerError {
@@ -85,7 +83,7 @@ impl Server {
         let failed = |reason: String| ServerError::Start { command: command.to_string(), reason };
         let mut words = command.split_whitespace();
         let program = words.next().ok_or_else(|| failed("it is empty".to_string()))?;
-        let mut child = pjrt::with_given_xla_flags(&mut Command::new(program))
+        let mut child = Command::new(program)
             .args(words)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

@@ -5,8 +5,12 @@ use std::time::Instant;
 use super::device::{Device, DeviceError, stablehlo};
 use super::listing::{Listed, Listing};
 use super::{Cache, DeviceModel, Target};
+use crate::lower::{Loops, Lowering};
 use crate::pjrt::{CompileOptions, OptionValue, Plugin, Topology};
 use crate::step::Program;
+
+/// A processor is never compiled for ahead of time, and other targets are not asked.
+const LOOPS: Loops = Loops::Chosen;
 
 /// A device that need not be here, with a cache of what programs compile to.
 #[derive(Debug)]
@@ -44,7 +48,7 @@ impl AheadDevice {
         let first = topology.devices().first().map_or(0, |device| device.id);
         let described =
             options.iter().fold(name.to_owned(), |text, (name, value)| format!("{text}\n{name}={value}"));
-        let options = model.target().options().device_id(first);
+        let options = model.target().options(LOOPS).device_id(first);
         Ok(AheadDevice { model, topology, described, cache, options })
     }
 
@@ -63,13 +67,18 @@ impl AheadDevice {
         self.model.target()
     }
 
+    /// How programs are told to it.
+    pub fn lowering(&self) -> Lowering {
+        self.target().lowering(LOOPS)
+    }
+
     /// Lowers and compiles a program, or takes what it compiled to from the cache.
     ///
     /// # Errors
     /// The program cannot be lowered, or XLA refuses it.
     pub fn compile(&self, program: Program) -> Result<Listing, DeviceError> {
         let begin = Instant::now();
-        let text = stablehlo(&program, self.target().lowering())?;
+        let text = stablehlo(&program, self.lowering())?;
         let listed = self.cache.listing(&self.topology, &self.described, &text, &self.options)?;
         let (Listed { memory, hlo }, outcome) = listed;
         Ok(Listing { program, hlo, memory, outcome, seconds: begin.elapsed().as_secs_f64() })
@@ -91,6 +100,22 @@ impl Compiler {
         match self {
             Compiler::Attached(device) => device.target(),
             Compiler::Ahead(device) => device.target(),
+        }
+    }
+
+    /// How programs are told to XLA.
+    pub fn lowering(&self) -> Lowering {
+        match self {
+            Compiler::Attached(device) => device.lowering(),
+            Compiler::Ahead(device) => device.lowering(),
+        }
+    }
+
+    /// What programs are compiled with.
+    pub fn options(&self) -> &CompileOptions {
+        match self {
+            Compiler::Attached(device) => device.options(),
+            Compiler::Ahead(device) => &device.options,
         }
     }
 

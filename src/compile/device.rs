@@ -6,7 +6,7 @@ use natgrad_ir::TensorType;
 
 use super::bytes::{element_type, to_bytes};
 use super::{Cache, CacheOutcome, Target};
-use crate::lower::{self, Lowering};
+use crate::lower::{self, Loops, Lowering};
 use crate::pjrt::{self, Arg, Buffer, Client, CompileOptions, Executable};
 use crate::rule::HyperValues;
 use crate::step::{Program, Slot};
@@ -67,10 +67,11 @@ pub struct Compiled {
 }
 
 impl Device {
-    /// A device from its client, cache and compile options.
-    pub fn new(client: Client, cache: Cache, options: CompileOptions) -> Device {
-        let lowering = Target::of(&client).lowering();
-        Device { client, cache, options, lowering }
+    /// A device from its client and cache, with natgrad's options for its target. `loops` are those that the plugin of a
+    /// CPU takes ([`Target::lowering`]).
+    pub fn new(client: Client, cache: Cache, loops: Loops) -> Device {
+        let target = Target::of(&client);
+        Device { client, cache, options: target.options(loops), lowering: target.lowering(loops) }
     }
 
     /// The client.
@@ -81,6 +82,16 @@ impl Device {
     /// What natgrad knows of its platform.
     pub fn target(&self) -> Target {
         Target::of(&self.client)
+    }
+
+    /// How programs are told to it.
+    pub fn lowering(&self) -> Lowering {
+        self.lowering
+    }
+
+    /// What programs are compiled with.
+    pub fn options(&self) -> &CompileOptions {
+        &self.options
     }
 
     /// Lowers and compiles a program, or loads it from the cache.

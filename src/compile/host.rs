@@ -1,7 +1,5 @@
 //! What of the host goes into the key of an executable.
 
-use super::target::MERGING_FLAG;
-
 /// The value of XLA_FLAGS as XLA reads it: the flags themselves, or the content of the file it names.
 pub(super) fn xla_flags() -> String {
     let value = std::env::var_os("XLA_FLAGS").unwrap_or_default();
@@ -11,16 +9,6 @@ pub(super) fn xla_flags() -> String {
     }
     // A file that cannot be read is XLA's to complain about; its name still tells it from others.
     std::fs::read_to_string(&value).unwrap_or_else(|_| text.into_owned())
-}
-
-/// Whether these flags of XLA's have [`MERGING_FLAG`] among them.
-pub(super) fn merges_loops(xla_flags: &str) -> bool {
-    let (name, value) = MERGING_FLAG;
-    let options =
-        xla_flags.split_whitespace().filter_map(|flag| flag.trim_start_matches('-').split_once('='));
-    options
-        .filter(|(flag, _)| *flag == name)
-        .any(|(_, options)| options.split(',').any(|option| option == value))
 }
 
 /// The processor's model and features, and how many threads XLA will use. XLA compiles for what the host can do, so
@@ -119,22 +107,6 @@ fn join(features: &[(bool, &str)]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn loops_are_merged_where_xla_is_told_to() {
-        let option = "xla_cpu_use_multi_output_fusion=true";
-        for flags in ["--xla_a=1 --xla_backend_extra_options=x=1,", "-xla_backend_extra_options="] {
-            assert!(merges_loops(&format!("{flags}{option}")), "{flags}");
-        }
-        for flags in [
-            "",
-            option,
-            "--xla_backend_extra_options=x=1",
-            "--xla_other=xla_cpu_use_multi_output_fusion=true",
-        ] {
-            assert!(!merges_loops(flags), "{flags}");
-        }
-    }
 
     #[test]
     fn cpuinfo_gives_model_and_features_and_nothing_that_varies() {

@@ -25,4 +25,4 @@ pub use key::{Key, KeyParts};
 pub use listing::Listing;
 pub use model::{DeviceModel, Unit, UnknownTarget, Wanted, list as list_targets};
 pub use refusal::Refusal;
-pub use target::{MERGING_FLAG, Target, merge_loops};
+pub use target::Target;

@@ -1,8 +1,7 @@
 //! What natgrad asks of XLA on each platform.
 
-use super::host;
 use crate::lower::{Loops, Lowering, Materialization};
-use crate::pjrt::{self, Client, CompileOptions, OptionValue};
+use crate::pjrt::{Client, CompileOptions, OptionValue};
 use crate::step::{Placement, StatePlan};
 
 /// A kind of platform.
@@ -18,18 +17,9 @@ pub enum Target {
     Other,
 }
 
-/// The XLA flag, and its value, by which XLA:CPU makes one loop of results that are elementwise in the same tensors
-/// ([`Loops::Merged`]). It works by the environment variable `XLA_FLAGS` alone, as read when a plugin is opened.
-pub const MERGING_FLAG: (&str, &str) = ("xla_backend_extra_options", "xla_cpu_use_multi_output_fusion=true");
-
-/// Asks XLA:CPU for [`Loops::Merged`], unless the user has given the flag in the environment a value.
-///
-/// Call it before anything has started a thread, and before the plugin is opened. Of plugins only natgrad's own is known
-/// to take such programs: it reads `mhlo.fusion`, which is no part of StableHLO.
-pub fn merge_loops() {
-    let (name, value) = MERGING_FLAG;
-    pjrt::default_xla_flag(name, value);
-}
+/// The option of XLA:CPU by which it makes one loop of results that are elementwise in the same tensors
+/// ([`Loops::Merged`]).
+const MERGING_OPTION: &str = "xla_cpu_use_multi_output_fusion";
 
 impl Target {
     /// The target a client compiles for.
@@ -68,14 +58,11 @@ impl Target {
         }
     }
 
-    /// How programs are told to XLA on this target. What XLA:CPU makes of them depends on the flags that it was given in
-    /// the environment: with [`MERGING_FLAG`] among them, whichever plugin is open is taken to read `mhlo.fusion`.
-    pub fn lowering(self) -> Lowering {
+    /// How programs are told to XLA on this target. `loops` says what the plugin of a CPU takes: only natgrad's own is
+    /// known to read `mhlo.fusion`, which is no part of StableHLO. Other targets merge loops by themselves.
+    pub fn lowering(self, loops: Loops) -> Lowering {
         match self {
-            Target::Cpu => Lowering {
-                materialization: Materialization::Call,
-                loops: if host::merges_loops(&host::xla_flags()) { Loops::Merged } else { Loops::Chosen },
-            },
+            Target::Cpu => Lowering { materialization: Materialization::Call, loops },
             Target::Gpu | Target::Tpu | Target::Other => Lowering::chosen(Materialization::Barrier),
         }
     }
@@ -98,28 +85,33 @@ impl Target {
     }
 
     /// Whether XLA makes one kernel of computations that share inputs and have several outputs. XLA:CPU runs a loop for
-    /// each output, unless it was told to merge them.
-    pub fn fuses_outputs(self) -> bool {
+    /// each output, unless it is told to merge them.
+    pub fn fuses_outputs(self, loops: Loops) -> bool {
         match self {
-            Target::Cpu => self.lowering().loops == Loops::Merged,
+            Target::Cpu => loops == Loops::Merged,
             Target::Gpu | Target::Tpu | Target::Other => true,
         }
     }
 
-    /// The compile options natgrad starts from on this target.
-    pub fn options(self) -> CompileOptions {
-        match self {
+    /// The compile options natgrad starts from on this target, for programs told with such loops.
+    pub fn options(self, loops: Loops) -> CompileOptions {
+        match (self, loops) {
+            (Target::Cpu, Loops::Chosen) => Target::cpu_options(),
+            (Target::Cpu, Loops::Merged) => Target::cpu_options().backend_option(MERGING_OPTION, "true"),
+            (Target::Gpu | Target::Tpu | Target::Other, _) => CompileOptions::new(),
+        }
+    }
+
+    fn cpu_options() -> CompileOptions {
+        CompileOptions::new()
             // Without it XLA:CPU copies a donated parameter that something may still read later, which costs a
             // training step one more pass over its whole state.
-            Target::Cpu => CompileOptions::new()
-                .flag("xla_cpu_copy_insertion_use_region_analysis", true)
-                // By default XLA:CPU's max(0, NaN) is 0, so that a maximum hides a loss that has diverged.
-                .flag("xla_cpu_enable_fast_min_max", false)
-                // XLA:CPU makes vectors of 256 bits where it could make 512. A step's one loop over state and noise is
-                // bound by arithmetic at 256.
-                .flag("xla_cpu_prefer_vector_width", 512),
-            Target::Gpu | Target::Tpu | Target::Other => CompileOptions::new(),
-        }
+            .flag("xla_cpu_copy_insertion_use_region_analysis", true)
+            // By default XLA:CPU's max(0, NaN) is 0, so that a maximum hides a loss that has diverged.
+            .flag("xla_cpu_enable_fast_min_max", false)
+            // XLA:CPU makes vectors of 256 bits where it could make 512. A step's one loop over state and noise is
+            // bound by arithmetic at 256.
+            .flag("xla_cpu_prefer_vector_width", 512)
     }
 }
 
@@ -172,7 +164,8 @@ mod tests {
     fn donated_state_is_updated_without_copies() {
         let client = testing::client();
         assert_eq!(Target::of(&client), Target::Cpu);
-        let executable = client.compile(STEP.as_bytes(), &Target::of(&client).options()).unwrap();
+        let executable =
+            client.compile(STEP.as_bytes(), &Target::of(&client).options(Loops::Chosen)).unwrap();
         assert_eq!(copies(&executable), 0);
         let plain = client.compile(STEP.as_bytes(), &CompileOptions::new()).unwrap();
         assert!(copies(&plain) > 0, "the flag is not needed any more");

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::client;
 use super::error::{self, Code, Result};
+use super::last_word::{self, Note, doing};
 use super::named;
 use super::plugin::Session;
 use super::sys::{self, Args};
@@ -55,6 +56,8 @@ pub struct Artifact {
     owner: Owner,
     raw: NonNull<sys::Executable>,
     name: String,
+    /// What it was compiled with, in words.
+    options: String,
 }
 
 /// What an artifact was compiled with, which must outlive it.
@@ -72,8 +75,8 @@ unsafe impl Sync for Artifact {}
 
 impl Artifact {
     /// Takes over an executable that the owner's plugin just gave.
-    pub(super) fn new(owner: Owner, raw: NonNull<sys::Executable>) -> Result<Artifact> {
-        let mut artifact = Artifact { owner, raw, name: String::new() };
+    pub(super) fn new(owner: Owner, raw: NonNull<sys::Executable>, options: String) -> Result<Artifact> {
+        let mut artifact = Artifact { owner, raw, name: String::new(), options };
         let mut args = sys::ExecutableStringArgs::new();
         args.executable = artifact.raw.as_ptr();
         let session = artifact.session();
@@ -91,6 +94,11 @@ impl Artifact {
         }
     }
 
+    /// The last word of doing something with the program.
+    pub(super) fn word(&self, verb: &str) -> Note {
+        last_word::of_program(verb, &self.name, &self.options, &self.session().words())
+    }
+
     /// The name of the module it was compiled from.
     pub fn name(&self) -> &str {
         &self.name
@@ -100,6 +108,7 @@ impl Artifact {
     pub fn optimized_hlo(&self) -> Result<Vec<u8>> {
         let api = self.session().api();
         let call = "PJRT_Executable_OptimizedProgram";
+        let _word = doing(self.word("reading"));
         let mut program = sys::Program::new();
         let mut args = sys::ExecutableProgramArgs::new();
         args.executable = self.raw.as_ptr();
@@ -127,6 +136,7 @@ impl Artifact {
         let mut args = sys::ExecutableSerializeArgs::new();
         args.executable = self.raw.as_ptr();
         let call = "PJRT_Executable_Serialize";
+        let _word = doing(self.word("serializing"));
         // SAFETY: the executable is alive.
         unsafe { self.session().invoke(self.session().api().executable_serialize, call, &mut args) }?;
         // SAFETY: the bytes live until the deleter is called on their owner, once, below.

@@ -2,15 +2,16 @@
 
 use std::fmt;
 use std::ptr::NonNull;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::buffer::Buffer;
 use super::device::{self, Device, DeviceMemory};
 use super::error::{self, Error, Identity, Result};
 use super::event::Event;
 use super::executable::Executable;
+use super::last_word::{doing, note};
 use super::named;
-use super::options::CompileOptions;
+use super::options::{CompileOptions, DebugOptions};
 use super::plugin::{Plugin, Session};
 use super::sys::{self, Args};
 use super::types::{ElementType, OptionValue, Shape};
@@ -30,6 +31,8 @@ pub(super) struct Inner {
     platform_version: String,
     devices: Vec<Device>,
     handles: Vec<NonNull<sys::Device>>,
+    /// What programs are compiled with by default, once asked for.
+    debug_options: OnceLock<DebugOptions>,
 }
 
 // SAFETY: a PJRT client locks what it shares (frameworks call one client from many threads); the device handles
@@ -99,12 +102,14 @@ impl Client {
         let call = "PJRT_Client_Create";
         let session = Session::new(plugin);
         let api = session.api();
+        let _word = doing(note(format!("starting the runtime of {}", session.words())));
         // SAFETY: the options borrow from this function's arguments, which outlive the call.
         unsafe { session.invoke(api.client_create, call, &mut args) }?;
         let raw = session.given(args.client, call)?;
         let (platform_name, platform_version) = (String::new(), String::new());
-        let (devices, handles) = (Vec::new(), Vec::new());
-        let mut inner = Inner { session, raw, platform_name, platform_version, devices, handles };
+        let (devices, handles, debug_options) = (Vec::new(), Vec::new(), OnceLock::new());
+        let mut inner =
+            Inner { session, raw, platform_name, platform_version, devices, handles, debug_options };
         inner.platform_name = text(&inner, api.client_platform_name, "PJRT_Client_PlatformName")?;
         inner.platform_version = text(&inner, api.client_platform_version, "PJRT_Client_PlatformVersion")?;
         inner.session = inner.session.clone().on(&inner.platform_name, &inner.platform_version);
@@ -148,8 +153,30 @@ impl Client {
 
     /// Compiles a StableHLO module, as text or as bytecode.
     pub fn compile(&self, stablehlo: &[u8], options: &CompileOptions) -> Result<Executable> {
+        let _word = doing(self.inner.session.compiling(stablehlo, options));
+        if options.needs_debug_options() {
+            self.compile_with(stablehlo, &options.over(self.debug_options()?), options.in_words())
+        } else {
+            self.compile_with(stablehlo, &options.to_bytes(), options.in_words())
+        }
+    }
+
+    /// What the plugin compiles with by default, the user's `XLA_FLAGS` among it: those of a small program.
+    fn debug_options(&self) -> Result<DebugOptions> {
+        if let Some(known) = self.inner.debug_options.get() {
+            return Ok(known.clone());
+        }
+        let plain = CompileOptions::new();
+        let executable = self.compile_with(NOTHING.as_bytes(), &plain.to_bytes(), plain.in_words())?;
+        let options = DebugOptions::of_program(&executable.optimized_hlo()?);
+        let options = options.ok_or_else(|| {
+            self.inner.unfit("an optimized program does not tell its debug options".to_owned())
+        })?;
+        Ok(self.inner.debug_options.get_or_init(|| options).clone())
+    }
+
+    fn compile_with(&self, stablehlo: &[u8], options: &[u8], in_words: String) -> Result<Executable> {
         let inner = &*self.inner;
-        let options = options.to_bytes();
         let program = sys::Program::stablehlo(stablehlo);
         let mut args = sys::ClientCompileArgs::new();
         args.client = inner.raw();
@@ -159,7 +186,7 @@ impl Client {
         let call = "PJRT_Client_Compile";
         // SAFETY: program and options outlive the call, and compile only reads the program.
         unsafe { inner.invoke(inner.api().client_compile, call, &mut args) }?;
-        Executable::new(self.inner.clone(), inner.given(args.executable, call)?)
+        Executable::new(self.inner.clone(), inner.given(args.executable, call)?, in_words)
     }
 
     /// Loads an executable that [`Artifact::serialize`](super::Artifact::serialize) wrote, on the same platform and plugin version. The
@@ -171,9 +198,11 @@ impl Client {
         args.bytes = bytes.as_ptr().cast();
         args.bytes_size = bytes.len();
         let call = "PJRT_Executable_DeserializeAndLoad";
+        let _word = doing(note(format!("loading a compiled program with {}", inner.session.words())));
         // SAFETY: the bytes outlive the call.
         unsafe { inner.invoke(inner.api().executable_deserialize, call, &mut args) }?;
-        Executable::new(self.inner.clone(), inner.given(args.executable, call)?)
+        let options = "the options that it was serialized with".to_owned();
+        Executable::new(self.inner.clone(), inner.given(args.executable, call)?, options)
     }
 
     /// Copies an array, dense and in row-major order, onto the first device this process can use.
@@ -224,6 +253,14 @@ impl Client {
         })
     }
 }
+
+/// The smallest program.
+const NOTHING: &str = r#"module @nothing {
+  "func.func"() ({
+  ^bb0(%a: tensor<i1>):
+    "func.return"(%a) : (tensor<i1>) -> ()
+  }) {function_type = (tensor<i1>) -> tensor<i1>, sym_name = "main"} : () -> ()
+}"#;
 
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

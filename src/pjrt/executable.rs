@@ -9,6 +9,7 @@ use super::artifact::{Artifact, Owner};
 use super::buffer::Buffer;
 use super::client;
 use super::error::Result;
+use super::last_word::{self, Note};
 use super::sys::{self, Args};
 use super::types::Shape;
 
@@ -28,6 +29,8 @@ pub struct Executable {
     artifact: Artifact,
     loaded: Loaded,
     outputs: Vec<Arc<Shape>>,
+    /// The last word of its runs.
+    word: Note,
     /// Space for argument lists, reused from run to run.
     scratch: Mutex<Vec<Scratch>>,
 }
@@ -52,6 +55,7 @@ impl Executable {
     pub(super) fn new(
         client: Arc<client::Inner>,
         loaded: NonNull<sys::LoadedExecutable>,
+        options: String,
     ) -> Result<Executable> {
         let loaded = Loaded { client: client.clone(), raw: loaded };
         let mut args = sys::LoadedGetExecutableArgs::new();
@@ -59,10 +63,12 @@ impl Executable {
         let call = "PJRT_LoadedExecutable_GetExecutable";
         // SAFETY: the executable is alive.
         unsafe { client.invoke(client.api().loaded_get_executable, call, &mut args) }?;
-        let artifact = Artifact::new(Owner::Client(client.clone()), client.given(args.executable, call)?)?;
+        let artifact =
+            Artifact::new(Owner::Client(client.clone()), client.given(args.executable, call)?, options)?;
         loaded.check_devices()?;
         let outputs = artifact.output_shapes()?.into_iter().map(Arc::new).collect();
-        Ok(Executable { client, artifact, loaded, outputs, scratch: Mutex::default() })
+        let word = artifact.word("running");
+        Ok(Executable { client, artifact, loaded, outputs, word, scratch: Mutex::default() })
     }
 
     /// The shapes of the outputs, in order.
@@ -74,6 +80,7 @@ impl Executable {
     /// out where an output is waited for or read, also when it went through further runs first. If starting fails,
     /// the donated buffers are gone all the same.
     pub fn execute<'a>(&self, arguments: impl IntoIterator<Item = Arg<'a>>) -> Result<Vec<Buffer>> {
+        last_word::running(self.word);
         let pooled = self.scratch.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let mut scratch = pooled.unwrap_or_default();
         let outputs = self.execute_with(arguments, &mut scratch);

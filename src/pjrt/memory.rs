@@ -6,11 +6,13 @@
 /// returns them when they are freed, so that every step would fault in each of its pages again: a sixth of the time of a
 /// step of GPT with 6 layers. Other C libraries are left as they are.
 ///
-/// Call it first in `main`, before there are threads: those that exist keep arenas of their own, of 64 MB at most.
+/// Call it first in `main`: where other threads run, the allocator is left as it is.
 pub fn keep_freed_memory() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
-    for (option, value) in [(libc::M_ARENA_MAX, 1), (libc::M_MMAP_MAX, 0), (libc::M_TRIM_THRESHOLD, -1)] {
-        // SAFETY: sets a number of the allocator's, which checks it; no other thread allocates yet.
-        unsafe { libc::mallopt(option, value) };
+    if super::environment::is_alone() {
+        for (option, value) in [(libc::M_ARENA_MAX, 1), (libc::M_MMAP_MAX, 0), (libc::M_TRIM_THRESHOLD, -1)] {
+            // SAFETY: sets a number of the allocator's, which checks it; no other thread allocates yet.
+            unsafe { libc::mallopt(option, value) };
+        }
     }
 }

@@ -11,6 +11,7 @@ use super::types::OptionValue;
 pub struct CompileOptions {
     device_id: Option<i32>,
     flags: BTreeMap<String, OptionValue>,
+    backend_options: BTreeMap<String, String>,
 }
 
 impl CompileOptions {
@@ -32,6 +33,19 @@ impl CompileOptions {
         self
     }
 
+    /// Sets an option of a backend: an entry of the map `xla_backend_extra_options`, such as
+    /// `xla_cpu_use_multi_output_fusion`. One that the user has given in `XLA_FLAGS` stays as it is. XLA passes over those
+    /// that it does not know.
+    pub fn backend_option(mut self, name: impl Into<String>, value: impl Into<String>) -> CompileOptions {
+        self.backend_options.insert(name.into(), value.into());
+        self
+    }
+
+    /// The options of a backend that are set, by name.
+    pub fn backend_options(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.backend_options.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
     /// The flags that are set, by name.
     pub fn flags(&self) -> impl Iterator<Item = (&str, &OptionValue)> {
         self.flags.iter().map(|(name, value)| (name.as_str(), value))
@@ -43,8 +57,29 @@ impl CompileOptions {
         self
     }
 
-    /// The options in XLA's form; equal options give equal bytes.
+    /// The options by themselves; equal options give equal bytes, others give others.
     pub fn to_bytes(&self) -> Vec<u8> {
+        self.over(DebugOptions::default())
+    }
+
+    /// All flags and options that are set, in one line.
+    pub(super) fn in_words(&self) -> String {
+        let flags = self.flags().map(|(name, value)| format!("{name}={value}"));
+        let words: Vec<String> =
+            flags.chain(self.backend_options().map(|(name, value)| format!("{name}={value}"))).collect();
+        if words.is_empty() { "no options".to_owned() } else { words.join(" ") }
+    }
+
+    /// Whether a plugin must be asked for its debug options, for [`CompileOptions::over`].
+    pub(super) fn needs_debug_options(&self) -> bool {
+        !self.backend_options.is_empty()
+    }
+
+    /// The options in the form that XLA reads, over those of the plugin.
+    ///
+    /// A flag goes by its name and leaves the others as they are. A map has no such way: it is a part of the debug
+    /// options, and XLA takes those whole.
+    pub(super) fn over(&self, debug_options: DebugOptions) -> Vec<u8> {
         let device_assignment = self.device_id.map(|id| DeviceAssignmentProto {
             replica_count: 1,
             computation_count: 1,
@@ -54,6 +89,7 @@ impl CompileOptions {
         let proto = CompileOptionsProto {
             executable_build_options: Some(ExecutableBuildOptionsProto {
                 device_ordinal: -1,
+                debug_options: self.needs_debug_options().then(|| debug_options.with(&self.backend_options)),
                 num_replicas: 1,
                 num_partitions: 1,
                 device_assignment,
@@ -62,6 +98,49 @@ impl CompileOptions {
         };
         proto.encode_to_vec()
     }
+}
+
+/// All of XLA's debug options (`DebugOptions` in `xla/xla.proto`), as a plugin wrote them.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct DebugOptions(Vec<u8>);
+
+impl DebugOptions {
+    /// Those that a program was compiled with, from its `HloModuleProtoWithConfig`; none where it tells none.
+    pub(super) fn of_program(optimized_hlo: &[u8]) -> Option<DebugOptions> {
+        let module = ModuleWithConfig::decode(optimized_hlo).ok()?;
+        module.config?.debug_options.map(DebugOptions)
+    }
+
+    /// The same, as bytes, with these options of a backend where it has no others of their names.
+    fn with(self, backend_options: &BTreeMap<String, String>) -> Vec<u8> {
+        // What cannot be read is for XLA to refuse.
+        let given = BackendOptions::decode(&*self.0).unwrap_or_default().map;
+        let added = backend_options.iter().filter(|(name, _)| !given.contains_key(*name));
+        let added =
+            BackendOptions { map: added.map(|(name, value)| (name.clone(), value.clone())).collect() };
+        // Messages one after the other are one message with the fields of both.
+        [self.0, added.encode_to_vec()].concat()
+    }
+}
+
+/// Of `xla/service/hlo.proto` and `xla/xla.proto`, as far as needed.
+#[derive(Clone, PartialEq, Message)]
+struct ModuleWithConfig {
+    #[prost(message, optional, tag = "2")]
+    config: Option<ModuleConfig>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct ModuleConfig {
+    #[prost(bytes = "vec", optional, tag = "14")]
+    debug_options: Option<Vec<u8>>,
+}
+
+/// The map of the debug options.
+#[derive(Clone, PartialEq, Message)]
+struct BackendOptions {
+    #[prost(btree_map = "string, string", tag = "500")]
+    map: BTreeMap<String, String>,
 }
 
 fn flag_value(value: &OptionValue) -> OptionOverrideProto {
@@ -92,6 +171,8 @@ struct CompileOptionsProto {
 struct ExecutableBuildOptionsProto {
     #[prost(int64, tag = "1")]
     device_ordinal: i64,
+    #[prost(bytes = "vec", optional, tag = "3")]
+    debug_options: Option<Vec<u8>>,
     #[prost(int64, tag = "4")]
     num_replicas: i64,
     #[prost(int64, tag = "5")]
@@ -147,6 +228,7 @@ mod tests {
         assert_eq!(one.to_bytes(), other.to_bytes());
         assert_ne!(one.to_bytes(), one.clone().flag("b", false).to_bytes());
         assert_ne!(one.to_bytes(), one.clone().device_id(0).to_bytes());
+        assert_ne!(one.to_bytes(), one.clone().backend_option("b", "1").to_bytes());
         assert_eq!(one.retain_flags(|name| name == "a"), CompileOptions::new().flag("a", 1));
     }
 
@@ -164,6 +246,38 @@ mod tests {
         let dumps = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name());
         let dumps: Vec<String> = dumps.map(|name| name.into_string().unwrap()).collect();
         assert!(dumps.iter().any(|name| name.ends_with("after_optimizations.txt")), "{dumps:?}");
+    }
+
+    #[test]
+    fn options_of_a_backend_join_those_of_the_plugin() {
+        const DUMP: &str = "xla_dump_hlo_as_text";
+        let client = testing::client();
+        let compiled = |options: CompileOptions| {
+            let executable = client.compile(testing::DOUBLE.as_bytes(), &options).unwrap();
+            DebugOptions::of_program(&executable.optimized_hlo().unwrap()).unwrap()
+        };
+        let map = |options: &DebugOptions| BackendOptions::decode(&*options.0).unwrap().map;
+        let plain = compiled(CompileOptions::new().flag(DUMP, true));
+        let one = compiled(CompileOptions::new().flag(DUMP, true).backend_option("xla_cpu_an_option", "1"));
+        let mut wanted = map(&plain);
+        wanted.insert("xla_cpu_an_option".to_owned(), "1".to_owned());
+        assert_eq!(map(&one), wanted);
+        // Everything else is what it was, the flag among it.
+        let option = BackendOptions { map: [("xla_cpu_an_option".to_owned(), "1".to_owned())].into() };
+        assert_eq!(one.0.len(), plain.0.len() + option.encoded_len());
+        assert_ne!(plain, compiled(CompileOptions::new()));
+    }
+
+    #[test]
+    fn what_the_user_gave_a_backend_stays() {
+        let map = |pairs: &[(&str, &str)]| -> BTreeMap<String, String> {
+            pairs.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect()
+        };
+        let given =
+            DebugOptions(BackendOptions { map: map(&[("a", "user"), ("b", "user")]) }.encode_to_vec());
+        let both = given.with(&map(&[("a", "natgrad"), ("c", "natgrad")]));
+        let both = BackendOptions::decode(&*both).unwrap().map;
+        assert_eq!(both, map(&[("a", "user"), ("b", "user"), ("c", "natgrad")]));
     }
 
     #[test]

@@ -7,7 +7,9 @@ use std::ptr::NonNull;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::error::{self, Error, Identity, Result};
+use super::last_word::{self, Note};
 use super::named;
+use super::options::CompileOptions;
 use super::sys::{self, Args};
 use super::types::OptionValue;
 
@@ -49,11 +51,28 @@ unsafe impl Sync for sys::Api {}
 /// The plugins opened so far, by canonical path; each is opened and initialized once a process.
 static OPENED: Mutex<Vec<(PathBuf, Plugin)>> = Mutex::new(Vec::new());
 
+/// A shared library whose code may run in this process.
+///
+/// Opening a library runs its code, and nothing checks what that does: it can read and write all of the process's memory.
+/// Whoever makes this value says that the file is a PJRT plugin from a source that they trust, as natgrad does of the
+/// packages whose hashes it knows, and a user of the file that `NATGRAD_PJRT_PLUGIN` names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TrustedLibrary(PathBuf);
+
+impl TrustedLibrary {
+    /// The library at this path, which the caller trusts.
+    pub fn at(path: impl Into<PathBuf>) -> TrustedLibrary {
+        TrustedLibrary(path.into())
+    }
+}
+
 impl Plugin {
-    /// Opens the plugin at `path`, checks its API version and initializes it. A path opened before gives the
-    /// same plugin again.
-    pub fn load(path: impl AsRef<Path>) -> Result<Plugin> {
-        let path = path.as_ref();
+    /// Opens a plugin, checks its API version and initializes it. A path opened before gives the same plugin again.
+    ///
+    /// # Errors
+    /// The file cannot be read or loaded, or is no PJRT plugin of a version that fits.
+    pub fn load(library: &TrustedLibrary) -> Result<Plugin> {
+        let path = library.0.as_path();
         let missing = |reason| Error::Missing { path: path.to_owned(), reason };
         let path = path.canonicalize().map_err(missing)?;
         let mut opened = OPENED.lock().unwrap_or_else(PoisonError::into_inner);
@@ -117,6 +136,20 @@ impl Session {
         unsafe { invoke(self.api(), &self.identity, function, call, args) }
     }
 
+    /// Who is asked, and with which flags of the user's.
+    pub(super) fn words(&self) -> String {
+        let flags = match std::env::var_os("XLA_FLAGS") {
+            Some(flags) => format!("XLA_FLAGS={}", flags.to_string_lossy()),
+            None => "XLA_FLAGS not set".to_owned(),
+        };
+        format!("{}; {flags}", self.identity)
+    }
+
+    /// The last word of a compilation.
+    pub(super) fn compiling(&self, stablehlo: &[u8], options: &CompileOptions) -> Note {
+        last_word::of_program("compiling", &module_name(stablehlo), &options.in_words(), &self.words())
+    }
+
     /// An error about something that does not fit.
     pub(super) fn unfit(&self, reason: String) -> Error {
         Error::Unfit { plugin: self.identity.clone(), reason }
@@ -134,10 +167,19 @@ impl fmt::Debug for Plugin {
     }
 }
 
+/// The name of a module in MLIR's text, or what stands for it.
+fn module_name(stablehlo: &[u8]) -> String {
+    let name = stablehlo.strip_prefix(b"module @").map(|rest| {
+        let end = rest.iter().position(|&byte| !(byte.is_ascii_alphanumeric() || b"_.-$".contains(&byte)));
+        String::from_utf8_lossy(&rest[..end.unwrap_or(rest.len())]).into_owned()
+    });
+    name.unwrap_or_else(|| "without a name".to_owned())
+}
+
 fn open(path: &Path) -> Result<Plugin> {
     let head = read_head(path)?;
     check_whole(path, &head)?;
-    // SAFETY: a plugin is a library made to be loaded; its constructors are XLA's, trusted as XLA is.
+    // SAFETY: whoever named the library trusts its code, which a TrustedLibrary says.
     let library = unsafe { libloading::Library::new(path) }.map_err(|reason| Error::NotLoadable {
         path: path.to_owned(),
         reason: in_full(&reason),
@@ -220,13 +262,27 @@ unsafe fn invoke<A: Args>(
         return Err(Error::Xla { plugin: plugin.clone(), call, code: error::Code::Unimplemented, message });
     };
     // SAFETY: the caller's promise.
-    let failure = unsafe { function(args) };
+    let failure = unsafe { guarded(function, args) };
     if failure.is_null() {
         return Ok(());
     }
     // SAFETY: the error was just returned by this plugin and is used nowhere else.
     let (code, message) = unsafe { error::take(api, failure) };
     Err(Error::Xla { plugin: plugin.clone(), call, code, message })
+}
+
+/// Calls a plugin's function. A C++ exception that comes out of it ends the process here, as Rust can neither catch nor
+/// pass it on: a function of the plain C ABI cannot unwind. So nothing above is left half done, and the last word still
+/// tells what the plugin was asked.
+///
+/// # Safety
+/// As [`invoke`].
+unsafe extern "C" fn guarded<A>(
+    function: unsafe extern "C-unwind" fn(*mut A) -> *mut sys::Error,
+    args: *mut A,
+) -> *mut sys::Error {
+    // SAFETY: the caller's promise.
+    unsafe { function(args) }
 }
 
 /// A dynamic linker's error with what lies behind it.
@@ -318,13 +374,13 @@ mod tests {
         assert_eq!(plugin.api_version().major, 0);
         assert!(plugin.api_version().minor >= sys::API_MINOR_MIN);
         assert!(plugin.attributes().iter().any(|(name, _)| name == "stablehlo_current_version"));
-        let again = Plugin::load(plugin.path()).unwrap();
+        let again = Plugin::load(&TrustedLibrary::at(plugin.path())).unwrap();
         assert!(Arc::ptr_eq(&again.inner, &plugin.inner));
     }
 
     #[test]
     fn a_missing_file_is_named() {
-        let error = Plugin::load("no/such/plugin.so").unwrap_err();
+        let error = Plugin::load(&TrustedLibrary::at("no/such/plugin.so")).unwrap_err();
         assert!(matches!(error, Error::Missing { .. }));
         assert!(error.to_string().contains("no/such/plugin.so"), "{error}");
     }
@@ -334,7 +390,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("plugin.so");
         std::fs::write(&path, "not a library\n").unwrap();
-        let error = Plugin::load(&path).unwrap_err().to_string();
+        let error = Plugin::load(&TrustedLibrary::at(path)).unwrap_err().to_string();
         assert!(error.contains("the file is a text file"), "{error}");
         assert!(error.contains(std::env::consts::ARCH), "{error}");
         assert!(error.contains("plugin.so"), "{error}");
@@ -347,7 +403,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("plugin.so");
         std::fs::write(&path, &plugin[..plugin.len() / 2]).unwrap();
-        let error = Plugin::load(&path).unwrap_err();
+        let error = Plugin::load(&TrustedLibrary::at(path)).unwrap_err();
         assert!(matches!(error, Error::NotLoadable { .. }));
         assert!(error.to_string().contains("it is cut off"), "{error}");
     }
@@ -363,7 +419,7 @@ mod tests {
         elf[16] = 3;
         elf[18..20].copy_from_slice(&machine.to_le_bytes());
         std::fs::write(&path, elf).unwrap();
-        let error = Plugin::load(&path).unwrap_err();
+        let error = Plugin::load(&TrustedLibrary::at(path)).unwrap_err();
         assert!(matches!(error, Error::NotLoadable { .. }));
         let name = if machine == 62 { "x86_64" } else { "aarch64" };
         assert!(error.to_string().contains(&format!("an ELF file for {name}")), "{error}");
@@ -375,7 +431,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("empty.so");
         std::fs::write(&path, empty_library()).unwrap();
-        let error = Plugin::load(&path).unwrap_err();
+        let error = Plugin::load(&TrustedLibrary::at(path)).unwrap_err();
         assert!(matches!(error, Error::NoEntryPoint { .. }), "{error}");
         assert!(error.to_string().contains("no function GetPjrtApi"), "{error}");
     }

@@ -8,9 +8,9 @@
 use std::ffi::{c_char, c_int, c_void};
 
 /// A function of the table; null where the plugin does not have it.
-pub(super) type Function<A> = Option<unsafe extern "C" fn(*mut A) -> *mut Error>;
+pub(super) type Function<A> = Option<unsafe extern "C-unwind" fn(*mut A) -> *mut Error>;
 /// A function of the table that reports no error.
-type Infallible<A> = Option<unsafe extern "C" fn(*mut A)>;
+type Infallible<A> = Option<unsafe extern "C-unwind" fn(*mut A)>;
 /// A place in the table for a function natgrad does not call.
 type Unused = *const c_void;
 
@@ -129,7 +129,7 @@ args! {
     ExecutableSerializeArgs {
         executable: *const Executable, bytes: *const c_char, bytes_size: usize,
         owner: *mut SerializedExecutable,
-        deleter: Option<unsafe extern "C" fn(*mut SerializedExecutable)>,
+        deleter: Option<unsafe extern "C-unwind" fn(*mut SerializedExecutable)>,
     }
     ExecutableDeserializeArgs {
         client: *mut Client, bytes: *const c_char, bytes_size: usize, executable: *mut LoadedExecutable,

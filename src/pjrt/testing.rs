@@ -4,7 +4,7 @@ pub(crate) mod fake;
 
 use std::path::PathBuf;
 
-use super::{Client, CompileOptions, Executable, Plugin};
+use super::{Client, CompileOptions, Executable, Plugin, TrustedLibrary};
 
 /// The plugin the tests run against: `NATGRAD_PJRT_PLUGIN`, or the CPU plugin, which is fetched if need be.
 pub(crate) fn plugin_path() -> PathBuf {
@@ -12,7 +12,7 @@ pub(crate) fn plugin_path() -> PathBuf {
 }
 
 pub(crate) fn plugin() -> Plugin {
-    Plugin::load(plugin_path()).unwrap()
+    Plugin::load(&TrustedLibrary::at(plugin_path())).unwrap()
 }
 
 pub(crate) fn client() -> Client {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::artifact::{Artifact, Owner};
 use super::error::{self, Identity, Result};
+use super::last_word::doing;
 use super::named;
 use super::options::CompileOptions;
 use super::plugin::{Plugin, Session};
@@ -164,7 +165,12 @@ impl Topology {
     /// XLA refuses the program or an option, or lacks a tool it needs.
     pub fn compile(&self, stablehlo: &[u8], options: &CompileOptions) -> Result<Artifact> {
         let session = &self.inner.session;
-        let options = options.to_bytes();
+        if let Some((name, _)) = options.backend_options().next() {
+            let reason = format!("{name}: options of a backend need a client, which tells the others");
+            return Err(session.unfit(reason));
+        }
+        let _word = doing(session.compiling(stablehlo, options));
+        let (in_words, options) = (options.in_words(), options.to_bytes());
         let program = sys::Program::stablehlo(stablehlo);
         let mut args = sys::CompileArgs::new();
         args.topology = self.inner.raw.as_ptr();
@@ -175,7 +181,7 @@ impl Topology {
         // SAFETY: topology, program and options outlive the call, and compile only reads them; it works without a
         // client, which is left null.
         unsafe { session.invoke(session.api().compile, call, &mut args) }?;
-        Artifact::new(Owner::Topology(self.inner.clone()), session.given(args.executable, call)?)
+        Artifact::new(Owner::Topology(self.inner.clone()), session.given(args.executable, call)?, in_words)
     }
 }
 

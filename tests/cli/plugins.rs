@@ -72,3 +72,35 @@ fn a_library_that_is_no_plugin_is_wrong_input() {
     let wanted = "the library has no function GetPjrtApi, so it is not a PJRT plugin";
     assert!(outcome.stderr.contains(wanted), "{outcome:?}");
 }
+
+/// A signal ends the process: flags that XLA:CPU takes, and over which it throws an exception in this program.
+#[test]
+#[cfg(unix)]
+fn where_xla_ends_the_process_the_last_word_names_program_and_flags() {
+    use std::os::unix::process::ExitStatusExt;
+    let bench = Bench::cold();
+    let flags = "--xla_cpu_use_onednn=true --xla_cpu_experimental_onednn_custom_call=true";
+    let set = [
+        "--set",
+        "model={\"kind\": \"resnet\", \"depth\": 8, \"image\": [8, 8, 3], \"classes\": 10}",
+        "--set",
+        "batch=2",
+        "--set",
+        "step.samples=1",
+        "--set",
+        "length={\"steps\": 1}",
+        "--set",
+        "data={\"kind\": \"fashion-mnist\"}",
+    ];
+    let command = [&["train", "--dry-run"][..], &set].concat();
+    let output = bench.command(&command).env("XLA_FLAGS", flags).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.signal(), Some(6), "SIGABRT: {said}");
+    assert!(
+        said.contains("natgrad: the process ends while XLA was serializing program step with "),
+        "{said}"
+    );
+    assert!(said.contains(&format!("XLA_FLAGS={flags}")), "{said}");
+    assert!(said.contains("xla_cpu_use_multi_output_fusion=true"), "{said}");
+    assert!(said.contains("Try it without XLA_FLAGS"), "{said}");
+}

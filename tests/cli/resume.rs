@@ -4,10 +4,11 @@ use std::process::{Child, Command, Stdio};
 use std::sync::LazyLock;
 
 use natgrad::assets;
-use natgrad::compile::{Cache, Device, Target, merge_loops};
+use natgrad::compile::{Cache, Device};
 use natgrad::config::RunConfig;
 use natgrad::data::{self, DataConfig};
-use natgrad::pjrt::{Client, Plugin};
+use natgrad::lower::Loops;
+use natgrad::pjrt::{Client, Plugin, TrustedLibrary};
 use natgrad::train::{Checkpoint, Progress, Run};
 
 use crate::support::{Bench, Outcome, PLUGIN, run, wait_for};
@@ -64,10 +65,8 @@ fn assert_as_if_never_stopped(bench: &Bench) -> u64 {
 
 /// The one device of the runs in this process.
 static DEVICE: LazyLock<Device> = LazyLock::new(|| {
-    merge_loops();
-    let client = Client::create(&Plugin::load(&*PLUGIN).unwrap(), &[]).unwrap();
-    let options = Target::of(&client).options();
-    Device::new(client, Cache::open(assets::cache_root().unwrap().join("executables")), options)
+    let client = Client::create(&Plugin::load(&TrustedLibrary::at(&*PLUGIN)).unwrap(), &[]).unwrap();
+    Device::new(client, Cache::open(assets::cache_root().unwrap().join("executables")), Loops::Merged)
 });
 
 /// Runs the configuration in `straight`, into `part`, and puts there the checkpoint that was the last one when the

@@ -1,7 +1,7 @@
 //! Compiled programs that do nothing but draw noise.
 
 use natgrad::compile::Target;
-use natgrad::lower::{Donation, to_stablehlo};
+use natgrad::lower::{Donation, Loops, to_stablehlo};
 use natgrad::noise::{Grade, Key, Purpose, Stream};
 use natgrad::pjrt::{Arg, Client, ElementType, Executable};
 use natgrad_ir::{Builder, DType, Module, Shape, TensorType, verify};
@@ -25,8 +25,8 @@ impl Sampler {
         module.push(b.finish(&results).unwrap());
         let module = verify(module).unwrap();
         let target = Target::of(client);
-        let text = to_stablehlo(&module, &Donation::none(), target.lowering()).unwrap();
-        let executable = client.compile(text.as_bytes(), &target.options()).unwrap();
+        let text = to_stablehlo(&module, &Donation::none(), target.lowering(Loops::Merged)).unwrap();
+        let executable = client.compile(text.as_bytes(), &target.options(Loops::Merged)).unwrap();
         Sampler { client: client.clone(), executable }
     }
 

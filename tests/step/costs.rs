@@ -2,6 +2,7 @@
 
 use natgrad::compile::{Target, stablehlo};
 use natgrad::inspect::{About, HloModule, Node, Optimized, Part, Report, Stage, StageCost, Traffic};
+use natgrad::lower::Loops;
 use natgrad::rule::{Adam, Ivon, Rule};
 use natgrad_models::{Activation, Model};
 
@@ -45,7 +46,7 @@ pub fn report(model: Model, rule: Rule, rows: usize) -> Report {
         products: [("f32".to_owned(), 1e11)].into(),
         elementwise: 1e10,
     };
-    Report::of(about, &own, Some(&adamw), Some(&figures), Target::Cpu.fuses_outputs())
+    Report::of(about, &own, Some(&adamw), Some(&figures), Target::Cpu.fuses_outputs(Loops::Merged))
 }
 
 fn cost(report: &Report, part: Part) -> &StageCost {

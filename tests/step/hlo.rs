@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use natgrad::compile::{Target, stablehlo};
+use natgrad::compile::stablehlo;
 use natgrad::inspect::{BufferRole, CopySource, HloModule, Stage, StageTotal, Summary, hashed_elements};
 use natgrad::lower::{Donation, to_stablehlo};
 use natgrad::pjrt::{Arg, Buffer, CompileOptions, Executable};
@@ -40,7 +40,7 @@ pub fn compile(text: &str, options: &CompileOptions) -> Executable {
 }
 
 pub fn natgrads_own() -> CompileOptions {
-    Target::of(DEVICE.client()).options()
+    DEVICE.options().clone()
 }
 
 pub fn summary(executable: &Executable) -> Summary {

@@ -3,27 +3,26 @@
 use std::sync::LazyLock;
 
 use natgrad::compile::bytes::{from_bytes, to_bytes};
-use natgrad::compile::{Cache, Device, Target, merge_loops};
-use natgrad::lower::Lowering;
-use natgrad::pjrt::{Buffer, Client, Plugin};
+use natgrad::compile::{Cache, Device, Target};
+use natgrad::lower::{Loops, Lowering};
+use natgrad::pjrt::{Buffer, Client, Plugin, TrustedLibrary};
 use natgrad_ir::interp::{Data, Tensor};
 use natgrad_ir::{DType, TensorType};
 
 /// The one device of the test process: one CPU, an executable cache that is empty when the process starts.
 pub static DEVICE: LazyLock<Device> = LazyLock::new(|| {
-    merge_loops();
-    let plugin = Plugin::load(natgrad::assets::cpu_plugin().unwrap()).unwrap();
+    let plugin = Plugin::load(&TrustedLibrary::at(natgrad::assets::cpu_plugin().unwrap())).unwrap();
     let client = Client::create(&plugin, &Target::Cpu.client_options()).unwrap();
     let folder = concat!(env!("CARGO_TARGET_TMPDIR"), "/", env!("CARGO_CRATE_NAME"), "-executables");
     // What an earlier run compiled must not stand in for what this one would.
     std::fs::remove_dir_all(folder).ok();
-    Device::new(client, Cache::open(folder), Target::Cpu.options())
+    Device::new(client, Cache::open(folder), Loops::Merged)
 });
 
 /// How programs are told to the device.
 #[allow(dead_code, reason = "not every test crate lowers by itself")]
 pub fn lowering() -> Lowering {
-    DEVICE.target().lowering()
+    DEVICE.lowering()
 }
 
 /// The elements as bytes, each in its type's own form.

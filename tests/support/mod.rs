@@ -3,22 +3,21 @@
 use std::sync::LazyLock;
 
 use natgrad::assets::cpu_plugin;
+use natgrad::compile::Target;
 use natgrad::compile::bytes::{element_type, to_bytes};
-use natgrad::compile::{Target, merge_loops};
-use natgrad::lower::{Donation, Lowering, to_stablehlo};
-use natgrad::pjrt::{Arg, Buffer, Client, Executable, Plugin};
+use natgrad::lower::{Donation, Loops, Lowering, to_stablehlo};
+use natgrad::pjrt::{Arg, Buffer, Client, Executable, Plugin, TrustedLibrary};
 use natgrad_ir::interp::{Data, Tensor, evaluate};
 use natgrad_ir::{Builder, DType, Module, TensorType, Value, Verified, verify};
 
 /// The one client of the test process.
 pub static CLIENT: LazyLock<Client> = LazyLock::new(|| {
-    merge_loops();
-    Client::create(&Plugin::load(cpu_plugin().unwrap()).unwrap(), &[]).unwrap()
+    Client::create(&Plugin::load(&TrustedLibrary::at(cpu_plugin().unwrap())).unwrap(), &[]).unwrap()
 });
 
 /// How programs are told to the client.
 pub fn lowering() -> Lowering {
-    Target::of(&CLIENT).lowering()
+    Target::of(&CLIENT).lowering(Loops::Merged)
 }
 
 /// A program of one function being built, with the inputs to run it on and what each result shows.
@@ -72,7 +71,7 @@ pub fn agree(program: Program) {
 
 /// Compiles a program with natgrad's options.
 pub fn compile(text: &str) -> Executable {
-    let options = Target::of(&CLIENT).options();
+    let options = Target::of(&CLIENT).options(Loops::Merged);
     // By default XLA:CPU answers the number where one operand of a maximum is NaN.
     let options = options.flag("xla_cpu_enable_fast_min_max", false);
     CLIENT.compile(text.as_bytes(), &options).unwrap()

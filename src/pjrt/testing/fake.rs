@@ -152,13 +152,13 @@ fn error_if(fails: bool) -> *mut sys::Error {
 }
 
 /// Succeeds, and leaves the answer as it is: zeros.
-unsafe extern "C" fn nothing<A>(_: *mut A) -> *mut sys::Error {
+unsafe extern "C-unwind" fn nothing<A>(_: *mut A) -> *mut sys::Error {
     ptr::null_mut()
 }
 
 macro_rules! functions {
     ($($name:ident($args:ident: $type:ident) $body:block)*) => {$(
-        unsafe extern "C" fn $name(args: *mut sys::$type) -> *mut sys::Error {
+        unsafe extern "C-unwind" fn $name(args: *mut sys::$type) -> *mut sys::Error {
             // SAFETY: callers give a struct of their own that is filled in.
             let $args = unsafe { &mut *args };
             $body
@@ -166,9 +166,9 @@ macro_rules! functions {
     )*};
 }
 
-unsafe extern "C" fn error_message(_: *mut sys::ErrorMessageArgs) {}
+unsafe extern "C-unwind" fn error_message(_: *mut sys::ErrorMessageArgs) {}
 
-unsafe extern "C" fn error_destroy(args: *mut sys::ErrorDestroyArgs) {
+unsafe extern "C-unwind" fn error_destroy(args: *mut sys::ErrorDestroyArgs) {
     // SAFETY: callers give a struct of their own that is filled in.
     destroy("error", unsafe { (*args).error });
 }
