@@ -22,7 +22,7 @@ pub use dce::{dead_code, dead_functions};
 pub use fold::fold_constants;
 pub use fuse::{fuse_results, trim_fused};
 pub use inline::inline_calls;
-pub use isolate::isolate_scatters;
+pub use isolate::isolate;
 
 use crate::graph::Module;
 use crate::verify::{Verified, Violations, verify};
@@ -48,7 +48,7 @@ pub const PASSES: &[Pass] = &[
 /// make it smaller, and a result may lose its name.
 pub const SHAPING: &[Pass] = &[
     Pass { name: "inline_calls", run: inline_calls },
-    Pass { name: "isolate_scatters", run: isolate_scatters },
+    Pass { name: "isolate", run: isolate },
     Pass { name: "fuse_results", run: fuse_results },
     Pass { name: "trim_fused", run: trim_fused },
 ];

@@ -347,7 +347,7 @@ fn each_scatter_has_a_function_of_its_own() {
     assert_eq!(main.params.len(), 4);
     // Once is enough.
     let again = verify(module.clone()).unwrap();
-    assert_eq!(isolate_scatters(&again), module);
+    assert_eq!(isolate(&again), module);
 }
 
 #[test]
