@@ -7,7 +7,10 @@ mod facts;
 mod generate;
 mod movement;
 mod network;
+mod results;
 mod steps;
+
+pub use results::results;
 
 use proptest::array::uniform12;
 use proptest::collection::vec;

@@ -2,10 +2,9 @@
 
 use std::collections::HashMap;
 
-use crate::graph::{Def, Function, InstData, Value, ValueData};
-use crate::literal::{Elements, Literal};
-use crate::op::{BinaryOp, Op};
-use crate::types::{DType, Shape, TensorType};
+use natgrad_ir::{
+    BinaryOp, DType, Def, Elements, Function, InstData, Literal, Op, Shape, TensorType, Value, ValueData,
+};
 
 /// A function from tensors and scalars to one result, elementwise.
 pub(super) struct Outlined {

@@ -1,16 +1,14 @@
 //! Gives each scatter a function of its own.
 
-use crate::graph::{Def, FuncId, Function, InstData, Module, Value, ValueData};
-use crate::op::{CallKind, Op};
-use crate::verify::Verified;
+use natgrad_ir::{CallKind, Def, FuncId, Function, InstData, Module, Op, Value, ValueData, Verified};
 
 /// Moves every [`Op::ScatterAdd`] into a function of its own, called with [`CallKind::Materialize`].
 ///
 /// A target that merges loops over the same tensors takes two scatters by the same indices for such loops, and XLA:CPU's
 /// emitter of scatters ends the process over a merged one. It never merges across functions, so alone in a function
 /// a scatter is safe. Nothing is lost: a scatter is stored in any case. Calls are not looked into:
-/// [`inline_calls`](super::inline_calls) first.
-pub fn isolate_scatters(module: &Verified) -> Module {
+/// [`inline_calls`](natgrad_ir::pass::inline_calls) first.
+pub(super) fn isolate_scatters(module: &Verified) -> Module {
     let module = module.module();
     let mut new = Module::new(module.name.clone());
     let mut ids: Vec<FuncId> = Vec::with_capacity(module.functions.len());

@@ -2,12 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use natgrad_ir::pass::{Fate, rebuild};
+use natgrad_ir::{CallKind, Def, FuncId, Function, Inst, InstData, Module, Op, TensorType, Value, Verified};
+
 use super::outline::{Outlined, from_scalars, outline};
-use super::rebuild::{Fate, rebuild};
-use crate::graph::{Def, FuncId, Function, Inst, InstData, Module, Value};
-use crate::op::{CallKind, Op};
-use crate::types::TensorType;
-use crate::verify::Verified;
 
 /// The most different operands that the loops of a group may have together: XLA:CPU merges two loops only where each
 /// has fewer than 20 (`xla/service/cpu/cpu_multi_output_fusion.cc`).
@@ -19,9 +17,9 @@ const MAX_OPERANDS: usize = 19;
 /// reads every tensor once.
 ///
 /// Of results that share tensors, those of the commonest type are grouped, all of them or, where they have many operands
-/// together, none. What remains without use is for [`dead_code`](super::dead_code) to remove, and operands that folding
-/// leaves without use for [`trim_fused`]. Calls are not looked into: [`inline_calls`](super::inline_calls) first.
-pub fn fuse_results(module: &Verified) -> Module {
+/// together, none. What remains without use is for [`dead_code`](natgrad_ir::pass::dead_code) to remove, and operands that folding
+/// leaves without use for [`trim_fused`]. Calls are not looked into: [`inline_calls`](natgrad_ir::pass::inline_calls) first.
+pub(super) fn fuse_results(module: &Verified) -> Module {
     let module = module.module();
     let mut new = Module::new(module.name.clone());
     let mut ids: Vec<FuncId> = Vec::with_capacity(module.functions.len());
@@ -43,7 +41,7 @@ pub fn fuse_results(module: &Verified) -> Module {
 
 /// Takes out of fused functions the parameters that nothing uses, which XLA refuses; and fused calls of functions
 /// that give an operand back as it is. The body of a loop keeps its parameters, which the loop asks for.
-pub fn trim_fused(module: &Verified) -> Module {
+pub(super) fn trim_fused(module: &Verified) -> Module {
     let module = module.module();
     let insts = || module.functions.iter().flat_map(|function| &function.insts);
     let mut fused: BTreeSet<FuncId> = insts().filter_map(|inst| inst.op.fused()).collect();
