@@ -161,7 +161,9 @@ impl Function {
     }
 
     /// Appends an instruction whose results, in the place of those that `inst` has, are new values of these types and names.
-    pub(crate) fn append(
+    ///
+    /// What is appended is not checked: [`mod@crate::verify`] says what must hold.
+    pub fn append(
         &mut self,
         inst: InstData,
         results: impl IntoIterator<Item = (TensorType, Option<String>)>,

@@ -1,6 +1,6 @@
 //! The typed tensor IR of natgrad: SSA functions over statically shaped tensors.
 //!
-//! It knows nothing of XLA, files or optimizers. Functions are built with [`Builder`], checked by [`verify()`],
+//! It knows nothing of any one target, of files or optimizers. Functions are built with [`Builder`], checked by [`verify()`],
 //! and lowered or interpreted elsewhere.
 
 pub mod build;

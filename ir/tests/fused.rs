@@ -1,7 +1,6 @@
 //! What the verifier lets stand in a function that is called as one loop.
 
-use natgrad_ir::pass::{self, SHAPING};
-use natgrad_ir::{CallKind, Invariant, Op, Verified, Violations, text, verify};
+use natgrad_ir::{Invariant, Verified, Violations, text, verify};
 
 /// A module whose entry calls a function with these parameters, results and instructions as one loop.
 fn fused(params: &str, result: &str, body: &str) -> Result<Verified, Violations> {
@@ -130,36 +129,4 @@ fn the_first_fault_is_told_alone() {
     let violations = verify(module).unwrap_err();
     let [violation] = &violations.0[..] else { panic!("{violations}") };
     assert_eq!((violation.function.as_str(), violation.invariant), ("f", Invariant::TypeRule));
-}
-
-/// Each of several results in a loop of its own: elementwise operations, a scalar spread out, one element everywhere, the
-/// index in the flat tensor, an element of an array of integers.
-#[test]
-fn what_is_outlined_is_accepted() {
-    let module = "module @m
-        func @main(%seed: u32[], %rate: f32[], %x: f32[2,3], %y: f32[2,3]) -> (f32[2,3], f32[2,3], f32[2,3]) {
-            %numbers: u32[5] = iota {dim = 0}
-            %seeds: u32[5] = broadcast %seed {dims = []}
-            %keys: u32[5] = xor %numbers, %seeds
-            %row: u32[1] = slice %keys {starts = [3], limits = [4], strides = [1]}
-            %key: u32[] = reshape %row
-            %flat: u32[6] = iota {dim = 0}
-            %index: u32[2,3] = reshape %flat
-            %K: u32[2,3] = broadcast %key {dims = []}
-            %bits: u32[2,3] = xor %index, %K
-            %noise: f32[2,3] = convert %bits
-            %R: f32[2,3] = broadcast %rate {dims = []}
-            %half: f32[2,3] = constant {0.5}
-            %a: f32[2,3] = mul %x, %R
-            %b: f32[2,3] = add %a, %noise
-            %c: f32[2,3] = max %x, %half
-            %d: f32[2,3] = mul %c, %y
-            return %a, %b, %d
-        }";
-    let module = verify(text::parse(module).unwrap()).unwrap();
-    let shape = |module, pass| pass::run(pass::run_one(pass, &module)?);
-    let module = SHAPING.iter().try_fold(module, shape).unwrap();
-    let insts = &module.module().entry().unwrap().insts;
-    let fused = insts.iter().filter(|inst| matches!(inst.op, Op::Call { kind: CallKind::Fuse, .. }));
-    assert_eq!(fused.count(), 3, "{}", module.module());
 }

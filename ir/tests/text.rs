@@ -118,6 +118,7 @@ fn token() -> impl Strategy<Value = String> {
         "{dims = [0]}",
         "batch = [] x []",
         "//",
+        ";",
         "\n",
         "\\u{0}",
         "\u{e9}",

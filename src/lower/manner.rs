@@ -3,7 +3,9 @@
 use std::borrow::Cow;
 
 use natgrad_ir::Verified;
-use natgrad_ir::pass::{self, Pass, PassError};
+use natgrad_ir::pass::PassError;
+
+use super::shape::shape;
 
 /// How a program is told to XLA, by what a target honours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,15 +50,9 @@ impl Loops {
     /// # Errors
     /// A pass is at fault.
     pub(super) fn shape(self, module: &Verified) -> Result<Cow<'_, Verified>, PassError> {
-        let module = Cow::Borrowed(module);
         match self {
-            Loops::Chosen => Ok(module),
-            Loops::Merged => {
-                let shape = |module: Cow<'_, Verified>, one: &Pass| {
-                    pass::run(pass::run_one(one, &module)?).map(Cow::Owned)
-                };
-                pass::SHAPING.iter().try_fold(module, shape)
-            }
+            Loops::Chosen => Ok(Cow::Borrowed(module)),
+            Loops::Merged => shape(module).map(Cow::Owned),
         }
     }
 }

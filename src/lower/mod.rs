@@ -14,6 +14,7 @@
 mod constant;
 mod donation;
 mod manner;
+mod shape;
 mod sink;
 mod stablehlo;
 #[cfg(test)]

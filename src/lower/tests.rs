@@ -1,13 +1,15 @@
-//! Snapshots of what every operation, element type and kind of function becomes.
+//! Snapshots of what every operation of every element type becomes, and what lowering refuses. What single operations and
+//! whole programs become is in [`files`].
 
+mod files;
 mod sink;
 
 use natgrad_ir::{
-    BinaryOp, Builder, CompareOp, ConvDims, DType, DotDims, Elements, Function, Literal, Module, Op,
-    ReduceOp, Scalar, Shape, TensorType, UnaryOp, Value, Verified, verify,
+    BinaryOp, Builder, CompareOp, DType, Elements, Function, Literal, Module, ReduceOp, Scalar, Shape,
+    TensorType, UnaryOp, Value, Verified, verify,
 };
 
-use super::{Donation, Loops, LowerError, Lowering, Materialization};
+use super::{Donation, LowerError, Lowering, Materialization};
 
 fn ty(dtype: DType, shape: impl Into<Shape>) -> TensorType {
     TensorType::new(dtype, shape)
@@ -105,12 +107,6 @@ fn reduce() {
 }
 
 #[test]
-fn select() {
-    let params = [ty(DType::Bool, [4]), ty(DType::F32, [4]), ty(DType::F32, [4])];
-    insta::assert_snapshot!(lower([function("f", &params, |b, x| b.select(x[0], x[1], x[2]))]));
-}
-
-#[test]
 fn convert() {
     let of = |from| {
         let to = DType::ALL.into_iter().filter(move |&to| to != from);
@@ -123,130 +119,6 @@ fn convert() {
 fn iota() {
     let of = |dtype| function(&format!("iota.{dtype}"), &[], |b, _| b.iota(dtype, [2, 3], 1));
     insta::assert_snapshot!(lower(DType::ALL.into_iter().filter(|&dtype| dtype != DType::Bool).map(of)));
-}
-
-#[test]
-fn broadcast() {
-    insta::assert_snapshot!(lower([
-        function("scalar", &[ty(DType::F32, [])], |b, x| b.splat(x[0], [2, 3])),
-        function("rows", &[ty(DType::F32, [3])], |b, x| b.broadcast(x[0], [2, 3], &[1])),
-    ]));
-}
-
-#[test]
-fn reshape() {
-    insta::assert_snapshot!(lower([
-        function("flat", &[ty(DType::F32, [2, 3])], |b, x| b.reshape(x[0], [6])),
-        function("scalar", &[ty(DType::F32, [1, 1])], |b, x| b.reshape(x[0], [])),
-    ]));
-}
-
-#[test]
-fn transpose() {
-    insta::assert_snapshot!(lower([
-        function("f", &[ty(DType::F32, [2, 3, 4])], |b, x| b.transpose(x[0], &[2, 0, 1]))
-    ]));
-}
-
-#[test]
-fn slice() {
-    insta::assert_snapshot!(lower([function("f", &[ty(DType::F32, [5, 6])], |b, x| {
-        let op = Op::Slice { starts: vec![1, 0], limits: vec![3, 6], strides: vec![1, 2] };
-        b.push(op, x.to_vec(), None)[0]
-    })]));
-}
-
-#[test]
-fn pad() {
-    insta::assert_snapshot!(lower([function("f", &[ty(DType::F32, [2, 3]), ty(DType::F32, [])], |b, x| {
-        let op = Op::Pad { low: vec![1, 0], high: vec![0, 2], interior: vec![0, 1] };
-        b.push(op, x.to_vec(), None)[0]
-    })]));
-}
-
-#[test]
-fn concat() {
-    let params = [ty(DType::F32, [2, 1]), ty(DType::F32, [2, 3]), ty(DType::F32, [2, 2])];
-    insta::assert_snapshot!(lower([function("f", &params, |b, x| {
-        b.push(Op::Concat { dim: 1 }, x.to_vec(), None)[0]
-    })]));
-}
-
-#[test]
-fn at() {
-    let params = |shape: &[usize]| [ty(DType::F32, shape), ty(DType::U32, [])];
-    insta::assert_snapshot!(lower([
-        function("scalar", &params(&[4]), |b, x| b.at(x[0], x[1])),
-        function("slice", &params(&[4, 3, 2]), |b, x| b.at(x[0], x[1])),
-    ]));
-}
-
-#[test]
-fn philox() {
-    insta::assert_snapshot!(lower([
-        function("f", &[ty(DType::U64, [2])], |b, x| b.philox(x[0], [3, 5])),
-        function("scalar", &[ty(DType::U64, [2])], |b, x| b.philox(x[0], [])),
-    ]));
-}
-
-#[test]
-fn reduce_dimensions() {
-    insta::assert_snapshot!(lower([
-        function("outer", &[ty(DType::F32, [2, 3, 4])], |b, x| b.sum(x[0], &[0, 2])),
-        function("half", &[ty(DType::BF16, [2, 3])], |b, x| b.sum(x[0], &[1])),
-        function("none", &[ty(DType::F32, [2])], |b, x| {
-            b.push(Op::Reduce { op: ReduceOp::Sum, dims: Vec::new() }, x.to_vec(), None)[0]
-        }),
-    ]));
-}
-
-#[test]
-fn conv() {
-    let params = [ty(DType::F32, [2, 8, 6, 4]), ty(DType::F32, [3, 2, 2, 6])];
-    let dims = ConvDims {
-        strides: vec![2, 1],
-        low: vec![1, -1],
-        high: vec![2, 0],
-        lhs_dilation: vec![1, 2],
-        rhs_dilation: vec![2, 1],
-        groups: 2,
-    };
-    insta::assert_snapshot!(lower([function("f", &params, |b, x| b.conv(x[0], x[1], dims.clone()))]));
-}
-
-#[test]
-fn reverse() {
-    let op = Op::Reverse { dims: vec![0, 2] };
-    let f = function("f", &[ty(DType::F32, [2, 3, 4])], |b, x| b.push(op.clone(), vec![x[0]], None)[0]);
-    insta::assert_snapshot!(lower([f]));
-}
-
-#[test]
-fn slices_by_index() {
-    let table = ty(DType::F32, [5, 3, 2]);
-    let indices = ty(DType::U32, [4]);
-    let take = function("take", &[table.clone(), indices.clone()], |b, x| b.take(x[0], x[1]));
-    let params = [table, indices, ty(DType::F32, [4, 3, 2])];
-    let add = function("main", &params, |b, x| b.scatter_add(x[0], x[1], x[2]));
-    insta::assert_snapshot!(lower([take, Function { name: "add".to_string(), ..add }]));
-}
-
-#[test]
-fn dot() {
-    let batched = DotDims {
-        lhs_batch: vec![0],
-        rhs_batch: vec![1],
-        lhs_contract: vec![1, 3],
-        rhs_contract: vec![2, 0],
-    };
-    let params = [ty(DType::F32, [2, 3, 4, 5]), ty(DType::F32, [5, 2, 3])];
-    insta::assert_snapshot!(lower([
-        function("matmul", &[ty(DType::F32, [2, 3]), ty(DType::F32, [3, 4])], |b, x| b.matmul(x[0], x[1])),
-        function("outer", &[ty(DType::BF16, [2]), ty(DType::BF16, [3])], |b, x| {
-            b.dot(x[0], x[1], DotDims::default())
-        }),
-        function("batched", &params, |b, x| b.dot(x[0], x[1], batched.clone())),
-    ]));
 }
 
 #[test]
@@ -308,89 +180,6 @@ fn step() -> Module {
     let new = b.call(&module, update, &[w, g, m]);
     module.push(b.finish(&[loss, new[0], new[1]]).unwrap());
     module
-}
-
-#[test]
-fn calls_and_donation() {
-    let donation = Donation::none().donate(0, 1).donate(1, 2);
-    insta::assert_snapshot!(to_stablehlo(&verify(step()).unwrap(), &donation).unwrap());
-}
-
-#[test]
-fn loops() {
-    let mut module = Module::new("steps");
-    let mut b = Builder::new("step");
-    let index = b.param("index", ty(DType::U32, []));
-    let w = b.param("weight", ty(DType::F32, [2]));
-    let runs = b.param("runs", ty(DType::U32, []));
-    let rate = b.param("rate", ty(DType::F32, []));
-    let new = b.scoped("layers.0", |b| b.mul(w, rate));
-    let runs = b.add(runs, index);
-    let body = module.push(b.finish(&[new, runs]).unwrap());
-    let mut b = Builder::new("many");
-    let count = b.param("count", ty(DType::U32, []));
-    let w = b.param("weight", ty(DType::F32, [2]));
-    let rate = b.param("rate", ty(DType::F32, []));
-    let results = b.scoped("micro", |b| b.repeat(&module, body, count, &[w, count], &[rate]));
-    module.push(b.finish(&results).unwrap());
-    insta::assert_snapshot!(to_stablehlo(&verify(module).unwrap(), &Donation::none()).unwrap());
-}
-
-#[test]
-fn materialized_calls() {
-    let mut module = Module::new("stored");
-    let mut b = Builder::new("sample");
-    let x = b.param("x", ty(DType::F32, [2]));
-    let y = b.exp(x);
-    let sample = module.push(b.finish(&[y, x]).unwrap());
-    let mut b = Builder::new("log");
-    b.param("x", ty(DType::F32, [2]));
-    let log = module.push(b.finish(&[]).unwrap());
-    let mut b = Builder::new("main");
-    let x = b.param("x", ty(DType::F32, [2]));
-    let stored = b.call_materialized(&module, sample, &[x]);
-    b.call_materialized(&module, log, &[x]);
-    let again = b.call(&module, sample, &[x]);
-    module.push(b.finish(&[stored[0], again[1]]).unwrap());
-    let module = verify(module).unwrap();
-    let lower = |materialization| {
-        super::to_stablehlo(&module, &Donation::none(), Lowering::chosen(materialization)).unwrap()
-    };
-    insta::assert_snapshot!("materialized_by_call", lower(Materialization::Call));
-    insta::assert_snapshot!("materialized_by_barrier", lower(Materialization::Barrier));
-}
-
-/// Two results of the same tensors and scalars, one of which the other needs; another that shares nothing with them.
-#[test]
-fn loops_to_be_merged() {
-    let mut module = Module::new("state");
-    let mut b = Builder::new("update");
-    let tensor = |b: &mut Builder, name: &str| b.param(name, ty(DType::F32, [2, 3]));
-    let [g, m, p, x] = ["g", "m", "p", "x"].map(|name| tensor(&mut b, name));
-    let rate = b.param("rate", ty(DType::F32, []));
-    let (momentum, mean) = b.scoped("layers.0.weight", |b| {
-        let momentum = b.add(m, g);
-        let rate = b.broadcast(rate, [2, 3], &[]);
-        let change = b.mul(rate, momentum);
-        (momentum, b.sub(p, change))
-    });
-    let alone = b.exp(x);
-    let update = module.push(b.finish(&[momentum, mean, alone]).unwrap());
-    let mut b = Builder::new("main");
-    let params = ["g", "m", "p", "x"].map(|name| tensor(&mut b, name));
-    let rate = b.param("rate", ty(DType::F32, []));
-    let results = b.call(&module, update, &[&params[..], &[rate]].concat());
-    module.push(b.finish(&results).unwrap());
-    let lowering = Lowering { materialization: Materialization::Call, loops: Loops::Merged };
-    let module = verify(module).unwrap();
-    insta::assert_snapshot!(super::to_stablehlo(&module, &Donation::none(), lowering).unwrap());
-}
-
-#[test]
-fn nothing_in_and_nothing_out() {
-    let mut module = Module::new("a \"quoted\" name");
-    module.push(Builder::new("empty").finish(&[]).unwrap());
-    insta::assert_snapshot!(to_stablehlo(&verify(module).unwrap(), &Donation::none()).unwrap());
 }
 
 #[test]

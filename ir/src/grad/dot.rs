@@ -20,8 +20,10 @@ struct Side {
 /// of its operands, the one is taken that gives the dimensions in the order wanted; only where neither does is
 /// the result transposed.
 ///
-/// In a batched dot, one operand at least has what is contracted last: XLA:CPU takes half as long for it. Where neither
-/// has, the smaller is transposed, and the result back.
+/// In a batched dot, one operand at least has what is contracted last, so that what is multiplied and summed lies side by
+/// side there: a dot that strides through both operands is slow wherever they are not packed anew. Where neither
+/// has it last, the smaller is transposed, and the result back. It is done here, not by a target, as the transposes
+/// meet those of the function ([`Emitter::transpose`]) while the gradient is made.
 pub(super) fn dot(
     e: &mut Emitter,
     dims: &DotDims,

@@ -212,7 +212,7 @@ impl Emitter {
     }
 
     /// Permutes the dimensions; nothing if they stay. A transpose of a transpose is one, also where dimensions are merged
-    /// between them: XLA would take the second into a dot, as an order of dimensions that it is slow with.
+    /// between them, so that none is left next to a dot, which could take it in and lose the order that it was given.
     pub fn transpose(&mut self, x: Value, perm: Vec<usize>) -> Value {
         if perm.iter().copied().eq(0..perm.len()) {
             return x;

@@ -204,8 +204,9 @@ fn differentiate(
 
 /// The sum of a cotangent's parts, that of the first use first.
 ///
-/// So what a block adds to the residual stream's cotangent is summed before it is added. The other way round XLA takes the
-/// last, small part for the whole sum, and computes the sum of all later blocks again in each block.
+/// So what a block adds to the residual stream's cotangent is summed before it is added, and the last addition is of two
+/// whole tensors. The other way round it could be of a small tensor spread out, cheap enough to be computed again in
+/// every use, and with it the sum of all later blocks in each block.
 fn total(e: &mut Emitter, parts: &[Value]) -> Option<Value> {
     parts.iter().rev().copied().reduce(|sum, part| e.accumulate(sum, part))
 }

@@ -126,7 +126,7 @@ pub(super) fn compare<T: PartialOrd>(op: CompareOp, x: &T, y: &T) -> bool {
     }
 }
 
-/// A float as an integer of `dtype`: truncated, saturating, NaN as zero, as XLA does.
+/// A float as an integer of `dtype`: truncated, saturating, NaN as zero.
 pub(super) fn float_to_int(dtype: DType, x: f64) -> i128 {
     match dtype {
         DType::S32 => i128::from(x as i32),

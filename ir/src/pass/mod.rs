@@ -1,17 +1,19 @@
 //! Passes that change programs, but not what they compute, bit by bit (NaNs up to their payload).
 //!
-//! A pass is a plain function; [`PASSES`] lists those that make programs smaller in the order that they run in, and
-//! [`SHAPING`] those by which a target is given a program in another shape. They keep the parameters of
-//! every function, the names of parameters and results, and scope and origin of every instruction that stays.
-//! They number values anew, in the order of definition.
+//! A pass is a plain function; [`PASSES`] lists those that make programs smaller in the order that they run in. They
+//! keep the parameters of every function, the names of parameters and results, and scope and origin of every instruction
+//! that stays. They number values anew, in the order of definition.
+//!
+//! What a target asks of a program is for passes outside this crate, made of the same parts: [`rebuild()`] copies a
+//! function with another [`Fate`] for some instructions, [`Function::append`] writes one anew, [`run_one`] verifies what a
+//! pass has made, and [`run`] tidies up behind it.
+//!
+//! [`Function::append`]: crate::graph::Function::append
 
 mod cse;
 mod dce;
 mod fold;
-mod fuse;
 mod inline;
-mod isolate;
-mod outline;
 mod rebuild;
 mod splat;
 #[cfg(test)]
@@ -20,9 +22,8 @@ mod tests;
 pub use cse::common_subexpressions;
 pub use dce::{dead_code, dead_functions};
 pub use fold::fold_constants;
-pub use fuse::{fuse_results, trim_fused};
 pub use inline::inline_calls;
-pub use isolate::isolate;
+pub use rebuild::{Fate, rebuild};
 
 use crate::graph::Module;
 use crate::verify::{Verified, Violations, verify};
@@ -42,15 +43,6 @@ pub const PASSES: &[Pass] = &[
     Pass { name: "common_subexpressions", run: common_subexpressions },
     Pass { name: "dead_code", run: dead_code },
     Pass { name: "dead_functions", run: dead_functions },
-];
-
-/// The passes that shape a program for a target that merges loops, in order, each to be followed by [`run`]. They do not
-/// make it smaller, and a result may lose its name.
-pub const SHAPING: &[Pass] = &[
-    Pass { name: "inline_calls", run: inline_calls },
-    Pass { name: "isolate", run: isolate },
-    Pass { name: "fuse_results", run: fuse_results },
-    Pass { name: "trim_fused", run: trim_fused },
 ];
 
 /// How often the list is run at most. Programs settle after two or three rounds.

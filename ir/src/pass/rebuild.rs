@@ -5,7 +5,8 @@ use crate::op::Op;
 use crate::verify::Verified;
 
 /// What becomes of an instruction. Values are those of the new function.
-pub(super) enum Fate {
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fate {
     /// It stays.
     Keep,
     /// It goes; nothing uses its results.
@@ -34,10 +35,7 @@ pub(super) fn rebuild_all(module: &Verified, mut decide: impl FnMut(&Function, &
 /// name always: if both have names, the instruction stays.
 ///
 /// A value that went is a handle that points nowhere: if it is used, against what `decide` promised, the verifier tells.
-pub(super) fn rebuild(
-    function: &Function,
-    mut decide: impl FnMut(Inst, &Function, &InstData) -> Fate,
-) -> Function {
+pub fn rebuild(function: &Function, mut decide: impl FnMut(Inst, &Function, &InstData) -> Fate) -> Function {
     let mut new = Function { name: function.name.clone(), ..Function::default() };
     let missing = Value::from_index(usize::MAX);
     let mut map: Vec<Value> = vec![missing; function.values.len()];

@@ -1,13 +1,20 @@
-//! Random programs and inputs for property tests. Behind the feature `testing`.
+//! Random programs and inputs for property tests, and tests as [`mod@files`]. Behind the feature `testing`.
 //!
-//! Programs are well-typed by construction. They are made from plain random numbers, one group an instruction, so
+//! Random programs are well-typed by construction. They are made from plain random numbers, one group an instruction, so
 //! that `proptest` shrinks them by leaving out instructions.
 
+mod act;
+mod diff;
 mod facts;
+pub mod files;
 mod generate;
 mod movement;
 mod network;
+mod results;
 mod steps;
+
+pub use act::{ActError, act, same};
+pub use results::results;
 
 use proptest::array::uniform12;
 use proptest::collection::vec;

@@ -111,7 +111,7 @@ impl<'a> Lexer<'a> {
 
     fn skip_blanks(&mut self) {
         loop {
-            if self.rest.starts_with("//") {
+            if self.rest.starts_with("//") || self.rest.starts_with(';') {
                 self.take_while(|c| c != '\n');
             } else if !self.rest.starts_with(char::is_whitespace) {
                 return;

@@ -21,7 +21,7 @@
 //! - A call whose results are stored is `call materialize @f(%x)`.
 //! - A loop's operands are the count, the initial values of what it carries, which are as many as its results, and
 //!   what stays the same: `%n: f32[2] = loop @body(%count, %x, %w)`.
-//! - The scope comes last, as `@"layers.0"`. Comments start with `//` and end with the line. Line ends are only
+//! - The scope comes last, as `@"layers.0"`. Comments start with `;` or `//` and end with the line. Line ends are only
 //!   white space.
 //! - Names that are not [valid](crate::verify::valid_name) (of modules, which may have any) are quoted.
 //!
@@ -201,6 +201,24 @@ func @main(%n: u32[], %x: f32[], %y: f32[2]) -> (f32[2]) {
             let errors = module(text).unwrap_err().to_string();
             assert!(errors.contains(wanted), "{text}: {errors}");
         }
+    }
+
+    /// They count as lines, and a sign of theirs in quotes begins none.
+    #[test]
+    fn comments_end_with_their_line() {
+        let text = "; one
+module @\"a; b // c\" ; two
+func @f(%x: f32[]) -> (f32[]) { // three ; four
+  ;%0: f32[] = exp %x
+  %0: f32[] = tanh %x;%1
+  return %0 //}
+}
+; the end";
+        let module = parse(text).unwrap();
+        assert_eq!(module.name, "a; b // c");
+        assert_eq!(module.functions[0].insts.len(), 1);
+        let error = parse(&text.replace("tanh", "tahn")).unwrap_err().to_string();
+        assert!(error.starts_with("line 5, column 15: "), "{error}");
     }
 
     #[test]
