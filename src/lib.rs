@@ -3,7 +3,6 @@
 //! The modules follow the data: [`config`] -> model ([`natgrad_models`]) -> [`step`] (with [`rule`] and [`noise`])
 //! -> [`lower`] -> [`compile`] (over [`pjrt`]) -> [`train`], then [`posterior`].
 
-pub mod assets;
 pub mod cli;
 pub mod compare;
 pub mod compile;
@@ -22,3 +21,5 @@ pub mod step;
 pub mod text;
 pub mod train;
 pub mod weights;
+
+pub use natgrad_assets as assets;
