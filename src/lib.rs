@@ -12,7 +12,6 @@ mod files;
 pub mod inspect;
 pub mod lower;
 pub mod noise;
-pub mod pjrt;
 pub mod posterior;
 pub mod replay;
 pub mod report;
@@ -23,3 +22,4 @@ pub mod train;
 pub mod weights;
 
 pub use natgrad_assets as assets;
+pub use natgrad_pjrt as pjrt;

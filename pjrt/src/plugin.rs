@@ -54,8 +54,8 @@ static OPENED: Mutex<Vec<(PathBuf, Plugin)>> = Mutex::new(Vec::new());
 /// A shared library whose code may run in this process.
 ///
 /// Opening a library runs its code, and nothing checks what that does: it can read and write all of the process's memory.
-/// Whoever makes this value says that the file is a PJRT plugin from a source that they trust, as natgrad does of the
-/// packages whose hashes it knows, and a user of the file that `NATGRAD_PJRT_PLUGIN` names.
+/// Whoever makes this value says that the file is a PJRT plugin from a source that they trust, such as a package whose
+/// hash they know, or a file that the user named.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TrustedLibrary(PathBuf);
 
@@ -235,11 +235,11 @@ fn check_version(plugin: &Arc<Identity>, size: usize) -> Result<()> {
     let version = plugin.api_version;
     let (major, minor) = (sys::API_MAJOR, sys::API_MINOR_MIN);
     let reason = if version.major != major {
-        format!("natgrad speaks major version {major}, minor {minor} or newer")
+        format!("it has to be of major version {major}, minor {minor} or newer")
     } else if version.minor < minor {
-        format!("too old: natgrad needs {major}.{minor} or newer")
+        format!("too old: it has to be {major}.{minor} or newer")
     } else if size < size_of::<sys::Api>() {
-        format!("its table of functions has {size} bytes, natgrad needs {}", size_of::<sys::Api>())
+        format!("its table of functions has {size} bytes, and has to have {}", size_of::<sys::Api>())
     } else {
         return Ok(());
     };
@@ -366,7 +366,7 @@ fn describe(head: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pjrt::testing;
+    use crate::testing;
 
     #[test]
     fn a_plugin_tells_its_versions_and_loads_once() {

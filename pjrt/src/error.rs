@@ -1,4 +1,4 @@
-//! What can go wrong between natgrad and a plugin.
+//! What can go wrong between a program and a plugin.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -151,7 +151,7 @@ pub enum Error {
         /// What the dynamic linker said.
         reason: String,
     },
-    /// The plugin's API version is not one natgrad can speak.
+    /// The plugin's API version is not one that is spoken here.
     #[error("{plugin}: this version of the PJRT API does not fit: {reason}")]
     Version {
         /// The plugin.
@@ -264,7 +264,7 @@ pub(super) unsafe fn slice<'a, T>(start: *const T, count: usize) -> &'a [T] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pjrt::testing::{self, fake};
+    use crate::testing::{self, fake};
 
     #[test]
     fn an_error_of_asking_for_the_code_is_freed_with_the_error() {

@@ -1,4 +1,4 @@
-//! The C structs of the PJRT API that natgrad uses, field for field.
+//! The C structs of the PJRT API that are used here, field for field.
 //!
 //! PJRT grows by appending: functions at the end of the table, fields at the end of an argument struct, each
 //! struct carrying its own size. A plugin refuses a struct smaller than the fields it must have and ignores
@@ -11,7 +11,7 @@ use std::ffi::{c_char, c_int, c_void};
 pub(super) type Function<A> = Option<unsafe extern "C-unwind" fn(*mut A) -> *mut Error>;
 /// A function of the table that reports no error.
 type Infallible<A> = Option<unsafe extern "C-unwind" fn(*mut A)>;
-/// A place in the table for a function natgrad does not call.
+/// A place in the table for a function that is not called.
 type Unused = *const c_void;
 
 /// An argument struct: plain C data that starts with its own size and is valid when zeroed.
@@ -243,7 +243,7 @@ pub(super) struct ApiVersion {
     pub(super) minor: c_int,
 }
 
-/// `PJRT_Api`, the plugin's table of functions, as far as natgrad reads it.
+/// `PJRT_Api`, the plugin's table of functions, as far as it is read.
 #[repr(C)]
 pub(super) struct Api {
     pub(super) struct_size: usize,
@@ -333,7 +333,7 @@ pub(super) struct Api {
 
 /// The major version of the API these structs follow; another one has another layout.
 pub(super) const API_MAJOR: i32 = 0;
-/// The oldest minor version natgrad is tested with.
+/// The oldest minor version that is tested.
 pub(super) const API_MINOR_MIN: i32 = 81;
 
 #[cfg(test)]

@@ -17,17 +17,21 @@ static UNDER_WAY: [AtomicPtr<String>; 8] = [const { AtomicPtr::new(ptr::null_mut
 /// The run that was started last. It may go on when the call that started it is over.
 static LAST_RUN: AtomicPtr<String> = AtomicPtr::new(ptr::null_mut());
 
+/// How the program is called.
+static PROGRAM: AtomicPtr<String> = AtomicPtr::new(ptr::null_mut());
+
 /// What the program says can be tried.
 static ADVICE: AtomicPtr<String> = AtomicPtr::new(ptr::null_mut());
 
 /// The texts noted so far, each once: as many as there are programs and options.
 static NOTES: Mutex<BTreeSet<Note>> = Mutex::new(BTreeSet::new());
 
-/// Makes SIGABRT, by which XLA ends the process, say first what plugins were asked to do, and then this advice. The
-/// process ends all the same.
+/// Makes SIGABRT, by which XLA ends the process, say first what plugins were asked to do, by the program of this name, and
+/// then this advice. The process ends all the same.
 ///
 /// On other systems than Unix it does nothing.
-pub fn install_last_word(advice: &str) {
+pub fn install_last_word(program: &str, advice: &str) {
+    set(&PROGRAM, note(program.to_owned()));
     set(&ADVICE, note(advice.to_owned()));
     #[cfg(unix)]
     // SAFETY: the struct is filled in, and the handler only reads texts that are never freed and writes them by `write`,
@@ -93,26 +97,36 @@ impl Drop for Doing {
 extern "C" fn speak(_signal: libc::c_int) {
     let mut said = false;
     for slot in &UNDER_WAY {
-        said |= say("natgrad: the process ends while XLA was ", slot);
+        said |= say(": the process ends while XLA was ", slot);
     }
     if !said {
-        said = say("natgrad: the process ends; the last that XLA was asked to do was ", &LAST_RUN);
+        said = say(": the process ends; the last that XLA was asked to do was ", &LAST_RUN);
     }
     if said {
-        say("", &ADVICE);
+        write(&[text(&ADVICE).unwrap_or_default(), "\n"]);
     }
 }
 
-/// Writes a noted text; whether there is one.
+/// Writes a noted text, after the program's name and these words; whether there is one.
 #[cfg(unix)]
-fn say(before: &str, slot: &AtomicPtr<String>) -> bool {
+fn say(words: &str, slot: &AtomicPtr<String>) -> bool {
+    let Some(noted) = text(slot) else { return false };
+    write(&[text(&PROGRAM).unwrap_or_default(), words, noted, "\n"]);
+    true
+}
+
+#[cfg(unix)]
+fn text(slot: &AtomicPtr<String>) -> Option<&'static str> {
     // SAFETY: notes are never freed.
-    let Some(text) = (unsafe { slot.load(Ordering::Acquire).as_ref() }) else { return false };
-    for part in [before, text, "\n"] {
+    unsafe { slot.load(Ordering::Acquire).as_ref() }.map(String::as_str)
+}
+
+#[cfg(unix)]
+fn write(parts: &[&str]) {
+    for part in parts {
         // SAFETY: the bytes are alive. Nothing can be done where they cannot be written.
         unsafe { libc::write(libc::STDERR_FILENO, part.as_ptr().cast(), part.len()) };
     }
-    true
 }
 
 #[cfg(test)]

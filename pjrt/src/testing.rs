@@ -6,9 +6,9 @@ use std::path::PathBuf;
 
 use super::{Client, CompileOptions, Executable, Plugin, TrustedLibrary};
 
-/// The plugin the tests run against: `NATGRAD_PJRT_PLUGIN`, or the CPU plugin, which is fetched if need be.
+/// The plugin the tests run against: one that the user chose, or the CPU plugin, which is fetched if need be.
 pub(crate) fn plugin_path() -> PathBuf {
-    crate::assets::cpu_plugin().unwrap()
+    natgrad_assets::cpu_plugin().unwrap()
 }
 
 pub(crate) fn plugin() -> Plugin {

@@ -196,7 +196,7 @@ impl fmt::Debug for PendingRead {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pjrt::testing::{self, fake};
+    use crate::testing::{self, fake};
 
     fn round_trip(element_type: ElementType, dims: &[i64], bytes: &[u8]) {
         let buffer = testing::client().upload(element_type, dims, bytes).unwrap();

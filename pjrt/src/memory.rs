@@ -1,10 +1,10 @@
 //! How this process gets memory from the system.
 
-/// Keeps freed memory for the next step instead of giving it back to the system.
+/// Keeps freed memory for the next run instead of giving it back to the system.
 ///
-/// XLA:CPU allocates a step's temporaries anew in every call. The GNU C library takes large blocks from the kernel and
-/// returns them when they are freed, so that every step would fault in each of its pages again: a sixth of the time of a
-/// step of GPT with 6 layers. Other C libraries are left as they are.
+/// XLA:CPU allocates a program's temporaries anew in every run. The GNU C library takes large blocks from the kernel and
+/// returns them when they are freed, so that every run would fault in each of its pages again: a sixth of the time of a
+/// training step of GPT with 6 layers. Other C libraries are left as they are.
 ///
 /// Call it first in `main`: where other threads run, the allocator is left as it is.
 pub fn keep_freed_memory() {

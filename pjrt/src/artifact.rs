@@ -229,8 +229,7 @@ impl Artifact {
         let mut shapes = Vec::with_capacity(types.len());
         for (index, (&code, &rank)) in types.iter().zip(ranks).enumerate() {
             let element_type = ElementType::from_code(code).ok_or_else(|| {
-                self.session()
-                    .unfit(format!("output {index} has element type number {code}, unknown to natgrad"))
+                self.session().unfit(format!("output {index} has the unknown element type number {code}"))
             })?;
             let (own, rest) = dims.split_at_checked(rank).ok_or_else(|| {
                 self.session().unfit(format!("output {index} lacks some of its {rank} dimensions"))
@@ -265,8 +264,8 @@ impl fmt::Debug for Artifact {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pjrt::CompileOptions;
-    use crate::pjrt::testing::{self, fake};
+    use crate::CompileOptions;
+    use crate::testing::{self, fake};
 
     #[test]
     fn outputs_without_their_dimensions_are_refused() {

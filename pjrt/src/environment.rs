@@ -50,7 +50,7 @@ mod tests {
 
     #[test]
     fn with_other_threads_the_environment_stays_as_it_is() {
-        const NAME: &str = "NATGRAD_TEST_VARIABLE";
+        const NAME: &str = "PJRT_TEST_VARIABLE";
         let (end, wait) = std::sync::mpsc::channel::<()>();
         let other = std::thread::spawn(move || wait.recv());
         assert!(!is_alone());

@@ -197,7 +197,7 @@ impl fmt::Debug for Topology {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pjrt::testing;
+    use crate::testing;
 
     #[test]
     fn a_plugin_without_the_topology_says_so() {

@@ -203,8 +203,8 @@ impl Drop for Loaded {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pjrt::ElementType;
-    use crate::pjrt::testing::{self, f32s, fake};
+    use crate::ElementType;
+    use crate::testing::{self, f32s, fake};
 
     #[test]
     fn a_donated_buffer_is_reused_for_the_output() {

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::ptr;
 use std::sync::OnceLock;
 
-use crate::pjrt::{Client, Plugin, plugin, sys};
+use crate::{Client, Plugin, plugin, sys};
 
 /// How many outputs its programs have, each a number.
 pub(crate) const OUTPUTS: usize = 3;

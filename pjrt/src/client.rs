@@ -287,7 +287,7 @@ fn text(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pjrt::testing::{self, fake};
+    use crate::testing::{self, fake};
 
     #[test]
     fn the_cpu_shows_as_many_devices_as_asked_for() {
