@@ -1,14 +1,14 @@
 //! The attributes of an instruction, by its opcode.
 
 use super::{Place, value};
-use crate::inspect::attributes::{
+use crate::attributes::{
     Attributes, Collective, Convolution, ConvolutionDimensions, CustomCall, Direction, DotDimensions,
     FusionKind, GatherDimensions, OperandAlias, PadDimension, Precision, ScatterDimensions, SliceDimension,
     WindowDimension,
 };
-use crate::inspect::opcode::Opcode;
-use crate::inspect::shape::Shape;
-use crate::inspect::{Error, proto};
+use crate::opcode::Opcode;
+use crate::shape::Shape;
+use crate::{Error, proto};
 
 pub(super) fn read(opcode: &Opcode, i: &proto::Instruction, place: Place<'_>) -> Result<Attributes, Error> {
     Ok(match opcode {
@@ -266,7 +266,7 @@ fn custom_call(i: &proto::Instruction, place: Place<'_>) -> Result<CustomCall, E
     })
 }
 
-fn collective(i: &proto::Instruction, groups: Option<crate::inspect::devices::ReplicaGroups>) -> Collective {
+fn collective(i: &proto::Instruction, groups: Option<crate::devices::ReplicaGroups>) -> Collective {
     Collective {
         channel: (i.channel_id > 0).then_some(i.channel_id),
         groups,

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use super::{TextOptions, dictionary_or_quoted, quoted, shape_index};
-use crate::inspect::attributes::{
+use crate::attributes::{
     Attributes, Collective, ConvolutionDimensions, CustomCall, GatherDimensions, OperandAlias, PadDimension,
     Precision, ScatterDimensions, SliceDimension, WindowDimension,
 };
-use crate::inspect::devices::list;
-use crate::inspect::literal::general;
-use crate::inspect::opcode::Opcode;
+use crate::devices::list;
+use crate::literal::general;
+use crate::opcode::Opcode;
 
 /// Names of `PrecisionConfig.Algorithm`.
 const ALGORITHMS: [&str; 14] = [

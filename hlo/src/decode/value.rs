@@ -3,10 +3,10 @@
 use half::{bf16, f16};
 
 use super::Place;
-use crate::inspect::devices::{DeviceOrder, ReplicaGroups, Sharding};
-use crate::inspect::literal::{Literal, Values};
-use crate::inspect::shape::{ArrayShape, ElementType, Layout, Shape};
-use crate::inspect::{Error, proto};
+use crate::devices::{DeviceOrder, ReplicaGroups, Sharding};
+use crate::literal::{Literal, Values};
+use crate::shape::{ArrayShape, ElementType, Layout, Shape};
+use crate::{Error, proto};
 
 /// Numbers in `PrimitiveType` of what is not an array.
 const TUPLE: i32 = 13;

@@ -42,7 +42,7 @@ impl Traffic {
 }
 
 /// Whether an instruction touches no memory: it only names values, or ends what another began.
-pub(super) fn is_free(opcode: &Opcode) -> bool {
+pub fn is_free(opcode: &Opcode) -> bool {
     matches!(
         opcode,
         Opcode::AddDependency
@@ -68,7 +68,7 @@ pub(super) fn is_free(opcode: &Opcode) -> bool {
 }
 
 /// The traffic of an instruction, with that of the computations that it runs.
-pub(super) fn of(flow: &Flow<'_>, site: Site) -> Traffic {
+pub fn of(flow: &Flow<'_>, site: Site) -> Traffic {
     let instruction = flow.instruction(site);
     let bytes = |operand: usize| {
         let id = instruction.operands.get(operand);
@@ -199,7 +199,7 @@ fn replaced(flow: &Flow<'_>, root: Site) -> Option<u64> {
 }
 
 /// The bytes of a value that are in main memory.
-pub(super) fn main_memory(shape: &Shape) -> u64 {
+pub fn main_memory(shape: &Shape) -> u64 {
     match shape {
         Shape::Array(array) | Shape::Buffer(array) => match is_on_chip(array) {
             true => 0,
@@ -212,6 +212,6 @@ pub(super) fn main_memory(shape: &Shape) -> u64 {
 
 /// Whether an array is in a memory of a TPU that is not its main one. Only TPUs lay arrays out in tiles; other
 /// platforms number parts of their main memory as memories of their own.
-pub(super) fn is_on_chip(array: &ArrayShape) -> bool {
+pub fn is_on_chip(array: &ArrayShape) -> bool {
     array.layout.as_ref().is_some_and(|layout| !layout.tiles.is_empty() && layout.memory_space != 0)
 }

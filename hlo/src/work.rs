@@ -98,7 +98,7 @@ impl Work {
 }
 
 /// The work of an instruction, with that of the computations that it runs.
-pub(super) fn of(flow: &Flow<'_>, site: Site) -> Work {
+pub fn of(flow: &Flow<'_>, site: Site) -> Work {
     let instruction = flow.instruction(site);
     let callees = || {
         flow.callees(site).iter().map(|&frame| {
@@ -337,7 +337,7 @@ fn is_float(ty: ElementType) -> bool {
 
 /// Whether each element of the result is one operation on the operands' elements. Selections and conversions move
 /// numbers.
-pub(super) fn is_arithmetic(opcode: &Opcode) -> bool {
+pub fn is_arithmetic(opcode: &Opcode) -> bool {
     matches!(
         opcode,
         Opcode::Abs

@@ -8,16 +8,19 @@ use super::opcode::Opcode;
 
 /// One use of a computation: the chain of calls that leads to it. Index 0 is the entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct Frame(usize);
+pub struct Frame(usize);
 
 impl Frame {
-    pub(super) const ENTRY: Frame = Frame(0);
+    /// The module's entry.
+    pub const ENTRY: Frame = Frame(0);
 }
 
 /// An instruction in one use of its computation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct Site {
+pub struct Site {
+    /// The use of its computation.
     pub frame: Frame,
+    /// The instruction there.
     pub instruction: InstructionId,
 }
 
@@ -34,7 +37,7 @@ struct Caller {
 }
 
 /// A module with every use of its computations spelled out.
-pub(super) struct Flow<'m> {
+pub struct Flow<'m> {
     module: &'m HloModule,
     frames: Vec<FrameData>,
     callees: BTreeMap<Site, Vec<Frame>>,
@@ -42,7 +45,8 @@ pub(super) struct Flow<'m> {
 }
 
 impl<'m> Flow<'m> {
-    pub(super) fn of(module: &'m HloModule) -> Flow<'m> {
+    /// The module's uses of computations, from its entry on.
+    pub fn of(module: &'m HloModule) -> Flow<'m> {
         let users = module.computations.iter().map(Computation::users).collect();
         let frames = vec![FrameData { computation: module.entry, caller: None }];
         let mut flow = Flow { module, frames, callees: BTreeMap::new(), users };
@@ -67,30 +71,34 @@ impl<'m> Flow<'m> {
         flow
     }
 
-    pub(super) fn frames(&self) -> impl Iterator<Item = Frame> + use<> {
+    /// Every use of a computation, callers before callees.
+    pub fn frames(&self) -> impl Iterator<Item = Frame> + use<> {
         (0..self.frames.len()).map(Frame)
     }
 
-    pub(super) fn computation(&self, frame: Frame) -> &'m Computation {
+    /// The computation that is used.
+    pub fn computation(&self, frame: Frame) -> &'m Computation {
         self.module.computation(self.frames[frame.0].computation)
     }
 
-    pub(super) fn instruction(&self, site: Site) -> &'m Instruction {
+    /// The instruction at a site.
+    pub fn instruction(&self, site: Site) -> &'m Instruction {
         self.computation(site.frame).instruction(site.instruction)
     }
 
-    pub(super) fn users(&self, site: Site) -> &[(InstructionId, usize)] {
+    /// The users of a site's value in its own computation, with the operand's position.
+    pub fn users(&self, site: Site) -> &[(InstructionId, usize)] {
         &self.users[self.frames[site.frame.0].computation.0][site.instruction.0]
     }
 
     /// The operands of a site.
-    pub(super) fn operands(&self, site: Site) -> Vec<Site> {
+    pub fn operands(&self, site: Site) -> Vec<Site> {
         let operands = &self.instruction(site).operands;
         operands.iter().map(|&instruction| Site { frame: site.frame, instruction }).collect()
     }
 
     /// Where a value comes from in its own computation, through bitcasts.
-    pub(super) fn renamed(&self, mut site: Site) -> Site {
+    pub fn renamed(&self, mut site: Site) -> Site {
         while self.instruction(site).opcode == Opcode::Bitcast {
             let Some(&instruction) = self.instruction(site).operands.first() else { break };
             site.instruction = instruction;
@@ -99,17 +107,17 @@ impl<'m> Flow<'m> {
     }
 
     /// The uses of computations that an instruction calls.
-    pub(super) fn callees(&self, site: Site) -> &[Frame] {
+    pub fn callees(&self, site: Site) -> &[Frame] {
         self.callees.get(&site).map_or(&[], Vec::as_slice)
     }
 
     /// The site, then the one that calls its computation, and so on to the entry.
-    pub(super) fn chain(&self, site: Site) -> impl Iterator<Item = Site> + '_ {
+    pub fn chain(&self, site: Site) -> impl Iterator<Item = Site> + '_ {
         std::iter::successors(Some(site), |site| self.frames[site.frame.0].caller.map(|caller| caller.site))
     }
 
     /// Where the part at `index` of a site's value comes from, through tuples, calls and copies.
-    pub(super) fn origin(&self, mut site: Site, mut index: Vec<i64>) -> (Site, Vec<i64>) {
+    pub fn origin(&self, mut site: Site, mut index: Vec<i64>) -> (Site, Vec<i64>) {
         while let Some(next) = self.step_back(site, &index) {
             (site, index) = next;
         }
@@ -155,7 +163,7 @@ impl<'m> Flow<'m> {
 
     /// Where the part at `index` of a site's value ends up: shape indices into the entry's result, sorted. Followed
     /// through tuples, calls and copies.
-    pub(super) fn exits(&self, site: Site, index: &[i64]) -> Vec<Vec<i64>> {
+    pub fn exits(&self, site: Site, index: &[i64]) -> Vec<Vec<i64>> {
         let mut exits = Vec::new();
         let mut seen = std::collections::BTreeSet::new();
         let mut pending = vec![(site, index.to_vec())];
@@ -229,7 +237,7 @@ fn runs_callees(opcode: &Opcode) -> bool {
 }
 
 /// How often a loop's body runs, if the compiler found out.
-pub(super) fn trip_count(instruction: &Instruction) -> Option<u64> {
+pub fn trip_count(instruction: &Instruction) -> Option<u64> {
     let config: serde_json::Value = serde_json::from_str(&instruction.backend_config).ok()?;
     let count = &config["known_trip_count"]["n"];
     count.as_u64().or_else(|| count.as_str()?.parse().ok())

@@ -3,13 +3,13 @@
 use prost::Message;
 
 #[derive(Clone, PartialEq, Message)]
-pub(in crate::inspect) struct PaddingConfig {
+pub(crate) struct PaddingConfig {
     #[prost(message, repeated, tag = "1")]
     pub dimensions: Vec<PaddingDimension>,
 }
 
 #[derive(Clone, PartialEq, Message)]
-pub(in crate::inspect) struct PaddingDimension {
+pub(crate) struct PaddingDimension {
     #[prost(int64, tag = "1")]
     pub edge_padding_low: i64,
     #[prost(int64, tag = "2")]
@@ -19,13 +19,13 @@ pub(in crate::inspect) struct PaddingDimension {
 }
 
 #[derive(Clone, PartialEq, Message)]
-pub(in crate::inspect) struct Tile {
+pub(crate) struct Tile {
     #[prost(int64, repeated, tag = "1")]
     pub dimensions: Vec<i64>,
 }
 
 #[derive(Clone, PartialEq, Message)]
-pub(in crate::inspect) struct Layout {
+pub(crate) struct Layout {
     #[prost(int64, repeated, tag = "1")]
     pub minor_to_major: Vec<i64>,
     #[prost(message, repeated, tag = "6")]
@@ -39,7 +39,7 @@ pub(in crate::inspect) struct Layout {
 }
 
 #[derive(Clone, PartialEq, Message)]
-pub(in crate::inspect) struct Shape {
+pub(crate) struct Shape {
     #[prost(int32, tag = "2")]
     pub element_type: i32,
     #[prost(int64, repeated, tag = "3")]
@@ -53,7 +53,7 @@ pub(in crate::inspect) struct Shape {
 }
 
 #[derive(Clone, PartialEq, Message)]
-pub(in crate::inspect) struct ProgramShape {
+pub(crate) struct ProgramShape {
     #[prost(message, repeated, tag = "1")]
     pub parameters: Vec<Shape>,
     #[prost(message, optional, tag = "2")]
@@ -63,7 +63,7 @@ pub(in crate::inspect) struct ProgramShape {
 }
 
 #[derive(Clone, PartialEq, Message)]
-pub(in crate::inspect) struct Payload {
+pub(crate) struct Payload {
     #[prost(bytes = "vec", tag = "1")]
     pub value: Vec<u8>,
     #[prost(int64, tag = "2")]
@@ -71,7 +71,7 @@ pub(in crate::inspect) struct Payload {
 }
 
 #[derive(Clone, PartialEq, Message)]
-pub(in crate::inspect) struct OpMetadata {
+pub(crate) struct OpMetadata {
     #[prost(string, tag = "1")]
     pub op_type: String,
     #[prost(string, tag = "2")]
@@ -95,7 +95,7 @@ pub(in crate::inspect) struct OpMetadata {
 }
 
 #[derive(Clone, PartialEq, Message)]
-pub(in crate::inspect) struct Literal {
+pub(crate) struct Literal {
     #[prost(message, optional, tag = "1")]
     pub shape: Option<Shape>,
     #[prost(bool, repeated, tag = "2")]
@@ -133,7 +133,7 @@ pub(in crate::inspect) struct Literal {
 }
 
 #[derive(Clone, PartialEq, Message)]
-pub(in crate::inspect) struct WindowDimension {
+pub(crate) struct WindowDimension {
     #[prost(int64, tag = "1")]
     pub size: i64,
     #[prost(int64, tag = "2")]
@@ -151,13 +151,13 @@ pub(in crate::inspect) struct WindowDimension {
 }
 
 #[derive(Clone, PartialEq, Message)]
-pub(in crate::inspect) struct Window {
+pub(crate) struct Window {
     #[prost(message, repeated, tag = "1")]
     pub dimensions: Vec<WindowDimension>,
 }
 
 #[derive(Clone, PartialEq, Message)]
-pub(in crate::inspect) struct GatherDimensionNumbers {
+pub(crate) struct GatherDimensionNumbers {
     #[prost(int64, repeated, tag = "1")]
     pub offset_dims: Vec<i64>,
     #[prost(int64, repeated, tag = "2")]
@@ -173,7 +173,7 @@ pub(in crate::inspect) struct GatherDimensionNumbers {
 }
 
 #[derive(Clone, PartialEq, Message)]
-pub(in crate::inspect) struct ScatterDimensionNumbers {
+pub(crate) struct ScatterDimensionNumbers {
     #[prost(int64, repeated, tag = "1")]
     pub update_window_dims: Vec<i64>,
     #[prost(int64, repeated, tag = "2")]
@@ -189,7 +189,7 @@ pub(in crate::inspect) struct ScatterDimensionNumbers {
 }
 
 #[derive(Clone, PartialEq, Message)]
-pub(in crate::inspect) struct ConvolutionDimensionNumbers {
+pub(crate) struct ConvolutionDimensionNumbers {
     #[prost(int64, tag = "7")]
     pub input_batch_dimension: i64,
     #[prost(int64, tag = "8")]
@@ -211,7 +211,7 @@ pub(in crate::inspect) struct ConvolutionDimensionNumbers {
 }
 
 #[derive(Clone, PartialEq, Message)]
-pub(in crate::inspect) struct DotDimensionNumbers {
+pub(crate) struct DotDimensionNumbers {
     #[prost(int64, repeated, tag = "1")]
     pub lhs_contracting_dimensions: Vec<i64>,
     #[prost(int64, repeated, tag = "2")]
@@ -223,7 +223,7 @@ pub(in crate::inspect) struct DotDimensionNumbers {
 }
 
 #[derive(Clone, PartialEq, Message)]
-pub(in crate::inspect) struct TriangularSolveOptions {
+pub(crate) struct TriangularSolveOptions {
     #[prost(bool, tag = "1")]
     pub left_side: bool,
     #[prost(bool, tag = "2")]
@@ -235,19 +235,19 @@ pub(in crate::inspect) struct TriangularSolveOptions {
 }
 
 #[derive(Clone, PartialEq, Message)]
-pub(in crate::inspect) struct CholeskyOptions {
+pub(crate) struct CholeskyOptions {
     #[prost(bool, tag = "1")]
     pub lower: bool,
 }
 
 #[derive(Clone, PartialEq, Message)]
-pub(in crate::inspect) struct FrontendAttributes {
+pub(crate) struct FrontendAttributes {
     #[prost(btree_map = "string, string", tag = "1")]
     pub map: std::collections::BTreeMap<String, String>,
 }
 
 #[derive(Clone, PartialEq, Message)]
-pub(in crate::inspect) struct OpSharding {
+pub(crate) struct OpSharding {
     #[prost(int32, tag = "1")]
     pub r#type: i32,
     #[prost(int64, repeated, tag = "3")]
@@ -270,13 +270,13 @@ pub(in crate::inspect) struct OpSharding {
 }
 
 #[derive(Clone, PartialEq, Message)]
-pub(in crate::inspect) struct ReplicaGroup {
+pub(crate) struct ReplicaGroup {
     #[prost(int64, repeated, tag = "1")]
     pub replica_ids: Vec<i64>,
 }
 
 #[derive(Clone, PartialEq, Message)]
-pub(in crate::inspect) struct CollectiveDeviceList {
+pub(crate) struct CollectiveDeviceList {
     #[prost(message, repeated, tag = "1")]
     pub replica_groups: Vec<ReplicaGroup>,
     #[prost(message, optional, tag = "2")]
@@ -284,7 +284,7 @@ pub(in crate::inspect) struct CollectiveDeviceList {
 }
 
 #[derive(Clone, PartialEq, Message)]
-pub(in crate::inspect) struct IotaReplicaGroupList {
+pub(crate) struct IotaReplicaGroupList {
     #[prost(int64, tag = "1")]
     pub num_replica_groups: i64,
     #[prost(int64, tag = "2")]
@@ -296,7 +296,7 @@ pub(in crate::inspect) struct IotaReplicaGroupList {
 }
 
 #[derive(Clone, PartialEq, Message)]
-pub(in crate::inspect) struct MeshAxesReplicaGroupList {
+pub(crate) struct MeshAxesReplicaGroupList {
     #[prost(message, optional, tag = "1")]
     pub mesh: Option<Mesh>,
     #[prost(message, repeated, tag = "2")]
@@ -304,7 +304,7 @@ pub(in crate::inspect) struct MeshAxesReplicaGroupList {
 }
 
 #[derive(Clone, PartialEq, Message)]
-pub(in crate::inspect) struct Mesh {
+pub(crate) struct Mesh {
     #[prost(message, repeated, tag = "1")]
     pub axes: Vec<MeshAxis>,
     #[prost(int64, repeated, tag = "2")]
@@ -314,7 +314,7 @@ pub(in crate::inspect) struct Mesh {
 }
 
 #[derive(Clone, PartialEq, Message)]
-pub(in crate::inspect) struct IotaTransform {
+pub(crate) struct IotaTransform {
     #[prost(int64, repeated, tag = "1")]
     pub reshape_dims: Vec<i64>,
     #[prost(int64, repeated, tag = "2")]
@@ -322,7 +322,7 @@ pub(in crate::inspect) struct IotaTransform {
 }
 
 #[derive(Clone, PartialEq, Message)]
-pub(in crate::inspect) struct MeshAxis {
+pub(crate) struct MeshAxis {
     #[prost(string, tag = "1")]
     pub name: String,
     #[prost(int64, tag = "2")]
@@ -330,7 +330,7 @@ pub(in crate::inspect) struct MeshAxis {
 }
 
 #[derive(Clone, PartialEq, Message)]
-pub(in crate::inspect) struct AxisRef {
+pub(crate) struct AxisRef {
     #[prost(int64, tag = "1")]
     pub mesh_axis_index: i64,
     #[prost(message, optional, tag = "2")]
@@ -338,7 +338,7 @@ pub(in crate::inspect) struct AxisRef {
 }
 
 #[derive(Clone, PartialEq, Message)]
-pub(in crate::inspect) struct SubAxis {
+pub(crate) struct SubAxis {
     #[prost(int64, tag = "1")]
     pub pre_size: i64,
     #[prost(int64, tag = "2")]
@@ -346,7 +346,7 @@ pub(in crate::inspect) struct SubAxis {
 }
 
 #[derive(Clone, PartialEq, Message)]
-pub(in crate::inspect) struct SourceTarget {
+pub(crate) struct SourceTarget {
     #[prost(int64, tag = "1")]
     pub source: i64,
     #[prost(int64, tag = "2")]
@@ -354,7 +354,7 @@ pub(in crate::inspect) struct SourceTarget {
 }
 
 #[derive(Clone, PartialEq, Message)]
-pub(in crate::inspect) struct PrecisionConfig {
+pub(crate) struct PrecisionConfig {
     #[prost(int32, repeated, tag = "1")]
     pub operand_precision: Vec<i32>,
     #[prost(int32, tag = "2")]
@@ -362,13 +362,13 @@ pub(in crate::inspect) struct PrecisionConfig {
 }
 
 #[derive(Clone, PartialEq, Message)]
-pub(in crate::inspect) struct ParameterReplication {
+pub(crate) struct ParameterReplication {
     #[prost(bool, repeated, tag = "1")]
     pub replicated_at_leaf_buffers: Vec<bool>,
 }
 
 #[derive(Clone, PartialEq, Message)]
-pub(in crate::inspect) struct OutputOperandAliasing {
+pub(crate) struct OutputOperandAliasing {
     #[prost(int64, repeated, tag = "1")]
     pub output_shape_index: Vec<i64>,
     #[prost(int64, tag = "2")]

@@ -354,6 +354,6 @@ fn write_stack_frames(frames: &StackFrames, text: &mut String) {
 }
 
 /// A shape index: `{}`, `{1}`, `{1,0}`.
-pub(super) fn shape_index(index: &[i64]) -> String {
+pub fn shape_index(index: &[i64]) -> String {
     format!("{{{}}}", super::devices::list(index))
 }
