@@ -3,7 +3,6 @@
 //! The modules follow the data: [`config`] -> model ([`natgrad_models`]) -> [`step`] (with [`rule`] and [`noise`])
 //! -> [`lower`] -> [`compile`] (over [`pjrt`]) -> [`train`], then [`posterior`].
 
-pub mod assets;
 pub mod cli;
 pub mod compare;
 pub mod compile;
@@ -13,7 +12,6 @@ mod files;
 pub mod inspect;
 pub mod lower;
 pub mod noise;
-pub mod pjrt;
 pub mod posterior;
 pub mod replay;
 pub mod report;
@@ -22,3 +20,6 @@ pub mod step;
 pub mod text;
 pub mod train;
 pub mod weights;
+
+pub use natgrad_assets as assets;
+pub use natgrad_pjrt as pjrt;

@@ -5,7 +5,7 @@ use std::path::Path;
 use natgrad::inspect::{HloModule, Memory, Part, Stage, Traffic, Work, kernels, stage_costs};
 
 fn module(name: &str) -> HloModule {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/fixtures/hlo/{name}.pb"));
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("hlo/tests/fixtures/{name}.pb"));
     HloModule::decode(&std::fs::read(path).expect("a fixture")).expect("an HLO module")
 }
 

@@ -8,7 +8,7 @@ use natgrad::inspect::{
 };
 
 fn module(name: &str) -> HloModule {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/fixtures/hlo/{name}.pb"));
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("hlo/tests/fixtures/{name}.pb"));
     HloModule::decode(&std::fs::read(path).expect("a fixture")).expect("an HLO module")
 }
 
@@ -138,4 +138,17 @@ fn copies_of_parameters_are_told_from_others() {
     assert_eq!(sources, [&CopySource::Parameter(2), &CopySource::Parameter(3)]);
     let summary = Summary::of(&module("cpu_noise_while"));
     assert!(matches!(summary.copies[0].source, CopySource::Value(_)), "{:?}", summary.copies);
+}
+
+#[test]
+fn damaged_modules_never_panic() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("hlo/tests/fixtures/constants_64_bit.pb");
+    let bytes = std::fs::read(path).expect("a fixture");
+    for position in 0..bytes.len() {
+        for value in [0x00, 0x01, 0x7f, 0xff, bytes[position] ^ 0x08] {
+            let mut damaged = bytes.clone();
+            damaged[position] = value;
+            let _ = HloModule::decode(&damaged).map(|module| Summary::of(&module).to_string());
+        }
+    }
 }

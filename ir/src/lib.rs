@@ -1,7 +1,24 @@
 //! The typed tensor IR of natgrad: SSA functions over statically shaped tensors.
 //!
-//! It knows nothing of any one target, of files or optimizers. Functions are built with [`Builder`], checked by [`verify()`],
-//! and lowered or interpreted elsewhere.
+//! It knows nothing of compilers, files or optimizers. Functions are built with [`Builder`], checked by [`verify()`],
+//! changed by [`grad`], [`vectorize`] and [`pass`], and run by [`interp`], the reference for whatever else runs them.
+//!
+//! ```
+//! use natgrad_ir::grad::value_and_grad;
+//! use natgrad_ir::interp::{Precision, Tensor, evaluate_flat};
+//! use natgrad_ir::{Builder, DType, TensorType};
+//!
+//! let mut b = Builder::new("square");
+//! let x = b.param("x", TensorType::scalar(DType::F64));
+//! let square = b.mul(x, x);
+//! let square = b.finish(&[square])?;
+//!
+//! let gradient = value_and_grad(&square, &[0])?;
+//! let x = Tensor::from_f64s(TensorType::scalar(DType::F64), &[3.0])?;
+//! let results = evaluate_flat(&gradient, &[x], Precision::AsTyped)?;
+//! assert_eq!((results[0].to_f64s(), results[1].to_f64s()), (vec![9.0], vec![6.0]));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 pub mod build;
 mod flops;

@@ -79,7 +79,7 @@ step.compute. `natgrad inspect CONFIG --what stablehlo` prints the program, for 
 pub fn main() -> ExitCode {
     crate::pjrt::keep_freed_memory();
     crate::pjrt::quiet_log();
-    crate::pjrt::install_last_word(LAST_ADVICE);
+    crate::pjrt::install_last_word("natgrad", LAST_ADVICE);
     let cli = Cli::parse();
     let filter = EnvFilter::try_from_env("NATGRAD_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
     tracing_subscriber::fmt()

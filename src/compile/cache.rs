@@ -244,7 +244,7 @@ impl Cache {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pjrt::testing::{self, DOUBLE, f32s};
+    use crate::compile::testing::{self, DOUBLE, f32s};
     use crate::pjrt::{Arg, ElementType};
     use std::fs;
 

@@ -92,7 +92,7 @@ impl Listed {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pjrt::testing;
+    use crate::compile::testing;
 
     #[test]
     fn listings_survive_the_way_to_bytes_and_back() {

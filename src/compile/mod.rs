@@ -16,6 +16,8 @@ mod model;
 mod plugin_hash;
 mod refusal;
 mod target;
+#[cfg(test)]
+pub(crate) mod testing;
 
 pub use ahead::{AheadDevice, Compiler};
 pub use cache::{Cache, CacheOutcome, MissReason};

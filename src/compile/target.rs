@@ -118,7 +118,7 @@ impl Target {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pjrt::testing::{self, f32s};
+    use crate::compile::testing::{self, f32s};
     use crate::pjrt::{Arg, ElementType, Executable};
 
     /// A step on donated state (mean, momentum, hess), each read by several of the outputs that replace them.

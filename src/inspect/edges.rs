@@ -3,15 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use natgrad_hlo::flow::{Flow, Frame, Site};
+use natgrad_hlo::traffic::main_memory;
+use natgrad_hlo::{HloModule, Opcode, Shape};
 use serde::{Deserialize, Serialize};
 
-use super::flow::{Flow, Frame, Site};
 use super::kernel::{is_control, is_kernel, origin};
-use super::module::HloModule;
-use super::opcode::Opcode;
-use super::shape::Shape;
 use super::stage::Part;
-use super::traffic::main_memory;
 use crate::step::{Program, Slot};
 
 /// Where values come from or go to.

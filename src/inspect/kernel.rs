@@ -2,15 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use natgrad_hlo::flow::{Flow, Frame, Site, trip_count};
+use natgrad_hlo::traffic::{self, Traffic};
+use natgrad_hlo::work::{self, Work};
+use natgrad_hlo::{Attributes, FusionKind, HloModule, Opcode};
 use serde::{Deserialize, Serialize};
 
-use super::attributes::{Attributes, FusionKind};
-use super::flow::{Flow, Frame, Site, trip_count};
-use super::module::HloModule;
-use super::opcode::Opcode;
 use super::stage::{Origin, Part};
-use super::traffic::{self, Traffic};
-use super::work::{self, Work};
 
 /// An instruction that runs over memory by itself: a fusion with all in it, a matrix product, a convolution, a copy, a
 /// call of code that is not HLO. Calls, loops and branches are not; what they run is.

@@ -194,7 +194,7 @@ mod tests {
 
     #[test]
     fn the_device_at_hand_is_measured() {
-        let client = crate::pjrt::testing::client();
+        let client = crate::compile::testing::client();
         let options = crate::compile::Target::of(&client).options(crate::lower::Loops::Chosen);
         let figures = DeviceFigures::measure(&client, &options).unwrap();
         let rates = figures.products.values().copied().chain([figures.bandwidth, figures.elementwise]);

@@ -1,9 +1,9 @@
 //! The memory of a program: what XLA says of it, and which buffers live when it is fullest.
 
+use natgrad_hlo::HloModule;
+use natgrad_hlo::flow::Flow;
 use serde::{Deserialize, Serialize};
 
-use super::flow::Flow;
-use super::module::HloModule;
 use super::stage::Origin;
 use crate::pjrt::MemoryStats;
 

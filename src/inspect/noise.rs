@@ -2,11 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use super::attributes::Attributes;
-use super::flow::{Flow, Site, trip_count};
-use super::module::{Computation, HloModule, InstructionId};
-use super::opcode::Opcode;
-use super::shape::{ElementType, Shape};
+use natgrad_hlo::flow::{Flow, Site, trip_count};
+use natgrad_hlo::{Attributes, Computation, ElementType, HloModule, InstructionId, Opcode, Shape};
+
 use super::stage::{Stage, is_key, is_noise, stage_of};
 
 /// The two multipliers of murmur3's 32-bit finalizer, in the order of their use.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use natgrad_hlo::HloModule;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -9,7 +10,6 @@ use super::difference::Difference;
 use super::edges::{Edge, edges};
 use super::kernel::{Kernel, StageCost, kernels, opcodes, stage_costs};
 use super::memory::{Assigned, Memory};
-use super::module::HloModule;
 use super::roofline::{DeviceFigures, Roofline};
 use super::verdict::{Counterpart, Subject, Verdict, verdicts};
 use crate::step::Program;

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use natgrad_hlo::work::Work;
 use serde::{Deserialize, Serialize};
 
 use super::kernel::{Kernel, StageCost};
 use super::stage::Part;
-use super::work::Work;
 
 /// What a device can do at best.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -2,14 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::attributes::{Attributes, FusionKind};
-use super::flow::{Flow, Frame, Site};
-use super::module::{HloModule, Instruction, InstructionId};
+use natgrad_hlo::flow::{Flow, Frame, Site};
+use natgrad_hlo::traffic::{self, Traffic};
+use natgrad_hlo::{Attributes, FusionKind, HloModule, Instruction, InstructionId, Opcode, Shape};
+
 use super::noise::{MURMUR3_FINALIZER, NoiseSite, noise_sites};
-use super::opcode::Opcode;
-use super::shape::Shape;
 use super::stage::{Stage, stage_of};
-use super::traffic::{self, Traffic};
 
 mod display;
 

@@ -1,13 +1,11 @@
 //! What an optimized program has to keep of what its step promises, each promise with a plain verdict.
 
+use natgrad_hlo::flow::Flow;
+use natgrad_hlo::{Attributes, ElementType, HloModule, Shape};
 use serde::{Deserialize, Serialize};
 
-use super::attributes::Attributes;
-use super::flow::Flow;
 use super::kernel::Kernel;
-use super::module::HloModule;
 use super::noise::{MURMUR3_FINALIZER, NoiseSite, PHILOX_FIRST, noise_sites};
-use super::shape::{ElementType, Shape};
 use crate::noise::Grade;
 use crate::step::Program;
 
@@ -169,7 +167,7 @@ pub fn verdicts(subject: &Subject<'_>) -> Vec<Verdict> {
 }
 
 /// Every array in a shape.
-fn arrays(shape: &Shape) -> Vec<&super::shape::ArrayShape> {
+fn arrays(shape: &Shape) -> Vec<&natgrad_hlo::ArrayShape> {
     shape
         .leaves()
         .into_iter()

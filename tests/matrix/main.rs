@@ -12,10 +12,11 @@ use std::process::Command;
 use natgrad::assets;
 use natgrad::compile::{Target, stablehlo};
 use natgrad::config::RunConfig;
-use natgrad::inspect::{HloModule, Opcode, Shape};
+use natgrad::inspect::{HloModule, Opcode};
 use natgrad::lower::Loops;
 use natgrad::pjrt::{Client, Plugin, TrustedLibrary};
 use natgrad::step::{DeviceTable, Placement, Program, Recipe, StatePlan};
+use natgrad_hlo::Shape;
 
 use choices::{Chosen, gpt2_in_small, pairs_of_choices};
 

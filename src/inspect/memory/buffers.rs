@@ -2,11 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::inspect::attributes::{Attributes, OperandAlias};
-use crate::inspect::flow::{Flow, Frame, Site};
-use crate::inspect::module::HloModule;
-use crate::inspect::opcode::Opcode;
-use crate::inspect::traffic::main_memory;
+use natgrad_hlo::flow::{Flow, Frame, Site};
+use natgrad_hlo::traffic::main_memory;
+use natgrad_hlo::{Attributes, HloModule, Opcode, OperandAlias};
 
 /// A part of an instruction's value: its shape index.
 pub(super) type Place = (Site, Vec<i64>);

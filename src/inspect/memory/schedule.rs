@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use natgrad_hlo::flow::{Flow, Frame, Site};
+use natgrad_hlo::work::is_arithmetic;
+use natgrad_hlo::{Opcode, Shape};
+
 use super::buffers::Buffers;
 use super::{LiveBuffer, Memory};
-use crate::inspect::flow::{Flow, Frame, Site};
 use crate::inspect::kernel::{is_control, is_kernel, origin};
-use crate::inspect::opcode::Opcode;
-use crate::inspect::shape::Shape;
-use crate::inspect::work::is_arithmetic;
 
 /// From the first write of a buffer to its last use.
 #[derive(Clone, Copy, Debug)]

@@ -3,11 +3,12 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
+use natgrad_hlo::shape_index;
+
 use super::{CopySource, InstructionSummary, Summary};
 use crate::inspect::noise::{BufferRole, noise_buffers};
 use crate::inspect::stage::Stage;
 use crate::inspect::table::{Align, Table, grouped};
-use crate::inspect::text::shape_index;
 
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

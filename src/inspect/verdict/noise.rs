@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use natgrad_hlo::Opcode;
+
 use super::{Hashes, Subject, some_of};
 use crate::inspect::noise::{BufferRole, NoiseSite};
-use crate::inspect::opcode::Opcode;
 use crate::inspect::stage::{Stage, is_noise};
 use crate::step::{Program, Slot};
 

@@ -2,10 +2,9 @@
 
 use std::collections::BTreeSet;
 
+use natgrad_hlo::{Attributes, Instruction, Opcode};
+
 use super::{Subject, arrays, custom_target, is_double, some_of};
-use crate::inspect::attributes::Attributes;
-use crate::inspect::module::Instruction;
-use crate::inspect::opcode::Opcode;
 use crate::inspect::stage::{Stage, stage_of};
 use crate::step::Program;
 

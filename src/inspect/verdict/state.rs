@@ -1,13 +1,13 @@
 //! Verdicts on what a program carries: its state, and the samples that it takes gradients at.
 
+use natgrad_hlo::flow::{Flow, Frame, Site};
+use natgrad_hlo::traffic::is_on_chip;
+use natgrad_hlo::{Attributes, Opcode};
+
 use super::{Hashes, Subject, noise, some_of};
-use crate::inspect::attributes::Attributes;
-use crate::inspect::flow::{Flow, Frame, Site};
 use crate::inspect::kernel::is_kernel;
 use crate::inspect::noise::BufferRole;
-use crate::inspect::opcode::Opcode;
 use crate::inspect::stage::Stage;
-use crate::inspect::traffic::is_on_chip;
 use crate::step::{Slot, StateKind};
 
 /// The parameter of the optimized program that lives in the memory of this output.
