@@ -8,7 +8,7 @@ use natgrad::compile::{Cache, Device, stablehlo};
 use natgrad::lower::Loops;
 use natgrad::pjrt::{Client, Plugin, TrustedLibrary};
 use natgrad::replay::{Deviations, Trajectory, replay, tolerance};
-use natgrad::rule::Rule;
+use natgrad::rule::{AdamW, NamedRule};
 use natgrad::step::Recipe;
 use natgrad_ir::DType;
 
@@ -52,7 +52,7 @@ fn passes(name: &str) {
 #[test]
 fn the_lowerings_are_two() {
     let Trajectory { model, rule, .. } = load("ivon-price");
-    let program = Recipe::new(&model, &rule).step(1).unwrap();
+    let program = Recipe::new(&model, rule.rule()).step(1).unwrap();
     let [merged, chosen] = [0, 1].map(|number| stablehlo(&program, DEVICES[number].lowering()).unwrap());
     assert!(merged.contains("mhlo.fusion") && !chosen.contains("mhlo.fusion"));
 }
@@ -77,7 +77,7 @@ fn ivon_with_clipping() {
     passes("ivon-clip");
     // The radius binds: without it the run is another.
     let mut trajectory = load("ivon-clip");
-    let Rule::Ivon(ivon) = &mut trajectory.rule else { panic!("not IVON") };
+    let NamedRule::Ivon(ivon) = &mut trajectory.rule else { panic!("not IVON") };
     assert_eq!(ivon.clip_radius.take(), Some(0.05));
     assert!(!deviations(&trajectory, DType::F64).within(1e-3));
 }
@@ -147,7 +147,7 @@ fn small_changes_are_seen() {
     }
     type Change = fn(&mut Trajectory);
     fn ivon(trajectory: &mut Trajectory) -> &mut natgrad::rule::Ivon {
-        let Rule::Ivon(ivon) = &mut trajectory.rule else { panic!("not IVON") };
+        let NamedRule::Ivon(ivon) = &mut trajectory.rule else { panic!("not IVON") };
         ivon
     }
     let changes: [(&str, Change); 16] = [
@@ -185,7 +185,7 @@ fn options_are_not_interchangeable() {
         ("ivon-no-rescale", ("rescale_lr", true)),
     ] {
         let mut trajectory = load(name);
-        let Rule::Ivon(ivon) = &mut trajectory.rule else { panic!("not IVON") };
+        let NamedRule::Ivon(ivon) = &mut trajectory.rule else { panic!("not IVON") };
         match change {
             ("debias", on) => ivon.debias = on,
             (_, on) => ivon.rescale_lr = on,
@@ -193,7 +193,7 @@ fn options_are_not_interchangeable() {
         assert!(!deviations(&trajectory, DType::F32).within(1e-2), "{name} {change:?}");
     }
     let mut trajectory = load("adam");
-    let Rule::Adam(adam) = trajectory.rule.clone() else { panic!("not Adam") };
-    trajectory.rule = Rule::Adamw(adam);
+    let NamedRule::Adam(adam) = trajectory.rule.clone() else { panic!("not Adam") };
+    trajectory.rule = NamedRule::Adamw(AdamW(adam));
     assert!(!deviations(&trajectory, DType::F64).within(tolerance(DType::F64)));
 }

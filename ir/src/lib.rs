@@ -21,6 +21,7 @@
 //! ```
 
 pub mod build;
+mod expr;
 mod flops;
 pub mod grad;
 pub mod graph;
@@ -37,6 +38,7 @@ pub mod vectorize;
 pub mod verify;
 
 pub use build::{BuildError, BuildErrors, Builder};
+pub use expr::{Expr, Operand};
 pub use flops::flops;
 pub use graph::{Def, FuncId, Function, Inst, InstData, Module, Origin, Value, ValueData};
 pub use infer::{Signature, TypeError, infer};

@@ -7,7 +7,6 @@ use super::{Failure, backend, table};
 use crate::compile::{CacheOutcome, Wanted};
 use crate::config::{Length, RunConfig};
 use crate::inspect::{HloModule, Summary};
-use crate::step::StateKind;
 
 /// Compiles the step and prints parameters, memory and the step's stages. Reads no data and writes nothing.
 pub(super) fn dry_run(config: &RunConfig, wanted: Option<Wanted>) -> Result<(), Failure> {
@@ -16,11 +15,10 @@ pub(super) fn dry_run(config: &RunConfig, wanted: Option<Wanted>) -> Result<(), 
     let recipe = config.recipe(compiler.target().state_plan());
     let program = recipe.step(config.batch)?;
     let layout = &program.layout;
-    let kinds: Vec<&str> = StateKind::ALL
-        .into_iter()
-        .filter(|&kind| layout.trained().any(|param| layout.carried(param).contains(&kind)))
-        .map(StateKind::name)
-        .collect();
+    let trained = layout.trained().next();
+    let kinds: Vec<&str> = trained
+        .map(|param| layout.carried(param).into_iter().map(|kind| kind.name()).collect())
+        .unwrap_or_default();
     let row = |label: &str, text: String| vec![label.to_string(), text];
     let mut rows = vec![
         row(

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use crate::config::{ConfigError, RunConfig};
-use crate::rule::Rule;
+use crate::rule::NamedRule;
 use crate::step::StatePlan;
 
 /// One model and its data, under several rules.
@@ -92,13 +92,15 @@ impl Cases {
         let overrides: Vec<String> = self.set.iter().cloned().chain(varied).collect();
         let mut config = RunConfig::load(file, &overrides)?;
         if config.rule.name() != rule {
-            let known = Rule::all().into_iter().find(|known| known.name() == rule);
-            config.rule = known.ok_or_else(|| ConfigError::Range {
-                source_name: "--rules".to_string(),
-                path: "rules".to_string(),
-                value: format!("\"{rule}\""),
-                wanted: format!("among {}", Rule::all().map(|rule| rule.name()).join(", ")),
-            })?;
+            let known = NamedRule::all();
+            let names = known.iter().map(|known| known.name()).collect::<Vec<_>>().join(", ");
+            config.rule =
+                known.into_iter().find(|known| known.name() == rule).ok_or_else(|| ConfigError::Range {
+                    source_name: "--rules".to_string(),
+                    path: "rules".to_string(),
+                    value: format!("\"{rule}\""),
+                    wanted: format!("among {names}"),
+                })?;
         }
         if !config.rule.samples() {
             // What a rule without samples has no use for, it does without.

@@ -6,7 +6,8 @@ use super::turns::{Rounds, take_turns};
 use super::{Case, CompareError, Comparison, News, Observer};
 use crate::compile::Device;
 use crate::config::RunConfig;
-use crate::step::Part;
+use crate::rule::Needs;
+use crate::step::{Part, StepError};
 
 /// What a turn is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,7 +32,8 @@ pub(super) fn measure(
     let rule = config.rule.name();
     let failed = |source| CompareError::of(&name, rule, source);
     observer(News::Preparing { case: &name, entrant: &format!("the parts of {rule}") });
-    let present = Part::ALL.into_iter().filter(|part| part.is_in(&config.rule.point()));
+    let needs = Needs::of(config.rule.rule()).map_err(|fault| failed(StepError::from(fault).into()))?;
+    let present = Part::ALL.into_iter().filter(|part| part.is_in(&needs));
     let turns: Vec<Turn> =
         [Turn::Whole, Turn::WithoutHost].into_iter().chain(present.map(Turn::Without)).collect();
     let mut whole = Entrant::new(device, config, None).map_err(failed)?;

@@ -29,10 +29,7 @@ impl Work {
         let layout = &step.program.layout;
         let hlo = HloModule::decode(&step.executable.optimized_hlo().map_err(DeviceError::from)?)?;
         let bytes: u64 = Summary::of(&hlo).stages.iter().map(|stage| stage.traffic.total()).sum();
-        let samples = match layout.point.gradient_at {
-            crate::rule::point::GradientAt::Sample => layout.plan.evaluations(),
-            crate::rule::point::GradientAt::Mean => 0,
-        };
+        let samples = if layout.needs.samples { layout.plan.evaluations() } else { 0 };
         let flops = natgrad_ir::flops(step.program.module.module());
         Ok(Work {
             calls: 1.0 / f64::from(layout.plan.per_call),

@@ -8,6 +8,7 @@ use std::path::Path;
 use serde_json::{Map, Value};
 
 use super::{ConfigError, Overrides, RunConfig};
+use crate::rule::{NamedRule, OwnRule};
 
 /// The sections that are choices.
 const CHOICES: [&str; 4] = ["model", "rule", "schedule", "data"];
@@ -91,6 +92,7 @@ pub(super) fn parse(source: &str, mut value: Value) -> Result<RunConfig, ConfigE
         let message = format!("{length} must be {{\"epochs\": N}} or {{\"steps\": N}}");
         return Err(field("length", message));
     }
+    let own = own_rule(object).transpose().map_err(|message| field("rule", message))?;
     let mut kinds = Vec::new();
     for section in CHOICES {
         if let Some(choice) = object.get_mut(section) {
@@ -109,7 +111,7 @@ pub(super) fn parse(source: &str, mut value: Value) -> Result<RunConfig, ConfigE
             *choice = Value::Object(Map::from_iter([(kind, fields)]));
         }
     }
-    serde_path_to_error::deserialize(value).map_err(|error| {
+    let config: Result<RunConfig, ConfigError> = serde_path_to_error::deserialize(value).map_err(|error| {
         let mut path = error.path().to_string();
         let mut message = error.inner().to_string();
         if path == "length" {
@@ -125,7 +127,21 @@ pub(super) fn parse(source: &str, mut value: Value) -> Result<RunConfig, ConfigE
             }
         }
         field(&path, plain(&message))
+    });
+    let config = config?;
+    Ok(match own {
+        Some(own) => RunConfig { rule: NamedRule::Own(own), ..config },
+        None => config,
     })
+}
+
+/// Takes out the rule, where it is of a kind that the program registered.
+fn own_rule(config: &mut Map<String, Value>) -> Option<Result<OwnRule, String>> {
+    let mut fields = config.get("rule")?.as_object()?.clone();
+    let kind = fields.remove("kind")?;
+    let rule = OwnRule::parse(kind.as_str()?, &Value::Object(fields))?;
+    config.remove("rule");
+    Some(rule.map_err(|error| plain(&error.to_string())))
 }
 
 /// Rust's names of types in words.
@@ -141,6 +157,13 @@ fn plain(message: &str) -> String {
 }
 
 pub(super) fn print(config: &RunConfig) -> Value {
+    if let NamedRule::Own(own) = &config.rule {
+        let mut value = print(&RunConfig { rule: RunConfig::default().rule, ..config.clone() });
+        let mut rule = Map::from_iter([("kind".to_string(), Value::from(own.kind()))]);
+        rule.extend(own.fields().as_object().cloned().unwrap_or_default());
+        value["rule"] = Value::Object(rule);
+        return value;
+    }
     let mut value = serde_json::to_value(config).unwrap_or(Value::Null);
     for section in CHOICES {
         if let Some(choice) = value.get_mut(section)

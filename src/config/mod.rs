@@ -13,7 +13,7 @@ pub use error::ConfigError;
 
 use crate::data::DataConfig;
 use crate::rule::group::{self, ParamGroup};
-use crate::rule::{Adam, Group, Hyper, Ivon, Rule, RuleError, Schedule};
+use crate::rule::{AdamW, Group, Hyper, Ivon, NamedRule, RuleError, Schedule};
 use crate::step::{NoiseSource, Recipe, StatePlan, StepPlan};
 
 /// A training run. In JSON every section and field may be left out: it then has the default run's value.
@@ -23,7 +23,7 @@ pub struct RunConfig {
     /// The model.
     pub model: Model,
     /// The optimizer.
-    pub rule: Rule,
+    pub rule: NamedRule,
     /// The learning-rate schedule.
     pub schedule: Schedule,
     /// How a step is carried out.
@@ -90,7 +90,7 @@ impl Default for RunConfig {
     fn default() -> RunConfig {
         RunConfig {
             model: Model::Mlp(Mlp { sizes: vec![784, 512, 512, 10], activation: Activation::Relu }),
-            rule: Rule::Ivon(Ivon::default()),
+            rule: NamedRule::Ivon(Ivon::default()),
             schedule: Schedule::default(),
             step: StepPlan::default(),
             groups: Vec::new(),
@@ -166,7 +166,7 @@ impl RunConfig {
         };
         Recipe {
             model: &self.model,
-            rule: &self.rule,
+            rule: self.rule.rule(),
             groups: &self.groups,
             schedule: self.schedule,
             dtype: DType::F32,
@@ -182,8 +182,8 @@ impl RunConfig {
     pub fn by_adamw(&self) -> Option<RunConfig> {
         let step = StepPlan { samples: 1, state: StatePlan::Auto, ..self.step };
         match self.rule {
-            Rule::Adamw(_) => None,
-            _ => Some(RunConfig { rule: Rule::Adamw(Adam::default()), step, ..self.clone() }),
+            NamedRule::Adamw(_) => None,
+            _ => Some(RunConfig { rule: NamedRule::Adamw(AdamW::default()), step, ..self.clone() }),
         }
     }
 
@@ -241,15 +241,9 @@ impl RunConfig {
         }
         let trained = self.groups.iter().enumerate().filter(|(_, group)| !group.frozen);
         for (index, group) in trained {
-            if let (Rule::Vadam(_), Some(0.0)) = (&self.rule, group.weight_decay) {
-                let wanted = "above 0 for `vadam`, which divides by it";
-                return out_of_range(&format!("groups[{index}].weight_decay"), "0".to_string(), wanted);
-            }
-            if let (Rule::Blr(blr), Some(factor)) = (&self.rule, group.lr_factor)
-                && blr.lr * factor > 1.0
-            {
-                let wanted = "such that `rule.lr` times it is at most 1 for `blr`";
-                return out_of_range(&format!("groups[{index}].lr_factor"), factor.to_string(), wanted);
+            if let Err(error) = self.rule.validate_group(group) {
+                let path = format!("groups[{index}].{}", error.field);
+                return out_of_range(&path, error.value, error.wanted);
             }
         }
         for (hyper, value) in self.recipe(StatePlan::Explicit).values(1, 1).iter() {
@@ -314,21 +308,15 @@ fn single_precision_field(hyper: Hyper) -> Option<String> {
         Hyper::LrFactor(group) => of_group(group, "lr_factor"),
         Hyper::WeightDecay(group) => of_group(group, "weight_decay"),
         Hyper::Ess => of_rule("ess"),
-        Hyper::HessInit => of_rule("hess_init"),
-        Hyper::ClipRadius => of_rule("clip_radius"),
-        Hyper::Epsilon => of_rule("eps"),
+        Hyper::Own(name) => of_rule(name),
         Hyper::ClipNorm => Some("step.clip_norm".to_string()),
         Hyper::WarmupSteps
         | Hyper::TotalSteps
         | Hyper::EndFactor
         | Hyper::DropSteps
         | Hyper::LogDropFactor
-        | Hyper::Momentum
-        | Hyper::OneMinusDampening
-        | Hyper::OneMinusBeta1
-        | Hyper::LogBeta1
-        | Hyper::OneMinusBeta2
-        | Hyper::LogBeta2 => None,
+        | Hyper::OneMinus(_)
+        | Hyper::LogBeta(_) => None,
     }
 }
 

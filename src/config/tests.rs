@@ -1,4 +1,5 @@
 use super::*;
+use crate::rule::NamedRule;
 
 fn load(json: &str, overrides: &[&str]) -> Result<RunConfig, String> {
     let folder = tempfile::tempdir().unwrap();
@@ -117,7 +118,7 @@ fn errors_name_the_path_and_what_would_be_right() {
 fn numbers_survive_printing_and_reading() {
     for text in ["0.1", "0.9999999999999999", "0.30000000000000004", "1.7976931348623157e-10"] {
         let config = load("{}", &[&format!("rule.weight_decay={text}")]).unwrap();
-        let Rule::Ivon(ivon) = &config.rule else { panic!("not IVON") };
+        let NamedRule::Ivon(ivon) = &config.rule else { panic!("not IVON") };
         assert_eq!(ivon.weight_decay, text.parse::<f64>().unwrap());
         let printed = serde_json::to_string(&config.to_json()).unwrap();
         assert_eq!(load(&printed, &[]).unwrap(), config);

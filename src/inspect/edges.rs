@@ -151,7 +151,7 @@ fn source(program: &Program, flow: &Flow<'_>, site: Site) -> Option<Node> {
                 | Slot::Product(_)
                 | Slot::GradientSum(_)
                 | Slot::ProductSum(_)
-                | Slot::HessEstimate(_)
+                | Slot::Contribution(_)
                 | Slot::Keys
                 | Slot::NextKeys
                 | Slot::ClipScale

@@ -107,7 +107,7 @@ impl<'a> Predictor<'a> {
                 .collect::<Result<Vec<Rows>, _>>()?;
             for batch in &batches {
                 let mut predicted = Averaged::default();
-                let at = |param| state(StateKind::Mean, param);
+                let at = |param| state(StateKind::MEAN, param);
                 predicted.add(task, &self.predict(&at, batch)?, &batch.labels, 1.0);
                 at_mean.add(&predicted, &batch.labels);
             }

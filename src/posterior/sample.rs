@@ -54,7 +54,7 @@ impl<'a> Posterior<'a> {
         let layout = recipe.layout(1)?;
         let draw = if recipe.rule.has_posterior() { Some(device.compile(recipe.draw()?)?) } else { None };
         let mut slots: Vec<Slot> =
-            (0..layout.params.len()).map(|param| Slot::State(StateKind::Mean, param)).collect();
+            (0..layout.params.len()).map(|param| Slot::State(StateKind::MEAN, param)).collect();
         for &slot in draw.iter().flat_map(|draw| &draw.program.inputs) {
             if slot.is_carried() && !slots.contains(&slot) {
                 slots.push(slot);
@@ -78,7 +78,7 @@ impl<'a> Posterior<'a> {
 
     /// The parameters at the mean.
     pub fn into_mean(self) -> Vec<Buffer> {
-        let is_mean = |slot: &Slot| matches!(slot, Slot::State(StateKind::Mean, _));
+        let is_mean = |slot: &Slot| matches!(slot, Slot::State(StateKind::MEAN, _));
         self.state.into_iter().filter(|(slot, _)| is_mean(slot)).map(|(_, buffer)| buffer).collect()
     }
 

@@ -85,7 +85,7 @@ pub fn tolerance(dtype: DType) -> f64 {
 pub fn replay(device: &Device, trajectory: &Trajectory, dtype: DType) -> Result<Deviations, ReplayError> {
     let plan = StepPlan { samples: trajectory.samples, state: StatePlan::Explicit, ..StepPlan::default() };
     let noise = NoiseSource::Input;
-    let recipe = Recipe { dtype, noise, plan, ..Recipe::new(&trajectory.model, &trajectory.rule) };
+    let recipe = Recipe { dtype, noise, plan, ..Recipe::new(&trajectory.model, trajectory.rule.rule()) };
     let rows = trajectory.labels.len();
     let mut values = recipe.values(rows, trajectory.steps.len() as u64);
     let mut session = Session::new(device, &recipe, rows, &values, 0)?;
@@ -114,9 +114,9 @@ pub fn replay(device: &Device, trajectory: &Trajectory, dtype: DType) -> Result<
         session.step(data)?.wait()?;
         let state = session.state_to_host()?;
         for (kind, recorded, worst) in [
-            (StateKind::Mean, &recorded.params, &mut worst.params),
-            (StateKind::Momentum, &recorded.momentum, &mut worst.momentum),
-            (StateKind::Hess, &recorded.hess, &mut worst.hess),
+            (StateKind::MEAN, &recorded.params, &mut worst.params),
+            (StateKind::MOMENTUM, &recorded.momentum, &mut worst.momentum),
+            (StateKind::HESS, &recorded.hess, &mut worst.hess),
         ] {
             for (name, recorded) in names.iter().zip(recorded) {
                 let tensor = state.iter().find(|tensor| tensor.name == format!("{}/{name}", kind.name()));

@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 
 use super::ReplayError;
 use crate::data::gzip;
-use crate::rule::{Adam, Estimator, Ivon, RmsProp, Rule, Sgd, Vadam, Vogn};
+use crate::rule::{Adam, AdamW, Estimator, Ivon, NamedRule, RmsProp, Sgd, Vadam, Vogn};
 use crate::step::StepPlan;
 
 /// A recorded trajectory. Tensors are row-major, in the order of the model's parameters.
@@ -21,7 +21,7 @@ pub struct Trajectory {
     /// The model.
     pub model: Model,
     /// The optimizer with its hyperparameters.
-    pub rule: Rule,
+    pub rule: NamedRule,
     /// Monte-Carlo samples of the gradient a step.
     pub samples: u32,
     /// Features `[rows, inputs]`, the same at every step.
@@ -245,11 +245,11 @@ impl Prior {
     }
 }
 
-fn rule(raw: &RawFile, errors: &Errors) -> Result<Rule, ReplayError> {
+fn rule(raw: &RawFile, errors: &Errors) -> Result<NamedRule, ReplayError> {
     let mut fields = Fields { rest: raw.hyperparameters.clone(), errors };
     let rule = match raw.optimizer.as_str() {
         // Defaults are those of ivon-opt 0.1.3.
-        "ivon" => Rule::Ivon(Ivon {
+        "ivon" => NamedRule::Ivon(Ivon {
             lr: fields.number("lr")?,
             ess: Some(fields.number("ess")?),
             hess_init: fields.take("hess_init")?.unwrap_or(1.0),
@@ -276,16 +276,16 @@ fn rule(raw: &RawFile, errors: &Errors) -> Result<Rule, ReplayError> {
                 eps: fields.take("eps")?.unwrap_or(1e-8),
                 weight_decay: fields.take("weight_decay")?,
             };
-            if name == "adam" { Rule::Adam(adam) } else { Rule::Adamw(adam) }
+            if name == "adam" { NamedRule::Adam(adam) } else { NamedRule::Adamw(AdamW(adam)) }
         }
-        "sgd" => Rule::Sgd(Sgd {
+        "sgd" => NamedRule::Sgd(Sgd {
             lr: fields.number("lr")?,
             momentum: fields.take("momentum")?.unwrap_or(0.0),
             dampening: fields.take("dampening")?.unwrap_or(0.0),
             nesterov: fields.take("nesterov")?.unwrap_or(false),
             weight_decay: fields.take("weight_decay")?.unwrap_or(0.0),
         }),
-        "rmsprop" => Rule::Rmsprop(RmsProp {
+        "rmsprop" => NamedRule::Rmsprop(RmsProp {
             lr: fields.take("lr")?.unwrap_or(1e-2),
             alpha: fields.take("alpha")?.unwrap_or(0.99),
             eps: fields.take("eps")?.unwrap_or(1e-8),
@@ -297,7 +297,7 @@ fn rule(raw: &RawFile, errors: &Errors) -> Result<Rule, ReplayError> {
         "vadam" => {
             let prior = Prior::take(&mut fields, 1.0)?;
             let [beta1, beta2] = fields.take("betas")?.unwrap_or([0.9, 0.999]);
-            Rule::Vadam(Vadam {
+            NamedRule::Vadam(Vadam {
                 lr: fields.take("lr")?.unwrap_or(1e-3),
                 ess: Some(prior.ess),
                 hess_init: prior.hess_init,
@@ -309,7 +309,7 @@ fn rule(raw: &RawFile, errors: &Errors) -> Result<Rule, ReplayError> {
         }
         "vogn" => {
             let prior = Prior::take(&mut fields, 0.0)?;
-            Rule::Vogn(Vogn {
+            NamedRule::Vogn(Vogn {
                 lr: fields.take("lr")?.unwrap_or(1e-3),
                 ess: Some(prior.ess),
                 hess_init: prior.hess_init,

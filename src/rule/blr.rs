@@ -1,12 +1,13 @@
 //! BLR, the Bayesian learning rule itself for a Gaussian with diagonal precision, in natural parameters (Khan and Rue
 //! 2023, arXiv 2107.04562).
 
+use natgrad_ir::Expr;
 use serde::{Deserialize, Serialize};
 
-use super::gaussian::{Estimator, Gaussian, check_sampling, gradient_at};
-use super::hyper::HyperValues;
-use super::point::{Decay, Momentum, Point, Posterior, PrecisionUpdate, Scaling};
-use super::{RuleError, Spec};
+use super::estimator::{Estimator, check_gaussian, check_sampling};
+use super::{
+    Evaluation, Numbers, Param, ParamGroup, Product, Rule, RuleError, Sampling, Start, State, Update,
+};
 
 /// BLR: the natural parameters `(S m, S)` with `S = ess (h + delta)` move towards those of the local Gaussian,
 /// `S' = (1 - lr) S + lr ess (hhat + delta)` and
@@ -45,39 +46,70 @@ impl Default for Blr {
     }
 }
 
-impl Blr {
-    fn gaussian(&self) -> Gaussian {
-        let Blr { lr, ess, hess_init, weight_decay, .. } = *self;
-        Gaussian { lr, ess, hess_init, weight_decay }
-    }
-}
-
-impl Spec for Blr {
-    fn point(&self) -> Point {
-        Point {
-            posterior: Posterior::Gaussian,
-            gradient_at: gradient_at(self.sampling),
-            curvature: self.estimator.curvature(),
-            precision: PrecisionUpdate::MovingAverage,
-            momentum: Momentum::None,
-            scaling: Scaling::Natural,
-            decay: Decay::Prior,
-            clipped: false,
-            rescaled: false,
-        }
+impl Rule for Blr {
+    fn name(&self) -> &str {
+        "blr"
     }
 
-    fn lr(&self) -> f64 {
-        self.lr
+    fn state(&self) -> Vec<State> {
+        vec![State::curvature("hess", Start::Number("hess_init"))]
+    }
+
+    fn samples(&self) -> bool {
+        self.sampling
+    }
+
+    /// `ess (h + delta)`.
+    fn precision<'b>(&self, p: &Param<'b>) -> Option<Expr<'b>> {
+        Some((p.state("hess") + p.weight_decay()) * p.ess())
+    }
+
+    /// `theta - m = eps / sqrt(ess (h + delta))`.
+    fn offset<'b>(&self, p: &Sampling<'b>) -> Option<Expr<'b>> {
+        Some(self.precision(p)?.rsqrt() * p.noise())
+    }
+
+    fn contribute<'b>(&self, p: &Evaluation<'b>) -> Option<Product<'b>> {
+        Some(self.estimator.contribute(p))
+    }
+
+    fn update(&self, p: &Update<'_>) {
+        let (m, h) = (p.mean(), p.state("hess"));
+        let (g_hat, ess, delta, lr) = (p.gradient(), p.ess(), p.weight_decay(), p.lr());
+
+        let h_hat = match self.estimator {
+            Estimator::Price => p.contribution() * ((h + delta) * ess),
+            Estimator::Gradsq => p.contribution() * ess,
+            Estimator::PerExample | Estimator::HessianVector => p.contribution(),
+        };
+        // The natural parameters are S m and S; those of the local Gaussian have a tilde.
+        let s = (h + delta) * ess;
+        let s_tilde = (h_hat + delta) * ess;
+        let sm_tilde = s_tilde * m - (g_hat + m * delta) * ess;
+        // S' = (1 - lr) S + lr S~, and S' m' = (1 - lr) S m + lr S~m~.
+        let s_new = s + (s_tilde - s) * lr;
+        let sm_new = s * m + (sm_tilde - s * m) * lr;
+        p.set_mean(sm_new / s_new);
+
+        p.set("hess", s_new / ess - delta);
+    }
+
+    fn numbers(&self, rows: usize) -> Numbers {
+        Numbers::new(self.lr, self.weight_decay)
+            .ess(self.ess.unwrap_or(rows as f64))
+            .number("hess_init", self.hess_init)
     }
 
     fn validate(&self) -> Result<(), RuleError> {
-        self.gaussian().validate()?;
+        check_gaussian(self.lr, self.ess, self.weight_decay)?;
+        RuleError::above_zero("hess_init", self.hess_init)?;
         RuleError::check("lr", self.lr, self.lr <= 1.0, "in [0, 1]")?;
         check_sampling(self.sampling, self.estimator)
     }
 
-    fn set_values(&self, rows: usize, values: &mut HyperValues) {
-        self.gaussian().set_values(rows, values);
+    fn validate_group(&self, group: &ParamGroup) -> Result<(), RuleError> {
+        let factor = group.lr_factor.unwrap_or(1.0);
+        let wanted = "such that `rule.lr` times it is at most 1 for `blr`";
+        RuleError::check("lr_factor", factor, self.lr * factor <= 1.0, wanted)
     }
 }

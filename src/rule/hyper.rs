@@ -33,26 +33,14 @@ pub enum Hyper {
     Ess,
     /// The weight decay of a group, `delta`.
     WeightDecay(Group),
-    /// The initial Hessian, `h0`.
-    HessInit,
-    /// The radius that IVON's preconditioned step is clipped to.
-    ClipRadius,
     /// The norm that the gradient of all parameters together is clipped to.
     ClipNorm,
-    /// How much of a heavy ball's buffer is kept.
-    Momentum,
-    /// How much of a direction goes into a heavy ball's buffer.
-    OneMinusDampening,
-    /// `1 - beta1`.
-    OneMinusBeta1,
-    /// `ln beta1`.
-    LogBeta1,
-    /// `1 - beta2`.
-    OneMinusBeta2,
-    /// `ln beta2`.
-    LogBeta2,
-    /// Adam's `epsilon`.
-    Epsilon,
+    /// A number of the rule's own.
+    Own(&'static str),
+    /// One less a number of the rule's own, such as `1 - beta1`.
+    OneMinus(&'static str),
+    /// The natural logarithm of a number of the rule's own, such as `ln beta1`.
+    LogBeta(&'static str),
 }
 
 impl Hyper {
@@ -72,16 +60,10 @@ impl Hyper {
             Hyper::LogDropFactor => "log_drop_factor",
             Hyper::Ess => "ess",
             Hyper::WeightDecay(group) => return of_group("weight_decay", group),
-            Hyper::HessInit => "hess_init",
-            Hyper::ClipRadius => "clip_radius",
             Hyper::ClipNorm => "clip_norm",
-            Hyper::Momentum => "momentum_kept",
-            Hyper::OneMinusDampening => "one_minus_dampening",
-            Hyper::OneMinusBeta1 => "one_minus_beta1",
-            Hyper::LogBeta1 => "log_beta1",
-            Hyper::OneMinusBeta2 => "one_minus_beta2",
-            Hyper::LogBeta2 => "log_beta2",
-            Hyper::Epsilon => "epsilon",
+            Hyper::Own(name) => name,
+            Hyper::OneMinus(name) => return format!("one_minus_{name}"),
+            Hyper::LogBeta(name) => return format!("log_{name}"),
         }
         .to_string()
     }
@@ -98,18 +80,6 @@ impl HyperValues {
         self.0.push((hyper, value));
     }
 
-    /// Sets `1 - beta1` and `ln beta1`.
-    pub fn set_beta1(&mut self, beta1: f64) {
-        self.set(Hyper::OneMinusBeta1, 1.0 - beta1);
-        self.set(Hyper::LogBeta1, beta1.ln());
-    }
-
-    /// Sets `1 - beta2` and `ln beta2`.
-    pub fn set_beta2(&mut self, beta2: f64) {
-        self.set(Hyper::OneMinusBeta2, 1.0 - beta2);
-        self.set(Hyper::LogBeta2, beta2.ln());
-    }
-
     /// Every value that is set.
     pub fn iter(&self) -> impl Iterator<Item = (Hyper, f64)> + '_ {
         self.0.iter().copied()
@@ -118,6 +88,61 @@ impl HyperValues {
     /// The value of a hyperparameter, if it is set.
     pub fn get(&self, hyper: Hyper) -> Option<f64> {
         self.0.iter().find(|&&(other, _)| other == hyper).map(|&(_, value)| value)
+    }
+}
+
+/// The numbers of a rule, in double precision: scalar inputs of its programs.
+///
+/// Give a program what it computes with, formed here: `1 - 0.99999` formed in single precision is off by a third of a
+/// percent.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Numbers(HyperValues);
+
+impl Numbers {
+    /// The learning rate, which schedule and groups scale, and the weight decay, which groups replace. Every rule has them.
+    pub fn new(lr: f64, weight_decay: f64) -> Numbers {
+        Numbers::default()
+            .with(Hyper::LearningRate, lr)
+            .with(Hyper::WeightDecay(Group::DEFAULT), weight_decay)
+    }
+
+    fn with(mut self, hyper: Hyper, value: f64) -> Numbers {
+        self.0.set(hyper, value);
+        self
+    }
+
+    /// The effective sample size, for [`Param::ess`](super::Param::ess).
+    #[must_use]
+    pub fn ess(self, ess: f64) -> Numbers {
+        self.with(Hyper::Ess, ess)
+    }
+
+    /// A number for [`Param::number`](super::Param::number).
+    #[must_use]
+    pub fn number(self, name: &'static str, value: f64) -> Numbers {
+        self.with(Hyper::Own(name), value)
+    }
+
+    /// One less this number, for [`Param::one_minus`](super::Param::one_minus).
+    #[must_use]
+    pub fn one_minus(self, name: &'static str, value: f64) -> Numbers {
+        self.with(Hyper::OneMinus(name), 1.0 - value)
+    }
+
+    /// The decay of a moving average, for [`Param::one_minus`](super::Param::one_minus) and
+    /// [`Update::debias`](super::Update::debias).
+    #[must_use]
+    pub fn beta(self, name: &'static str, beta: f64) -> Numbers {
+        self.one_minus(name, beta).with(Hyper::LogBeta(name), beta.ln())
+    }
+
+    /// The values of the scalar inputs.
+    pub fn values(&self) -> &HyperValues {
+        &self.0
+    }
+
+    pub(crate) fn into_values(self) -> HyperValues {
+        self.0
     }
 }
 
@@ -136,12 +161,13 @@ mod tests {
 
     #[test]
     fn betas_near_one_keep_their_distance_from_it() {
-        let mut values = HyperValues::default();
-        values.set_beta2(0.99999);
-        let [distance, log] = [Hyper::OneMinusBeta2, Hyper::LogBeta2].map(|hyper| values.get(hyper).unwrap());
+        let numbers = Numbers::new(1.0, 0.0).beta("beta2", 0.99999).beta("beta1", 0.0);
+        let value = |hyper| numbers.values().get(hyper).unwrap();
+        let (distance, log) = (value(Hyper::OneMinus("beta2")), value(Hyper::LogBeta("beta2")));
         assert!((distance / 1e-5 - 1.0).abs() < 1e-10, "{distance}");
         assert!((log / -1.000005000033e-5 - 1.0).abs() < 1e-10, "{log}");
-        values.set_beta1(0.0);
-        assert_eq!(values.get(Hyper::LogBeta1), Some(f64::NEG_INFINITY));
+        assert_eq!(value(Hyper::LogBeta("beta1")), f64::NEG_INFINITY);
+        let names = [Hyper::OneMinus("beta2"), Hyper::LogBeta("beta1")].map(Hyper::name);
+        assert_eq!(names, ["one_minus_beta2", "log_beta1"]);
     }
 }

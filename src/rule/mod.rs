@@ -1,51 +1,143 @@
-//! Optimizers as data plus IR: points of the Bayesian-learning-rule family (Khan and Rue 2023, arXiv 2107.04562), one
-//! file a rule.
+//! Optimizers: one trait, and one file a rule, which reads like its paper.
 //!
-//! A rule's file has its configuration and says which [`Point`] on the axes of the family it is. What a point means is
-//! said once: `estimate` makes curvature estimates, `update` the new state, `natural` the update in natural parameters,
-//! `sample` samples of the posterior. The stages are wired into a program by [`crate::step`].
+//! A [`Rule`] says what it keeps, where gradients are taken, what an evaluation of the loss contributes, and how state
+//! moves, in formulas over the quantities of one parameter ([`Param`]). What else a step has, such as samples, micro-batches,
+//! schedules, groups, types and plans, is [`crate::step`]'s, for every rule alike.
 
 pub mod adam;
 pub mod blr;
-pub(crate) mod estimate;
-pub mod gaussian;
+pub mod estimator;
 pub mod group;
 pub mod hyper;
 pub mod ivon;
-#[cfg(test)]
-mod laws;
-pub(crate) mod metrics;
-pub(crate) mod natural;
-pub(crate) mod parts;
-pub mod point;
+pub mod named;
+pub mod needs;
 pub mod rmsprop;
-pub(crate) mod sample;
 pub mod schedule;
 pub mod sgd;
+pub mod state;
 mod table;
-#[cfg(test)]
-pub(crate) mod testing;
-pub(crate) mod update;
 pub mod vadam;
+pub mod view;
 pub mod vogn;
 pub mod von;
 
-use serde::{Deserialize, Serialize};
+use std::fmt;
 
-pub use adam::Adam;
+use natgrad_ir::Expr;
+
+pub use adam::{Adam, AdamW};
 pub use blr::Blr;
-pub use gaussian::Estimator;
+pub use estimator::Estimator;
 pub use group::{GroupError, Member, ParamGroup};
-pub use hyper::{Group, Hyper, HyperValues};
+pub use hyper::{Group, Hyper, HyperValues, Numbers};
 pub use ivon::Ivon;
-pub use point::{Decay, Point};
+pub use named::{NamedRule, OwnRule, RegisterError, register};
+pub use needs::{Needs, RuleFault};
 pub use rmsprop::RmsProp;
 pub use schedule::{Schedule, Span};
 pub use sgd::Sgd;
+pub use state::{Start, State, StateKind};
 pub use table::table;
 pub use vadam::Vadam;
+pub use view::{Evaluation, Param, Product, Sampling, Update};
 pub use vogn::Vogn;
 pub use von::Von;
+
+/// An optimizer.
+///
+/// The formulas are written once and serve every parameter tensor, element type and plan. They build a program: a method
+/// is called for each tensor when a program is made, not when it runs. So they must ask for the same quantities each time.
+///
+/// ```
+/// use natgrad::rule::{Needs, Numbers, Rule, State, Update};
+///
+/// /// Gradient descent with a moving average of gradients.
+/// #[derive(Debug)]
+/// struct Average {
+///     lr: f64,
+///     beta: f64,
+/// }
+///
+/// impl Rule for Average {
+///     fn name(&self) -> &str {
+///         "average"
+///     }
+///
+///     fn numbers(&self, _rows: usize) -> Numbers {
+///         Numbers::new(self.lr, 0.0).beta("beta", self.beta)
+///     }
+///
+///     fn state(&self) -> Vec<State> {
+///         vec![State::momentum("momentum")]
+///     }
+///
+///     fn update(&self, p: &Update) {
+///         let g = p.state("momentum") + p.one_minus("beta") * (p.gradient() - p.state("momentum"));
+///         p.set("momentum", g);
+///         p.set_mean(p.mean() - p.lr() * g / p.debias("beta"));
+///     }
+/// }
+///
+/// let needs = Needs::of(&Average { lr: 0.1, beta: 0.9 })?;
+/// assert!(!needs.samples && !needs.has_posterior);
+/// # Ok::<(), natgrad::rule::RuleFault>(())
+/// ```
+pub trait Rule: fmt::Debug + Send + Sync {
+    /// The name in reports and errors.
+    fn name(&self) -> &str;
+
+    /// The scalars that the formulas compute with, for a run over so many training rows.
+    fn numbers(&self, rows: usize) -> Numbers;
+
+    /// What is kept for each parameter beside the mean and the sample, in the order of programs and checkpoints. Nothing
+    /// unless a rule says otherwise.
+    fn state(&self) -> Vec<State> {
+        Vec::new()
+    }
+
+    /// Checks the fields.
+    ///
+    /// # Errors
+    /// Names the field, its value and its range.
+    fn validate(&self) -> Result<(), RuleError> {
+        Ok(())
+    }
+
+    /// Checks the weight decay and the learning-rate factor of a group of parameters.
+    ///
+    /// # Errors
+    /// Names the group's field, its value and what the rule takes.
+    fn validate_group(&self, _group: &ParamGroup) -> Result<(), RuleError> {
+        Ok(())
+    }
+
+    /// Whether gradients are taken at samples, rather than at the mean.
+    fn samples(&self) -> bool {
+        false
+    }
+
+    /// A posterior sample's offset from the mean, `theta - m`, in terms of [`Sampling::noise`]. None for a rule that leaves no
+    /// posterior.
+    fn offset<'b>(&self, _p: &Sampling<'b>) -> Option<Expr<'b>> {
+        None
+    }
+
+    /// The precision of a diagonal-Gaussian posterior whose prior has the precision `ess weight_decay`. Diagnostics are made of
+    /// it; None leaves those of the posterior out.
+    fn precision<'b>(&self, _p: &Param<'b>) -> Option<Expr<'b>> {
+        None
+    }
+
+    /// What each evaluation of the loss contributes beside its gradient. The update sees the mean: a mean of
+    /// products, not a product of means.
+    fn contribute<'b>(&self, _p: &Evaluation<'b>) -> Option<Product<'b>> {
+        None
+    }
+
+    /// The new mean and the new state of all that is kept, from [`Update::gradient`] and [`Update::contribution`].
+    fn update(&self, p: &Update<'_>);
+}
 
 /// A hyperparameter that is out of range.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -60,7 +152,11 @@ pub struct RuleError {
 }
 
 impl RuleError {
-    pub(crate) fn check(
+    /// An error unless the value is finite and in range.
+    ///
+    /// # Errors
+    /// The value is not.
+    pub fn check(
         field: &'static str,
         value: f64,
         in_range: bool,
@@ -73,148 +169,46 @@ impl RuleError {
         }
     }
 
-    pub(crate) fn at_least_zero(field: &'static str, value: f64) -> Result<(), RuleError> {
+    /// An error unless the value is a number of at least 0.
+    ///
+    /// # Errors
+    /// The value is not.
+    pub fn at_least_zero(field: &'static str, value: f64) -> Result<(), RuleError> {
         RuleError::check(field, value, value >= 0.0, "a number of at least 0")
     }
 
-    pub(crate) fn above_zero(field: &'static str, value: f64) -> Result<(), RuleError> {
+    /// An error unless the value is a number above 0.
+    ///
+    /// # Errors
+    /// The value is not.
+    pub fn above_zero(field: &'static str, value: f64) -> Result<(), RuleError> {
         RuleError::check(field, value, value > 0.0, "a number above 0")
     }
 
-    pub(crate) fn beta(field: &'static str, value: f64) -> Result<(), RuleError> {
+    /// An error unless the value is the decay of a moving average, in `[0, 1)`.
+    ///
+    /// # Errors
+    /// The value is not.
+    pub fn beta(field: &'static str, value: f64) -> Result<(), RuleError> {
         RuleError::check(field, value, (0.0..1.0).contains(&value), "in [0, 1)")
     }
 }
 
-/// The weight decay of AdamW unless it is given, that of `torch.optim.AdamW`.
-const ADAMW_DECAY: f64 = 1e-2;
-
-/// What a rule's configuration says of it.
-trait Spec {
-    /// Where it is on the axes of the family.
-    fn point(&self) -> Point;
-
+impl dyn Rule + '_ {
     /// The base learning rate.
-    fn lr(&self) -> f64;
-
-    /// Checks the hyperparameters.
-    fn validate(&self) -> Result<(), RuleError>;
-
-    /// Sets the scalar inputs for a run over `rows` training rows.
-    fn set_values(&self, rows: usize, values: &mut HyperValues);
-}
-
-/// An optimizer. In JSON: `{"kind": "ivon", "lr": 0.2, ...}`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Rule {
-    /// Stochastic gradient descent.
-    Sgd(Sgd),
-    /// Gradients over the root of their mean square.
-    Rmsprop(RmsProp),
-    /// Adam with weight decay added to the gradient.
-    Adam(Adam),
-    /// Adam with decoupled weight decay.
-    Adamw(Adam),
-    /// The Bayesian learning rule in natural parameters.
-    Blr(Blr),
-    /// Variational online Newton.
-    Von(Von),
-    /// Variational online Gauss-Newton.
-    Vogn(Vogn),
-    /// Adam by weight perturbation.
-    Vadam(Vadam),
-    /// Improved variational online Newton.
-    Ivon(Ivon),
-}
-
-impl Rule {
-    /// Every rule, with its defaults.
-    pub fn all() -> [Rule; 9] {
-        [
-            Rule::Sgd(Sgd::default()),
-            Rule::Rmsprop(RmsProp::default()),
-            Rule::Adam(Adam::default()),
-            Rule::Adamw(Adam::default()),
-            Rule::Blr(Blr::default()),
-            Rule::Von(Von::default()),
-            Rule::Vogn(Vogn::default()),
-            Rule::Vadam(Vadam::default()),
-            Rule::Ivon(Ivon::default()),
-        ]
-    }
-
-    fn spec(&self) -> &dyn Spec {
-        match self {
-            Rule::Sgd(sgd) => sgd,
-            Rule::Rmsprop(rmsprop) => rmsprop,
-            Rule::Adam(adam) | Rule::Adamw(adam) => adam,
-            Rule::Blr(blr) => blr,
-            Rule::Von(von) => von,
-            Rule::Vogn(vogn) => vogn,
-            Rule::Vadam(vadam) => vadam,
-            Rule::Ivon(ivon) => ivon,
-        }
-    }
-
-    /// The name in configurations and reports.
-    pub fn name(&self) -> &'static str {
-        match self {
-            Rule::Sgd(_) => "sgd",
-            Rule::Rmsprop(_) => "rmsprop",
-            Rule::Adam(_) => "adam",
-            Rule::Adamw(_) => "adamw",
-            Rule::Blr(_) => "blr",
-            Rule::Von(_) => "von",
-            Rule::Vogn(_) => "vogn",
-            Rule::Vadam(_) => "vadam",
-            Rule::Ivon(_) => "ivon",
-        }
-    }
-
-    /// Where the rule is on the axes of the family.
-    pub fn point(&self) -> Point {
-        let point = self.spec().point();
-        match self {
-            Rule::Adamw(_) => Point { decay: Decay::Decoupled, ..point },
-            _ => point,
-        }
+    pub fn lr(&self) -> f64 {
+        self.numbers(1).values().get(Hyper::LearningRate).unwrap_or(f64::NAN)
     }
 
     /// Whether the rule leaves a posterior that can be sampled.
     pub fn has_posterior(&self) -> bool {
-        self.point().posterior == point::Posterior::Gaussian
+        Needs::of(self).is_ok_and(|needs| needs.has_posterior)
     }
 
-    /// Whether the rule takes gradients at samples of its posterior.
-    pub fn samples(&self) -> bool {
-        self.point().gradient_at == point::GradientAt::Sample
-    }
-
-    /// The base learning rate.
-    pub fn lr(&self) -> f64 {
-        self.spec().lr()
-    }
-
-    /// Checks the hyperparameters.
-    ///
-    /// # Errors
-    /// Names the field, its value and its range.
-    pub fn validate(&self) -> Result<(), RuleError> {
-        self.spec().validate()
-    }
-
-    /// The values of the program's scalar inputs for a run over `rows` training rows and `total_steps`.
+    /// The values of a program's scalar inputs for a run over `rows` training rows and `total_steps`.
     pub fn values(&self, schedule: Schedule, rows: usize, total_steps: u64) -> HyperValues {
-        let mut values = HyperValues::default();
-        self.spec().set_values(rows, &mut values);
-        if let Rule::Adamw(Adam { weight_decay: None, .. }) = self {
-            values.set(Hyper::WeightDecay(Group::DEFAULT), ADAMW_DECAY);
-        }
+        let mut values = self.numbers(rows).into_values();
         schedule.set_values(total_steps, &mut values);
         values
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -2,11 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::hyper::{Group, Hyper, HyperValues};
-use super::point::{
-    Curvature, Decay, GradientAt, Momentum, Point, Posterior, PrecisionUpdate, RootOffset, Scaling,
-};
-use super::{RuleError, Spec};
+use super::{Numbers, Rule, RuleError, Start, State, Update};
 
 /// `v = alpha v + (1 - alpha) g^2`, `m -= lr g / (sqrt(v) + eps)` (`torch/optim/rmsprop.py`).
 ///
@@ -35,26 +31,54 @@ impl Default for RmsProp {
     }
 }
 
-impl Spec for RmsProp {
-    fn point(&self) -> Point {
-        Point {
-            posterior: Posterior::Point,
-            gradient_at: GradientAt::Mean,
-            curvature: Curvature::SquaredMean,
-            precision: PrecisionUpdate::MovingAverage,
-            momentum: match self.momentum {
-                0.0 => Momentum::None,
-                _ => Momentum::HeavyBall { nesterov: false, dampened: false },
-            },
-            scaling: Scaling::Root { offset: RootOffset::Epsilon, debias: false, centered: self.centered },
-            decay: Decay::Coupled,
-            clipped: false,
-            rescaled: false,
-        }
+impl Rule for RmsProp {
+    fn name(&self) -> &str {
+        "rmsprop"
     }
 
-    fn lr(&self) -> f64 {
-        self.lr
+    fn state(&self) -> Vec<State> {
+        let mut state = Vec::new();
+        if self.momentum != 0.0 {
+            state.push(State::momentum("momentum"));
+        }
+        if self.centered {
+            state.push(State::momentum("gradient_mean"));
+        }
+        state.push(State::curvature("second_moment", Start::Zero));
+        state
+    }
+
+    fn update(&self, p: &Update<'_>) {
+        let (m, v) = (p.mean(), p.state("second_moment"));
+        let g = p.gradient() + m * p.weight_decay();
+
+        // v = alpha v + (1 - alpha) g^2.
+        let v = v + (g.square() - v) * p.one_minus("alpha");
+        p.set("second_moment", v);
+        let spread = if self.centered {
+            // a = alpha a + (1 - alpha) g. Two averages rounded apart may differ by less than nothing.
+            let a = p.state("gradient_mean");
+            let a = a + (g - a) * p.one_minus("alpha");
+            p.set("gradient_mean", a);
+            (v - a.square()).max(0.0)
+        } else {
+            v
+        };
+        let step = g / (spread.sqrt() + p.number("eps"));
+        if self.momentum == 0.0 {
+            return p.set_mean(m - step * p.lr());
+        }
+        // b = momentum b + g / (sqrt(v) + eps).
+        let b = p.state("momentum") * p.number("momentum") + step;
+        p.set_mean(m - b * p.lr());
+        p.set("momentum", b);
+    }
+
+    fn numbers(&self, _rows: usize) -> Numbers {
+        Numbers::new(self.lr, self.weight_decay)
+            .number("momentum", self.momentum)
+            .number("eps", self.eps)
+            .one_minus("alpha", self.alpha)
     }
 
     fn validate(&self) -> Result<(), RuleError> {
@@ -63,13 +87,5 @@ impl Spec for RmsProp {
         RuleError::above_zero("eps", self.eps)?;
         RuleError::beta("momentum", self.momentum)?;
         RuleError::at_least_zero("weight_decay", self.weight_decay)
-    }
-
-    fn set_values(&self, _rows: usize, values: &mut HyperValues) {
-        values.set(Hyper::LearningRate, self.lr);
-        values.set(Hyper::Momentum, self.momentum);
-        values.set(Hyper::Epsilon, self.eps);
-        values.set(Hyper::WeightDecay(Group::DEFAULT), self.weight_decay);
-        values.set_beta2(self.alpha);
     }
 }

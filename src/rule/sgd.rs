@@ -2,9 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::hyper::{Group, Hyper, HyperValues};
-use super::point::{Curvature, Decay, GradientAt, Momentum, Point, Posterior, PrecisionUpdate, Scaling};
-use super::{RuleError, Spec};
+use super::{Numbers, Rule, RuleError, State, Update};
 
 /// SGD as `torch.optim.SGD` has it (`torch/optim/sgd.py`): `b = momentum b + (1 - dampening) g`, `m -= lr b`.
 ///
@@ -31,26 +29,38 @@ impl Default for Sgd {
     }
 }
 
-impl Spec for Sgd {
-    fn point(&self) -> Point {
-        Point {
-            posterior: Posterior::Point,
-            gradient_at: GradientAt::Mean,
-            curvature: Curvature::None,
-            precision: PrecisionUpdate::None,
-            momentum: match self.momentum {
-                0.0 => Momentum::None,
-                _ => Momentum::HeavyBall { nesterov: self.nesterov, dampened: self.dampening != 0.0 },
-            },
-            scaling: Scaling::None,
-            decay: Decay::Coupled,
-            clipped: false,
-            rescaled: false,
-        }
+impl Rule for Sgd {
+    fn name(&self) -> &str {
+        "sgd"
     }
 
-    fn lr(&self) -> f64 {
-        self.lr
+    fn state(&self) -> Vec<State> {
+        if self.momentum == 0.0 { Vec::new() } else { vec![State::momentum("momentum")] }
+    }
+
+    fn update(&self, p: &Update<'_>) {
+        let m = p.mean();
+        let g = p.gradient() + m * p.weight_decay();
+        if self.momentum == 0.0 {
+            return p.set_mean(m - g * p.lr());
+        }
+        // b = momentum b + (1 - dampening) g; the first step sets it to g.
+        let kept = p.state("momentum") * p.number("momentum");
+        let b = match self.dampening {
+            0.0 => kept + g,
+            _ => p.in_first_step(g, kept + g * p.one_minus("dampening")),
+        };
+        // m = m - lr b, or, looking ahead, m - lr (g + momentum b).
+        let step = if self.nesterov { g + b * p.number("momentum") } else { b };
+        p.set_mean(m - step * p.lr());
+
+        p.set("momentum", b);
+    }
+
+    fn numbers(&self, _rows: usize) -> Numbers {
+        Numbers::new(self.lr, self.weight_decay)
+            .number("momentum", self.momentum)
+            .one_minus("dampening", self.dampening)
     }
 
     fn validate(&self) -> Result<(), RuleError> {
@@ -61,12 +71,5 @@ impl Spec for Sgd {
         let plain = self.momentum > 0.0 && self.dampening == 0.0;
         let wanted = "above 0, with `dampening` 0, where `nesterov` is true";
         RuleError::check("momentum", self.momentum, !self.nesterov || plain, wanted)
-    }
-
-    fn set_values(&self, _rows: usize, values: &mut HyperValues) {
-        values.set(Hyper::LearningRate, self.lr);
-        values.set(Hyper::Momentum, self.momentum);
-        values.set(Hyper::OneMinusDampening, 1.0 - self.dampening);
-        values.set(Hyper::WeightDecay(Group::DEFAULT), self.weight_decay);
     }
 }

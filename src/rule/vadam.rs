@@ -1,11 +1,12 @@
 //! Vadam, Adam by weight perturbation (Khan et al. 2018, arXiv 1806.04854, fig. 1 right).
 
+use natgrad_ir::Expr;
 use serde::{Deserialize, Serialize};
 
-use super::gaussian::{Gaussian, gradient_at};
-use super::hyper::HyperValues;
-use super::point::{Curvature, Decay, Momentum, Point, Posterior, PrecisionUpdate, RootOffset, Scaling};
-use super::{RuleError, Spec};
+use super::estimator::check_gaussian;
+use super::{
+    Evaluation, Numbers, Param, ParamGroup, Product, Rule, RuleError, Sampling, Start, State, Update,
+};
 
 /// Vadam: at samples with precision `ess (h + delta)`, `g' = beta1 g + (1 - beta1)(ghat + delta m)`,
 /// `h' = beta2 h + (1 - beta2) ghat^2`, both over `1 - beta^t`, and `m' = m - lr g' / (sqrt(h') + delta)`.
@@ -47,44 +48,69 @@ impl Default for Vadam {
     }
 }
 
-impl Vadam {
-    fn gaussian(&self) -> Gaussian {
-        let Vadam { lr, ess, hess_init, weight_decay, .. } = *self;
-        Gaussian { lr, ess, hess_init, weight_decay }
-    }
-}
-
-impl Spec for Vadam {
-    fn point(&self) -> Point {
-        Point {
-            posterior: Posterior::Gaussian,
-            gradient_at: gradient_at(self.sampling),
-            curvature: Curvature::Squared { times_ess: false },
-            precision: PrecisionUpdate::MovingAverage,
-            momentum: Momentum::Average { debias: true },
-            scaling: Scaling::Root { offset: RootOffset::WeightDecay, debias: true, centered: false },
-            decay: Decay::Coupled,
-            clipped: false,
-            rescaled: false,
-        }
+impl Rule for Vadam {
+    fn name(&self) -> &str {
+        "vadam"
     }
 
-    fn lr(&self) -> f64 {
-        self.lr
+    fn state(&self) -> Vec<State> {
+        vec![State::momentum("momentum"), State::curvature("hess", Start::Number("hess_init"))]
+    }
+
+    fn samples(&self) -> bool {
+        self.sampling
+    }
+
+    /// `ess (h + delta)`.
+    fn precision<'b>(&self, p: &Param<'b>) -> Option<Expr<'b>> {
+        Some((p.state("hess") + p.weight_decay()) * p.ess())
+    }
+
+    /// `theta - m = eps / sqrt(ess (h + delta))`.
+    fn offset<'b>(&self, p: &Sampling<'b>) -> Option<Expr<'b>> {
+        Some(self.precision(p)?.rsqrt() * p.noise())
+    }
+
+    /// `ghat^2` of each sample.
+    fn contribute<'b>(&self, p: &Evaluation<'b>) -> Option<Product<'b>> {
+        Some(Product::quadratic(p.gradient().square()))
+    }
+
+    fn update(&self, p: &Update<'_>) {
+        let (m, g, h) = (p.mean(), p.state("momentum"), p.state("hess"));
+        let (g_hat, g_squared, delta) = (p.gradient(), p.contribution(), p.weight_decay());
+
+        // g = beta1 g + (1 - beta1) (ghat + delta m), and h = beta2 h + (1 - beta2) ghat^2.
+        let g = g + (g_hat + m * delta - g) * p.one_minus("beta1");
+        let h = h + (g_squared - h) * p.one_minus("beta2");
+        // m = m - lr (g / (1 - beta1^t)) / (sqrt(h / (1 - beta2^t)) + delta).
+        let lr = p.lr() * (1.0 / p.debias("beta1"));
+        p.set_mean(m - g / (h.sqrt() * p.debias("beta2").rsqrt() + delta) * lr);
+
+        p.set("momentum", g);
+        p.set("hess", h);
+    }
+
+    fn numbers(&self, rows: usize) -> Numbers {
+        Numbers::new(self.lr, self.weight_decay)
+            .ess(self.ess.unwrap_or(rows as f64))
+            .number("hess_init", self.hess_init)
+            .beta("beta1", self.beta1)
+            .beta("beta2", self.beta2)
     }
 
     fn validate(&self) -> Result<(), RuleError> {
         // The authors' code starts it at zero.
         RuleError::at_least_zero("hess_init", self.hess_init)?;
-        Gaussian { hess_init: 1.0, ..self.gaussian() }.validate()?;
+        check_gaussian(self.lr, self.ess, self.weight_decay)?;
         RuleError::above_zero("weight_decay", self.weight_decay)?;
         RuleError::beta("beta1", self.beta1)?;
         RuleError::beta("beta2", self.beta2)
     }
 
-    fn set_values(&self, rows: usize, values: &mut HyperValues) {
-        self.gaussian().set_values(rows, values);
-        values.set_beta1(self.beta1);
-        values.set_beta2(self.beta2);
+    fn validate_group(&self, group: &ParamGroup) -> Result<(), RuleError> {
+        let decay = group.weight_decay.unwrap_or(1.0);
+        let wanted = "above 0 for `vadam`, which divides by it";
+        RuleError::check("weight_decay", decay, decay > 0.0, wanted)
     }
 }

@@ -1,12 +1,11 @@
 //! VOGN, variational online Gauss-Newton (Khan et al. 2018, arXiv 1806.04854; with momentum, Osawa et al. 2019, arXiv
 //! 1906.02506).
 
+use natgrad_ir::Expr;
 use serde::{Deserialize, Serialize};
 
-use super::gaussian::{Gaussian, gradient_at};
-use super::hyper::HyperValues;
-use super::point::{Curvature, Decay, Momentum, Point, Posterior, PrecisionUpdate, Scaling};
-use super::{RuleError, Spec};
+use super::estimator::check_gaussian;
+use super::{Evaluation, Numbers, Param, Product, Rule, RuleError, Sampling, Start, State, Update};
 
 /// VOGN: `h' = beta2 h + (1 - beta2) mean_i g_i^2` over the examples `i` of the batch, `g' = beta1 g + (1 - beta1) ghat`,
 /// `m' = m - lr (g' / (1 - beta1^t) + delta m) / (h' + delta)`, at samples with precision `ess (h + delta)`.
@@ -48,41 +47,61 @@ impl Default for Vogn {
     }
 }
 
-impl Vogn {
-    fn gaussian(&self) -> Gaussian {
-        let Vogn { lr, ess, hess_init, weight_decay, .. } = *self;
-        Gaussian { lr, ess, hess_init, weight_decay }
-    }
-}
-
-impl Spec for Vogn {
-    fn point(&self) -> Point {
-        Point {
-            posterior: Posterior::Gaussian,
-            gradient_at: gradient_at(self.sampling),
-            curvature: Curvature::PerExample,
-            precision: PrecisionUpdate::MovingAverage,
-            momentum: Momentum::Average { debias: true },
-            scaling: Scaling::Inverse,
-            decay: Decay::Prior,
-            clipped: false,
-            rescaled: false,
-        }
+impl Rule for Vogn {
+    fn name(&self) -> &str {
+        "vogn"
     }
 
-    fn lr(&self) -> f64 {
-        self.lr
+    fn state(&self) -> Vec<State> {
+        vec![State::momentum("momentum"), State::curvature("hess", Start::Number("hess_init"))]
+    }
+
+    fn samples(&self) -> bool {
+        self.sampling
+    }
+
+    /// `ess (h + delta)`.
+    fn precision<'b>(&self, p: &Param<'b>) -> Option<Expr<'b>> {
+        Some((p.state("hess") + p.weight_decay()) * p.ess())
+    }
+
+    /// `theta - m = eps / sqrt(ess (h + delta))`.
+    fn offset<'b>(&self, p: &Sampling<'b>) -> Option<Expr<'b>> {
+        Some(self.precision(p)?.rsqrt() * p.noise())
+    }
+
+    /// `mean_i g_i^2` over the examples of the batch.
+    fn contribute<'b>(&self, p: &Evaluation<'b>) -> Option<Product<'b>> {
+        Some(Product::quadratic(p.squared_gradients()))
+    }
+
+    fn update(&self, p: &Update<'_>) {
+        let (m, g, h) = (p.mean(), p.state("momentum"), p.state("hess"));
+        let (g_hat, h_hat, delta) = (p.gradient(), p.contribution(), p.weight_decay());
+
+        // g = beta1 g + (1 - beta1) ghat, and h = beta2 h + (1 - beta2) mean_i g_i^2.
+        let g = g + (g_hat - g) * p.one_minus("beta1");
+        let h = h + (h_hat - h) * p.one_minus("beta2");
+        // m = m - lr (g / (1 - beta1^t) + delta m) / (h + delta).
+        let g_bar = g * (1.0 / p.debias("beta1"));
+        p.set_mean(m - (g_bar + m * delta) / (h + delta) * p.lr());
+
+        p.set("momentum", g);
+        p.set("hess", h);
+    }
+
+    fn numbers(&self, rows: usize) -> Numbers {
+        Numbers::new(self.lr, self.weight_decay)
+            .ess(self.ess.unwrap_or(rows as f64))
+            .number("hess_init", self.hess_init)
+            .beta("beta1", self.beta1)
+            .beta("beta2", self.beta2)
     }
 
     fn validate(&self) -> Result<(), RuleError> {
-        self.gaussian().validate()?;
+        check_gaussian(self.lr, self.ess, self.weight_decay)?;
+        RuleError::above_zero("hess_init", self.hess_init)?;
         RuleError::beta("beta1", self.beta1)?;
         RuleError::beta("beta2", self.beta2)
-    }
-
-    fn set_values(&self, rows: usize, values: &mut HyperValues) {
-        self.gaussian().set_values(rows, values);
-        values.set_beta1(self.beta1);
-        values.set_beta2(self.beta2);
     }
 }

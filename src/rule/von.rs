@@ -1,11 +1,10 @@
 //! VON, variational online Newton (Khan et al. 2018, arXiv 1806.04854).
 
+use natgrad_ir::Expr;
 use serde::{Deserialize, Serialize};
 
-use super::gaussian::{Estimator, Gaussian, check_sampling, gradient_at};
-use super::hyper::HyperValues;
-use super::point::{Decay, Momentum, Point, Posterior, PrecisionUpdate, Scaling};
-use super::{RuleError, Spec};
+use super::estimator::{Estimator, check_gaussian, check_sampling};
+use super::{Evaluation, Numbers, Param, Product, Rule, RuleError, Sampling, Start, State, Update};
 
 /// VON: `h' = beta2 h + (1 - beta2) hhat`, `m' = m - lr (ghat + delta m) / (h' + delta)`, at samples with precision
 /// `ess (h + delta)`. With sampling off: online Newton.
@@ -46,40 +45,61 @@ impl Default for Von {
     }
 }
 
-impl Von {
-    fn gaussian(&self) -> Gaussian {
-        let Von { lr, ess, hess_init, weight_decay, .. } = *self;
-        Gaussian { lr, ess, hess_init, weight_decay }
-    }
-}
-
-impl Spec for Von {
-    fn point(&self) -> Point {
-        Point {
-            posterior: Posterior::Gaussian,
-            gradient_at: gradient_at(self.sampling),
-            curvature: self.estimator.curvature(),
-            precision: PrecisionUpdate::MovingAverage,
-            momentum: Momentum::None,
-            scaling: Scaling::Inverse,
-            decay: Decay::Prior,
-            clipped: false,
-            rescaled: false,
-        }
+impl Rule for Von {
+    fn name(&self) -> &str {
+        "von"
     }
 
-    fn lr(&self) -> f64 {
-        self.lr
+    fn state(&self) -> Vec<State> {
+        vec![State::curvature("hess", Start::Number("hess_init"))]
+    }
+
+    fn samples(&self) -> bool {
+        self.sampling
+    }
+
+    /// `ess (h + delta)`.
+    fn precision<'b>(&self, p: &Param<'b>) -> Option<Expr<'b>> {
+        Some((p.state("hess") + p.weight_decay()) * p.ess())
+    }
+
+    /// `theta - m = eps / sqrt(ess (h + delta))`.
+    fn offset<'b>(&self, p: &Sampling<'b>) -> Option<Expr<'b>> {
+        Some(self.precision(p)?.rsqrt() * p.noise())
+    }
+
+    fn contribute<'b>(&self, p: &Evaluation<'b>) -> Option<Product<'b>> {
+        Some(self.estimator.contribute(p))
+    }
+
+    fn update(&self, p: &Update<'_>) {
+        let (m, h) = (p.mean(), p.state("hess"));
+        let (g_hat, delta) = (p.gradient(), p.weight_decay());
+
+        let h_hat = match self.estimator {
+            Estimator::Price => p.contribution() * ((h + delta) * p.ess()),
+            Estimator::Gradsq => p.contribution() * p.ess(),
+            Estimator::PerExample | Estimator::HessianVector => p.contribution(),
+        };
+        // h = beta2 h + (1 - beta2) h_hat.
+        let h = h + (h_hat - h) * p.one_minus("beta2");
+        // m = m - lr (ghat + delta m) / (h + delta).
+        p.set_mean(m - (g_hat + m * delta) / (h + delta) * p.lr());
+
+        p.set("hess", h);
+    }
+
+    fn numbers(&self, rows: usize) -> Numbers {
+        Numbers::new(self.lr, self.weight_decay)
+            .ess(self.ess.unwrap_or(rows as f64))
+            .number("hess_init", self.hess_init)
+            .beta("beta2", self.beta2)
     }
 
     fn validate(&self) -> Result<(), RuleError> {
-        self.gaussian().validate()?;
+        check_gaussian(self.lr, self.ess, self.weight_decay)?;
+        RuleError::above_zero("hess_init", self.hess_init)?;
         RuleError::beta("beta2", self.beta2)?;
         check_sampling(self.sampling, self.estimator)
-    }
-
-    fn set_values(&self, rows: usize, values: &mut HyperValues) {
-        self.gaussian().set_values(rows, values);
-        values.set_beta2(self.beta2);
     }
 }

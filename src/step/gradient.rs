@@ -8,7 +8,7 @@ use super::StepError;
 use super::layout::Layout;
 use super::slot::{Extent, Metric, Slot};
 use super::stage::{StageFunction, StageKind};
-use crate::rule::point::Curvature;
+use crate::rule::StateKind;
 
 /// Loss, hits, gradients and what else the rule needs, at [`Slot::Theta`] on one micro-batch.
 pub(super) fn loss_and_gradient(
@@ -22,23 +22,18 @@ pub(super) fn loss_and_gradient(
     inputs.extend([Slot::Features(Extent::Batch), Slot::Labels(Extent::Batch)]);
     let mut outputs = vec![Slot::Metric(Metric::Loss), Slot::Metric(Metric::counted(layout.task))];
     outputs.extend(trained.iter().copied().map(Slot::Gradient));
-    let mut function = match layout.point.curvature {
-        Curvature::PerExample => {
-            outputs.extend(trained.iter().copied().map(Slot::SquaredGradient));
-            return per_example(model, layout, module, &trained, inputs, outputs);
-        }
-        Curvature::HessianVector => {
-            inputs.extend(trained.iter().copied().map(Slot::Probe));
-            outputs.extend(trained.iter().copied().map(Slot::HessianVector));
-            let (loss, constants) = model.loss(layout.rows, layout.dtype, compute)?;
-            verify_function(&loss)?;
-            grad::hessian_vector(&loss, &trained, &constants)?
-        }
-        Curvature::None | Curvature::SquaredMean | Curvature::Squared { .. } | Curvature::Price => {
-            let (loss, constants) = model.loss(layout.rows, layout.dtype, compute)?;
-            verify_function(&loss)?;
-            grad::value_and_grad_with(&loss, &trained, &constants)?
-        }
+    if layout.needs.squared_gradients {
+        outputs.extend(trained.iter().copied().map(Slot::SquaredGradient));
+        return per_example(model, layout, module, &trained, inputs, outputs);
+    }
+    let (loss, constants) = model.loss(layout.rows, layout.dtype, compute)?;
+    verify_function(&loss)?;
+    let mut function = if layout.needs.hessian_product {
+        inputs.extend(trained.iter().copied().map(Slot::Probe));
+        outputs.extend(trained.iter().copied().map(Slot::HessianVector));
+        grad::hessian_vector(&loss, &trained, &constants)?
+    } else {
+        grad::value_and_grad_with(&loss, &trained, &constants)?
     };
     function.name = StageKind::LossAndGradient.name().to_string();
     Ok(StageFunction { function, inputs, outputs })
@@ -164,11 +159,7 @@ fn outer_product(function: &Function, value: Value) -> Option<([Value; 2], DotDi
 pub(super) fn theta(wiring: &mut super::wiring::Wiring, layout: &Layout) {
     let dtype: DType = layout.dtype;
     for param in 0..layout.params.len() {
-        let kind = if layout.members[param].frozen {
-            super::slot::StateKind::Mean
-        } else {
-            layout.point.gradient_state()
-        };
+        let kind = if layout.members[param].frozen { StateKind::MEAN } else { layout.needs.gradient_state() };
         let kept = wiring.get(Slot::State(kind, param));
         let value = wiring.b.convert(kept, dtype);
         wiring.set(Slot::Theta(param), value);

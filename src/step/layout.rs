@@ -5,8 +5,8 @@ use natgrad_models::{Cached, Model, Param, Task, with_rows};
 
 use super::part::Part;
 use super::plan::{StatePlan, StepPlan};
-use super::slot::{Extent, Slot, StateKind};
-use crate::rule::{Member, Point};
+use super::slot::{Extent, Slot};
+use crate::rule::{Member, Needs, StateKind};
 
 /// Where noise comes from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -25,8 +25,8 @@ pub struct Layout {
     pub params: Vec<Param>,
     /// The group of each parameter.
     pub members: Vec<Member>,
-    /// The rule.
-    pub point: Point,
+    /// What the rule needs and keeps.
+    pub needs: Needs,
     /// Rows of a micro-batch.
     pub rows: usize,
     /// The features of one example.
@@ -73,12 +73,12 @@ pub struct Images {
 
 impl Layout {
     /// The layout of programs of this model on micro-batches of `rows`, all of whose parameters are trained alike.
-    pub fn new(model: &Model, point: Point, rows: usize, dtype: DType, noise: NoiseSource) -> Layout {
+    pub fn new(model: &Model, needs: Needs, rows: usize, dtype: DType, noise: NoiseSource) -> Layout {
         let params = model.params();
         Layout {
             members: vec![Member::default(); params.len()],
             params,
-            point,
+            needs,
             rows,
             features: model.features(dtype),
             labels: model.labels(dtype),
@@ -114,9 +114,9 @@ impl Layout {
         self.is_implicit() || self.sample_type() != self.dtype
     }
 
-    /// Whether the step has estimates of curvature from its evaluations of the loss.
-    pub fn estimates(&self) -> bool {
-        self.point.estimates() && self.without != Some(Part::Curvature)
+    /// Whether the step averages what the rule has each evaluation of the loss contribute.
+    pub fn contributes(&self) -> bool {
+        self.needs.contributes.is_some() && self.without != Some(Part::Curvature)
     }
 
     /// Elements of all parameters.
@@ -142,10 +142,10 @@ impl Layout {
     /// The state of a parameter that is carried from step to step.
     pub fn carried(&self, param: usize) -> Vec<StateKind> {
         if self.members[param].frozen {
-            return vec![StateKind::Mean];
+            return vec![StateKind::MEAN];
         }
-        let mut kinds = self.point.state();
-        kinds.retain(|&kind| !(self.is_implicit() && kind == StateKind::Mean));
+        let mut kinds = self.needs.state.clone();
+        kinds.retain(|&kind| !(self.is_implicit() && kind == StateKind::MEAN));
         kinds
     }
 
@@ -156,7 +156,7 @@ impl Layout {
             let params = carried.iter().enumerate().filter(move |(_, kinds)| kinds.contains(&kind));
             params.map(move |(param, _)| Slot::State(kind, param))
         };
-        self.point.state().into_iter().flat_map(of_kind).collect()
+        self.needs.state.clone().into_iter().flat_map(of_kind).collect()
     }
 
     /// All that is kept of the tokens of a text.
@@ -209,7 +209,7 @@ impl Layout {
     pub fn ty(&self, slot: Slot) -> TensorType {
         let of = |dtype: DType, param: usize| TensorType::new(dtype, self.params[param].shape.clone());
         match slot {
-            Slot::State(StateKind::Sample, param) => of(self.sample_type(), param),
+            Slot::State(StateKind::SAMPLE, param) => of(self.sample_type(), param),
             Slot::State(_, param)
             | Slot::Before(_, param)
             | Slot::Noise(param)
@@ -222,7 +222,7 @@ impl Layout {
             | Slot::HessianVector(param)
             | Slot::Product(param)
             | Slot::ProductSum(param)
-            | Slot::HessEstimate(param) => of(self.dtype, param),
+            | Slot::Contribution(param) => of(self.dtype, param),
             Slot::FurtherNoise(param) => {
                 let mut dims = vec![self.plan.evaluations().saturating_sub(1).max(1)];
                 dims.extend(self.params[param].shape.dims());
@@ -268,7 +268,7 @@ impl Layout {
             Slot::HessianVector(param) => of("hessian_vector", param),
             Slot::Product(param) => of("product", param),
             Slot::ProductSum(param) => of("product_sum", param),
-            Slot::HessEstimate(param) => of("hess_estimate", param),
+            Slot::Contribution(param) => of("contribution", param),
             Slot::ClippedCount(param) => of("clipped_count", param),
             Slot::Step => "step".to_string(),
             Slot::Seed => "seed".to_string(),

@@ -4,21 +4,30 @@
 //! input, and the next theta is drawn from the new mean and Hessian in the same pass over memory. So noise is
 //! computed once an element and never stored.
 
+mod estimate;
 mod gather;
 mod gradient;
 mod layout;
+mod metrics;
 mod once;
 mod part;
 mod plan;
 mod program;
 mod repeat;
+mod sample;
+mod schedule;
 mod slot;
+mod source;
 mod stage;
+#[cfg(test)]
+mod tests;
+mod update;
 mod wiring;
 
+pub use crate::rule::StateKind;
 pub use layout::{DeviceTable, Images, Layout, NoiseSource};
 pub use part::Part;
 pub use plan::{Compute, Placement, StatePlan, StepPlan};
 pub use program::{Program, Recipe, StepError};
-pub use slot::{Extent, Metric, Slot, StateKind};
+pub use slot::{Extent, Metric, Slot};
 pub use stage::{Stage, StageKind};

@@ -8,12 +8,12 @@ use super::gradient::{loss_and_gradient, theta};
 use super::layout::{Layout, NoiseSource};
 use super::part::{self, Part};
 use super::program::{Recipe, keys, recover, resample};
-use super::slot::{Extent, Metric, Slot, StateKind};
+use super::sample::{Draw, offsets, sample_all};
+use super::slot::{Extent, Metric, Slot};
 use super::stage::{StageFunction, StageKind};
 use super::wiring::{Callee, Wiring, build_stage};
-use crate::rule::point::Curvature;
-use crate::rule::sample::{Draw, offsets, sample_all};
-use crate::rule::{estimate, metrics, update};
+use super::{estimate, metrics, update};
+use crate::rule::StateKind;
 
 /// The function of one step, from its state and data to the new state and metrics.
 pub(super) fn one_step(
@@ -22,22 +22,21 @@ pub(super) fn one_step(
     module: &mut Module,
     name: &str,
 ) -> Result<StageFunction, StepError> {
-    let point = &layout.point;
+    let needs = &layout.needs;
     let mut wiring = Wiring::new(name, layout);
     for slot in layout.state() {
         wiring.get(slot);
     }
     wiring.get(Slot::Step);
-    let samples = point.gradient_state() == StateKind::Sample;
-    let needs_offset = point.curvature == Curvature::Price && layout.offsets_are_regenerated();
-    let recovers = layout.is_implicit() || needs_offset;
+    let recovers = layout.is_implicit() || (needs.offset && layout.offsets_are_regenerated());
+    let samples = needs.samples;
     if samples && layout.without == Some(Part::Sampling) {
         part::sample_for_mean(layout, &mut wiring);
     } else if samples {
         let slots: &[Slot] = if recovers { &[Slot::Keys, Slot::NextKeys] } else { &[Slot::NextKeys] };
         keys(layout, module, &mut wiring, slots)?;
         if recovers {
-            recover(layout, module, &mut wiring)?;
+            recover(recipe, layout, module, &mut wiring)?;
         }
     }
     if layout.plan.diagnostics {
@@ -49,56 +48,46 @@ pub(super) fn one_step(
         pick_batch(&mut wiring, first, Extent::Step, Extent::Batch);
     }
     let evaluation = Evaluation::new(recipe, layout, module)?;
-    if point.curvature == Curvature::HessianVector {
+    if needs.hessian_product {
         let zero = wiring.b.scalar(DType::U32, 0.0);
         wiring.set(Slot::Draw, zero);
     }
     evaluation.call(module, &mut wiring);
     if layout.plan.evaluations() > 1 {
-        further_evaluations(layout, module, &mut wiring, &evaluation)?;
+        further_evaluations(recipe, layout, module, &mut wiring, &evaluation)?;
     }
     if layout.plan.clips_norm() || layout.plan.diagnostics {
         wiring.stage(module, StageKind::ClipNorm, metrics::clip_norm)?;
     }
-    if layout.estimates() {
-        wiring.stage(module, StageKind::Estimate, |stage| estimate::estimate(point, stage))?;
+    if layout.contributes() {
+        wiring.stage(module, StageKind::Estimate, |stage| estimate::estimate(recipe.rule, stage))?;
+    } else if needs.contributes.is_some() {
+        part::gradient_for_contribution(layout, &mut wiring);
     }
-    let kept = kept(layout, &mut wiring);
-    wiring.stage(module, StageKind::Update, |stage| update::update(point, stage, recipe.schedule))?;
+    let kept = part::kept(layout, &mut wiring);
+    wiring.stage(module, StageKind::Update, |stage| update::update(recipe.rule, stage, recipe.schedule))?;
     kept.into_iter().for_each(|(slot, value)| wiring.set(slot, value));
     if samples && layout.without != Some(Part::Sampling) {
         if layout.noise == NoiseSource::Counter {
             let keys = wiring.get(Slot::NextKeys);
             wiring.set(Slot::Keys, keys);
         }
-        resample(module, &mut wiring)?;
+        resample(recipe, module, &mut wiring)?;
     }
     if layout.plan.diagnostics {
-        wiring.stage(module, StageKind::Metrics, |stage| metrics::metrics(point, stage))?;
+        wiring.stage(module, StageKind::Metrics, |stage| metrics::metrics(recipe.rule, stage))?;
     }
     let mut outputs = layout.state();
     outputs.push(Slot::Step);
-    outputs.extend(recipe.metrics().into_iter().map(Slot::Metric));
+    outputs.extend(recipe.metrics()?.into_iter().map(Slot::Metric));
     wiring.finish(outputs)
-}
-
-/// The state that a step without its update leaves as it is.
-fn kept(layout: &Layout, wiring: &mut Wiring) -> Vec<(Slot, Value)> {
-    if layout.without != Some(Part::Update) {
-        return Vec::new();
-    }
-    let kinds = [StateKind::Mean, StateKind::Momentum, StateKind::GradientMean];
-    let kinds: Vec<StateKind> =
-        kinds.into_iter().filter(|kind| layout.point.state().contains(kind)).collect();
-    let slots = layout.trained().flat_map(|param| kinds.iter().map(move |&kind| Slot::State(kind, param)));
-    slots.map(|slot| (slot, wiring.get(slot))).collect()
 }
 
 /// Keeps the state that metrics compare with what comes of it.
 fn remember(layout: &Layout, wiring: &mut Wiring) {
     for param in layout.trained() {
-        let curvature = layout.point.curvature_state().filter(|&kind| kind == StateKind::Hess);
-        for kind in [StateKind::Mean].into_iter().chain(curvature) {
+        let precision = layout.needs.precision.iter().flatten().copied();
+        for kind in [StateKind::MEAN].into_iter().chain(precision) {
             let value = wiring.get(Slot::State(kind, param));
             wiring.set(Slot::Before(kind, param), value);
         }
@@ -125,16 +114,12 @@ struct Evaluation {
 
 impl Evaluation {
     fn new(recipe: &Recipe, layout: &Layout, module: &mut Module) -> Result<Evaluation, StepError> {
-        let point = &layout.point;
         let gather = build_stage(layout, StageKind::Gather, gather)?;
         let gather = gather.map(|stage| Callee::push(module, stage)).transpose()?;
-        let probe = match point.curvature {
-            Curvature::HessianVector => build_stage(layout, StageKind::Probe, estimate::probes)?,
-            Curvature::None
-            | Curvature::SquaredMean
-            | Curvature::Squared { .. }
-            | Curvature::PerExample
-            | Curvature::Price => None,
+        let probe = if layout.needs.hessian_product {
+            build_stage(layout, StageKind::Probe, estimate::probes)?
+        } else {
+            None
         };
         let probe = probe.map(|stage| Callee::push(module, stage)).transpose()?;
         let gradient = match layout.without {
@@ -144,8 +129,8 @@ impl Evaluation {
                 Some(Callee::push(module, gradient)?)
             }
         };
-        let product = if layout.estimates() && layout.plan.evaluations() > 1 {
-            build_stage(layout, StageKind::Product, |stage| estimate::products(point, stage))?
+        let product = if layout.contributes() && layout.plan.evaluations() > 1 {
+            build_stage(layout, StageKind::Product, |stage| estimate::products(recipe.rule, stage))?
         } else {
             None
         };
@@ -172,7 +157,7 @@ impl Evaluation {
 fn sums(layout: &Layout) -> Vec<(Slot, Slot)> {
     let mut pairs: Vec<(Slot, Slot)> =
         layout.trained().map(|param| (Slot::Gradient(param), Slot::GradientSum(param))).collect();
-    if layout.estimates() {
+    if layout.contributes() {
         pairs.extend(layout.trained().map(|param| (Slot::Product(param), Slot::ProductSum(param))));
     }
     pairs.extend(
@@ -184,13 +169,14 @@ fn sums(layout: &Layout) -> Vec<(Slot, Slot)> {
 
 /// Evaluates at further samples, on further micro-batches, in a loop, and gives the means of all evaluations.
 fn further_evaluations(
+    recipe: &Recipe,
     layout: &Layout,
     module: &mut Module,
     wiring: &mut Wiring,
     evaluation: &Evaluation,
 ) -> Result<(), StepError> {
     let sums = sums(layout);
-    let body = further_evaluation(layout, module, evaluation, &sums)?;
+    let body = further_evaluation(recipe, layout, module, evaluation, &sums)?;
     let body = Callee::push(module, body)?;
     for &(of, sum) in &sums {
         let first = wiring.get(of);
@@ -215,6 +201,7 @@ fn further_evaluations(
 
 /// The loop's body: one evaluation at a sample of its own, added to the sums.
 fn further_evaluation(
+    recipe: &Recipe,
     layout: &Layout,
     module: &mut Module,
     evaluation: &Evaluation,
@@ -234,18 +221,18 @@ fn further_evaluation(
         };
         pick_batch(&mut wiring, batch, Extent::Step, Extent::Batch);
     }
-    if layout.point.gradient_state() == StateKind::Sample {
-        let out = |param| Slot::State(StateKind::Sample, param);
+    if layout.needs.samples {
+        let out = |param| Slot::State(StateKind::SAMPLE, param);
         wiring.materialized_stage(module, StageKind::Further, |stage| match layout.without {
             Some(Part::Sampling) => part::mean_for_sample(stage),
             Some(Part::Gradient | Part::Curvature | Part::Update) | None => {
-                sample_all(stage, Draw::Further, out)
+                sample_all(recipe.rule, stage, Draw::Further, out)
             }
         })?;
     }
     theta(&mut wiring, layout);
-    if layout.point.curvature == Curvature::Price && layout.offsets_are_regenerated() {
-        further_offsets(layout, module, &mut wiring)?;
+    if layout.needs.offset && layout.offsets_are_regenerated() {
+        further_offsets(recipe, layout, module, &mut wiring)?;
     }
     evaluation.call(module, &mut wiring);
     wiring.stage(module, StageKind::Accumulate, |stage| {
@@ -259,16 +246,21 @@ fn further_evaluation(
 }
 
 /// Offsets of a further sample: theta less the mean where theta is in full precision, or from the noise again.
-fn further_offsets(layout: &Layout, module: &mut Module, wiring: &mut Wiring) -> Result<(), StepError> {
+fn further_offsets(
+    recipe: &Recipe,
+    layout: &Layout,
+    module: &mut Module,
+    wiring: &mut Wiring,
+) -> Result<(), StepError> {
     wiring.stage(module, StageKind::Offset, |stage| {
         if layout.is_implicit() {
             return stage.map_trained(|stage, param| {
                 let theta = stage.get(Slot::Theta(param));
-                let mean = stage.get(Slot::State(StateKind::Mean, param));
+                let mean = stage.get(Slot::State(StateKind::MEAN, param));
                 vec![(Slot::Offset(param), stage.b.sub(theta, mean))]
             });
         }
-        let offsets = offsets(stage, Draw::Further);
+        let offsets = offsets(recipe.rule, stage, Draw::Further);
         offsets.into_iter().map(|(param, offset)| (Slot::Offset(param), offset)).collect()
     })
 }

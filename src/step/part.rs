@@ -3,11 +3,10 @@
 use natgrad_ir::Value;
 
 use super::layout::Layout;
-use super::slot::{Metric, Slot, StateKind};
+use super::slot::{Metric, Slot};
 use super::stage::Stage;
 use super::wiring::Wiring;
-use crate::rule::Point;
-use crate::rule::point::{GradientAt, Scaling};
+use crate::rule::{Needs, StateKind};
 
 /// A part of a step. A step without one is the same program with a stand-in in its place, which reads and writes nothing that
 /// the rest does not; it trains nothing.
@@ -17,7 +16,8 @@ pub enum Part {
     Sampling,
     /// The loss and its gradient. Without it the parameters stand for the gradient.
     Gradient,
-    /// The curvature estimate and its moving average. Without it the curvature stays as it is.
+    /// The curvature: what evaluations contribute, and the state that it moves. Without it that state stays as it is, and the
+    /// gradient stands for the contribution.
     Curvature,
     /// The new mean and momentum. Without it they stay as they are.
     Update,
@@ -38,13 +38,35 @@ impl Part {
     }
 
     /// Whether a rule has this part.
-    pub fn is_in(self, point: &Point) -> bool {
+    pub fn is_in(self, needs: &Needs) -> bool {
         match self {
-            Part::Sampling => point.gradient_at == GradientAt::Sample,
-            // In natural parameters mean and curvature move as one.
-            Part::Curvature => point.curvature_state().is_some() && point.scaling != Scaling::Natural,
+            Part::Sampling => needs.samples,
+            Part::Curvature => needs.curvature().next().is_some(),
             Part::Gradient | Part::Update => true,
         }
+    }
+}
+
+/// The state that a step without a part leaves as it is: its curvature, or everything else that it moves.
+pub(super) fn kept(layout: &Layout, wiring: &mut Wiring) -> Vec<(Slot, Value)> {
+    let kept = |kind: StateKind| {
+        let is_curvature = layout.needs.curvature().any(|curvature| curvature == kind);
+        match layout.without {
+            Some(Part::Curvature) => is_curvature,
+            Some(Part::Update) => !is_curvature && kind != StateKind::SAMPLE,
+            Some(Part::Sampling | Part::Gradient) | None => false,
+        }
+    };
+    let kinds: Vec<StateKind> = layout.needs.state.iter().copied().filter(|&kind| kept(kind)).collect();
+    let slots = layout.trained().flat_map(|param| kinds.iter().map(move |&kind| Slot::State(kind, param)));
+    slots.map(|slot| (slot, wiring.get(slot))).collect()
+}
+
+/// Stands for what evaluations contribute: the gradient, which is read in any case.
+pub(super) fn gradient_for_contribution(layout: &Layout, wiring: &mut Wiring) {
+    for param in layout.trained() {
+        let gradient = wiring.get(Slot::Gradient(param));
+        wiring.set(Slot::Contribution(param), gradient);
     }
 }
 
@@ -67,10 +89,10 @@ pub(super) fn parameters_for_gradients(wiring: &mut Wiring) {
 /// Stands for the mean and its distance from the carried sample, where they are not kept: the sample for both.
 pub(super) fn sample_for_mean(layout: &Layout, wiring: &mut Wiring) {
     for param in layout.trained() {
-        let sample = wiring.get(Slot::State(StateKind::Sample, param));
+        let sample = wiring.get(Slot::State(StateKind::SAMPLE, param));
         let sample = wiring.b.convert(sample, layout.dtype);
         if layout.is_implicit() {
-            wiring.set(Slot::State(StateKind::Mean, param), sample);
+            wiring.set(Slot::State(StateKind::MEAN, param), sample);
         }
         wiring.set(Slot::Offset(param), sample);
     }
@@ -79,31 +101,32 @@ pub(super) fn sample_for_mean(layout: &Layout, wiring: &mut Wiring) {
 /// Stands for a further sample: the mean and the number of the draw, so that no two evaluations are the same.
 pub(super) fn mean_for_sample(stage: &mut Stage) -> Vec<(Slot, Value)> {
     stage.map_trained(|stage, param| {
-        let mean = stage.get(Slot::State(StateKind::Mean, param));
+        let mean = stage.get(Slot::State(StateKind::MEAN, param));
         let draw = stage.get(Slot::Draw);
         let ty = stage.b.ty(mean).clone();
         let draw = stage.b.convert(draw, ty.dtype);
         let draw = stage.b.splat(draw, ty.shape);
         let moved = stage.b.add(mean, draw);
-        let kept = stage.layout().ty(Slot::State(StateKind::Sample, param)).dtype;
-        vec![(Slot::State(StateKind::Sample, param), stage.b.convert(moved, kept))]
+        let kept = stage.layout().ty(Slot::State(StateKind::SAMPLE, param)).dtype;
+        vec![(Slot::State(StateKind::SAMPLE, param), stage.b.convert(moved, kept))]
     })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rule::{Rule, Schedule};
+    use crate::rule::{NamedRule, Schedule};
     use crate::step::{Compute, Program, Recipe, StatePlan, StepPlan};
     use natgrad_models::{Activation, Mlp, Model};
 
-    fn step(rule: &Rule, plan: StepPlan, without: Option<Part>) -> Program {
+    fn step(rule: &NamedRule, plan: StepPlan, without: Option<Part>) -> Program {
         let model = Model::Mlp(Mlp { sizes: vec![3, 4, 2], activation: Activation::Tanh });
-        let recipe = Recipe { schedule: Schedule::default(), plan, without, ..Recipe::new(&model, rule) };
+        let recipe =
+            Recipe { schedule: Schedule::default(), plan, without, ..Recipe::new(&model, rule.rule()) };
         recipe.step(5).unwrap()
     }
 
-    fn plans(rule: &Rule) -> Vec<StepPlan> {
+    fn plans(rule: &NamedRule) -> Vec<StepPlan> {
         let plan = StepPlan::default();
         let mut plans = vec![
             plan,
@@ -123,10 +146,11 @@ mod tests {
 
     #[test]
     fn a_step_without_a_part_carries_the_same_state() {
-        for rule in Rule::all() {
+        for rule in NamedRule::all() {
             for plan in plans(&rule) {
                 let whole = step(&rule, plan, None);
-                for part in Part::ALL.into_iter().filter(|part| part.is_in(&rule.point())) {
+                for part in Part::ALL.into_iter().filter(|part| part.is_in(&Needs::of(rule.rule()).unwrap()))
+                {
                     let rest = step(&rule, plan, Some(part));
                     let told = (rule.name(), part, plan);
                     assert_eq!(rest.outputs, whole.outputs, "{told:?}");
@@ -143,7 +167,7 @@ mod tests {
 
     #[test]
     fn what_is_left_out_is_not_asked_for() {
-        let rule = Rule::Ivon(crate::rule::Ivon::default());
+        let rule = NamedRule::Ivon(crate::rule::Ivon::default());
         let lacks = |part, slot| !step(&rule, StepPlan::default(), Some(part)).inputs.contains(&slot);
         assert!(lacks(Part::Sampling, Slot::Seed));
         assert!(lacks(Part::Gradient, Slot::Features(crate::step::Extent::Batch)));
@@ -158,13 +182,13 @@ mod tests {
 
     #[test]
     fn a_step_without_its_update_gives_mean_and_momentum_as_they_came() {
-        let rule = Rule::Ivon(crate::rule::Ivon::default());
+        let rule = NamedRule::Ivon(crate::rule::Ivon::default());
         let program = step(&rule, StepPlan::default(), Some(Part::Update));
         let main = program.module.module().entry().unwrap();
         for (output, value) in program.outputs.iter().zip(&main.results) {
             let input = program.inputs.iter().position(|input| input == output);
             let unmoved = input.is_some_and(|input| main.params[input] == *value);
-            let kept = matches!(output, Slot::State(StateKind::Mean | StateKind::Momentum, _));
+            let kept = matches!(output, Slot::State(StateKind::MEAN | StateKind::MOMENTUM, _));
             assert_eq!(unmoved, kept, "{output:?}");
         }
     }

@@ -10,12 +10,13 @@ use super::once;
 use super::part::Part;
 use super::plan::StepPlan;
 use super::repeat;
-use super::slot::{Extent, Metric, Slot, StateKind};
+use super::sample::{Draw, carried_keys, offsets, sample_all};
+use super::slot::{Extent, Metric, Slot};
 use super::stage::{StageFunction, StageKind};
 use super::wiring::{Callee, Wiring};
+use super::{metrics, update};
 use crate::rule::group::{self, GroupError, ParamGroup};
-use crate::rule::sample::{Draw, carried_keys, offsets, sample_all};
-use crate::rule::{Hyper, HyperValues, Rule, Schedule, metrics, update};
+use crate::rule::{Hyper, HyperValues, Needs, Rule, RuleFault, Schedule, StateKind};
 
 /// Why a program could not be built. Validated configurations never cause one.
 #[derive(Debug, thiserror::Error)]
@@ -51,6 +52,9 @@ pub enum StepError {
         /// How many slots it is said to give.
         outputs: usize,
     },
+    /// The rule has a mistake.
+    #[error(transparent)]
+    Rule(#[from] RuleFault),
     /// The parameter groups do not fit the model.
     #[error("parameter groups: {0}")]
     Groups(#[from] GroupError),
@@ -91,7 +95,7 @@ pub struct Recipe<'a> {
     /// The model.
     pub model: &'a Model,
     /// The optimizer.
-    pub rule: &'a Rule,
+    pub rule: &'a dyn Rule,
     /// Parameters that are frozen or have hyperparameters of their own.
     pub groups: &'a [ParamGroup],
     /// The learning-rate schedule.
@@ -110,7 +114,7 @@ pub struct Recipe<'a> {
 
 impl<'a> Recipe<'a> {
     /// A recipe in single precision at a constant rate, with the default plan.
-    pub fn new(model: &'a Model, rule: &'a Rule) -> Recipe<'a> {
+    pub fn new(model: &'a Model, rule: &'a dyn Rule) -> Recipe<'a> {
         Recipe {
             model,
             rule,
@@ -151,16 +155,16 @@ impl<'a> Recipe<'a> {
         let mut module = Module::new("start");
         let mut wiring = Wiring::new("main", &layout);
         for param in 0..layout.params.len() {
-            wiring.get(Slot::State(StateKind::Mean, param));
+            wiring.get(Slot::State(StateKind::MEAN, param));
         }
         wiring.stage(&mut module, StageKind::Start, |stage| {
-            let mut out = update::start(&layout.point, stage);
+            let mut out = update::start(stage);
             out.push((Slot::Step, stage.b.scalar(DType::U32, 0.0)));
             out
         })?;
-        if layout.point.gradient_state() == StateKind::Sample {
+        if layout.needs.samples {
             keys(&layout, &mut module, &mut wiring, &[Slot::Keys])?;
-            resample(&mut module, &mut wiring)?;
+            resample(self, &mut module, &mut wiring)?;
         }
         let mut outputs = layout.state();
         outputs.push(Slot::Step);
@@ -175,11 +179,12 @@ impl<'a> Recipe<'a> {
         let layout = self.layout(1)?;
         let mut module = Module::new("draw");
         let mut wiring = Wiring::new("main", &layout);
-        wiring
-            .stage(&mut module, StageKind::Draw, |stage| sample_all(stage, Draw::Posterior, Slot::Theta))?;
+        wiring.stage(&mut module, StageKind::Draw, |stage| {
+            sample_all(self.rule, stage, Draw::Posterior, Slot::Theta)
+        })?;
         for param in 0..layout.params.len() {
             if layout.members[param].frozen {
-                let mean = wiring.get(Slot::State(StateKind::Mean, param));
+                let mean = wiring.get(Slot::State(StateKind::MEAN, param));
                 wiring.set(Slot::Theta(param), mean);
             }
         }
@@ -196,8 +201,8 @@ impl<'a> Recipe<'a> {
         let mut module = Module::new("recover");
         let mut wiring = Wiring::new("main", &layout);
         keys(&layout, &mut module, &mut wiring, &[Slot::Keys])?;
-        recover(&layout, &mut module, &mut wiring)?;
-        let outputs = layout.trained().map(|param| Slot::State(StateKind::Mean, param)).collect();
+        recover(self, &layout, &mut module, &mut wiring)?;
+        let outputs = layout.trained().map(|param| Slot::State(StateKind::MEAN, param)).collect();
         Program::new(module, wiring.finish(outputs)?, &layout)
     }
 
@@ -253,7 +258,7 @@ impl<'a> Recipe<'a> {
     /// # Errors
     /// The groups do not fit the model.
     pub fn layout(&self, rows: usize) -> Result<Layout, StepError> {
-        let layout = Layout::new(self.model, self.rule.point(), rows, self.dtype, self.noise);
+        let layout = Layout::new(self.model, Needs::of(self.rule)?, rows, self.dtype, self.noise);
         let members = group::resolve(self.groups, &layout.params)?;
         Ok(Layout { members, plan: self.plan, table: self.table.clone(), without: self.without, ..layout })
     }
@@ -269,15 +274,18 @@ impl<'a> Recipe<'a> {
     }
 
     /// What a step of the rule tells.
-    pub fn metrics(&self) -> Vec<Metric> {
+    ///
+    /// # Errors
+    /// The rule has a mistake.
+    pub fn metrics(&self) -> Result<Vec<Metric>, StepError> {
         let mut told = Metric::always(self.model.task()).to_vec();
         if self.plan.clips_norm() || self.plan.diagnostics {
             told.push(Metric::GradientNorm);
         }
         if self.plan.diagnostics {
-            told.extend(metrics::diagnostics(&self.rule.point()));
+            told.extend(metrics::diagnostics(&Needs::of(self.rule)?));
         }
-        told
+        Ok(told)
     }
 }
 
@@ -290,7 +298,7 @@ fn of_model(
     outputs: Vec<Slot>,
 ) -> Result<Program, StepError> {
     function.name = kind.name().to_string();
-    let params = (0..layout.params.len()).map(|param| Slot::State(StateKind::Mean, param));
+    let params = (0..layout.params.len()).map(|param| Slot::State(StateKind::MEAN, param));
     let inputs = params.chain(inputs).collect();
     let mut module = Module::new(kind.name());
     let mut wiring = Wiring::new("main", layout);
@@ -313,20 +321,25 @@ pub(super) fn keys(
 }
 
 /// The next sample, with the noise of [`Slot::Keys`].
-pub(super) fn resample(module: &mut Module, wiring: &mut Wiring) -> Result<(), StepError> {
-    let out = |param| Slot::State(StateKind::Sample, param);
-    wiring.stage(module, StageKind::Resample, |stage| sample_all(stage, Draw::Carried, out))
+pub(super) fn resample(recipe: &Recipe, module: &mut Module, wiring: &mut Wiring) -> Result<(), StepError> {
+    let out = |param| Slot::State(StateKind::SAMPLE, param);
+    wiring.stage(module, StageKind::Resample, |stage| sample_all(recipe.rule, stage, Draw::Carried, out))
 }
 
 /// The carried sample's offset from the mean, with the noise computed again, and the mean if it is not kept.
-pub(super) fn recover(layout: &Layout, module: &mut Module, wiring: &mut Wiring) -> Result<(), StepError> {
+pub(super) fn recover(
+    recipe: &Recipe,
+    layout: &Layout,
+    module: &mut Module,
+    wiring: &mut Wiring,
+) -> Result<(), StepError> {
     wiring.stage(module, StageKind::Recover, |stage| {
         let mut out = Vec::new();
-        for (param, offset) in offsets(stage, Draw::Carried) {
+        for (param, offset) in offsets(recipe.rule, stage, Draw::Carried) {
             if layout.is_implicit() {
-                let sample = stage.get(Slot::State(StateKind::Sample, param));
+                let sample = stage.get(Slot::State(StateKind::SAMPLE, param));
                 let mean = stage.scoped_param(param, |stage| stage.b.sub(sample, offset));
-                out.push((Slot::State(StateKind::Mean, param), mean));
+                out.push((Slot::State(StateKind::MEAN, param), mean));
             }
             out.push((Slot::Offset(param), offset));
         }
@@ -337,14 +350,14 @@ pub(super) fn recover(layout: &Layout, module: &mut Module, wiring: &mut Wiring)
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rule::{Adam, Ivon};
+    use crate::rule::{AdamW, Ivon, NamedRule};
     use natgrad_models::{Activation, Mlp};
 
     const TENSORS: usize = 4;
 
-    fn programs(rule: &Rule, noise: NoiseSource) -> Vec<Program> {
+    fn programs(rule: &NamedRule, noise: NoiseSource) -> Vec<Program> {
         let model = Model::Mlp(Mlp { sizes: vec![3, 4, 2], activation: Activation::Tanh });
-        let recipe = Recipe { schedule: Schedule::default(), noise, ..Recipe::new(&model, rule) };
+        let recipe = Recipe { schedule: Schedule::default(), noise, ..Recipe::new(&model, rule.rule()) };
         let mut programs = vec![recipe.step(5).unwrap(), recipe.start().unwrap(), recipe.predict(7).unwrap()];
         if rule.has_posterior() {
             programs.push(recipe.draw().unwrap());
@@ -354,10 +367,10 @@ mod tests {
 
     #[test]
     fn state_comes_first_in_the_rules_order_and_goes_out_in_the_same() {
-        for rule in Rule::all() {
+        for rule in NamedRule::all() {
             let step = &programs(&rule, NoiseSource::Counter)[0];
             let mut state = Vec::new();
-            for kind in rule.point().state() {
+            for kind in Needs::of(rule.rule()).unwrap().state {
                 state.extend((0..TENSORS).map(|param| Slot::State(kind, param)));
             }
             state.push(Slot::Step);
@@ -371,14 +384,14 @@ mod tests {
 
     #[test]
     fn every_carried_input_is_donated_to_the_output_that_replaces_it() {
-        for rule in Rule::all() {
+        for rule in NamedRule::all() {
             let step = &programs(&rule, NoiseSource::Counter)[0];
-            let carried = TENSORS * rule.point().state().len() + 1;
+            let carried = TENSORS * Needs::of(rule.rule()).unwrap().state.len() + 1;
             let mut wanted: Vec<Option<usize>> = (0..carried).map(Some).collect();
             wanted.resize(step.inputs.len(), None);
             assert_eq!(step.donation(), wanted, "{}", rule.name());
         }
-        let ivon = programs(&Rule::Ivon(Ivon::default()), NoiseSource::Counter);
+        let ivon = programs(&NamedRule::Ivon(Ivon::default()), NoiseSource::Counter);
         let [_, start, predict, draw] = &ivon[..] else { panic!("{} programs", ivon.len()) };
         // The start keeps the means; prediction and samples leave all they read in place.
         let means: Vec<_> = (0..TENSORS).map(Some).collect();
@@ -389,7 +402,7 @@ mod tests {
 
     #[test]
     fn slots_are_distinct_and_have_the_programs_types() {
-        for rule in Rule::all() {
+        for rule in NamedRule::all() {
             for noise in [NoiseSource::Counter, NoiseSource::Input] {
                 for program in programs(&rule, noise) {
                     let module = program.module.module();
@@ -409,7 +422,7 @@ mod tests {
 
     #[test]
     fn noise_is_either_drawn_from_the_seed_or_an_input() {
-        let ivon = &Rule::Ivon(Ivon::default());
+        let ivon = &NamedRule::Ivon(Ivon::default());
         for (index, stage) in [(0, "step"), (1, "start"), (3, "draw")] {
             let counter = &programs(ivon, NoiseSource::Counter)[index].inputs;
             let given = &programs(ivon, NoiseSource::Input)[index].inputs;
@@ -430,8 +443,8 @@ mod tests {
             width: 2,
             ..Default::default()
         };
-        let (model, rule) = (Model::Gpt2(gpt2), Rule::Ivon(Ivon::default()));
-        let recipe = Recipe::new(&model, &rule);
+        let (model, rule) = (Model::Gpt2(gpt2), NamedRule::Ivon(Ivon::default()));
+        let recipe = Recipe::new(&model, rule.rule());
         for positions in [4, 3] {
             let next = recipe.next(positions).unwrap().unwrap();
             let tokens = next.layout.ty(Slot::Features(Extent::Batch));
@@ -460,17 +473,17 @@ mod tests {
             assert_eq!(donated.collect::<Vec<_>>(), [1, 2]);
         }
         let perceptron = Model::Mlp(Mlp { sizes: vec![3, 2], activation: Activation::Tanh });
-        assert!(Recipe::new(&perceptron, &rule).next(3).unwrap().is_none());
-        assert!(Recipe::new(&perceptron, &rule).extend(3).unwrap().is_none());
+        assert!(Recipe::new(&perceptron, rule.rule()).next(3).unwrap().is_none());
+        assert!(Recipe::new(&perceptron, rule.rule()).extend(3).unwrap().is_none());
     }
 
     #[test]
     fn a_step_calls_its_stages_in_order() {
-        let stages = |rule: &Rule| -> Vec<String> {
+        let stages = |rule: &NamedRule| -> Vec<String> {
             let step = &programs(rule, NoiseSource::Counter)[0];
             step.module.module().functions.iter().map(|function| function.name.clone()).collect()
         };
-        let (ivon, adamw) = (Rule::Ivon(Ivon::default()), Rule::Adamw(Adam::default()));
+        let (ivon, adamw) = (NamedRule::Ivon(Ivon::default()), NamedRule::Adamw(AdamW::default()));
         assert_eq!(stages(&ivon), ["key", "loss_and_gradient", "estimate", "update", "resample", "main"]);
         assert_eq!(stages(&adamw), ["loss_and_gradient", "update", "main"]);
     }

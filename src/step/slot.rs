@@ -2,48 +2,7 @@
 
 use natgrad_models::Task;
 
-use crate::rule::Hyper;
-
-/// A tensor that a rule keeps for each parameter.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum StateKind {
-    /// The mean of the posterior, or the parameters of a point rule.
-    Mean,
-    /// The moving average of gradients, or a heavy ball's buffer.
-    Momentum,
-    /// The moving average of gradients that centres a second moment.
-    GradientMean,
-    /// The moving average of Hessian estimates.
-    Hess,
-    /// The moving average of squared gradients.
-    SecondMoment,
-    /// The carried sample theta, where the next gradient is taken.
-    Sample,
-}
-
-impl StateKind {
-    /// Every kind.
-    pub const ALL: [StateKind; 6] = [
-        StateKind::Mean,
-        StateKind::Momentum,
-        StateKind::GradientMean,
-        StateKind::Hess,
-        StateKind::SecondMoment,
-        StateKind::Sample,
-    ];
-
-    /// The name in programs and checkpoints.
-    pub const fn name(self) -> &'static str {
-        match self {
-            StateKind::Mean => "mean",
-            StateKind::Momentum => "momentum",
-            StateKind::GradientMean => "gradient_mean",
-            StateKind::Hess => "hess",
-            StateKind::SecondMoment => "second_moment",
-            StateKind::Sample => "sample",
-        }
-    }
-}
+use crate::rule::{Hyper, StateKind};
 
 /// A scalar that a step tells of itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -171,14 +130,14 @@ pub enum Slot {
     SquaredGradient(usize),
     /// The Hessian times the random signs.
     HessianVector(usize),
-    /// What a curvature estimate averages over evaluations.
+    /// What one evaluation contributes for the rule.
     Product(usize),
     /// The sum of gradients over evaluations so far.
     GradientSum(usize),
     /// The sum of products over evaluations so far.
     ProductSum(usize),
-    /// The estimate of the mean loss's diagonal Hessian.
-    HessEstimate(usize),
+    /// The mean over evaluations of what a rule has them contribute, with the limit of the gradient's norm.
+    Contribution(usize),
     /// What gradients are multiplied by so that their norm keeps its limit.
     ClipScale,
     /// How many elements of a parameter's scaled step are beyond the clip radius.

@@ -1,5 +1,6 @@
 //! Building one stage: an IR function whose parameters are the slots that it asks for.
 
+use std::collections::HashMap;
 use std::fmt;
 
 use natgrad_ir::{BuildErrors, Builder, DType, Function, Value};
@@ -8,6 +9,7 @@ use super::layout::{Layout, NoiseSource};
 use super::slot::Slot;
 use crate::noise::Grade;
 use crate::rule::Hyper;
+use crate::rule::view::Quantity;
 
 /// The stages of a step, and of the programs around it. Programs keep their names as components of their
 /// operations' names.
@@ -117,8 +119,27 @@ impl fmt::Display for StageKind {
 pub struct Stage<'a> {
     /// The builder of the stage's function.
     pub b: Builder,
-    layout: &'a Layout,
-    inputs: Vec<(Slot, Value)>,
+    inputs: Inputs<'a>,
+    /// Scalars that the formulas of all parameters share.
+    pub(super) shared: HashMap<Quantity, Value>,
+}
+
+/// The slots that a stage has asked for so far.
+pub(super) struct Inputs<'a> {
+    pub layout: &'a Layout,
+    slots: Vec<(Slot, Value)>,
+}
+
+impl Inputs<'_> {
+    /// The slot's value: a parameter of the stage, declared when it is first asked for.
+    pub fn get(&mut self, b: &mut Builder, slot: Slot) -> Value {
+        if let Some(&(_, value)) = self.slots.iter().find(|(known, _)| *known == slot) {
+            return value;
+        }
+        let value = b.param(self.layout.name(slot), self.layout.ty(slot));
+        self.slots.push((slot, value));
+        value
+    }
 }
 
 /// A finished stage.
@@ -131,17 +152,22 @@ pub(crate) struct StageFunction {
 
 impl<'a> Stage<'a> {
     pub(crate) fn new(kind: StageKind, layout: &'a Layout) -> Stage<'a> {
-        Stage { b: Builder::new(kind.name()), layout, inputs: Vec::new() }
+        let inputs = Inputs { layout, slots: Vec::new() };
+        Stage { b: Builder::new(kind.name()), inputs, shared: HashMap::new() }
     }
 
     /// The slot's value: a parameter of the stage, declared when it is first asked for.
     pub fn get(&mut self, slot: Slot) -> Value {
-        if let Some(&(_, value)) = self.inputs.iter().find(|(known, _)| *known == slot) {
-            return value;
-        }
-        let value = self.b.param(self.layout.name(slot), self.layout.ty(slot));
-        self.inputs.push((slot, value));
-        value
+        self.inputs.get(&mut self.b, slot)
+    }
+
+    pub(super) fn take_inputs(&mut self) -> Inputs<'a> {
+        let slots = std::mem::take(&mut self.inputs.slots);
+        Inputs { layout: self.inputs.layout, slots }
+    }
+
+    pub(super) fn put_inputs(&mut self, inputs: Inputs<'a>) {
+        self.inputs = inputs;
     }
 
     /// The value of a hyperparameter.
@@ -149,35 +175,14 @@ impl<'a> Stage<'a> {
         self.get(Slot::Hyper(hyper))
     }
 
-    /// The weight decay of a parameter's group.
-    pub fn weight_decay(&mut self, param: usize) -> Value {
-        self.hyper(Hyper::WeightDecay(self.layout.members[param].group))
-    }
-
-    /// The learning-rate factor of a parameter's group, if it has one.
-    pub fn lr_factor(&mut self, param: usize) -> Option<Value> {
-        let member = self.layout.members[param];
-        member.scaled.then(|| self.hyper(Hyper::LrFactor(member.group)))
-    }
-
-    /// The gradient of a parameter, its norm limited if the plan says so.
-    pub fn clipped_gradient(&mut self, param: usize) -> Value {
-        let gradient = self.get(Slot::Gradient(param));
-        if !self.layout.plan.clips_norm() {
-            return gradient;
-        }
-        let scale = self.get(Slot::ClipScale);
-        self.b.mul(gradient, scale)
-    }
-
     /// Number of model parameters.
     pub fn params(&self) -> usize {
-        self.layout.params.len()
+        self.inputs.layout.params.len()
     }
 
     /// The parameters that are trained.
     pub fn trained(&self) -> impl Iterator<Item = usize> + use<'a> {
-        self.layout.trained()
+        self.inputs.layout.trained()
     }
 
     /// What `build` gives for every trained parameter, each in the scope of its name.
@@ -190,22 +195,22 @@ impl<'a> Stage<'a> {
 
     /// Names and types of slots.
     pub fn layout(&self) -> &'a Layout {
-        self.layout
+        self.inputs.layout
     }
 
     /// The floating-point type of the program.
     pub fn dtype(&self) -> DType {
-        self.layout.dtype
+        self.inputs.layout.dtype
     }
 
     /// Where noise comes from.
     pub fn noise(&self) -> NoiseSource {
-        self.layout.noise
+        self.inputs.layout.noise
     }
 
     /// How normal the noise is.
     pub fn grade(&self) -> Grade {
-        self.layout.plan.noise
+        self.inputs.layout.plan.noise
     }
 
     /// Builds in a scope.
@@ -218,16 +223,16 @@ impl<'a> Stage<'a> {
 
     /// Builds in the scope of a model parameter, so that its instructions carry its name.
     pub fn scoped_param<T>(&mut self, param: usize, build: impl FnOnce(&mut Stage<'a>) -> T) -> T {
-        let layout = self.layout;
+        let layout = self.inputs.layout;
         self.scoped(&layout.params[param].name, build)
     }
 
     pub(crate) fn finish(mut self, outputs: Vec<(Slot, Value)>) -> Result<StageFunction, BuildErrors> {
         for &(slot, value) in &outputs {
-            self.b.name(value, &format!("new/{}", self.layout.name(slot)));
+            self.b.name(value, &format!("new/{}", self.inputs.layout.name(slot)));
         }
         let (slots, values): (Vec<Slot>, Vec<Value>) = outputs.into_iter().unzip();
-        let inputs = self.inputs.iter().map(|&(slot, _)| slot).collect();
+        let inputs = self.inputs.slots.iter().map(|&(slot, _)| slot).collect();
         Ok(StageFunction { function: self.b.finish(&values)?, inputs, outputs: slots })
     }
 }

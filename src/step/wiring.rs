@@ -138,7 +138,7 @@ impl<'a> Wiring<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rule::{Ivon, Rule};
+    use crate::rule::{Ivon, NamedRule};
     use crate::step::{NoiseSource, Recipe};
     use natgrad_ir::DType;
     use natgrad_models::{Activation, Mlp, Model};
@@ -146,8 +146,8 @@ mod tests {
     #[test]
     fn a_function_with_other_parameters_or_results_than_slots_is_refused() {
         let model = Model::Mlp(Mlp { sizes: vec![3, 4, 2], activation: Activation::Tanh });
-        let rule = Rule::Ivon(Ivon::default());
-        let recipe = Recipe { noise: NoiseSource::Input, ..Recipe::new(&model, &rule) };
+        let rule = NamedRule::Ivon(Ivon::default());
+        let recipe = Recipe { noise: NoiseSource::Input, ..Recipe::new(&model, rule.rule()) };
         let layout = recipe.layout(5).unwrap();
         let mut stage = Stage::new(StageKind::Draw, &layout);
         let step = stage.get(Slot::Step);

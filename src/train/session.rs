@@ -231,7 +231,7 @@ impl<'a> Session<'a> {
                 .map(|(index, numbers)| upload(slot_of(index), numbers))
                 .collect::<Result<Vec<_>, _>>()
         };
-        let mut means = upload_all(|param| Slot::State(StateKind::Mean, param), means)?.into_iter();
+        let mut means = upload_all(|param| Slot::State(StateKind::MEAN, param), means)?.into_iter();
         let noise = upload_all(Slot::Noise, noise)?;
         let outputs = self.start.run(|slot| {
             if slot.is_carried() {

@@ -6,7 +6,7 @@ use super::TrainError;
 use super::run::Run;
 use crate::config::{Length, RunConfig};
 use crate::data::Splits;
-use crate::rule::{Adam, Rule};
+use crate::rule::{Adam, AdamW, NamedRule};
 
 /// Learning rates that are tried, about half a decade apart around AdamW's usual 1e-3.
 const RATES: [f64; 5] = [1e-4, 3e-4, 1e-3, 3e-3, 1e-2];
@@ -45,8 +45,10 @@ pub fn tune_adamw(
 ) -> Result<(RunConfig, Vec<Trial>), TrainError> {
     let (held_out, kept) = run.splits.train.partition(HELD_OUT_EVERY);
     let splits = Splits { train: kept, test: held_out };
-    let with_rate =
-        |lr| RunConfig { rule: Rule::Adamw(Adam { lr, ..Adam::default() }), ..run.config.clone() };
+    let with_rate = |lr| RunConfig {
+        rule: NamedRule::Adamw(AdamW(Adam { lr, ..Adam::default() })),
+        ..run.config.clone()
+    };
     let mut trials = Vec::new();
     for lr in RATES {
         let mut config = with_rate(lr);

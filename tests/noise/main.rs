@@ -11,7 +11,7 @@ mod uniform;
 
 use natgrad::noise::{Grade, Purpose};
 use natgrad::pjrt::Arg;
-use natgrad::rule::{HyperValues, Ivon, Rule};
+use natgrad::rule::{HyperValues, Ivon, NamedRule};
 use natgrad::step::{NoiseSource, Recipe, Slot, StateKind};
 use natgrad_ir::interp::Tensor;
 use natgrad_ir::{DType, Shape};
@@ -235,9 +235,9 @@ fn it_is_the_same_every_time_and_in_every_shape() {
 fn programs_draw_this_noise() {
     let model = Model::Linear(Linear { inputs: 40, classes: 25 });
     let ivon = Ivon { ess: Some(1.0), hess_init: 1.0, weight_decay: 0.0, ..Ivon::default() };
-    let rule = Rule::Ivon(ivon);
+    let rule = NamedRule::Ivon(ivon);
     let (dtype, noise) = (DType::F32, NoiseSource::Counter);
-    let recipe = Recipe { dtype, noise, ..Recipe::new(&model, &rule) };
+    let recipe = Recipe { dtype, noise, ..Recipe::new(&model, rule.rule()) };
     let hypers: HyperValues = recipe.values(1, 1);
     let shapes = [Shape::from([40, 25]), Shape::from([25])];
     let cases = [
@@ -262,8 +262,8 @@ fn programs_draw_this_noise() {
                     Slot::Seed => Tensor::from_u64s([], &[SEED]).unwrap(),
                     Slot::SampleIndex => fill(f64::from(count)),
                     Slot::Hyper(hyper) => fill(hypers.get(hyper).unwrap()),
-                    Slot::State(StateKind::Mean, _) => fill(0.0),
-                    Slot::State(StateKind::Hess, _) => fill(1.0),
+                    Slot::State(StateKind::MEAN, _) => fill(0.0),
+                    Slot::State(StateKind::HESS, _) => fill(1.0),
                     other => panic!("{other:?}"),
                 })
             })
@@ -273,7 +273,7 @@ fn programs_draw_this_noise() {
         let wanted = sampler(purpose, &shapes).draw(SEED, count, 0);
         for (param, wanted) in wanted.iter().enumerate() {
             let is_sample =
-                |slot: &Slot| *slot == Slot::State(StateKind::Sample, param) || *slot == Slot::Theta(param);
+                |slot: &Slot| *slot == Slot::State(StateKind::SAMPLE, param) || *slot == Slot::Theta(param);
             let (slot, buffer) = outputs.iter().find(|(slot, _)| is_sample(slot)).unwrap();
             let slot = *slot;
             assert_eq!(download(buffer, &layout.ty(slot)).to_f32s(), *wanted, "{purpose:?} {count} {param}");

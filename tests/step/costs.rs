@@ -3,7 +3,7 @@
 use natgrad::compile::{Target, stablehlo};
 use natgrad::inspect::{About, HloModule, Node, Optimized, Part, Report, Stage, StageCost, Traffic};
 use natgrad::lower::Loops;
-use natgrad::rule::{Adam, Ivon, Rule};
+use natgrad::rule::{AdamW, Ivon, NamedRule};
 use natgrad_models::{Activation, Model};
 
 use crate::device::lowering;
@@ -18,7 +18,7 @@ fn model() -> Model {
     mlp(&SIZES.map(|size| size as usize), Activation::Relu)
 }
 
-fn optimized(model: Model, rule: Rule, rows: usize) -> Optimized {
+fn optimized(model: Model, rule: NamedRule, rows: usize) -> Optimized {
     let program = step(model, rule, rows);
     let text = stablehlo(&program, lowering()).unwrap();
     let executable = compile(&text, &natgrads_own());
@@ -26,9 +26,9 @@ fn optimized(model: Model, rule: Rule, rows: usize) -> Optimized {
     Optimized { program, module, assigned: executable.memory_stats().ok().map(Into::into) }
 }
 
-pub fn report(model: Model, rule: Rule, rows: usize) -> Report {
+pub fn report(model: Model, rule: NamedRule, rows: usize) -> Report {
     let own = optimized(model.clone(), rule.clone(), rows);
-    let adamw = optimized(model, Rule::Adamw(Adam::default()), rows);
+    let adamw = optimized(model, NamedRule::Adamw(AdamW::default()), rows);
     let layout = &own.program.layout;
     let about = About {
         natgrad: "test".to_owned(),
@@ -55,7 +55,7 @@ fn cost(report: &Report, part: Part) -> &StageCost {
 
 #[test]
 fn what_flows_between_stages_is_what_they_are_for() {
-    let report = report(model(), Rule::Ivon(Ivon::default()), ROWS as usize);
+    let report = report(model(), NamedRule::Ivon(Ivon::default()), ROWS as usize);
     let [inputs, hidden, classes] = SIZES;
     let parameters = F32 * (inputs * hidden + hidden + hidden * classes + classes);
     let (update, resample) = (Node::Part(update()), Node::Part(Part::new(Stage::Resample, false)));
@@ -87,7 +87,7 @@ fn update() -> Part {
 
 #[test]
 fn flops_of_a_step_are_those_computed_by_hand() {
-    let report = report(model(), Rule::Ivon(Ivon::default()), ROWS as usize);
+    let report = report(model(), NamedRule::Ivon(Ivon::default()), ROWS as usize);
     let [inputs, hidden, classes] = SIZES;
     let (activations, logits) = (ROWS * hidden, ROWS * classes);
 
@@ -121,7 +121,7 @@ fn flops_of_a_step_are_those_computed_by_hand() {
 
 #[test]
 fn bytes_of_a_step_are_those_computed_by_hand() {
-    let report = report(model(), Rule::Ivon(Ivon::default()), ROWS as usize);
+    let report = report(model(), NamedRule::Ivon(Ivon::default()), ROWS as usize);
     let [inputs, hidden, classes] = SIZES;
     let (activations, logits) = (ROWS * hidden, ROWS * classes);
     let parameters = inputs * hidden + hidden + hidden * classes + classes;
@@ -190,7 +190,7 @@ fn bytes_of_a_step_are_those_computed_by_hand() {
 #[test]
 fn temporaries_are_those_that_xla_assigns() {
     for (sizes, rows) in [(&[32usize, 64, 16] as &[usize], 128), (&[784, 1024, 1024, 10], 256)] {
-        for rule in [Rule::Ivon(Ivon::default()), Rule::Adamw(Adam::default())] {
+        for rule in [NamedRule::Ivon(Ivon::default()), NamedRule::Adamw(AdamW::default())] {
             let optimized = optimized(mlp(sizes, Activation::Relu), rule.clone(), rows);
             let memory = natgrad::inspect::Memory::of(&optimized.module, optimized.assigned);
             let share = memory.share_of_assigned().unwrap();

@@ -7,7 +7,7 @@ use natgrad::compile::stablehlo;
 use natgrad::inspect::{BufferRole, CopySource, HloModule, Stage, StageTotal, Summary, hashed_elements};
 use natgrad::lower::{Donation, to_stablehlo};
 use natgrad::pjrt::{Arg, Buffer, CompileOptions, Executable};
-use natgrad::rule::{Adam, Estimator, Ivon, Rule, Schedule};
+use natgrad::rule::{Adam, AdamW, Estimator, Ivon, NamedRule, Schedule};
 use natgrad::step::{NoiseSource, Program, Slot, StatePlan, StepPlan};
 use natgrad_ir::graph::{Def, ValueData};
 use natgrad_ir::{DType, FuncId, Function, Inst, Value, verify};
@@ -30,7 +30,7 @@ pub fn small() -> Model {
 }
 
 /// The step program in single precision, as training compiles it.
-pub fn step(model: Model, rule: Rule, rows: usize) -> Program {
+pub fn step(model: Model, rule: NamedRule, rows: usize) -> Program {
     let schedule = Schedule::default();
     Setup { dtype: DType::F32, schedule, rows, ..Setup::new(model, rule) }.recipe().step(rows).unwrap()
 }
@@ -125,11 +125,11 @@ fn every_variant_is_one_program_that_keeps_all_promises() {
     for variant in variants {
         for activation in [Activation::Relu, Activation::Tanh] {
             let model = mlp(&[12, 16, 8, 3], activation);
-            let program = step(model, Rule::Ivon(variant.clone()), 5);
+            let program = step(model, NamedRule::Ivon(variant.clone()), 5);
             assert_eq!(faults_of_ivon(&program), BTreeSet::new(), "{variant:?}");
         }
     }
-    for rule in [Rule::Adam(Adam::default()), Rule::Adamw(Adam::default())] {
+    for rule in [NamedRule::Adam(Adam::default()), NamedRule::Adamw(AdamW::default())] {
         let program = step(small(), rule, 5);
         let executable = compile(&stablehlo(&program, lowering()).unwrap(), &natgrads_own());
         assert_eq!(faults(&summary(&executable), &program, POINT, false), BTreeSet::new());
@@ -141,7 +141,7 @@ fn every_variant_is_one_program_that_keeps_all_promises() {
 fn further_samples_are_drawn_once_and_stored() {
     let plan = StepPlan { samples: 2, accumulation: 2, ..StepPlan::default() };
     for state in [StatePlan::Explicit, StatePlan::Implicit] {
-        let rule = Rule::Ivon(Ivon::default());
+        let rule = NamedRule::Ivon(Ivon::default());
         let plan = StepPlan { state, ..plan };
         let setup = Setup {
             dtype: DType::F32,
@@ -174,7 +174,7 @@ fn further_samples_are_drawn_once_and_stored() {
 
 #[test]
 fn one_call_replaces_all_state_in_place() {
-    let setup = Setup::new(small(), Rule::Ivon(Ivon::default()));
+    let setup = Setup::new(small(), NamedRule::Ivon(Ivon::default()));
     let program = setup.recipe().step(setup.rows).unwrap();
     let given = setup.begin(&program);
     let compiled = DEVICE.compile(program).unwrap();
@@ -196,7 +196,7 @@ fn one_call_replaces_all_state_in_place() {
 }
 
 /// The stages of a rule's step and its memory, as text.
-fn costs(rule: &Rule, executable: &Executable, program: &Program) -> (Vec<StageTotal>, String) {
+fn costs(rule: &NamedRule, executable: &Executable, program: &Program) -> (Vec<StageTotal>, String) {
     let summary = summary(executable);
     let elements: usize = program.layout.params.iter().map(|param| param.shape.elements()).sum();
     let mut text = format!("{}, {elements} parameters\n", rule.name());
@@ -224,7 +224,7 @@ fn costs(rule: &Rule, executable: &Executable, program: &Program) -> (Vec<StageT
 /// depend on the machine, and are not in here.
 fn compare(name: &str, model: &Model, rows: usize) {
     let [(ivon, ivon_text), (adamw, adamw_text)] =
-        [(Rule::Ivon(Ivon::default()), VARIATIONAL), (Rule::Adamw(Adam::default()), POINT)].map(
+        [(NamedRule::Ivon(Ivon::default()), VARIATIONAL), (NamedRule::Adamw(AdamW::default()), POINT)].map(
             |(rule, stages)| {
                 let program = step(model.clone(), rule.clone(), rows);
                 let executable = compile(&stablehlo(&program, lowering()).unwrap(), &natgrads_own());
@@ -289,7 +289,7 @@ pub fn with_noise_stored(program: &Program) -> Program {
 
 #[test]
 fn noise_that_is_also_an_output_is_found() {
-    let program = with_noise_stored(&step(small(), Rule::Ivon(Ivon::default()), 2));
+    let program = with_noise_stored(&step(small(), NamedRule::Ivon(Ivon::default()), 2));
     let output = BufferRole::Output { output: vec![program.outputs.len() as i64 - 1] };
     let found = faults_of_ivon(&program);
     let stored = |fault: &Fault| matches!(fault, Fault::Stored { role, .. } if *role == output);
@@ -316,7 +316,7 @@ pub fn with_noise_used_twice(program: &Program) -> Program {
 
 #[test]
 fn noise_that_is_used_twice_is_found() {
-    let program = with_noise_used_twice(&step(small(), Rule::Ivon(Ivon::default()), 2));
+    let program = with_noise_used_twice(&step(small(), NamedRule::Ivon(Ivon::default()), 2));
     let found = faults_of_ivon(&program);
     // One loop gives both samples, so that noise is computed once; but the second is no state.
     let stored = |fault: &Fault| matches!(fault, Fault::Stored { .. });
@@ -329,7 +329,7 @@ fn noise_from_outside_is_not_taken_for_noise_of_the_program() {
         dtype: DType::F32,
         noise: NoiseSource::Input,
         schedule: Schedule::default(),
-        ..Setup::new(small(), Rule::Ivon(Ivon::default()))
+        ..Setup::new(small(), NamedRule::Ivon(Ivon::default()))
     };
     let found = faults_of_ivon(&setup.recipe().step(2).unwrap());
     assert_eq!(found, [Fault::Hashed { found: 0, wanted: 46 }].into());
@@ -337,7 +337,7 @@ fn noise_from_outside_is_not_taken_for_noise_of_the_program() {
 
 #[test]
 fn missing_stages_are_found() {
-    let found = faults_of_ivon(&step(small(), Rule::Adamw(Adam::default()), 2));
+    let found = faults_of_ivon(&step(small(), NamedRule::Adamw(AdamW::default()), 2));
     let stages = [Stage::Estimate, Stage::Resample].map(Fault::NoStage);
     let noise = Fault::Hashed { found: 0, wanted: 46 };
     assert_eq!(found, stages.into_iter().chain([noise]).collect());
@@ -345,7 +345,7 @@ fn missing_stages_are_found() {
 
 #[test]
 fn state_that_is_not_donated_is_found() {
-    let program = step(small(), Rule::Ivon(Ivon::default()), 2);
+    let program = step(small(), NamedRule::Ivon(Ivon::default()), 2);
     let mut donation = Donation { aliases: program.donation() };
     donation.aliases[5] = None;
     let text = to_stablehlo(&program.module, &donation, lowering()).unwrap();
@@ -355,7 +355,7 @@ fn state_that_is_not_donated_is_found() {
 
 #[test]
 fn state_donated_to_other_state_is_found() {
-    let program = step(small(), Rule::Ivon(Ivon::default()), 2);
+    let program = step(small(), NamedRule::Ivon(Ivon::default()), 2);
     let mut donation = Donation { aliases: program.donation() };
     let tensors = program.layout.params.len();
     // The mean of each tensor in the place of its momentum and the other way round.
@@ -371,7 +371,7 @@ fn state_donated_to_other_state_is_found() {
 
 #[test]
 fn copies_that_xla_makes_without_natgrads_options_are_found() {
-    let program = step(small(), Rule::Ivon(Ivon::default()), 2);
+    let program = step(small(), NamedRule::Ivon(Ivon::default()), 2);
     let executable = compile(&stablehlo(&program, lowering()).unwrap(), &CompileOptions::new());
     let found = faults(&summary(&executable), &program, VARIATIONAL, true);
     assert!(found.iter().any(|fault| matches!(fault, Fault::Copied { .. })), "{found:?}");

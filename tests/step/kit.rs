@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use natgrad::rule::{HyperValues, ParamGroup, Rule, Schedule};
+use natgrad::rule::{HyperValues, NamedRule, ParamGroup, Schedule};
 use natgrad::step::{Extent, NoiseSource, Program, Recipe, Slot, StateKind, StepPlan};
 use natgrad_ir::DType;
 use natgrad_ir::interp::{Tensor, evaluate};
@@ -15,7 +15,7 @@ pub type Values = BTreeMap<Slot, Tensor>;
 #[derive(Clone, Debug)]
 pub struct Setup {
     pub model: Model,
-    pub rule: Rule,
+    pub rule: NamedRule,
     pub schedule: Schedule,
     pub dtype: DType,
     pub noise: NoiseSource,
@@ -28,7 +28,7 @@ pub struct Setup {
 
 impl Setup {
     /// A run of four steps in double precision at a constant rate, on two rows.
-    pub fn new(model: Model, rule: Rule) -> Setup {
+    pub fn new(model: Model, rule: NamedRule) -> Setup {
         Setup {
             model,
             rule,
@@ -46,7 +46,7 @@ impl Setup {
     pub fn recipe(&self) -> Recipe<'_> {
         Recipe {
             model: &self.model,
-            rule: &self.rule,
+            rule: self.rule.rule(),
             groups: &self.groups,
             schedule: self.schedule,
             dtype: self.dtype,
@@ -81,7 +81,7 @@ impl Setup {
                 Slot::StepCount => tensor(slot, &[f64::from(self.plan.per_call)]),
                 Slot::Noise(param) => tensor(slot, &self.given_noise(0, param)),
                 Slot::FurtherNoise(param) => tensor(slot, &self.further_noise(0, param)),
-                Slot::State(StateKind::Mean, param) => {
+                Slot::State(StateKind::MEAN, param) => {
                     tensor(slot, &numbers(self.seed ^ 1, param, elements, 1.0))
                 }
                 _ => continue,

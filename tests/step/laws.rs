@@ -2,7 +2,7 @@
 
 use natgrad::compile::stablehlo;
 use natgrad::noise::{Grade, Key, Purpose, Stream};
-use natgrad::rule::{Adam, Decay, Estimator, Ivon, Rule, Schedule, Span};
+use natgrad::rule::{Adam, AdamW, Estimator, Ivon, NamedRule, Schedule, Span};
 use natgrad::step::{Metric, NoiseSource, Slot, StateKind};
 use natgrad_ir::interp::{Precision, Tensor, evaluate_flat};
 use natgrad_ir::{Builder, DType, TensorType};
@@ -76,9 +76,9 @@ fn check_ivon(ivon: &Ivon, around: &Around, params: usize) -> Result<(), TestCas
     let correction = if ivon.debias { 1.0 - beta1.powi(around.step as i32 + 1) } else { 1.0 };
     for param in 0..params {
         let [mean, momentum, hess, sample] =
-            [StateKind::Mean, StateKind::Momentum, StateKind::Hess, StateKind::Sample]
+            [StateKind::MEAN, StateKind::MOMENTUM, StateKind::HESS, StateKind::SAMPLE]
                 .map(|kind| around.before(kind, param));
-        let new_momentum = around.after(StateKind::Momentum, param);
+        let new_momentum = around.after(StateKind::MOMENTUM, param);
         let gradient: Vec<f64> = new_momentum
             .iter()
             .zip(&momentum)
@@ -99,36 +99,32 @@ fn check_ivon(ivon: &Ivon, around: &Around, params: usize) -> Result<(), TestCas
             new_mean.push(m - rate * newton.clamp(-radius, radius));
             new_hess.push(h_new);
         }
-        assert_close("mean", &around.after(StateKind::Mean, param), &new_mean, 1.0)?;
-        assert_close("hess", &around.after(StateKind::Hess, param), &new_hess, 0.0)?;
+        assert_close("mean", &around.after(StateKind::MEAN, param), &new_mean, 1.0)?;
+        assert_close("hess", &around.after(StateKind::HESS, param), &new_hess, 0.0)?;
     }
     Ok(())
 }
 
 /// Adam as `torch.optim` documents it.
-fn check_adam(adam: &Adam, decay: Decay, around: &Around, params: usize) -> Result<(), TestCaseError> {
+fn check_adam(adam: &Adam, is_coupled: bool, around: &Around, params: usize) -> Result<(), TestCaseError> {
     let Adam { beta1, beta2, eps, weight_decay, .. } = *adam;
     let weight_decay = weight_decay.unwrap();
     let (rate, time) = (around.rate(), around.step as i32 + 1);
     for param in 0..params {
-        let [mean, momentum, second] = [StateKind::Mean, StateKind::Momentum, StateKind::SecondMoment]
+        let [mean, momentum, second] = [StateKind::MEAN, StateKind::MOMENTUM, StateKind::SECOND_MOMENT]
             .map(|kind| around.before(kind, param));
-        let new_momentum = around.after(StateKind::Momentum, param);
-        let after = around.after(StateKind::SecondMoment, param);
+        let new_momentum = around.after(StateKind::MOMENTUM, param);
+        let after = around.after(StateKind::SECOND_MOMENT, param);
         let (mut new_mean, mut new_second) = (Vec::new(), Vec::new());
         for ((theta, m, v, m_new), v_new) in zip4([&mean, &momentum, &second, &new_momentum]).zip(&after) {
             // With decay added to it, if it is.
             let gradient = (m_new - beta1 * m) / (1.0 - beta1);
             new_second.push(beta2 * v + (1.0 - beta2) * gradient * gradient);
-            let kept = match decay {
-                Decay::Coupled => theta,
-                Decay::Prior => unreachable!("Adam has no prior"),
-                Decay::Decoupled => theta * (1.0 - rate * weight_decay),
-            };
+            let kept = if is_coupled { theta } else { theta * (1.0 - rate * weight_decay) };
             let (m_hat, v_hat) = (m_new / (1.0 - beta1.powi(time)), v_new / (1.0 - beta2.powi(time)));
             new_mean.push(kept - rate * m_hat / (v_hat.sqrt() + eps));
         }
-        assert_close("mean", &around.after(StateKind::Mean, param), &new_mean, 1.0)?;
+        assert_close("mean", &around.after(StateKind::MEAN, param), &new_mean, 1.0)?;
         // The moving average rounds at the larger of old and new.
         let scale = second.iter().fold(1e-6, |most: f64, x| most.max(*x));
         assert_close("second moment", &after, &new_second, scale)?;
@@ -162,7 +158,7 @@ fn check_sample(setup: &Setup, values: &Values, count: u64) -> Result<(), TestCa
     let generated = generated(setup, count);
     for (param, generated) in generated.into_iter().enumerate() {
         let of = |kind| floats(values, Slot::State(kind, param));
-        let (mean, hess) = (of(StateKind::Mean), of(StateKind::Hess));
+        let (mean, hess) = (of(StateKind::MEAN), of(StateKind::HESS));
         let noise = match setup.noise {
             NoiseSource::Counter => generated,
             NoiseSource::Input => setup.given_noise(count, param),
@@ -170,13 +166,13 @@ fn check_sample(setup: &Setup, values: &Values, count: u64) -> Result<(), TestCa
         let sample = mean.iter().zip(&hess).zip(&noise).map(|((mean, hess), noise)| {
             mean + noise / (ivon.ess.unwrap() * (hess + ivon.weight_decay)).sqrt()
         });
-        assert_close("sample", &of(StateKind::Sample), &sample.collect::<Vec<_>>(), 1e-3)?;
+        assert_close("sample", &of(StateKind::SAMPLE), &sample.collect::<Vec<_>>(), 1e-3)?;
     }
     Ok(())
 }
 
 fn ivon_of(setup: &Setup) -> &Ivon {
-    let Rule::Ivon(ivon) = &setup.rule else { panic!("{:?}", setup.rule) };
+    let NamedRule::Ivon(ivon) = &setup.rule else { panic!("{:?}", setup.rule) };
     ivon
 }
 
@@ -184,7 +180,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn ivon_is_algorithm_1(setup in setups(ivons().prop_map(Rule::Ivon))) {
+    fn ivon_is_algorithm_1(setup in setups(ivons().prop_map(NamedRule::Ivon))) {
         for around in run(&setup, setup.total_steps.min(4)) {
             check_ivon(ivon_of(&setup), &around, setup.model.params().len())?;
         }
@@ -192,7 +188,7 @@ proptest! {
 
     /// Where the next gradient is taken: a sample of the new posterior, with noise of its own at every step.
     #[test]
-    fn the_sample_is_of_the_new_posterior(setup in setups(ivons().prop_map(Rule::Ivon))) {
+    fn the_sample_is_of_the_new_posterior(setup in setups(ivons().prop_map(NamedRule::Ivon))) {
         let trail = run(&setup, 3);
         check_sample(&setup, &trail[0].before, 0)?;
         for around in &trail {
@@ -204,34 +200,34 @@ proptest! {
     fn adam_is_that_of_torch(
         adam in adams(),
         coupled in any::<bool>(),
-        setup in setups(Just(Rule::Adam(Adam::default()))),
+        setup in setups(Just(NamedRule::Adam(Adam::default()))),
     ) {
-        let (rule, decay) = match coupled {
-            true => (Rule::Adam(adam.clone()), Decay::Coupled),
-            false => (Rule::Adamw(adam.clone()), Decay::Decoupled),
+        let rule = match coupled {
+            true => NamedRule::Adam(adam.clone()),
+            false => NamedRule::Adamw(AdamW(adam.clone())),
         };
         let setup = Setup { rule, ..setup };
         for around in run(&setup, setup.total_steps.min(4)) {
-            check_adam(&adam, decay, &around, setup.model.params().len())?;
+            check_adam(&adam, coupled, &around, setup.model.params().len())?;
         }
     }
 
     /// The correction keeps the precision from halving more than once a step, so it is never negative.
     #[test]
-    fn the_precision_at_most_halves(setup in setups(ivons().prop_map(Rule::Ivon)), scale in -3.0..6.0f64) {
+    fn the_precision_at_most_halves(setup in setups(ivons().prop_map(NamedRule::Ivon)), scale in -3.0..6.0f64) {
         let delta = ivon_of(&setup).weight_decay;
         let program = setup.recipe().step(setup.rows).unwrap();
         let mut values = setup.begin(&program);
         // Samples far from the mean, so that estimates are large and of both signs.
         for param in 0..setup.model.params().len() {
-            let tensor = &values[&Slot::State(StateKind::Sample, param)];
+            let tensor = &values[&Slot::State(StateKind::SAMPLE, param)];
             let far: Vec<f64> = tensor.to_f64s().iter().map(|x| x * 10f64.powf(scale)).collect();
             let far = Tensor::from_f64s(tensor.ty().clone(), &far).unwrap();
-            values.insert(Slot::State(StateKind::Sample, param), far);
+            values.insert(Slot::State(StateKind::SAMPLE, param), far);
         }
         let after = interpret(&program, &values);
         for param in 0..setup.model.params().len() {
-            let slot = Slot::State(StateKind::Hess, param);
+            let slot = Slot::State(StateKind::HESS, param);
             for (old, new) in floats(&values, slot).iter().zip(floats(&after, slot)) {
                 let least = (old + delta) / 2.0;
                 prop_assert!(new + delta >= least * (1.0 - 1e-15), "{} {}", old, new);
@@ -241,33 +237,33 @@ proptest! {
 
     #[test]
     fn a_rate_of_zero_leaves_the_mean(
-        setup in setups(ivons().prop_map(Rule::Ivon)),
+        setup in setups(ivons().prop_map(NamedRule::Ivon)),
         adam in adams(),
         which in 0..3usize,
     ) {
         let rule = match (which, setup.rule.clone()) {
-            (0, Rule::Ivon(ivon)) => Rule::Ivon(Ivon { lr: 0.0, ..ivon }),
-            (1, _) => Rule::Adam(Adam { lr: 0.0, ..adam }),
-            _ => Rule::Adamw(Adam { lr: 0.0, ..adam }),
+            (0, NamedRule::Ivon(ivon)) => NamedRule::Ivon(Ivon { lr: 0.0, ..ivon }),
+            (1, _) => NamedRule::Adam(Adam { lr: 0.0, ..adam }),
+            _ => NamedRule::Adamw(AdamW(Adam { lr: 0.0, ..adam })),
         };
         let setup = Setup { rule, ..setup };
         for around in run(&setup, 2) {
             for param in 0..setup.model.params().len() {
-                prop_assert_eq!(around.after(StateKind::Mean, param), around.before(StateKind::Mean, param));
+                prop_assert_eq!(around.after(StateKind::MEAN, param), around.before(StateKind::MEAN, param));
             }
         }
     }
 
     #[test]
-    fn a_radius_bounds_the_step(setup in setups(ivons().prop_map(Rule::Ivon)), radius in 1e-3..0.3f64) {
+    fn a_radius_bounds_the_step(setup in setups(ivons().prop_map(NamedRule::Ivon)), radius in 1e-3..0.3f64) {
         let ivon = Ivon { clip_radius: Some(radius), ..ivon_of(&setup).clone() };
         let scale = if ivon.rescale_lr { ivon.hess_init + ivon.weight_decay } else { 1.0 };
-        let setup = Setup { rule: Rule::Ivon(ivon), ..setup };
+        let setup = Setup { rule: NamedRule::Ivon(ivon), ..setup };
         for around in run(&setup, 3) {
             let bound = around.rate() * scale * radius;
             for param in 0..setup.model.params().len() {
-                let moved = around.after(StateKind::Mean, param);
-                for (new, old) in moved.iter().zip(around.before(StateKind::Mean, param)) {
+                let moved = around.after(StateKind::MEAN, param);
+                for (new, old) in moved.iter().zip(around.before(StateKind::MEAN, param)) {
                     // The new mean is rounded too.
                     let rounding = 1e-15 * (old.abs() + bound);
                     prop_assert!((new - old).abs() <= bound + rounding, "{} {} {}", old, new, bound);
@@ -278,7 +274,7 @@ proptest! {
 
     /// Without noise the sample is the mean and Price's estimate is zero, so the Hessian follows from itself.
     #[test]
-    fn without_noise_ivon_is_deterministic(setup in setups(ivons().prop_map(Rule::Ivon))) {
+    fn without_noise_ivon_is_deterministic(setup in setups(ivons().prop_map(NamedRule::Ivon))) {
         let ivon = ivon_of(&setup).clone();
         let setup = Setup { noise: NoiseSource::Input, ..setup };
         let program = setup.recipe().step(setup.rows).unwrap();
@@ -301,9 +297,9 @@ proptest! {
             hess += change * change / (2.0 * (hess + ivon.weight_decay)) - change;
             for param in 0..setup.model.params().len() {
                 let of = |kind| floats(&values, Slot::State(kind, param));
-                prop_assert_eq!(of(StateKind::Sample), of(StateKind::Mean));
+                prop_assert_eq!(of(StateKind::SAMPLE), of(StateKind::MEAN));
                 if ivon.estimator == Estimator::Price {
-                    let elements = of(StateKind::Hess);
+                    let elements = of(StateKind::HESS);
                     assert_close("hess", &elements, &vec![hess; elements.len()], ivon.hess_init)?;
                 }
             }
@@ -323,9 +319,9 @@ proptest! {
             Model::Mlp(perceptron) => mlp(&perceptron.sizes, Activation::Tanh),
             linear => linear,
         };
-        let ivon = Rule::Ivon(Ivon { beta1: 0.0, ess: Some(50.0), ..Ivon::default() });
-        let adamw = Rule::Adamw(Adam { beta1: 0.0, ..Adam::default() });
-        let (rule, at) = if adam { (adamw, StateKind::Mean) } else { (ivon, StateKind::Sample) };
+        let ivon = NamedRule::Ivon(Ivon { beta1: 0.0, ess: Some(50.0), ..Ivon::default() });
+        let adamw = NamedRule::Adamw(AdamW(Adam { beta1: 0.0, ..Adam::default() }));
+        let (rule, at) = if adam { (adamw, StateKind::MEAN) } else { (ivon, StateKind::SAMPLE) };
         let setup = Setup { schedule, seed, ..Setup::new(model, rule) };
         let program = setup.recipe().step(setup.rows).unwrap();
         let values = setup.begin(&program);
@@ -334,7 +330,7 @@ proptest! {
         for param in 0..setup.model.params().len() {
             let slot = Slot::State(at, param);
             let place = floats(&values, slot);
-            let gradient = floats(&after, Slot::State(StateKind::Momentum, param));
+            let gradient = floats(&after, Slot::State(StateKind::MOMENTUM, param));
             for element in [0, place.len() - 1] {
                 let [above, below] = [H, -H].map(|h| {
                     let mut place = place.clone();
@@ -353,7 +349,7 @@ proptest! {
     /// that the rule gives values for.
     #[test]
     fn numbers_are_not_in_the_program(
-        one in setups(ivons().prop_map(Rule::Ivon)),
+        one in setups(ivons().prop_map(NamedRule::Ivon)),
         other in ivons(),
         warmup in 0.0..0.9f64,
     ) {
@@ -371,7 +367,7 @@ proptest! {
             other => other,
         };
         let other = Setup {
-            rule: Rule::Ivon(other),
+            rule: NamedRule::Ivon(other),
             schedule,
             total_steps: one.total_steps + 100,
             seed: !one.seed,

@@ -1,7 +1,7 @@
 //! XLA and the interpreter carry the same state through a run, whatever the model, the rule and its numbers.
 
 use natgrad::compile::bytes::{from_bytes, to_bytes};
-use natgrad::rule::{Ivon, Rule};
+use natgrad::rule::{Ivon, NamedRule};
 use natgrad::step::{NoiseSource, Slot, StateKind};
 use natgrad::train::{CallData, CallRows, HostTensor, Session};
 use natgrad_ir::DType;
@@ -40,7 +40,7 @@ fn furthest(setup: &Setup, steps: u64) -> (f64, String) {
     let mut values = setup.begin(&program);
     let means = setup.inputs(&recipe.start().unwrap());
     let means: Vec<Vec<f64>> =
-        (0..params).map(|param| floats(&means, Slot::State(StateKind::Mean, param))).collect();
+        (0..params).map(|param| floats(&means, Slot::State(StateKind::MEAN, param))).collect();
     session.begin(&means, &noise(0)).unwrap();
 
     let mut worst = (0.0, String::new());
@@ -63,7 +63,7 @@ fn furthest(setup: &Setup, steps: u64) -> (f64, String) {
             further_noise: &further_noise,
         };
         let scalars = session.step(data).unwrap().wait().unwrap();
-        for metric in recipe.metrics() {
+        for metric in recipe.metrics().unwrap() {
             let found: Vec<f64> = scalars.iter().map(|scalars| scalars.get(metric)).collect();
             let slot = if found.len() == 1 { Slot::Metric(metric) } else { Slot::Trace(metric) };
             compare(&found, &floats(&values, slot), format!("{metric:?} after step {step}"));
@@ -103,7 +103,7 @@ proptest! {
 
 #[test]
 fn xla_and_the_interpreter_agree_in_single_precision() {
-    for rule in [Rule::Ivon(Ivon::default()), Rule::Adamw(Default::default())] {
+    for rule in [NamedRule::Ivon(Ivon::default()), NamedRule::Adamw(Default::default())] {
         let setup =
             Setup { dtype: DType::F32, rows: 8, ..Setup::new(mlp(&[6, 10, 3], Activation::Tanh), rule) };
         let (distance, of) = furthest(&setup, 4);
@@ -118,11 +118,11 @@ fn noise_is_the_interpreters() {
     for (dtype, tolerance) in [(DType::F64, 1e-12), (DType::F32, 1e-6)] {
         for seed in [0, 1, u64::MAX, 0x8000_0000_0000_0000] {
             let model = mlp(&[7, 5, 3], Activation::Relu);
-            let setup = Setup { dtype, seed, ..Setup::new(model, Rule::Ivon(ivon.clone())) };
+            let setup = Setup { dtype, seed, ..Setup::new(model, NamedRule::Ivon(ivon.clone())) };
             let start = setup.recipe().start().unwrap();
             let mut given = setup.inputs(&start);
             for (slot, tensor) in &mut given {
-                if let Slot::State(StateKind::Mean, _) = slot {
+                if let Slot::State(StateKind::MEAN, _) = slot {
                     let zeros = vec![0.0; tensor.data().len()];
                     *tensor = natgrad_ir::interp::Tensor::from_f64s(tensor.ty().clone(), &zeros).unwrap();
                 }
@@ -137,7 +137,7 @@ fn noise_is_the_interpreters() {
                 .map(|(slot, buffer)| (slot, download(&buffer, &compiled.program.layout.ty(slot))))
                 .collect();
             for param in 0..4 {
-                let slot = Slot::State(StateKind::Sample, param);
+                let slot = Slot::State(StateKind::SAMPLE, param);
                 let noise = floats(&wanted, slot);
                 assert!(noise.iter().any(|x| x.abs() > 0.1));
                 for (found, wanted) in floats(&found, slot).iter().zip(&noise) {

@@ -1,7 +1,7 @@
 //! What plans must not change, and what they must: evaluations, micro-batches, loops of steps.
 
 use natgrad::noise::{Key, Purpose, Stream};
-use natgrad::rule::{Adam, Estimator, Ivon, Rule, Sgd, Vogn};
+use natgrad::rule::{AdamW, Estimator, Ivon, NamedRule, Sgd, Vogn};
 use natgrad::step::{Compute, Extent, Metric, Slot, StateKind, StepPlan};
 use natgrad_ir::interp::{Precision, Tensor, evaluate_flat};
 use natgrad_ir::{Builder, DType, Shape, TensorType, Value};
@@ -13,7 +13,7 @@ use crate::runs::{assert_same_state, begin, distance, setup};
 /// A loop of steps is the steps one after another, to the bit, also when it is cut short; its traces are theirs.
 #[test]
 fn a_loop_of_steps_is_the_steps() {
-    for rule in Rule::all() {
+    for rule in NamedRule::all() {
         let (single, mut values) = begin(&setup(rule.clone(), StepPlan::default()));
         let (looped, start) = begin(&setup(rule.clone(), StepPlan { per_call: 3, ..StepPlan::default() }));
         let (features, labels) =
@@ -46,7 +46,7 @@ fn a_loop_of_steps_is_the_steps() {
 /// At one point the micro-batches' gradients average to that of all their rows.
 #[test]
 fn micro_batches_at_a_point_are_one_batch() {
-    for rule in [Rule::Adamw(Adam::default()), Rule::Sgd(Sgd::default())] {
+    for rule in [NamedRule::Adamw(AdamW::default()), NamedRule::Sgd(Sgd::default())] {
         let parts = setup(rule.clone(), StepPlan { accumulation: 3, ..StepPlan::default() });
         let whole = Setup { rows: 3 * parts.rows, ..setup(rule, StepPlan::default()) };
         let ((parted, mut of_parts), (one, mut of_one)) = (begin(&parts), begin(&whole));
@@ -115,17 +115,17 @@ fn every_evaluation_has_a_draw_of_its_own_and_products_are_averaged() {
     let plan = StepPlan { samples: 2, accumulation: 2, ..StepPlan::default() };
     for estimator in [Estimator::Price, Estimator::Gradsq, Estimator::PerExample, Estimator::HessianVector] {
         let rule = Ivon { estimator, ..rule.clone() };
-        let setup = setup(Rule::Ivon(rule.clone()), plan);
+        let setup = setup(NamedRule::Ivon(rule.clone()), plan);
         let (program, values) = begin(&setup);
         let after = interpret(&program, &values);
         // Without memory the momentum of SGD is the gradient at the mean.
         let probe = Setup { plan: StepPlan::default(), ..setup.clone() };
-        let probe = Setup { rule: Rule::Sgd(Sgd { momentum: 1e-300, ..Sgd::default() }), ..probe };
+        let probe = Setup { rule: NamedRule::Sgd(Sgd { momentum: 1e-300, ..Sgd::default() }), ..probe };
         let one_row = Setup { rows: 1, ..probe.clone() };
         let gradient = |setup: &Setup, theta: &[Vec<f64>], first_row: usize| {
             let (program, mut at) = begin(setup);
             for (param, theta) in theta.iter().enumerate() {
-                let slot = Slot::State(StateKind::Mean, param);
+                let slot = Slot::State(StateKind::MEAN, param);
                 at.insert(slot, Tensor::from_f64s(program.layout.ty(slot), theta).unwrap());
             }
             for (from, to) in [(Slot::Features as fn(Extent) -> Slot, 3), (Slot::Labels, 1)] {
@@ -136,13 +136,13 @@ fn every_evaluation_has_a_draw_of_its_own_and_products_are_averaged() {
             }
             let after = interpret(&program, &at);
             let gradients: Vec<Vec<f64>> =
-                (0..theta.len()).map(|p| floats(&after, Slot::State(StateKind::Momentum, p))).collect();
+                (0..theta.len()).map(|p| floats(&after, Slot::State(StateKind::MOMENTUM, p))).collect();
             (gradients, scalar(&after, Slot::Metric(Metric::Loss)))
         };
         let params = setup.model.params().len();
         let state = |kind, param| floats(&values, Slot::State(kind, param));
         let precision = |param: usize| -> Vec<f64> {
-            state(StateKind::Hess, param).iter().map(|h| 50.0 * (h + rule.weight_decay)).collect()
+            state(StateKind::HESS, param).iter().map(|h| 50.0 * (h + rule.weight_decay)).collect()
         };
         let mut sum_of_gradients = vec![Vec::new(); params];
         let mut sum_of_products = vec![Vec::new(); params];
@@ -153,11 +153,11 @@ fn every_evaluation_has_a_draw_of_its_own_and_products_are_averaged() {
                 noise[param].iter().zip(precision(param)).map(|(eps, p)| eps / p.sqrt()).collect()
             };
             let theta: Vec<Vec<f64>> = (0..params)
-                .map(|p| state(StateKind::Mean, p).iter().zip(offset(p)).map(|(m, o)| m + o).collect())
+                .map(|p| state(StateKind::MEAN, p).iter().zip(offset(p)).map(|(m, o)| m + o).collect())
                 .collect();
             if draw == 0 {
                 for (param, theta) in theta.iter().enumerate() {
-                    assert!(distance(&state(StateKind::Sample, param), theta) < 1e-12);
+                    assert!(distance(&state(StateKind::SAMPLE, param), theta) < 1e-12);
                 }
             }
             let first_row = (draw as usize / 2) * setup.rows;
@@ -198,15 +198,15 @@ fn every_evaluation_has_a_draw_of_its_own_and_products_are_averaged() {
         }
         assert!(distance(&[scalar(&after, Slot::Metric(Metric::Loss))], &[losses]) < 1e-12);
         for param in 0..params {
-            let momentum = floats(&after, Slot::State(StateKind::Momentum, param));
+            let momentum = floats(&after, Slot::State(StateKind::MOMENTUM, param));
             let far = distance(&momentum, &sum_of_gradients[param]);
             assert!(far < 1e-11, "{estimator:?} gradient of {param}: {far:e}");
-            let hess: Vec<f64> = state(StateKind::Hess, param)
+            let hess: Vec<f64> = state(StateKind::HESS, param)
                 .iter()
                 .zip(&sum_of_products[param])
                 .map(|(h, c)| 0.9 * h + 0.1 * c + 0.005 * (h - c).powi(2) / (h + rule.weight_decay))
                 .collect();
-            let far = distance(&floats(&after, Slot::State(StateKind::Hess, param)), &hess);
+            let far = distance(&floats(&after, Slot::State(StateKind::HESS, param)), &hess);
             // By central differences, if the Hessian is multiplied.
             let near = if estimator == Estimator::HessianVector { 1e-8 } else { 1e-11 };
             assert!(far < near, "{estimator:?} hess of {param}: {far:e}");
@@ -219,7 +219,7 @@ fn examples_gradients_of_weights_are_never_made() {
     for compute in [Compute::F32, Compute::Bf16] {
         let plan = StepPlan { compute, ..StepPlan::default() };
         let rows = 7;
-        let setup = Setup { dtype: DType::F32, rows, ..setup(Rule::Vogn(Vogn::default()), plan) };
+        let setup = Setup { dtype: DType::F32, rows, ..setup(NamedRule::Vogn(Vogn::default()), plan) };
         let program = setup.recipe().step(rows).unwrap();
         let weights = [rows * 3 * 4, rows * 4 * 2];
         for function in &program.module.module().functions {

@@ -2,7 +2,7 @@
 
 use natgrad::noise::Grade;
 use natgrad::rule::{
-    Adam, Blr, Estimator, Ivon, ParamGroup, RmsProp, Rule, Schedule, Sgd, Span, Vadam, Vogn, Von,
+    Adam, AdamW, Blr, Estimator, Ivon, NamedRule, ParamGroup, RmsProp, Schedule, Sgd, Span, Vadam, Vogn, Von,
 };
 use natgrad::step::{NoiseSource, StatePlan, StepPlan};
 use natgrad_models::{Activation, Linear, Mlp, Model};
@@ -120,7 +120,7 @@ fn gaussians() -> impl Strategy<Value = (f64, Option<f64>, f64, f64, f64, f64)> 
     )
 }
 
-fn variational() -> impl Strategy<Value = Rule> {
+fn variational() -> impl Strategy<Value = NamedRule> {
     (gaussians(), estimators(), any::<bool>(), 0..5usize).prop_map(
         |((lr, ess, hess_init, beta1, beta2, weight_decay), estimator, sampling, which)| {
             let sampling = sampling || estimator == Estimator::Price;
@@ -130,15 +130,15 @@ fn variational() -> impl Strategy<Value = Rule> {
             match which {
                 0 => {
                     let lr = uncorrected;
-                    Rule::Blr(Blr { lr, ess, hess_init, weight_decay, estimator, sampling })
+                    NamedRule::Blr(Blr { lr, ess, hess_init, weight_decay, estimator, sampling })
                 }
                 1 => {
                     let beta2 = 1.0 - uncorrected;
-                    Rule::Von(Von { lr, ess, hess_init, beta2, weight_decay, estimator, sampling })
+                    NamedRule::Von(Von { lr, ess, hess_init, beta2, weight_decay, estimator, sampling })
                 }
-                2 => Rule::Vogn(Vogn { lr, ess, hess_init, beta1, beta2, weight_decay, sampling }),
-                3 => Rule::Vadam(Vadam { lr, ess, hess_init, beta1, beta2, weight_decay, sampling }),
-                _ => Rule::Ivon(Ivon {
+                2 => NamedRule::Vogn(Vogn { lr, ess, hess_init, beta1, beta2, weight_decay, sampling }),
+                3 => NamedRule::Vadam(Vadam { lr, ess, hess_init, beta1, beta2, weight_decay, sampling }),
+                _ => NamedRule::Ivon(Ivon {
                     lr,
                     ess,
                     hess_init,
@@ -154,19 +154,19 @@ fn variational() -> impl Strategy<Value = Rule> {
     )
 }
 
-pub fn rules() -> impl Strategy<Value = Rule> {
+pub fn rules() -> impl Strategy<Value = NamedRule> {
     prop_oneof![
-        2 => ivons().prop_map(Rule::Ivon),
+        2 => ivons().prop_map(NamedRule::Ivon),
         4 => variational(),
-        1 => adams().prop_map(Rule::Adam),
-        1 => adams().prop_map(Rule::Adamw),
-        1 => sgds().prop_map(Rule::Sgd),
-        1 => rmsprops().prop_map(Rule::Rmsprop),
+        1 => adams().prop_map(NamedRule::Adam),
+        1 => adams().prop_map(|adam| NamedRule::Adamw(AdamW(adam))),
+        1 => sgds().prop_map(NamedRule::Sgd),
+        1 => rmsprops().prop_map(NamedRule::Rmsprop),
     ]
 }
 
 /// Plans that the rule can follow.
-pub fn plans(rule: &Rule) -> impl Strategy<Value = StepPlan> + use<> {
+pub fn plans(rule: &NamedRule) -> impl Strategy<Value = StepPlan> + use<> {
     let samples = rule.samples();
     let counts = (1..4u32, 1..4u32, 1..4u32);
     let choices = (prop::option::of(by_magnitude(1e-2, 10.0)), any::<bool>(), any::<bool>());
@@ -213,7 +213,7 @@ pub fn schedules() -> impl Strategy<Value = Schedule> {
 }
 
 /// Runs in double precision of a rule.
-pub fn setups(rules: impl Strategy<Value = Rule>) -> impl Strategy<Value = Setup> {
+pub fn setups(rules: impl Strategy<Value = NamedRule>) -> impl Strategy<Value = Setup> {
     let noise = prop_oneof![Just(NoiseSource::Counter), Just(NoiseSource::Input)];
     (models(), rules, schedules(), noise, 1..5usize, 1..12u64, any::<u64>()).prop_map(
         |(model, rule, schedule, noise, rows, total_steps, seed)| Setup {

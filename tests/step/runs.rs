@@ -1,6 +1,6 @@
 //! What the tests of plans share: short runs of a small perceptron in the interpreter, and how far apart they are.
 
-use natgrad::rule::{Ivon, Rule};
+use natgrad::rule::{Ivon, NamedRule};
 use natgrad::step::{Program, Slot, StepPlan};
 use natgrad_models::Activation;
 
@@ -8,12 +8,12 @@ use crate::hlo::mlp;
 use crate::kit::{Setup, Values, floats};
 
 /// IVON whose Hessian moves.
-pub fn ivon() -> Rule {
-    Rule::Ivon(Ivon { ess: Some(50.0), beta2: 0.9, ..Ivon::default() })
+pub fn ivon() -> NamedRule {
+    NamedRule::Ivon(Ivon { ess: Some(50.0), beta2: 0.9, ..Ivon::default() })
 }
 
 /// A run by a plan, of a perceptron with a smooth loss.
-pub fn setup(rule: Rule, plan: StepPlan) -> Setup {
+pub fn setup(rule: NamedRule, plan: StepPlan) -> Setup {
     Setup { plan, total_steps: 12, ..Setup::new(mlp(&[3, 4, 2], Activation::Tanh), rule) }
 }
 

@@ -1,6 +1,6 @@
 //! The learning rate that the program computes is the one that the schedule's documentation states.
 
-use natgrad::rule::{Adam, Ivon, Rule, Schedule, Span};
+use natgrad::rule::{Adam, AdamW, Ivon, NamedRule, Schedule, Span};
 use natgrad::step::{Metric, Slot};
 use natgrad_ir::DType;
 use natgrad_ir::interp::Tensor;
@@ -35,13 +35,13 @@ fn rates(setup: &Setup, steps: impl Iterator<Item = u64>) -> Vec<f64> {
     rates
 }
 
-fn setup(rule: Rule, schedule: Schedule, total_steps: u64) -> Setup {
+fn setup(rule: NamedRule, schedule: Schedule, total_steps: u64) -> Setup {
     let model = Model::Linear(Linear { inputs: 1, classes: 2 });
     Setup { schedule, total_steps, rows: 1, ..Setup::new(model, rule) }
 }
 
-fn both(lr: f64) -> [Rule; 2] {
-    [Rule::Ivon(Ivon { lr, ..Ivon::default() }), Rule::Adamw(Adam { lr, ..Adam::default() })]
+fn both(lr: f64) -> [NamedRule; 2] {
+    [NamedRule::Ivon(Ivon { lr, ..Ivon::default() }), NamedRule::Adamw(AdamW(Adam { lr, ..Adam::default() }))]
 }
 
 fn check(lr: f64, warmup: f64, total: u64) {

@@ -7,7 +7,7 @@
 use natgrad::compile::stablehlo;
 use natgrad::inspect::Difference;
 use natgrad::lower::{Lowering, Materialization};
-use natgrad::rule::{Adam, Ivon, ParamGroup, Rule, Schedule};
+use natgrad::rule::{AdamW, Ivon, NamedRule, ParamGroup, Schedule};
 use natgrad::step::{NoiseSource, Program};
 use natgrad_ir::{DType, text};
 use natgrad_models::{Activation, Linear, LinearRegression, Model};
@@ -22,15 +22,15 @@ const CHOSEN: Lowering = Lowering::chosen(Materialization::Call);
 
 /// One layer, with few kernels.
 fn ivon() -> Program {
-    step(Model::Linear(Linear { inputs: 3, classes: 2 }), Rule::Ivon(Ivon::default()), 2)
+    step(Model::Linear(Linear { inputs: 3, classes: 2 }), NamedRule::Ivon(Ivon::default()), 2)
 }
 
 fn adamw() -> Program {
-    step(mlp(&[4, 3, 2], Activation::Relu), Rule::Adamw(Adam::default()), 2)
+    step(mlp(&[4, 3, 2], Activation::Relu), NamedRule::Adamw(AdamW::default()), 2)
 }
 
 /// A step that learns one tensor, whose noise is an input: small enough to be read.
-fn small(rule: Rule) -> Program {
+fn small(rule: NamedRule) -> Program {
     let model = Model::LinearRegression(LinearRegression { inputs: 3, noise: 1.0 });
     let frozen = ParamGroup { names: vec!["*.bias".into()], frozen: true, ..ParamGroup::default() };
     let setup = Setup { dtype: DType::F32, noise: NoiseSource::Input, ..Setup::new(model, rule) };
@@ -39,7 +39,8 @@ fn small(rule: Rule) -> Program {
 
 #[test]
 fn ir() {
-    for (name, rule) in [("ivon_ir", Rule::Ivon(Ivon::default())), ("adamw_ir", Rule::Adamw(Adam::default()))]
+    for (name, rule) in
+        [("ivon_ir", NamedRule::Ivon(Ivon::default())), ("adamw_ir", NamedRule::Adamw(AdamW::default()))]
     {
         insta::assert_snapshot!(name, text::print(small(rule).module.module()));
     }
@@ -47,8 +48,10 @@ fn ir() {
 
 #[test]
 fn stablehlo_text() {
-    let rules =
-        [("ivon_stablehlo", Rule::Ivon(Ivon::default())), ("adamw_stablehlo", Rule::Adamw(Adam::default()))];
+    let rules = [
+        ("ivon_stablehlo", NamedRule::Ivon(Ivon::default())),
+        ("adamw_stablehlo", NamedRule::Adamw(AdamW::default())),
+    ];
     for (name, rule) in rules {
         insta::assert_snapshot!(name, stablehlo(&small(rule), CHOSEN).unwrap());
     }
@@ -64,14 +67,14 @@ fn optimized_summary() {
 #[test]
 fn report() {
     let model = Model::Linear(Linear { inputs: 3, classes: 2 });
-    let report = costs::report(model, Rule::Ivon(Ivon::default()), 2);
+    let report = costs::report(model, NamedRule::Ivon(Ivon::default()), 2);
     insta::assert_snapshot!("ivon_report", report.text());
 }
 
 #[test]
 fn difference() {
     let of = |rule| costs::report(mlp(&[4, 3, 2], Activation::Relu), rule, 2);
-    let (ivon, adamw) = (of(Rule::Ivon(Ivon::default())), of(Rule::Adamw(Adam::default())));
+    let (ivon, adamw) = (of(NamedRule::Ivon(Ivon::default())), of(NamedRule::Adamw(AdamW::default())));
     let difference = Difference::between(&ivon, &adamw);
     assert!(!difference.is_same() && Difference::between(&ivon, &ivon).is_same());
     insta::assert_snapshot!("ivon_against_adamw", difference.text());

@@ -1,7 +1,7 @@
 //! What is kept of parameters: the mean or not, in which type, and what groups change of it.
 
 use natgrad::compile::bytes::to_bytes;
-use natgrad::rule::{Adam, Estimator, Ivon, ParamGroup, Rule, Vadam};
+use natgrad::rule::{Adam, AdamW, Estimator, Ivon, NamedRule, Needs, ParamGroup, Vadam};
 use natgrad::step::{Compute, NoiseSource, Slot, StateKind, StatePlan, StepPlan};
 use natgrad::train::{CallData, CallRows, HostTensor, Session};
 use natgrad_ir::DType;
@@ -16,13 +16,13 @@ use crate::runs::{assert_same_state, begin, distance, ivon, setup};
 fn the_implicit_mean_is_the_mean() {
     for (noise, samples) in [(NoiseSource::Counter, 1), (NoiseSource::Counter, 3)] {
         for estimator in [Estimator::Price, Estimator::Gradsq] {
-            let rule = Rule::Ivon(Ivon { ess: Some(50.0), estimator, ..Ivon::default() });
+            let rule = NamedRule::Ivon(Ivon { ess: Some(50.0), estimator, ..Ivon::default() });
             let plan = StepPlan { samples, state: StatePlan::Explicit, ..StepPlan::default() };
             let explicit = Setup { noise, ..setup(rule.clone(), plan) };
             let implicit =
                 Setup { plan: StepPlan { state: StatePlan::Implicit, ..plan }, ..explicit.clone() };
             let ((kept, mut with), (lean, mut without)) = (begin(&explicit), begin(&implicit));
-            assert!(!lean.inputs.iter().any(|slot| matches!(slot, Slot::State(StateKind::Mean, _))));
+            assert!(!lean.inputs.iter().any(|slot| matches!(slot, Slot::State(StateKind::MEAN, _))));
             let recover = implicit.recipe().recover().unwrap();
             for step in 0..5 {
                 explicit.feed(step, &mut with);
@@ -88,7 +88,7 @@ fn a_run_may_continue_with_the_other_plan() {
 #[test]
 fn frozen_parameters_stay_and_have_no_state() {
     let frozen = ParamGroup { names: vec!["layers.0.*".to_string()], frozen: true, ..ParamGroup::default() };
-    for rule in Rule::all() {
+    for rule in NamedRule::all() {
         for state in [StatePlan::Explicit, StatePlan::Implicit] {
             if state == StatePlan::Implicit && !rule.samples() {
                 continue;
@@ -99,11 +99,11 @@ fn frozen_parameters_stay_and_have_no_state() {
             let after = interpret(&program, &values);
             for slot in program.inputs.iter().chain(&program.outputs) {
                 if let Slot::State(kind, param @ 0..2) = *slot {
-                    assert_eq!(kind, StateKind::Mean, "{} {param}", rule.name());
+                    assert_eq!(kind, StateKind::MEAN, "{} {param}", rule.name());
                     assert_eq!(floats(&after, *slot), floats(&values, *slot));
                 }
             }
-            let last = Slot::State(rule.point().gradient_state(), 3);
+            let last = Slot::State(Needs::of(rule.rule()).unwrap().gradient_state(), 3);
             assert_ne!(floats(&after, last), floats(&values, last), "{}", rule.name());
             if rule.has_posterior() {
                 let draw = setup.recipe().draw().unwrap();
@@ -113,8 +113,8 @@ fn frozen_parameters_stay_and_have_no_state() {
                 let recover = interpret(&setup.recipe().recover().unwrap(), &given);
                 given.extend(recover);
                 let drawn = interpret(&draw, &given);
-                assert_eq!(floats(&drawn, Slot::Theta(0)), floats(&values, Slot::State(StateKind::Mean, 0)));
-                assert_ne!(floats(&drawn, Slot::Theta(3)), floats(&given, Slot::State(StateKind::Mean, 3)));
+                assert_eq!(floats(&drawn, Slot::Theta(0)), floats(&values, Slot::State(StateKind::MEAN, 0)));
+                assert_ne!(floats(&drawn, Slot::Theta(3)), floats(&given, Slot::State(StateKind::MEAN, 3)));
             }
         }
     }
@@ -124,19 +124,19 @@ fn frozen_parameters_stay_and_have_no_state() {
 /// mean, so that one tensor's numbers do not move another's.
 #[test]
 fn groups_have_hyperparameters_of_their_own() {
-    let rules: [fn(f64, f64) -> Rule; 3] = [
-        |lr, decay| Rule::Adamw(Adam { lr, weight_decay: Some(decay), ..Adam::default() }),
+    let rules: [fn(f64, f64) -> NamedRule; 3] = [
+        |lr, decay| NamedRule::Adamw(AdamW(Adam { lr, weight_decay: Some(decay), ..Adam::default() })),
         |lr, weight_decay| {
             let (ess, estimator) = (Some(50.0), Estimator::Gradsq);
             // The scale of the rate has the weight decay in it, which the groups have each their own of.
-            Rule::Ivon(Ivon { ess, lr, weight_decay, estimator, sampling: false, ..Ivon::default() })
+            NamedRule::Ivon(Ivon { ess, lr, weight_decay, estimator, sampling: false, ..Ivon::default() })
         },
         |lr, weight_decay| {
-            Rule::Vadam(Vadam { ess: Some(50.0), lr, weight_decay, sampling: false, ..Vadam::default() })
+            NamedRule::Vadam(Vadam { ess: Some(50.0), lr, weight_decay, sampling: false, ..Vadam::default() })
         },
     ];
     for rule in rules {
-        let after = |rule: Rule, groups: Vec<ParamGroup>| {
+        let after = |rule: NamedRule, groups: Vec<ParamGroup>| {
             let setup = Setup { groups, ..setup(rule, StepPlan::default()) };
             let (program, values) = begin(&setup);
             interpret(&program, &values)
@@ -150,7 +150,7 @@ fn groups_have_hyperparameters_of_their_own() {
         let mixed = after(rule(0.2, 0.3), vec![spared]);
         let [weights, biases] =
             [(0.2, 0.3), (0.1, 0.01)].map(|(lr, decay)| after(rule(lr, decay), Vec::new()));
-        let means = |values: &Values, param| floats(values, Slot::State(StateKind::Mean, param));
+        let means = |values: &Values, param| floats(values, Slot::State(StateKind::MEAN, param));
         for param in 0..4 {
             let (own, other) = if param % 2 == 0 { (&weights, &biases) } else { (&biases, &weights) };
             assert!(distance(&means(&mixed, param), &means(own, param)) < 1e-14, "{param}");
@@ -176,19 +176,19 @@ fn check_bf16(full: &Setup) {
     let explicit = full.plan.state == StatePlan::Explicit;
     for slot in &narrow.inputs {
         if let Slot::State(kind, _) = slot {
-            let narrow_sample = *kind == StateKind::Sample && explicit;
+            let narrow_sample = *kind == StateKind::SAMPLE && explicit;
             let wanted = if narrow_sample { DType::BF16 } else { DType::F32 };
             assert_eq!(narrow.layout.ty(*slot).dtype, wanted);
         }
     }
     let (after_wide, after_narrow) = (interpret(&wide, &of_wide), interpret(&narrow, &of_narrow));
     for param in 0..4 {
-        let slot = Slot::State(StateKind::Momentum, param);
+        let slot = Slot::State(StateKind::MOMENTUM, param);
         let far = distance(&floats(&after_narrow, slot), &floats(&after_wide, slot));
         assert!(far > 1e-5 && far < 3e-2, "{slot:?} {far:e}");
         // The noise is not rounded, so neither is Price's offset: the estimate differs as the gradient does. Theta less
         // the mean would be off by half a unit of theta's 8 bits, beside a sigma of 0.14.
-        let slot = Slot::State(StateKind::Hess, param);
+        let slot = Slot::State(StateKind::HESS, param);
         let change = |values: &Values| -> Vec<f64> { floats(values, slot).iter().map(|h| h - 0.1).collect() };
         let far = distance(&change(&after_narrow), &change(&after_wide));
         assert!(far < 3e-2, "{slot:?} {far:e}");

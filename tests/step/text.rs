@@ -6,7 +6,7 @@ use natgrad::compile::{Compiled, stablehlo};
 use natgrad::inspect::Stage;
 use natgrad::pjrt::{Arg, Buffer};
 use natgrad::posterior::{Choice, Generator, PredictorError, Prompt};
-use natgrad::rule::{Ivon, Rule};
+use natgrad::rule::{Ivon, NamedRule};
 use natgrad::step::{Extent, Slot, StateKind};
 use natgrad_ir::DType;
 use natgrad_ir::interp::Tensor;
@@ -29,14 +29,14 @@ fn setup(dtype: DType) -> Setup {
         bias: false,
         ..Default::default()
     };
-    Setup { dtype, ..Setup::new(Model::Gpt2(gpt2), Rule::Ivon(Ivon::default())) }
+    Setup { dtype, ..Setup::new(Model::Gpt2(gpt2), NamedRule::Ivon(Ivon::default())) }
 }
 
 /// Parameters that single precision holds exactly; places count more than tokens, or the likeliest token is always the same.
 fn parameters(setup: &Setup, seed: u64) -> Values {
     let layout = setup.recipe().layout(1).unwrap();
     let of = |param: usize| {
-        let slot = Slot::State(StateKind::Mean, param);
+        let slot = Slot::State(StateKind::MEAN, param);
         let ty = layout.ty(slot);
         let bound = if layout.params[param].name == "wpe.weight" { 8.0 } else { 1.0 };
         let numbers = numbers(seed, param, ty.shape.elements(), bound);

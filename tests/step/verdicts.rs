@@ -7,7 +7,7 @@ use natgrad::inspect::{
 use natgrad::lower::{Donation, Loops, Lowering, to_stablehlo};
 use natgrad::noise::Grade;
 use natgrad::pjrt::CompileOptions;
-use natgrad::rule::{Adam, Ivon, Rule, Schedule, Vogn, Von};
+use natgrad::rule::{AdamW, Ivon, NamedRule, Schedule, Vogn, Von};
 use natgrad::step::{Compute, Program, StatePlan, StepPlan};
 use natgrad_ir::{CallKind, DType, Op, UnaryOp, verify};
 use natgrad_models::{Activation, Model};
@@ -16,8 +16,8 @@ use crate::device::lowering;
 use crate::hlo::{self, changed, compile, mlp, natgrads_own, small};
 use crate::kit::Setup;
 
-fn ivon() -> Rule {
-    Rule::Ivon(Ivon::default())
+fn ivon() -> NamedRule {
+    NamedRule::Ivon(Ivon::default())
 }
 
 fn optimized(program: &Program, lowering: Lowering, options: &CompileOptions) -> HloModule {
@@ -36,7 +36,7 @@ fn failed(verdicts: &[Verdict]) -> Vec<Promise> {
     verdicts.iter().filter(|verdict| !verdict.pass).map(|verdict| verdict.name).collect()
 }
 
-fn planned(model: Model, rule: Rule, plan: StepPlan) -> Program {
+fn planned(model: Model, rule: NamedRule, plan: StepPlan) -> Program {
     let setup =
         Setup { dtype: DType::F32, schedule: Schedule::default(), rows: 5, plan, ..Setup::new(model, rule) };
     setup.recipe().step(5).unwrap()
@@ -58,7 +58,7 @@ fn steps_as_training_compiles_them_keep_all_promises() {
         let verdicts = judged(&planned(mlp(&[12, 16, 3], Activation::Relu), ivon(), plan));
         assert_eq!(failed(&verdicts), [], "{plan:?}: {verdicts:#?}");
     }
-    for rule in [Rule::Vogn(Vogn::default()), Rule::Adamw(Adam::default())] {
+    for rule in [NamedRule::Vogn(Vogn::default()), NamedRule::Adamw(AdamW::default())] {
         let verdicts = judged(&planned(mlp(&[12, 16, 3], Activation::Relu), rule.clone(), plan));
         assert_eq!(failed(&verdicts), [], "{}: {verdicts:#?}", rule.name());
     }
@@ -83,7 +83,7 @@ fn an_implicit_mean_takes_its_noise_once() {
 #[test]
 fn probes_that_are_made_again_for_each_row_are_seen() {
     let program =
-        planned(mlp(&[12, 16, 3], Activation::Relu), Rule::Von(Von::default()), StepPlan::default());
+        planned(mlp(&[12, 16, 3], Activation::Relu), NamedRule::Von(Von::default()), StepPlan::default());
     let verdicts = judged(&program);
     assert_eq!(failed(&verdicts), [Promise::NoiseOnce, Promise::NoSamplingInModel], "{verdicts:#?}");
 }
@@ -150,7 +150,7 @@ fn sampling_inside_the_model_is_seen() {
 #[test]
 fn stages_of_another_program_are_missed() {
     let (program, other) =
-        (hlo::step(small(), ivon(), 2), hlo::step(small(), Rule::Adamw(Adam::default()), 2));
+        (hlo::step(small(), ivon(), 2), hlo::step(small(), NamedRule::Adamw(AdamW::default()), 2));
     let module = optimized(&other, lowering(), &natgrads_own());
     let kernels = kernels(&module);
     let verdicts = verdicts(&Subject { program: &program, module: &module, kernels: &kernels, adamw: None });
@@ -202,13 +202,13 @@ fn transfers_to_the_host_are_seen() {
 #[test]
 fn kernels_are_counted_beyond_adamws() {
     let model = mlp(&[12, 16, 8, 3], Activation::Relu);
-    let compiled = |rule: Rule, lowering: Lowering| {
+    let compiled = |rule: NamedRule, lowering: Lowering| {
         let program = hlo::step(model.clone(), rule, 5);
         let module = optimized(&program, lowering, &natgrads_own());
         let kernels: Vec<Kernel> = kernels(&module);
         (program, module, kernels)
     };
-    let adamw = compiled(Rule::Adamw(Adam::default()), lowering());
+    let adamw = compiled(NamedRule::Adamw(AdamW::default()), lowering());
     let judged = |own: &(Program, HloModule, Vec<Kernel>)| {
         let adamw = Counterpart { program: &adamw.0, kernels: &adamw.2, outputs_are_fused: true };
         let subject = Subject { program: &own.0, module: &own.1, kernels: &own.2, adamw: Some(adamw) };

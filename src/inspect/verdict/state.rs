@@ -92,7 +92,7 @@ pub(super) fn theta(subject: &Subject<'_>, hashes: &Hashes) -> Option<(bool, Str
     let program = subject.program;
     let layout = &program.layout;
     program.module.module().by_name(Stage::LossAndGradient.name())?;
-    let kind = layout.point.gradient_state();
+    let kind = layout.needs.gradient_state();
     let mut faults = Vec::new();
     for param in layout.trained() {
         let slot = Slot::State(kind, param);
@@ -105,7 +105,7 @@ pub(super) fn theta(subject: &Subject<'_>, hashes: &Hashes) -> Option<(bool, Str
     }
     let carried = format!("the {} is carried", kind.name());
     let further = noise::draws(program).get(&Stage::Further).copied().unwrap_or(0);
-    if kind != StateKind::Sample || further == 0 {
+    if kind != StateKind::SAMPLE || further == 0 {
         return Some(match faults.as_slice() {
             [] => (true, carried),
             faults => (false, some_of(faults)),

@@ -1,30 +1,37 @@
-//! What the rules' tests share: a stage built and evaluated on numbers for its inputs.
+//! Rules in stages: what the tests share, a stage built and evaluated on numbers for its inputs.
+
+mod by_hand;
+mod laws;
 
 use natgrad_ir::interp::{Precision, Tensor, evaluate_flat};
 use natgrad_ir::{DType, Value};
 use natgrad_models::{Linear, Model};
 
+use crate::rule::{Ivon, Needs, Rule};
 use crate::step::{Layout, NoiseSource, Slot, Stage, StageKind};
 
 /// The layout of a model of one input and two classes, whose parameters are a weight and a bias of two elements each.
-pub(crate) fn layout() -> Layout {
+fn layout(rule: &dyn Rule) -> Layout {
     let model = Model::Linear(Linear { inputs: 1, classes: 2 });
-    Layout::new(
-        &model,
-        crate::rule::Rule::Ivon(Default::default()).point(),
-        1,
-        DType::F64,
-        NoiseSource::Input,
-    )
+    Layout::new(&model, Needs::of(rule).unwrap(), 1, DType::F64, NoiseSource::Input)
+}
+
+/// As [`evaluate_by`], where the rule does not matter.
+pub(super) fn evaluate(
+    build: impl FnOnce(&mut Stage) -> Vec<(Slot, Value)>,
+    given: &[(Slot, f64)],
+) -> Vec<(Slot, f64)> {
+    evaluate_by(&Ivon::default(), build, given)
 }
 
 /// Builds a stage and evaluates it. Every element of an input is the number given for its slot, and every element of
 /// an output must be one number, which is returned.
-pub(crate) fn evaluate(
+fn evaluate_by(
+    rule: &dyn Rule,
     build: impl FnOnce(&mut Stage) -> Vec<(Slot, Value)>,
     given: &[(Slot, f64)],
 ) -> Vec<(Slot, f64)> {
-    let layout = layout();
+    let layout = layout(rule);
     let mut stage = Stage::new(StageKind::Update, &layout);
     let outputs = build(&mut stage);
     let stage = stage.finish(outputs).unwrap();
@@ -46,11 +53,11 @@ pub(crate) fn evaluate(
 }
 
 /// The number of one output.
-pub(crate) fn of(outputs: &[(Slot, f64)], slot: Slot) -> f64 {
+pub(super) fn of(outputs: &[(Slot, f64)], slot: Slot) -> f64 {
     outputs.iter().find(|(known, _)| *known == slot).unwrap_or_else(|| panic!("no {slot:?}")).1
 }
 
 /// Asserts that two numbers agree to rounding.
-pub(crate) fn assert_close(found: f64, wanted: f64) {
+pub(super) fn assert_close(found: f64, wanted: f64) {
     assert!((found - wanted).abs() <= 1e-14 * wanted.abs().max(1.0), "{found}, not {wanted}");
 }

@@ -2,16 +2,16 @@
 
 use natgrad_ir::{Builder, CompareOp, ReduceOp, Value};
 
-use super::hyper::Hyper;
-use super::parts::{precision, sum_all};
-use super::point::{Point, Posterior};
-use crate::step::{Metric, Slot, Stage, StateKind};
+use super::slot::{Metric, Slot};
+use super::source::Place;
+use super::stage::Stage;
+use crate::rule::{Hyper, Needs, Rule, StateKind};
 
 /// Added to the norm that a limit is divided by, as `torch.nn.utils.clip_grad_norm_` does.
 const NORM_EPSILON: f64 = 1e-6;
 
 /// The norm of all gradients together, and the factor `min(1, limit / (norm + 1e-6))` that limits it.
-pub(crate) fn clip_norm(stage: &mut Stage) -> Vec<(Slot, Value)> {
+pub(super) fn clip_norm(stage: &mut Stage) -> Vec<(Slot, Value)> {
     let squares: Vec<Value> = stage
         .trained()
         .map(|param| {
@@ -36,18 +36,17 @@ pub(crate) fn clip_norm(stage: &mut Stage) -> Vec<(Slot, Value)> {
 }
 
 /// Which metrics the programs of a rule tell beside the loss, hits and learning rate, with diagnostics.
-pub(crate) fn diagnostics(point: &Point) -> Vec<Metric> {
+pub(super) fn diagnostics(needs: &Needs) -> Vec<Metric> {
     let mut metrics = vec![Metric::UpdateNorm];
-    if point.clipped {
+    if needs.clips {
         metrics.push(Metric::Clipped);
     }
-    match point.posterior {
-        Posterior::Point => {}
-        Posterior::Gaussian => {
-            let of_posterior =
-                [Metric::Kl, Metric::Elbo, Metric::HessMin, Metric::HessMax, Metric::SignalToNoise];
-            metrics.extend(of_posterior);
+    if needs.precision.is_some() {
+        metrics.extend([Metric::Kl, Metric::Elbo]);
+        if needs.state.contains(&StateKind::HESS) {
+            metrics.extend([Metric::HessMin, Metric::HessMax]);
         }
+        metrics.push(Metric::SignalToNoise);
     }
     metrics
 }
@@ -56,14 +55,15 @@ pub(crate) fn diagnostics(point: &Point) -> Vec<Metric> {
 struct Parts {
     update: Value,
     clipped: Option<Value>,
-    posterior: Option<[Value; 4]>,
+    posterior: Option<[Value; 2]>,
+    hess: Option<[Value; 2]>,
 }
 
 /// The metrics of [`diagnostics`], from the state before and after the update.
-pub(crate) fn metrics(point: &Point, stage: &mut Stage) -> Vec<(Slot, Value)> {
+pub(super) fn metrics(rule: &dyn Rule, stage: &mut Stage) -> Vec<(Slot, Value)> {
     let trained: Vec<usize> = stage.trained().collect();
     let parts: Vec<Parts> =
-        trained.iter().map(|&param| stage.scoped_param(param, |stage| parts(point, stage, param))).collect();
+        trained.iter().map(|&param| stage.scoped_param(param, |stage| parts(rule, stage, param))).collect();
     let elements = stage.layout().trained_elements();
     let share = 1.0 / elements as f64;
     let mut out = Vec::new();
@@ -75,7 +75,7 @@ pub(crate) fn metrics(point: &Point, stage: &mut Stage) -> Vec<(Slot, Value)> {
         let count = total(&mut stage.b, &clipped);
         out.push((Metric::Clipped, stage.b.mul_const(count, share)));
     }
-    let posterior: Vec<[Value; 4]> = parts.iter().filter_map(|part| part.posterior).collect();
+    let posterior: Vec<[Value; 2]> = parts.iter().filter_map(|part| part.posterior).collect();
     if !posterior.is_empty() {
         let column = |index: usize| posterior.iter().map(|part| part[index]).collect::<Vec<Value>>();
         let kl = total(&mut stage.b, &column(0));
@@ -86,69 +86,57 @@ pub(crate) fn metrics(point: &Point, stage: &mut Stage) -> Vec<(Slot, Value)> {
         let bound = b.add(fit, kl);
         out.push((Metric::Kl, kl));
         out.push((Metric::Elbo, b.neg(bound)));
-        out.push((Metric::HessMin, fold(b, &column(1), Builder::min)));
-        out.push((Metric::HessMax, fold(b, &column(2), Builder::max)));
-        let ratios = total(b, &column(3));
+        let ratios = total(b, &column(1));
         out.push((Metric::SignalToNoise, b.mul_const(ratios, share)));
+        let hess: Vec<[Value; 2]> = parts.iter().filter_map(|part| part.hess).collect();
+        if !hess.is_empty() {
+            let [least, largest] =
+                [0, 1].map(|index| hess.iter().map(|part| part[index]).collect::<Vec<_>>());
+            out.push((Metric::HessMin, fold(b, &least, Builder::min)));
+            out.push((Metric::HessMax, fold(b, &largest, Builder::max)));
+        }
     }
     out.into_iter().map(|(metric, value)| (Slot::Metric(metric), value)).collect()
 }
 
-fn parts(point: &Point, stage: &mut Stage, param: usize) -> Parts {
-    let before = stage.get(Slot::Before(StateKind::Mean, param));
-    let mean = stage.get(Slot::State(StateKind::Mean, param));
+fn parts(rule: &dyn Rule, stage: &mut Stage, param: usize) -> Parts {
+    let before = stage.get(Slot::Before(StateKind::MEAN, param));
+    let mean = stage.get(Slot::State(StateKind::MEAN, param));
     let change = stage.b.sub(mean, before);
     let update = sum_of_squares(&mut stage.b, change);
-    let clipped = point.clipped.then(|| stage.get(Slot::ClippedCount(param)));
-    let posterior = match point.posterior {
-        Posterior::Point => None,
-        Posterior::Gaussian => {
-            let kl = divergence(stage, param, before);
-            let hess = stage.get(Slot::State(StateKind::Hess, param));
-            let dims: Vec<usize> = (0..stage.b.ty(hess).rank()).collect();
-            let least = stage.b.reduce(ReduceOp::Min, hess, &dims);
-            let largest = stage.b.reduce(ReduceOp::Max, hess, &dims);
-            let precision = precision(stage, param, hess);
-            let b = &mut stage.b;
-            let root = b.sqrt(precision);
-            let size = b.abs(mean);
-            let ratio = b.mul(size, root);
-            let ratios = sum_all(b, ratio);
-            Some([kl, least, largest, ratios])
-        }
-    };
-    Parts { update, clipped, posterior }
+    let needs = &stage.layout().needs;
+    let clipped = needs.clips.then(|| stage.get(Slot::ClippedCount(param)));
+    let hess = (needs.precision.is_some() && needs.state.contains(&StateKind::HESS)).then(|| {
+        let hess = stage.get(Slot::State(StateKind::HESS, param));
+        let dims: Vec<usize> = (0..stage.b.ty(hess).rank()).collect();
+        [ReduceOp::Min, ReduceOp::Max].map(|op| stage.b.reduce(op, hess, &dims))
+    });
+    let ratios = stage.formula(param, Place::After, |p| {
+        let precision = rule.precision(&p)?;
+        Some((p.mean().abs() * precision.sqrt()).total().value())
+    });
+    let posterior = divergence(rule, stage, param).zip(ratios).map(|(kl, ratios)| [kl, ratios]);
+    Parts { update, clipped, posterior, hess }
 }
 
-/// `KL(N(m, 1/(ess (h + delta))) || N(0, 1/(ess delta)))` of a parameter; zero where it has no prior, `delta = 0`:
-/// `1/2 sum(delta/(h+delta) - 1 - ln(delta/(h+delta)) + ess delta m^2)`.
-fn divergence(stage: &mut Stage, param: usize, mean: Value) -> Value {
-    let hess = stage.get(Slot::Before(StateKind::Hess, param));
-    let weight_decay = stage.weight_decay(param);
-    let ess = stage.hyper(Hyper::Ess);
-    let b = &mut stage.b;
-    let shifted = b.add(hess, weight_decay);
-    let shape = b.ty(hess).shape.clone();
-    let prior = b.splat(weight_decay, shape);
-    let share = b.div(prior, shifted);
-    let log = b.log(share);
-    let spread = b.sub(share, log);
-    let spread = b.add_const(spread, -1.0);
-    let square = b.square(mean);
-    let precision = b.mul(ess, weight_decay);
-    let distance = b.mul(square, precision);
-    let both = b.add(spread, distance);
-    let sum = sum_all(b, both);
-    let half = b.mul_const(sum, 0.5);
-    let zero = b.full_like(weight_decay, 0.0);
-    let has_prior = b.compare(CompareOp::Gt, weight_decay, zero);
-    let zero = b.full_like(half, 0.0);
-    b.select(has_prior, half, zero)
+/// `KL(N(m, 1/precision) || N(0, 1/(ess delta)))` of a parameter; zero where it has no prior, `delta = 0`:
+/// `1/2 sum(share - 1 - ln(share) + ess delta m^2)` with `share = ess delta / precision`.
+fn divergence(rule: &dyn Rule, stage: &mut Stage, param: usize) -> Option<Value> {
+    stage.formula(param, Place::Before, |p| {
+        let precision = rule.precision(&p)?;
+        let prior = p.ess() * p.weight_decay();
+        let share = prior.splat(precision.ty().shape) / precision;
+        let distance = p.mean().square() * prior;
+        let half = (share - share.log() + -1.0 + distance).total() * 0.5;
+        let has_prior = p.weight_decay().compare(CompareOp::Gt, 0.0);
+        Some(has_prior.select(half, half.constant(0.0)).value())
+    })
 }
 
 fn sum_of_squares(b: &mut Builder, x: Value) -> Value {
     let square = b.square(x);
-    sum_all(b, square)
+    let dims: Vec<usize> = (0..b.ty(x).rank()).collect();
+    b.sum(square, &dims)
 }
 
 fn total(b: &mut Builder, values: &[Value]) -> Value {

@@ -4,6 +4,7 @@
 //! exact: `eps_i` averages to zero and `eps_i eps_j` to one or zero, as standard normals do, and of a quadratic nothing
 //! else is asked.
 
+use crate::rule::NamedRule;
 use std::collections::BTreeMap;
 
 use natgrad_ir::interp::{Precision, Tensor, evaluate_flat};
@@ -11,10 +12,10 @@ use natgrad_ir::{DType, Function};
 use natgrad_models::{Linear, Model};
 use proptest::prelude::*;
 
-use super::estimate::estimate;
-use super::update::{start, update};
-use super::*;
-use crate::step::{Layout, NoiseSource, Slot, Stage, StageKind, StateKind, StepPlan};
+use crate::rule::*;
+use crate::step::estimate::estimate;
+use crate::step::update::{start, update};
+use crate::step::{Layout, NoiseSource, Slot, Stage, StageKind, StepPlan};
 
 /// Parameters of the model: a weight and a bias of two elements each.
 const DIMS: usize = 4;
@@ -65,20 +66,18 @@ impl Quadratic {
 
 /// A rule's estimate and update in the interpreter, on a loss given by hand.
 struct Machine {
-    rule: Rule,
     layout: Layout,
     stages: Vec<(Function, Vec<Slot>, Vec<Slot>)>,
     values: BTreeMap<Slot, Vec<f64>>,
 }
 
 impl Machine {
-    fn new(rule: Rule, mean: &[f64]) -> Machine {
+    fn new(rule: NamedRule, mean: &[f64]) -> Machine {
         let model = Model::Linear(Linear { inputs: 1, classes: 2 });
-        let layout = Layout::new(&model, rule.point(), 1, DType::F64, NoiseSource::Input);
+        let layout = Layout::new(&model, Needs::of(rule.rule()).unwrap(), 1, DType::F64, NoiseSource::Input);
         // With several samples the estimate is made from the mean of products.
         let layout =
             Layout { plan: StepPlan { samples: SAMPLES.len() as u32, ..StepPlan::default() }, ..layout };
-        let point = rule.point();
         let build = |kind, build: &dyn Fn(&mut Stage) -> Vec<(Slot, natgrad_ir::Value)>| {
             let mut stage = Stage::new(kind, &layout);
             let outputs = build(&mut stage);
@@ -86,16 +85,16 @@ impl Machine {
             (finished.function, finished.inputs, finished.outputs)
         };
         let stages = vec![
-            build(StageKind::Estimate, &|stage| estimate(&point, stage)),
-            build(StageKind::Update, &|stage| update(&point, stage, Schedule::CONSTANT)),
+            build(StageKind::Estimate, &|stage| estimate(rule.rule(), stage)),
+            build(StageKind::Update, &|stage| update(rule.rule(), stage, Schedule::CONSTANT)),
         ];
-        let begin = build(StageKind::Start, &|stage| start(&point, stage));
+        let begin = build(StageKind::Start, &|stage| start(stage));
         let mut values = BTreeMap::from([(Slot::Step, vec![0.0])]);
         for (hyper, value) in rule.values(Schedule::CONSTANT, 100, 100).iter() {
             values.insert(Slot::Hyper(hyper), vec![value]);
         }
-        let mut machine = Machine { rule, layout, stages: Vec::new(), values };
-        machine.put(|param| Slot::State(StateKind::Mean, param), mean);
+        let mut machine = Machine { layout, stages: Vec::new(), values };
+        machine.put(|param| Slot::State(StateKind::MEAN, param), mean);
         machine.run(&begin);
         machine.stages = stages;
         machine
@@ -128,13 +127,14 @@ impl Machine {
     /// The posterior's precision.
     fn precision(&self) -> Vec<f64> {
         let (ess, delta) = (self.hyper(Hyper::Ess), self.hyper(Hyper::WeightDecay(Group::DEFAULT)));
-        self.take(StateKind::Hess).iter().map(|h| ess * (h + delta)).collect()
+        self.take(StateKind::HESS).iter().map(|h| ess * (h + delta)).collect()
     }
 
     /// One step with noise of this scale.
     fn step(&mut self, loss: &Quadratic, scale: f64) {
-        let (mean, precision) = (self.take(StateKind::Mean), self.precision());
+        let (mean, precision) = (self.take(StateKind::MEAN), self.precision());
         let (mut gradient, mut product) = (vec![0.0; DIMS], vec![0.0; DIMS]);
+        let needs = &self.layout.needs;
         for noise in SAMPLES {
             let noise = noise.map(|sign| sign * scale);
             let offset: Vec<f64> = noise.iter().zip(&precision).map(|(eps, p)| eps / p.sqrt()).collect();
@@ -142,10 +142,10 @@ impl Machine {
             for (index, slope) in loss.gradient(&theta).into_iter().enumerate() {
                 gradient[index] += slope / SAMPLES.len() as f64;
                 product[index] += 1.0 / SAMPLES.len() as f64
-                    * match self.rule.point().curvature {
-                        point::Curvature::Price => slope * offset[index],
-                        point::Curvature::Squared { .. } => slope * slope,
-                        _ => loss.hessian[index][index],
+                    * match (needs.offset, needs.squared_gradients || needs.hessian_product) {
+                        (true, _) => slope * offset[index],
+                        (false, true) => loss.hessian[index][index],
+                        (false, false) => slope * slope,
                     };
             }
         }
@@ -195,14 +195,14 @@ proptest! {
     #[test]
     fn ivon_finds_the_posterior_of_a_quadratic(loss in quadratics(1.0), rescale_lr in any::<bool>()) {
         let lr = if rescale_lr { 0.6 } else { 0.1 };
-        let rule = Rule::Ivon(Ivon { rescale_lr, lr, ..ivon() });
+        let rule = NamedRule::Ivon(Ivon { rescale_lr, lr, ..ivon() });
         let mut machine = Machine::new(rule, &START);
         for _ in 0..4000 {
             machine.step(&loss, 1.0);
         }
         let wanted: Vec<f64> = loss.diagonal().iter().map(|h| 40.0 * (h + 0.05)).collect();
         close(&machine.precision(), &wanted, 1e-9)?;
-        close(&machine.take(StateKind::Mean), &loss.posterior_mean(0.05), 1e-9)?;
+        close(&machine.take(StateKind::MEAN), &loss.posterior_mean(0.05), 1e-9)?;
     }
 
     /// With the noise scaled to zero the mean follows gradients at the mean, and the curvature decays by itself.
@@ -210,7 +210,7 @@ proptest! {
     fn without_noise_ivon_is_a_deterministic_descent(loss in quadratics(1.0)) {
         let rule = ivon();
         let (beta1, beta2, delta) = (rule.beta1, rule.beta2, rule.weight_decay);
-        let mut machine = Machine::new(Rule::Ivon(rule.clone()), &START);
+        let mut machine = Machine::new(NamedRule::Ivon(rule.clone()), &START);
         let (mut mean, mut momentum, mut hess) = (START.to_vec(), vec![0.0; DIMS], rule.hess_init);
         for step in 1..20 {
             machine.step(&loss, 0.0);
@@ -221,8 +221,8 @@ proptest! {
                 let direction = momentum[index] / (1.0 - beta1.powi(step)) + delta * mean[index];
                 mean[index] -= rule.lr * (rule.hess_init + delta) * direction / (hess + delta);
             }
-            close(&machine.take(StateKind::Mean), &mean, 1e-12)?;
-            close(&machine.take(StateKind::Hess), &[hess; DIMS], 1e-12)?;
+            close(&machine.take(StateKind::MEAN), &mean, 1e-12)?;
+            close(&machine.take(StateKind::HESS), &[hess; DIMS], 1e-12)?;
         }
     }
 
@@ -235,14 +235,14 @@ proptest! {
         let (ess, weight_decay) = (Some(40.0), 0.05);
         let von = Von { lr: 0.1, beta2: 0.9, ess, weight_decay, sampling, estimator, ..Von::default() };
         let blr = Blr { lr: 0.1, ess, weight_decay, sampling, estimator, ..Blr::default() };
-        for rule in [Rule::Von(von), Rule::Blr(blr)] {
+        for rule in [NamedRule::Von(von), NamedRule::Blr(blr)] {
             let mut machine = Machine::new(rule, &START);
             for _ in 0..3000 {
                 machine.step(&loss, if sampling { 1.0 } else { 0.0 });
             }
             let laplace: Vec<f64> = loss.diagonal().iter().map(|h| 40.0 * (h + 0.05)).collect();
             close(&machine.precision(), &laplace, 1e-9)?;
-            close(&machine.take(StateKind::Mean), &loss.posterior_mean(0.05), 1e-9)?;
+            close(&machine.take(StateKind::MEAN), &loss.posterior_mean(0.05), 1e-9)?;
         }
     }
 
@@ -257,11 +257,11 @@ proptest! {
         let von =
             Von { lr: rate, beta2: 1.0 - rate, ess, hess_init, weight_decay, estimator, ..Von::default() };
         let blr = Blr { lr: rate, ess, hess_init, weight_decay, estimator, ..Blr::default() };
-        let mut machines = [Rule::Von(von), Rule::Blr(blr)].map(|rule| Machine::new(rule, &START));
+        let mut machines = [NamedRule::Von(von), NamedRule::Blr(blr)].map(|rule| Machine::new(rule, &START));
         for _ in 0..10 {
             machines.iter_mut().for_each(|machine| machine.step(&loss, 1.0));
             let [von, blr] = &machines;
-            close(&blr.take(StateKind::Mean), &von.take(StateKind::Mean), 1e-10)?;
+            close(&blr.take(StateKind::MEAN), &von.take(StateKind::MEAN), 1e-10)?;
             close(&blr.precision(), &von.precision(), 1e-10)?;
         }
     }
@@ -271,16 +271,16 @@ proptest! {
     #[test]
     fn more_of_the_same_data_leaves_the_mean(loss in quadratics(1.0), times in 1.0..1e4f64) {
         for rule in [
-            |ess| Rule::Ivon(Ivon { ess: Some(ess), ..ivon() }),
-            |ess| Rule::Von(Von { ess: Some(ess), estimator: Estimator::Price, ..Von::default() }),
-            |ess| Rule::Blr(Blr { ess: Some(ess), estimator: Estimator::Price, ..Blr::default() }),
+            |ess| NamedRule::Ivon(Ivon { ess: Some(ess), ..ivon() }),
+            |ess| NamedRule::Von(Von { ess: Some(ess), estimator: Estimator::Price, ..Von::default() }),
+            |ess| NamedRule::Blr(Blr { ess: Some(ess), estimator: Estimator::Price, ..Blr::default() }),
         ] {
             let mut machines = [rule(10.0), rule(10.0 * times)].map(|rule| Machine::new(rule, &START));
             for _ in 0..30 {
                 machines.iter_mut().for_each(|machine| machine.step(&loss, 1.0));
             }
             let [one, more] = &machines;
-            close(&more.take(StateKind::Mean), &one.take(StateKind::Mean), 1e-9)?;
+            close(&more.take(StateKind::MEAN), &one.take(StateKind::MEAN), 1e-9)?;
             let wanted: Vec<f64> = one.precision().iter().map(|precision| precision * times).collect();
             close(&more.precision(), &wanted, 1e-9)?;
         }

@@ -1,0 +1,166 @@
+//! Rules by the names that configurations give them: natgrad's own, and those that a program registers.
+
+use std::fmt;
+use std::ops::Deref;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{Adam, AdamW, Blr, Ivon, RmsProp, Rule, Sgd, Vadam, Vogn, Von};
+
+/// The rule of a configuration, `{"kind": "ivon", "lr": 0.2, ...}`. This is the only list of rules.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum NamedRule {
+    /// Stochastic gradient descent.
+    Sgd(Sgd),
+    /// Gradients over the root of their mean square.
+    Rmsprop(RmsProp),
+    /// Adam with weight decay added to the gradient.
+    Adam(Adam),
+    /// Adam with decoupled weight decay.
+    Adamw(AdamW),
+    /// The Bayesian learning rule in natural parameters.
+    Blr(Blr),
+    /// Variational online Newton.
+    Von(Von),
+    /// Variational online Gauss-Newton.
+    Vogn(Vogn),
+    /// Adam by weight perturbation.
+    Vadam(Vadam),
+    /// Improved variational online Newton.
+    Ivon(Ivon),
+    /// One that the program registered.
+    #[serde(skip)]
+    Own(OwnRule),
+}
+
+impl NamedRule {
+    /// Every rule of natgrad's, with its defaults.
+    pub fn all() -> [NamedRule; 9] {
+        [
+            NamedRule::Sgd(Sgd::default()),
+            NamedRule::Rmsprop(RmsProp::default()),
+            NamedRule::Adam(Adam::default()),
+            NamedRule::Adamw(AdamW::default()),
+            NamedRule::Blr(Blr::default()),
+            NamedRule::Von(Von::default()),
+            NamedRule::Vogn(Vogn::default()),
+            NamedRule::Vadam(Vadam::default()),
+            NamedRule::Ivon(Ivon::default()),
+        ]
+    }
+
+    /// The rule.
+    pub fn rule(&self) -> &(dyn Rule + 'static) {
+        match self {
+            NamedRule::Sgd(sgd) => sgd,
+            NamedRule::Rmsprop(rmsprop) => rmsprop,
+            NamedRule::Adam(adam) => adam,
+            NamedRule::Adamw(adamw) => adamw,
+            NamedRule::Blr(blr) => blr,
+            NamedRule::Von(von) => von,
+            NamedRule::Vogn(vogn) => vogn,
+            NamedRule::Vadam(vadam) => vadam,
+            NamedRule::Ivon(ivon) => ivon,
+            NamedRule::Own(own) => own.rule(),
+        }
+    }
+}
+
+impl Deref for NamedRule {
+    type Target = dyn Rule;
+
+    fn deref(&self) -> &(dyn Rule + 'static) {
+        self.rule()
+    }
+}
+
+/// A rule of a kind that the program registered.
+#[derive(Clone)]
+pub struct OwnRule {
+    kind: &'static str,
+    rule: Arc<dyn Rule>,
+    fields: Value,
+}
+
+impl OwnRule {
+    /// The kind in configurations.
+    pub fn kind(&self) -> &'static str {
+        self.kind
+    }
+
+    /// The rule.
+    pub fn rule(&self) -> &(dyn Rule + 'static) {
+        &*self.rule
+    }
+
+    /// Its fields, all of them.
+    pub fn fields(&self) -> &Value {
+        &self.fields
+    }
+
+    /// The rule of a registered kind from its fields; none if the kind is not registered.
+    ///
+    /// # Errors
+    /// What is wrong with a field.
+    pub(crate) fn parse(kind: &str, fields: &Value) -> Option<serde_json::Result<OwnRule>> {
+        let kinds = KINDS.lock().unwrap_or_else(PoisonError::into_inner);
+        let &(kind, parse) = kinds.iter().find(|(known, _)| *known == kind)?;
+        Some(parse(fields).map(|(rule, fields)| OwnRule { kind, rule, fields }))
+    }
+}
+
+impl fmt::Debug for OwnRule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.rule.fmt(f)
+    }
+}
+
+impl PartialEq for OwnRule {
+    fn eq(&self, other: &OwnRule) -> bool {
+        (self.kind, &self.fields) == (other.kind, &other.fields)
+    }
+}
+
+/// Makes a rule of its fields, and gives all of them.
+type Parse = fn(&Value) -> serde_json::Result<(Arc<dyn Rule>, Value)>;
+
+/// The registered kinds.
+static KINDS: Mutex<Vec<(&str, Parse)>> = Mutex::new(Vec::new());
+
+/// A kind that is there already.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a rule of the kind `{kind}` is there already")]
+pub struct RegisterError {
+    /// The kind.
+    pub kind: &'static str,
+}
+
+/// Lets configurations name a rule of the program's own: `{"kind": "lion", "lr": 1e-4}` from then on, also in checkpoints that
+/// are resumed. `#[serde(deny_unknown_fields, default)]` makes the type as strict and as lenient as natgrad's own.
+///
+/// # Errors
+/// There is a rule of this kind.
+pub fn register<R>(kind: &'static str) -> Result<(), RegisterError>
+where
+    R: Rule + Serialize + DeserializeOwned + 'static,
+{
+    fn parse<R>(fields: &Value) -> serde_json::Result<(Arc<dyn Rule>, Value)>
+    where
+        R: Rule + Serialize + DeserializeOwned + 'static,
+    {
+        let rule = R::deserialize(fields)?;
+        let fields = serde_json::to_value(&rule)?;
+        Ok((Arc::new(rule), fields))
+    }
+    let mut kinds = KINDS.lock().unwrap_or_else(PoisonError::into_inner);
+    let is_natgrads = NamedRule::all().iter().any(|rule| rule.name() == kind);
+    if is_natgrads || kinds.iter().any(|(known, _)| *known == kind) {
+        return Err(RegisterError { kind });
+    }
+    kinds.push((kind, parse::<R>));
+    Ok(())
+}

@@ -1,0 +1,247 @@
+//! What a rule's formulas are written in: the quantities of one parameter, as expressions.
+
+use std::cell::{Cell, RefCell};
+use std::ops::Deref;
+
+use natgrad_ir::{Builder, CompareOp, Expr, Value};
+
+use super::hyper::Hyper;
+use super::state::StateKind;
+
+/// What a rule can ask for, of one parameter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Quantity {
+    /// A state tensor, as it is before the step.
+    State(StateKind),
+    /// A scalar of the rule's.
+    Number(Hyper),
+    /// The weight decay of the parameter's group, a scalar.
+    WeightDecay,
+    /// Standard normal noise.
+    Noise,
+    /// The gradient of the mean loss: of one evaluation, or the mean of all.
+    Gradient,
+    /// Theta less the mean, where the gradient is taken.
+    Offset,
+    /// The mean over the rows of their squared gradients.
+    SquaredGradients,
+    /// Random signs times the Hessian times these signs.
+    HessianProduct,
+    /// The mean over evaluations of what the rule contributes.
+    Contribution,
+    /// The learning rate of this step for the parameter's group, a scalar.
+    LearningRate,
+    /// `1 - beta^t` in step `t`, from 1, for the beta of this name; a scalar.
+    Debias(&'static str),
+    /// How many steps are done before this one, a scalar of the program's floating-point type.
+    StepsDone,
+}
+
+/// Where quantities come from.
+pub(crate) trait Source {
+    /// The value of a quantity, built where it is asked for first.
+    fn quantity(&self, quantity: Quantity) -> Value;
+
+    /// Notes how many elements of a step are cut, if anybody wants to know.
+    fn clips(&self, size: Expr<'_>, radius: Expr<'_>);
+}
+
+/// One parameter tensor: its state and the rule's scalars.
+#[derive(Clone, Copy)]
+pub struct Param<'b> {
+    source: &'b dyn Source,
+    builder: &'b RefCell<Builder>,
+}
+
+impl<'b> Param<'b> {
+    pub(crate) fn new(source: &'b dyn Source, builder: &'b RefCell<Builder>) -> Param<'b> {
+        Param { source, builder }
+    }
+
+    fn quantity(&self, quantity: Quantity) -> Expr<'b> {
+        Expr::new(self.builder, self.source.quantity(quantity))
+    }
+
+    /// The mean, `m`.
+    pub fn mean(&self) -> Expr<'b> {
+        self.quantity(Quantity::State(StateKind::MEAN))
+    }
+
+    /// A state tensor of the rule's, as it is before the step.
+    pub fn state(&self, name: &'static str) -> Expr<'b> {
+        self.quantity(Quantity::State(StateKind(name)))
+    }
+
+    /// A scalar of the rule's, by the name that [`Rule::numbers`](super::Rule::numbers) gives it.
+    pub fn number(&self, name: &'static str) -> Expr<'b> {
+        self.quantity(Quantity::Number(Hyper::Own(name)))
+    }
+
+    /// One less a number of the rule's, such as `1 - beta1`, formed in double precision.
+    pub fn one_minus(&self, name: &'static str) -> Expr<'b> {
+        self.quantity(Quantity::Number(Hyper::OneMinus(name)))
+    }
+
+    /// The effective sample size, `lambda` in Shen et al. 2024.
+    pub fn ess(&self) -> Expr<'b> {
+        self.quantity(Quantity::Number(Hyper::Ess))
+    }
+
+    /// The weight decay of the parameter's group, `delta`.
+    pub fn weight_decay(&self) -> Expr<'b> {
+        self.quantity(Quantity::WeightDecay)
+    }
+}
+
+macro_rules! views {
+    ($($(#[$doc:meta])* $view:ident),*) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Copy)]
+        pub struct $view<'b>(Param<'b>);
+
+        impl<'b> $view<'b> {
+            pub(crate) fn new(param: Param<'b>) -> $view<'b> {
+                $view(param)
+            }
+        }
+
+        impl<'b> Deref for $view<'b> {
+            type Target = Param<'b>;
+
+            fn deref(&self) -> &Param<'b> {
+                &self.0
+            }
+        }
+    )*};
+}
+views! {
+    /// A parameter of which a sample is drawn.
+    Sampling,
+    /// A parameter in one evaluation of the loss, on one micro-batch at one sample.
+    Evaluation
+}
+
+impl<'b> Sampling<'b> {
+    /// Standard normal noise of the parameter's shape, `eps`.
+    pub fn noise(&self) -> Expr<'b> {
+        self.quantity(Quantity::Noise)
+    }
+}
+
+impl<'b> Evaluation<'b> {
+    /// The gradient of the mean loss over the rows.
+    pub fn gradient(&self) -> Expr<'b> {
+        self.quantity(Quantity::Gradient)
+    }
+
+    /// Theta less the mean. Where theta is not kept in full, it comes from the noise again.
+    pub fn offset(&self) -> Expr<'b> {
+        self.quantity(Quantity::Offset)
+    }
+
+    /// The mean over the rows of each row's squared gradient.
+    pub fn squared_gradients(&self) -> Expr<'b> {
+        self.quantity(Quantity::SquaredGradients)
+    }
+
+    /// `v (H v)` with the Hessian `H` of the mean loss and random signs `v`: in expectation `H`'s diagonal (Hutchinson).
+    pub fn hessian_product(&self) -> Expr<'b> {
+        self.quantity(Quantity::HessianProduct)
+    }
+}
+
+/// What one evaluation contributes: a product in which the gradient stands to some power. Where the gradient's norm is
+/// limited, the mean of products is scaled as often.
+#[derive(Clone, Copy, Debug)]
+pub struct Product<'b> {
+    /// The product.
+    pub value: Expr<'b>,
+    /// The power of the gradient in it.
+    pub degree: u32,
+}
+
+impl<'b> Product<'b> {
+    /// One without the gradient.
+    pub fn without_gradient(value: Expr<'b>) -> Product<'b> {
+        Product { value, degree: 0 }
+    }
+
+    /// One with the gradient as a factor.
+    pub fn linear(value: Expr<'b>) -> Product<'b> {
+        Product { value, degree: 1 }
+    }
+
+    /// One with the gradient's square.
+    pub fn quadratic(value: Expr<'b>) -> Product<'b> {
+        Product { value, degree: 2 }
+    }
+}
+
+/// A parameter in the update.
+pub struct Update<'b> {
+    param: Param<'b>,
+    new: RefCell<Vec<(StateKind, Value)>>,
+    clipped: Cell<bool>,
+}
+
+impl<'b> Deref for Update<'b> {
+    type Target = Param<'b>;
+
+    fn deref(&self) -> &Param<'b> {
+        &self.param
+    }
+}
+
+impl<'b> Update<'b> {
+    pub(crate) fn new(param: Param<'b>) -> Update<'b> {
+        Update { param, new: RefCell::default(), clipped: Cell::new(false) }
+    }
+
+    /// The gradient, averaged over all evaluations of the step, its norm limited if the plan says so.
+    pub fn gradient(&self) -> Expr<'b> {
+        self.quantity(Quantity::Gradient)
+    }
+
+    /// The mean over all evaluations of what [`Rule::contribute`](super::Rule::contribute) gives.
+    pub fn contribution(&self) -> Expr<'b> {
+        self.quantity(Quantity::Contribution)
+    }
+
+    /// The learning rate of this step, as schedule and group have it.
+    pub fn lr(&self) -> Expr<'b> {
+        self.quantity(Quantity::LearningRate)
+    }
+
+    /// `1 - beta^t` in step `t`, from 1: what a moving average that starts at zero is divided by. The beta is one that
+    /// [`Numbers::beta`](super::Numbers::beta) was given by this name.
+    pub fn debias(&self, beta: &'static str) -> Expr<'b> {
+        self.quantity(Quantity::Debias(beta))
+    }
+
+    /// `first` in the first step, `later` in all others.
+    pub fn in_first_step(&self, first: Expr<'b>, later: Expr<'b>) -> Expr<'b> {
+        self.quantity(Quantity::StepsDone).compare(CompareOp::Eq, 0.0).select(first, later)
+    }
+
+    /// A step limited to `[-radius, radius]`. Diagnostics tell how many elements are cut.
+    pub fn clip(&self, step: Expr<'b>, radius: Expr<'b>) -> Expr<'b> {
+        self.clipped.set(true);
+        self.source.clips(step, radius);
+        step.clip(radius)
+    }
+
+    /// Sets the new mean.
+    pub fn set_mean(&self, new: Expr<'b>) {
+        self.set(StateKind::MEAN.name(), new);
+    }
+
+    /// Sets what a state tensor is after the step.
+    pub fn set(&self, name: &'static str, new: Expr<'b>) {
+        self.new.borrow_mut().push((StateKind(name), new.value()));
+    }
+
+    /// What was set, in order, and whether anything was clipped.
+    pub(crate) fn finish(self) -> (Vec<(StateKind, Value)>, bool) {
+        (self.new.into_inner(), self.clipped.get())
+    }
+}
