@@ -92,15 +92,12 @@ impl Cases {
         let overrides: Vec<String> = self.set.iter().cloned().chain(varied).collect();
         let mut config = RunConfig::load(file, &overrides)?;
         if config.rule.name() != rule {
-            let known = NamedRule::all();
-            let names = known.iter().map(|known| known.name()).collect::<Vec<_>>().join(", ");
-            config.rule =
-                known.into_iter().find(|known| known.name() == rule).ok_or_else(|| ConfigError::Range {
-                    source_name: "--rules".to_string(),
-                    path: "rules".to_string(),
-                    value: format!("\"{rule}\""),
-                    wanted: format!("among {names}"),
-                })?;
+            config.rule = NamedRule::by_name(rule).ok_or_else(|| ConfigError::Range {
+                source_name: "--rules".to_string(),
+                path: "rules".to_string(),
+                value: format!("\"{rule}\""),
+                wanted: format!("among {}", NamedRule::names().join(", ")),
+            })?;
         }
         if !config.rule.samples() {
             // What a rule without samples has no use for, it does without.

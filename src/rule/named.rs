@@ -53,6 +53,20 @@ impl NamedRule {
         ]
     }
 
+    /// The names of all rules, registered ones included.
+    pub fn names() -> Vec<String> {
+        let kinds = KINDS.lock().unwrap_or_else(PoisonError::into_inner);
+        let own = kinds.iter().map(|(kind, _)| (*kind).to_string());
+        NamedRule::all().iter().map(|rule| rule.name().to_string()).chain(own).collect()
+    }
+
+    /// The rule of a name with its defaults; none if there is no such rule, or a registered one has fields without defaults.
+    pub fn by_name(name: &str) -> Option<NamedRule> {
+        let fields = Value::Object(serde_json::Map::new());
+        let own = || OwnRule::parse(name, &fields)?.ok().map(NamedRule::Own);
+        NamedRule::all().into_iter().find(|rule| rule.name() == name).or_else(own)
+    }
+
     /// The rule.
     pub fn rule(&self) -> &(dyn Rule + 'static) {
         match self {
@@ -163,4 +177,54 @@ where
     }
     kinds.push((kind, parse::<R>));
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::RunConfig;
+    use crate::rule::{Numbers, Update};
+    use serde_json::json;
+
+    /// Steps of one length.
+    #[derive(Clone, Debug, Default, Serialize, Deserialize)]
+    #[serde(deny_unknown_fields, default)]
+    struct Signs {
+        lr: f64,
+    }
+
+    impl Rule for Signs {
+        fn name(&self) -> &str {
+            "signs"
+        }
+
+        fn numbers(&self, _rows: usize) -> Numbers {
+            Numbers::new(self.lr, 0.0)
+        }
+
+        fn update(&self, p: &Update<'_>) {
+            p.set_mean(p.mean() - p.gradient().sign() * p.lr());
+        }
+    }
+
+    #[test]
+    fn a_registered_rule_is_one_by_name() {
+        assert_eq!(register::<Signs>("ivon"), Err(RegisterError { kind: "ivon" }));
+        register::<Signs>("signs").unwrap();
+        assert_eq!(register::<Signs>("signs"), Err(RegisterError { kind: "signs" }));
+        assert!(NamedRule::names().contains(&"signs".to_string()));
+        assert_eq!(NamedRule::by_name("signs").unwrap().name(), "signs");
+        assert_eq!(NamedRule::by_name("adam"), Some(NamedRule::Adam(Adam::default())));
+        assert_eq!(NamedRule::by_name("no such rule"), None);
+
+        let config = RunConfig::from_json("a file", json!({"rule": {"kind": "signs", "lr": 0.5}})).unwrap();
+        assert_eq!(config.rule.lr(), 0.5);
+        let printed = config.to_json();
+        assert_eq!(printed["rule"], json!({"kind": "signs", "lr": 0.5}));
+        assert_eq!(RunConfig::from_json("a file", printed).unwrap(), config);
+        let set = ["rule.kind=signs".to_string(), "rule.lr=0.25".to_string()];
+        assert_eq!(RunConfig::load(None, &set).unwrap().rule.lr(), 0.25);
+        let error = RunConfig::load(None, &[set[0].clone(), "rule.rate=1".to_string()]).unwrap_err();
+        assert!(error.to_string().contains("rate"), "{error}");
+    }
 }
