@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde_json::{Value, json};
 
+use super::own_rules::OWN;
 use super::pairs::all_pairs;
 
 /// A configuration.
@@ -32,6 +33,7 @@ fn rules() -> Vec<(Value, bool)> {
             rules.push((json!({"kind": kind, "estimator": estimator}), true));
         }
     }
+    rules.extend(OWN.iter().zip([false, true]).map(|(kind, samples)| (json!({"kind": kind}), samples)));
     rules.push((json!({"kind": "von", "estimator": "hessian-vector", "sampling": false}), false));
     rules.push((json!({"kind": "vogn", "sampling": false}), false));
     rules

@@ -4,6 +4,8 @@
 //! ended it. A child is this very test program, told by a variable which batch it is to compile.
 
 mod choices;
+#[path = "../own_rules/mod.rs"]
+mod own_rules;
 mod pairs;
 
 use std::ops::Range;

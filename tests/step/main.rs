@@ -8,6 +8,8 @@ mod kit;
 mod laws;
 mod metrics;
 mod oracle;
+#[path = "../own_rules/mod.rs"]
+mod own_rules;
 mod plans;
 mod random;
 mod runs;

@@ -8,12 +8,13 @@ use natgrad_ir::{Builder, DType, Shape, TensorType, Value};
 use natgrad_models::Task;
 
 use crate::kit::{Setup, Values, floats, interpret, scalar};
+use crate::own_rules::every_rule;
 use crate::runs::{assert_same_state, begin, distance, setup};
 
 /// A loop of steps is the steps one after another, to the bit, also when it is cut short; its traces are theirs.
 #[test]
 fn a_loop_of_steps_is_the_steps() {
-    for rule in NamedRule::all() {
+    for rule in every_rule() {
         let (single, mut values) = begin(&setup(rule.clone(), StepPlan::default()));
         let (looped, start) = begin(&setup(rule.clone(), StepPlan { per_call: 3, ..StepPlan::default() }));
         let (features, labels) =

@@ -9,6 +9,7 @@ use natgrad_models::{Activation, Linear, Mlp, Model};
 use proptest::prelude::*;
 
 use crate::kit::Setup;
+use crate::own_rules::every_rule;
 
 fn activations() -> impl Strategy<Value = Activation> {
     prop_oneof![Just(Activation::Relu), Just(Activation::Tanh)]
@@ -162,6 +163,7 @@ pub fn rules() -> impl Strategy<Value = NamedRule> {
         1 => adams().prop_map(|adam| NamedRule::Adamw(AdamW(adam))),
         1 => sgds().prop_map(NamedRule::Sgd),
         1 => rmsprops().prop_map(NamedRule::Rmsprop),
+        1 => prop::sample::select(every_rule()),
     ]
 }
 

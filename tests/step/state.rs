@@ -9,6 +9,7 @@ use natgrad_ir::interp::Tensor;
 
 use crate::device::DEVICE;
 use crate::kit::{Setup, Values, floats, interpret, numbers};
+use crate::own_rules::every_rule;
 use crate::runs::{assert_same_state, begin, distance, ivon, setup};
 
 /// Without the mean among its state a run is the same, and the mean is found again.
@@ -88,7 +89,7 @@ fn a_run_may_continue_with_the_other_plan() {
 #[test]
 fn frozen_parameters_stay_and_have_no_state() {
     let frozen = ParamGroup { names: vec!["layers.0.*".to_string()], frozen: true, ..ParamGroup::default() };
-    for rule in NamedRule::all() {
+    for rule in every_rule() {
         for state in [StatePlan::Explicit, StatePlan::Implicit] {
             if state == StatePlan::Implicit && !rule.samples() {
                 continue;
