@@ -1,6 +1,6 @@
 //! natgrad compiles a model and an optimizer into one XLA program per training step, and trains with it.
 //!
-//! The modules follow the data: [`config`] -> model ([`natgrad_models`]) -> [`step`] (with [`rule`] and [`noise`])
+//! The modules follow the data: [`config`] -> model ([`natgrad_layers`]) -> [`step`] (with [`rule`] and [`noise`])
 //! -> [`lower`] -> [`compile`] (over [`pjrt`]) -> [`train`], then [`posterior`].
 
 pub mod cli;

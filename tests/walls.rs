@@ -19,12 +19,12 @@ const WALLS: [Wall; 6] = [
     Wall { name: "natgrad-hlo", needs: &[], tests_need: &[] },
     // With its feature for tests.
     Wall { name: "natgrad-ir", needs: &[], tests_need: &["natgrad-ir"] },
-    Wall { name: "natgrad-models", needs: &["natgrad-ir"], tests_need: &[] },
+    Wall { name: "natgrad-layers", needs: &["natgrad-ir"], tests_need: &[] },
     // A plugin to run against.
     Wall { name: "natgrad-pjrt", needs: &[], tests_need: &["natgrad-assets"] },
     Wall {
         name: "natgrad",
-        needs: &["natgrad-assets", "natgrad-hlo", "natgrad-ir", "natgrad-models", "natgrad-pjrt"],
+        needs: &["natgrad-assets", "natgrad-hlo", "natgrad-ir", "natgrad-layers", "natgrad-pjrt"],
         tests_need: &["natgrad-ir"],
     },
 ];

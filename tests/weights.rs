@@ -7,7 +7,7 @@ use natgrad::text::Tokenizer;
 use natgrad::weights;
 use natgrad_ir::interp::{Precision, Tensor, evaluate_flat};
 use natgrad_ir::{DType, TensorType};
-use natgrad_models::{Activation, Gpt2, Model};
+use natgrad_layers::{Activation, Gpt2, Model};
 
 fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/weights").join(name)
@@ -26,7 +26,7 @@ fn bf16_weights_of_transformers_give_its_probabilities() {
 
     let weights = weights::read(&fixture("model.safetensors"), &model).unwrap();
     let params = model.params().into_iter().zip(&weights);
-    let tensor = |(param, numbers): (natgrad_models::Param, &Vec<f64>)| {
+    let tensor = |(param, numbers): (natgrad_layers::Param, &Vec<f64>)| {
         Tensor::from_f64s(TensorType::new(DType::F64, param.shape), numbers).unwrap()
     };
     let mut inputs: Vec<Tensor> = params.map(tensor).collect();

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
-use natgrad_models::{Gpt2, Model};
+use natgrad_layers::{Gpt2, Model};
 
 use super::print::{print, tell};
 use super::trained::Trained;

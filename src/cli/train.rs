@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use natgrad_models::Task;
+use natgrad_layers::Task;
 use serde_json::json;
 
 use super::interrupt::Interrupt;

@@ -63,7 +63,7 @@ impl Trained {
 
     /// The parameters' means.
     pub(super) fn mean(&self) -> Result<Vec<Vec<f64>>, Failure> {
-        let of = |param: natgrad_models::Param| {
+        let of = |param: natgrad_layers::Param| {
             let name = format!("mean/{}", param.name);
             let tensor = self.checkpoint.tensors.iter().find(|tensor| tensor.name == name);
             tensor

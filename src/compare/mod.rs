@@ -19,7 +19,7 @@ mod work;
 
 use std::time::Duration;
 
-use natgrad_models::Task;
+use natgrad_layers::Task;
 
 pub use case::{Case, Cases, Vary};
 pub use cost::{Cost, CostModel, Costs, FAR, Verdict};

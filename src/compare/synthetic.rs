@@ -1,7 +1,7 @@
 //! Random examples of the types that a model takes. A step's time does not depend on their values.
 
 use natgrad_ir::DType;
-use natgrad_models::{Init, Model, Task};
+use natgrad_layers::{Init, Model, Task};
 
 /// Features and labels of examples, as a step takes them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,7 +44,7 @@ fn numbers_below(bound: usize, tensor: usize, elements: usize) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use natgrad_models::{Activation, Gpt2, Mlp};
+    use natgrad_layers::{Activation, Gpt2, Mlp};
 
     fn words(bytes: &[u8]) -> Vec<u32> {
         bytes.chunks(4).map(|word| u32::from_ne_bytes(word.try_into().unwrap())).collect()

@@ -6,7 +6,7 @@ mod json;
 use std::path::{Path, PathBuf};
 
 use natgrad_ir::DType;
-use natgrad_models::{Activation, Mlp, Model};
+use natgrad_layers::{Activation, Mlp, Model};
 use serde::{Deserialize, Serialize};
 
 pub use error::ConfigError;

@@ -1,6 +1,6 @@
 //! Random numbers that depend on nothing but what they are for.
 
-use natgrad_models::init::{GOLDEN, splitmix64};
+use natgrad_layers::init::{GOLDEN, splitmix64};
 
 /// SplitMix64 (Steele, Lea and Flood 2014).
 pub(crate) struct SplitMix(u64);

@@ -1,7 +1,7 @@
 //! Scores of predictions: of classes accuracy, negative log-likelihood and expected calibration error; of tokens
 //! the negative log-likelihood; of numbers the error too.
 
-use natgrad_models::Task;
+use natgrad_layers::Task;
 use serde::{Deserialize, Serialize};
 
 /// How good predictions are.

@@ -1,6 +1,6 @@
 //! Predictions at one set of parameters, and averaged over samples of the posterior.
 
-use natgrad_models::{Task, with_rows};
+use natgrad_layers::{Task, with_rows};
 
 use super::calibration::{Averaged, Scores, Tally};
 use super::sample::draw_sample;

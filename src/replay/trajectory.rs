@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use natgrad_ir::DType;
-use natgrad_models::{Activation, Mlp, Model};
+use natgrad_layers::{Activation, Mlp, Model};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 

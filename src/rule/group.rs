@@ -1,6 +1,6 @@
 //! Parameter groups: which parameters are frozen, or have a weight decay or learning rate of their own.
 
-use natgrad_models::Param;
+use natgrad_layers::Param;
 use serde::{Deserialize, Serialize};
 
 use super::hyper::{Group, Hyper, HyperValues};
@@ -136,7 +136,7 @@ pub fn set_values(groups: &[ParamGroup], values: &mut HyperValues) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use natgrad_models::{Activation, Mlp, Model};
+    use natgrad_layers::{Activation, Mlp, Model};
 
     fn params() -> Vec<Param> {
         Model::Mlp(Mlp { sizes: vec![3, 4, 2], activation: Activation::Relu }).params()

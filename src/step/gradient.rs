@@ -2,7 +2,7 @@
 
 use natgrad_ir::verify::verify_function;
 use natgrad_ir::{Builder, DType, DotDims, Function, Module, Op, Shape, Value, grad, vectorize};
-use natgrad_models::Model;
+use natgrad_layers::Model;
 
 use super::StepError;
 use super::layout::Layout;

@@ -1,7 +1,7 @@
 //! The shapes and names that a program's slots have.
 
 use natgrad_ir::{DType, Shape, TensorType};
-use natgrad_models::{Cached, Model, Param, Task, with_rows};
+use natgrad_layers::{Cached, Model, Param, Task, with_rows};
 
 use super::part::Part;
 use super::plan::{StatePlan, StepPlan};

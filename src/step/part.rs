@@ -117,7 +117,7 @@ mod tests {
     use super::*;
     use crate::rule::{NamedRule, Schedule};
     use crate::step::{Compute, Program, Recipe, StatePlan, StepPlan};
-    use natgrad_models::{Activation, Mlp, Model};
+    use natgrad_layers::{Activation, Mlp, Model};
 
     fn step(rule: &NamedRule, plan: StepPlan, without: Option<Part>) -> Program {
         let model = Model::Mlp(Mlp { sizes: vec![3, 4, 2], activation: Activation::Tanh });

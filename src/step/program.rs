@@ -3,7 +3,7 @@
 use natgrad_ir::{
     BuildErrors, DType, Function, Module, TensorType, Verified, Violations, grad, pass, vectorize, verify,
 };
-use natgrad_models::{Model, Task};
+use natgrad_layers::{Model, Task};
 
 use super::layout::{DeviceTable, Layout, NoiseSource};
 use super::once;
@@ -351,7 +351,7 @@ pub(super) fn recover(
 mod tests {
     use super::*;
     use crate::rule::{AdamW, Ivon, NamedRule};
-    use natgrad_models::{Activation, Mlp};
+    use natgrad_layers::{Activation, Mlp};
 
     const TENSORS: usize = 4;
 
@@ -435,7 +435,7 @@ mod tests {
 
     #[test]
     fn the_next_token_follows_a_position() {
-        let gpt2 = natgrad_models::Gpt2 {
+        let gpt2 = natgrad_layers::Gpt2 {
             vocabulary: 5,
             context: 4,
             layers: 1,

@@ -1,6 +1,6 @@
 //! What flows between the stages of a step and across the boundary of its program.
 
-use natgrad_models::Task;
+use natgrad_layers::Task;
 
 use crate::rule::{Hyper, StateKind};
 
@@ -150,13 +150,13 @@ pub enum Slot {
     Index,
     /// A scalar of each step of a call.
     Trace(Metric),
-    /// What [`natgrad_models::Model::predict`] gives.
+    /// What [`natgrad_layers::Model::predict`] gives.
     Prediction,
     /// Which token of a sequence the next is predicted after, `u32[]`.
     Position,
-    /// What [`natgrad_models::Model::next`] gives.
+    /// What [`natgrad_layers::Model::next`] gives.
     Next,
-    /// A tensor of what is kept of the tokens before, by its number in [`natgrad_models::Model::cache`].
+    /// A tensor of what is kept of the tokens before, by its number in [`natgrad_layers::Model::cache`].
     Cache(usize),
 }
 

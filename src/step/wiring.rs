@@ -141,7 +141,7 @@ mod tests {
     use crate::rule::{Ivon, NamedRule};
     use crate::step::{NoiseSource, Recipe};
     use natgrad_ir::DType;
-    use natgrad_models::{Activation, Mlp, Model};
+    use natgrad_layers::{Activation, Mlp, Model};
 
     #[test]
     fn a_function_with_other_parameters_or_results_than_slots_is_refused() {

@@ -1,7 +1,7 @@
 //! Whether data and configuration fit each other, before anything is compiled or written.
 
 use natgrad_ir::DType;
-use natgrad_models::Model;
+use natgrad_layers::Model;
 
 use super::TrainError;
 use crate::config::{MAX_STEPS, RunConfig};

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use natgrad_ir::DType;
-use natgrad_models::Task;
+use natgrad_layers::Task;
 
 use super::TrainError;
 use super::check::check;

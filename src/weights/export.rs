@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use natgrad_ir::DType;
-use natgrad_models::{Model, Param};
+use natgrad_layers::{Model, Param};
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 use serde_json::Value;
@@ -73,7 +73,7 @@ fn tensors(model: &Model, weights: &[Vec<f64>]) -> Vec<(String, Vec<usize>, Vec<
         model.params().into_iter().map(|param| param.name).zip(weights).collect();
     match model {
         Model::Gpt2(gpt2) => {
-            let with_biases = natgrad_models::Gpt2 { bias: true, ..gpt2.clone() };
+            let with_biases = natgrad_layers::Gpt2 { bias: true, ..gpt2.clone() };
             let tensor = |param: Param| {
                 let zeros =
                     vec![0.0; if given.contains_key(&param.name) { 0 } else { param.shape.elements() }];

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use natgrad_models::{Activation, Gpt2, Model};
+use natgrad_layers::{Activation, Gpt2, Model};
 use serde_json::{Value, json};
 
 use super::WeightsError;

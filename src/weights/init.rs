@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use natgrad_models::{Model, Param};
+use natgrad_layers::{Model, Param};
 
 use super::WeightsError;
 use super::hugging_face::{EMBEDDING, HEAD, POSITIONS, PREFIX, check_description, is_buffer};

@@ -1,6 +1,6 @@
 use std::path::PathBuf;
 
-use natgrad_models::{Activation, Gpt2, Model, ResNet};
+use natgrad_layers::{Activation, Gpt2, Model, ResNet};
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 
@@ -21,7 +21,7 @@ fn tensors(model: &Gpt2, prefix: &str) -> Tensors {
         count = (count + 0.25) % 16.0;
         count
     };
-    let of = |param: natgrad_models::Param| {
+    let of = |param: natgrad_layers::Param| {
         let numbers = (0..param.shape.elements()).map(|_| next()).collect();
         (format!("{prefix}{}", param.name), param.shape.dims().to_vec(), numbers)
     };

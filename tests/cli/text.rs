@@ -2,7 +2,7 @@
 
 use natgrad::train::Checkpoint;
 use natgrad::weights;
-use natgrad_models::{Gpt2, Model};
+use natgrad_layers::{Gpt2, Model};
 
 use crate::support::Bench;
 
@@ -23,7 +23,7 @@ fn trained(more: &[&str]) -> Bench {
 }
 
 fn means(checkpoint: &Checkpoint, model: &Model) -> Vec<Vec<f64>> {
-    let of = |param: natgrad_models::Param| {
+    let of = |param: natgrad_layers::Param| {
         let name = format!("mean/{}", param.name);
         checkpoint.tensors.iter().find(|tensor| tensor.name == name).unwrap().numbers()
     };

@@ -15,7 +15,7 @@ use natgrad::rule::{HyperValues, Ivon, NamedRule};
 use natgrad::step::{NoiseSource, Recipe, Slot, StateKind};
 use natgrad_ir::interp::Tensor;
 use natgrad_ir::{DType, Shape};
-use natgrad_models::{Linear, Model};
+use natgrad_layers::{Linear, Model};
 
 use battery::{Battery, LIMIT};
 use device::{DEVICE, download, upload};

@@ -4,7 +4,7 @@ use natgrad::compile::{Target, stablehlo};
 use natgrad::inspect::{About, HloModule, Node, Optimized, Part, Report, Stage, StageCost, Traffic};
 use natgrad::lower::Loops;
 use natgrad::rule::{AdamW, Ivon, NamedRule};
-use natgrad_models::{Activation, Model};
+use natgrad_layers::{Activation, Model};
 
 use crate::device::lowering;
 use crate::hlo::{compile, mlp, natgrads_own, step};

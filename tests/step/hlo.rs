@@ -11,7 +11,7 @@ use natgrad::rule::{Adam, AdamW, Estimator, Ivon, NamedRule, Schedule};
 use natgrad::step::{NoiseSource, Program, Slot, StatePlan, StepPlan};
 use natgrad_ir::graph::{Def, ValueData};
 use natgrad_ir::{DType, FuncId, Function, Inst, Value, verify};
-use natgrad_models::{Activation, Mlp, Model};
+use natgrad_layers::{Activation, Mlp, Model};
 
 use crate::device::{DEVICE, lowering, upload};
 use crate::kit::Setup;

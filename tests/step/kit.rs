@@ -6,7 +6,7 @@ use natgrad::rule::{HyperValues, NamedRule, ParamGroup, Schedule};
 use natgrad::step::{Extent, NoiseSource, Program, Recipe, Slot, StateKind, StepPlan};
 use natgrad_ir::DType;
 use natgrad_ir::interp::{Tensor, evaluate};
-use natgrad_models::Model;
+use natgrad_layers::Model;
 
 /// The values of slots.
 pub type Values = BTreeMap<Slot, Tensor>;
@@ -162,7 +162,7 @@ pub fn interpret(program: &Program, given: &Values) -> Values {
 
 /// Numbers spread over `(-bound, bound)` that follow from a seed and a tensor.
 pub fn numbers(seed: u64, tensor: usize, elements: usize, bound: f64) -> Vec<f64> {
-    let spread = natgrad_models::Init::Uniform { bound }.values(seed, tensor, elements);
+    let spread = natgrad_layers::Init::Uniform { bound }.values(seed, tensor, elements);
     spread.into_iter().map(f64::from).collect()
 }
 

@@ -6,7 +6,7 @@ use natgrad::rule::{Adam, AdamW, Estimator, Ivon, NamedRule, Schedule, Span};
 use natgrad::step::{Metric, NoiseSource, Slot, StateKind};
 use natgrad_ir::interp::{Precision, Tensor, evaluate_flat};
 use natgrad_ir::{Builder, DType, TensorType};
-use natgrad_models::{Activation, Model};
+use natgrad_layers::{Activation, Model};
 use proptest::prelude::*;
 
 use crate::device::lowering;

@@ -5,7 +5,7 @@ use natgrad::rule::{Ivon, NamedRule};
 use natgrad::step::{NoiseSource, Slot, StateKind};
 use natgrad::train::{CallData, CallRows, HostTensor, Session};
 use natgrad_ir::DType;
-use natgrad_models::Activation;
+use natgrad_layers::Activation;
 use proptest::prelude::*;
 
 use crate::device::{DEVICE, download, upload};

@@ -5,7 +5,7 @@ use natgrad::rule::{AdamW, Estimator, Ivon, NamedRule, Sgd, Vogn};
 use natgrad::step::{Compute, Extent, Metric, Slot, StateKind, StepPlan};
 use natgrad_ir::interp::{Precision, Tensor, evaluate_flat};
 use natgrad_ir::{Builder, DType, Shape, TensorType, Value};
-use natgrad_models::Task;
+use natgrad_layers::Task;
 
 use crate::kit::{Setup, Values, floats, interpret, scalar};
 use crate::own_rules::every_rule;

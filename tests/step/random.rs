@@ -5,7 +5,7 @@ use natgrad::rule::{
     Adam, AdamW, Blr, Estimator, Ivon, NamedRule, ParamGroup, RmsProp, Schedule, Sgd, Span, Vadam, Vogn, Von,
 };
 use natgrad::step::{NoiseSource, StatePlan, StepPlan};
-use natgrad_models::{Activation, Linear, Mlp, Model};
+use natgrad_layers::{Activation, Linear, Mlp, Model};
 use proptest::prelude::*;
 
 use crate::kit::Setup;

@@ -2,7 +2,7 @@
 
 use natgrad::rule::{Ivon, NamedRule};
 use natgrad::step::{Program, Slot, StepPlan};
-use natgrad_models::Activation;
+use natgrad_layers::Activation;
 
 use crate::hlo::mlp;
 use crate::kit::{Setup, Values, floats};

@@ -4,7 +4,7 @@ use natgrad::rule::{Adam, AdamW, Ivon, NamedRule, Schedule, Span};
 use natgrad::step::{Metric, Slot};
 use natgrad_ir::DType;
 use natgrad_ir::interp::Tensor;
-use natgrad_models::{Linear, Model};
+use natgrad_layers::{Linear, Model};
 use proptest::prelude::*;
 
 use crate::kit::{Setup, interpret, scalar};

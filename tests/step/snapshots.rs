@@ -10,7 +10,7 @@ use natgrad::lower::{Lowering, Materialization};
 use natgrad::rule::{AdamW, Ivon, NamedRule, ParamGroup, Schedule};
 use natgrad::step::{NoiseSource, Program};
 use natgrad_ir::{DType, text};
-use natgrad_models::{Activation, Linear, LinearRegression, Model};
+use natgrad_layers::{Activation, Linear, LinearRegression, Model};
 
 use crate::costs;
 use crate::device::DEVICE;

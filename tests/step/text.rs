@@ -10,7 +10,7 @@ use natgrad::rule::{Ivon, NamedRule};
 use natgrad::step::{Extent, Slot, StateKind};
 use natgrad_ir::DType;
 use natgrad_ir::interp::Tensor;
-use natgrad_models::{Gpt2, Model};
+use natgrad_layers::{Gpt2, Model};
 
 use crate::device::{DEVICE, download, lowering, upload};
 use crate::hlo::{compile, faults, natgrads_own, summary};

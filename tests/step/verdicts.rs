@@ -10,7 +10,7 @@ use natgrad::pjrt::CompileOptions;
 use natgrad::rule::{AdamW, Ivon, NamedRule, Schedule, Vogn, Von};
 use natgrad::step::{Compute, Program, StatePlan, StepPlan};
 use natgrad_ir::{CallKind, DType, Op, UnaryOp, verify};
-use natgrad_models::{Activation, Model};
+use natgrad_layers::{Activation, Model};
 
 use crate::device::lowering;
 use crate::hlo::{self, changed, compile, mlp, natgrads_own, small};

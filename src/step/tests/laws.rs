@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use natgrad_ir::interp::{Precision, Tensor, evaluate_flat};
 use natgrad_ir::{DType, Function};
-use natgrad_models::{Linear, Model};
+use natgrad_layers::{Linear, Model};
 use proptest::prelude::*;
 
 use crate::rule::*;

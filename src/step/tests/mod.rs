@@ -5,7 +5,7 @@ mod laws;
 
 use natgrad_ir::interp::{Precision, Tensor, evaluate_flat};
 use natgrad_ir::{DType, Value};
-use natgrad_models::{Linear, Model};
+use natgrad_layers::{Linear, Model};
 
 use crate::rule::{Ivon, Needs, Rule};
 use crate::step::{Layout, NoiseSource, Slot, Stage, StageKind};

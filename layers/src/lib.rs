@@ -4,7 +4,7 @@
 //! ```
 //! use natgrad_ir::DType;
 //! use natgrad_ir::interp::{Precision, Tensor, evaluate_flat};
-//! use natgrad_models::{Linear, Model};
+//! use natgrad_layers::{Linear, Model};
 //!
 //! let model = Model::Linear(Linear { inputs: 2, classes: 3 });
 //! let names: Vec<String> = model.params().into_iter().map(|param| param.name).collect();

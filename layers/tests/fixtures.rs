@@ -6,7 +6,7 @@ use std::path::Path;
 
 use natgrad_ir::interp::{Precision, Tensor, evaluate_flat};
 use natgrad_ir::{DType, TensorType, grad};
-use natgrad_models::{Activation, Gpt2, Model, ResNet, Stem, with_rows};
+use natgrad_layers::{Activation, Gpt2, Model, ResNet, Stem, with_rows};
 use safetensors::{Dtype, SafeTensors};
 
 /// The largest difference that rounding in double precision may make, relative to a tensor's largest element.
