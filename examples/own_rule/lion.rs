@@ -1,6 +1,6 @@
 //! Lion (Chen et al. 2023, arXiv 2302.06675, Program 1).
 
-use natgrad::rule::{Numbers, Rule, State, Update};
+use natgrad::rule::{Numbers, Rule, RuleError, State, Update};
 use serde::{Deserialize, Serialize};
 
 /// The sign of a mix of momentum and gradient, with decoupled decay.
@@ -39,5 +39,9 @@ impl Rule for Lion {
 
     fn numbers(&self, _rows: usize) -> Numbers {
         Numbers::new(self.lr, self.weight_decay).one_minus("beta1", self.beta1).one_minus("beta2", self.beta2)
+    }
+
+    fn validate(&self) -> Result<(), RuleError> {
+        RuleError::at_least_zero("lr", self.lr)
     }
 }

@@ -51,8 +51,8 @@ fn main() -> Result<ExitCode> {
             .stderr(Stdio::null())
             .status()?;
         ensure!(resumed.success(), "{rule} was not resumed");
-        let [one, other] = [&straight, &killed].map(|folder| Checkpoint::load(folder));
-        ensure!(one?.tensors == other?.tensors, "{rule}: the resumed run ends in other bits");
+        let (one, other) = (Checkpoint::load(&straight)?, Checkpoint::load(&killed)?);
+        ensure!(one.tensors == other.tensors, "{rule}: the resumed run ends in other bits");
         println!("{rule}, killed after step {step} and resumed, ends in the bits of the run that was not");
     }
     Ok(ExitCode::SUCCESS)

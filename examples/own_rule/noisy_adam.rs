@@ -1,10 +1,12 @@
 //! Noisy Adam (Zhang et al. 2018, arXiv 1712.02390, Algorithm 1), a variational rule with Adam's shape.
+//!
+//! Unlike there, the prior's gradient is taken at the mean (`gamma mu`, not `gamma w`: equal in expectation), the weight of the
+//! divergence is 1, there is no extrinsic damping, and `f` starts at `hess_init`.
 
-use natgrad::rule::{Evaluation, Numbers, Param, Product, Rule, Sampling, Start, State, Update};
-use natgrad_ir::Expr;
+use natgrad::rule::{Evaluation, Expr, Numbers, Param, Product, Rule, Sampling, Start, State, Update};
 use serde::{Deserialize, Serialize};
 
-/// A Gaussian of precision `ess (f + gamma)`, `f` the moving average of squared gradients at samples, `gamma` the prior's.
+/// A Gaussian of precision `ess (f + gamma)`: `f` is the moving average of squared gradients at samples, `ess gamma` the prior's precision.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct NoisyAdam {

@@ -9,7 +9,7 @@ use super::view::{Evaluation, Product};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Estimator {
-    /// By Price's theorem: `g (theta - m) ess (h + delta)` (Shen et al. 2024, Alg. 1, line 4). Needs sampling.
+    /// By Price's theorem: `g (theta - m) ess (h + delta)` (Shen et al. 2024, Alg. 1, line 3). Needs sampling.
     #[default]
     Price,
     /// The squared minibatch gradient: `ess g^2` (`_get_nll_hess` of ivon-opt, method `gradsq`).

@@ -1,5 +1,5 @@
 //! IVON, the improved variational online Newton method (Shen et al. 2024, arXiv 2402.17641, Algorithm 1), with
-//! the conventions of ivon-opt 0.1.3 (`ivon/_ivon.py`).
+//! the conventions of ivon-opt 0.1.3 (`ivon/_ivon.py`). Lines are those of Algorithm 1, whose line 1 is the loop over `t`.
 
 use natgrad_ir::Expr;
 use serde::{Deserialize, Serialize};
@@ -7,12 +7,10 @@ use serde::{Deserialize, Serialize};
 use super::estimator::{Estimator, check_gaussian, check_sampling};
 use super::{Evaluation, Numbers, Param, Product, Rule, RuleError, Sampling, Start, State, Update};
 
-/// IVON: at samples with precision `ess (h + delta)` (Alg. 1 lines 2 and 3), `g' = beta1 g + (1 - beta1) ghat` (line 5),
-/// `h' = beta2 h + (1 - beta2) hhat + (1 - beta2)^2 (h - hhat)^2 / (2 (h + delta))` (line 6) and
-/// `m' = m - lr clip((g' / (1 - beta1^t) + delta m) / (h' + delta))` (lines 7 and 8).
+/// IVON: gradients `ghat` at `theta ~ N(m, 1 / (ess (h + delta)))`, `ess` the paper's `lambda`, and the formulas of Algorithm 1.
 ///
-/// As ivon-opt does and the paper does not: `lr` is multiplied by `hess_init + weight_decay` (`rescale_lr`), the scaled
-/// step may be clipped, and several samples give the mean of the products `g (theta - m)`.
+/// `rescale_lr` is the paper's optional line. Beyond the listing, as in ivon-opt: the step may be clipped, and several samples give
+/// the mean of the products `ghat (theta - m)`. The estimators `per-example` and `hessian-vector` are in neither.
 ///
 /// The defaults of `lr`, `hess_init` and `weight_decay` are those of the default run, chosen by the negative
 /// log-likelihood of held-out training rows (ARCHITECTURE.md, measured facts).
@@ -76,19 +74,21 @@ impl Rule for Ivon {
         self.sampling
     }
 
-    /// Line 2: `1 / sigma^2 = ess (h + delta)`.
+    /// Line 8, and the start: `1 / sigma^2 = ess (h + delta)`.
     fn precision<'b>(&self, p: &Param<'b>) -> Option<Expr<'b>> {
         let (ess, h, delta) = (p.ess(), p.state("hess"), p.weight_decay());
         Some((h + delta) * ess)
     }
 
-    /// Lines 2 and 3: `theta = m + sigma eps`.
+    /// Line 2: `theta ~ N(m, sigma^2)`, so `theta - m = sigma eps`.
     fn offset<'b>(&self, p: &Sampling<'b>) -> Option<Expr<'b>> {
         let sigma = self.precision(p)?.rsqrt();
         Some(sigma * p.noise())
     }
 
-    /// Line 4 but for `ess (h + delta)`, which is the same for all samples: `ghat (theta - m)` with Price's estimator.
+    /// Line 3 without the factors that all evaluations share, which `update` multiplies in: `ghat (theta - m)` by Price's estimator.
+    /// The update sees the mean over all evaluations (samples and micro-batches), as `p.contribution()`. A product also tells the power
+    /// of the gradient in it, by which a limit on the gradient's norm scales it.
     fn contribute<'b>(&self, p: &Evaluation<'b>) -> Option<Product<'b>> {
         Some(self.estimator.contribute(p))
     }
@@ -97,20 +97,20 @@ impl Rule for Ivon {
         let (m, g, h) = (p.mean(), p.state("momentum"), p.state("hess"));
         let (g_hat, delta) = (p.gradient(), p.weight_decay());
 
-        // Line 4: h_hat = ghat (theta - m) / sigma^2.
+        // Line 3: h_hat = ghat (theta - m) / sigma^2. Of the other estimators ivon-opt's `gradsq` is `ess ghat^2`.
         let h_hat = match self.estimator {
             Estimator::Price => p.contribution() * ((h + delta) * p.ess()),
             Estimator::Gradsq => p.contribution() * p.ess(),
             Estimator::PerExample | Estimator::HessianVector => p.contribution(),
         };
-        // Line 5: g = beta1 g + (1 - beta1) ghat.
+        // Line 4: g = beta1 g + (1 - beta1) ghat.
         let g = g + (g_hat - g) * p.one_minus("beta1");
-        // Line 6: h = beta2 h + (1 - beta2) h_hat + (1 - beta2)^2 (h - h_hat)^2 / (2 (h + delta)).
+        // Line 5: h = beta2 h + (1 - beta2) h_hat + (1 - beta2)^2 (h - h_hat)^2 / (2 (h + delta)).
         let change = (h_hat - h) * p.one_minus("beta2");
         let h = h + change + change.square() * 0.5 / (h + delta);
-        // Line 7: g_bar = g / (1 - beta1^t).
+        // Line 6: g_bar = g / (1 - beta1^t), which is `p.debias`.
         let g_bar = if self.debias { g * (1.0 / p.debias("beta1")) } else { g };
-        // Line 8: m = m - lr (g_bar + delta m) / (h + delta).
+        // Line 7: m = m - lr (g_bar + delta m) / (h + delta), lr = lr (h0 + delta) by the optional line.
         let step = (g_bar + m * delta) / (h + delta);
         let step = if self.clip_radius.is_some() { p.clip(step, p.number("clip_radius")) } else { step };
         let lr = if self.rescale_lr { p.lr() * (p.number("hess_init") + delta) } else { p.lr() };

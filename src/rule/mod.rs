@@ -1,8 +1,8 @@
-//! Optimizers: one trait, and one file a rule, which reads like its paper.
+//! Optimizers: one trait, and one file for each rule, in the order and the letters of its paper.
 //!
 //! A [`Rule`] says what it keeps, where gradients are taken, what an evaluation of the loss contributes, and how state
-//! moves, in formulas over the quantities of one parameter ([`Param`]). What else a step has, such as samples, micro-batches,
-//! schedules, groups, types and plans, is [`crate::step`]'s, for every rule alike.
+//! moves, in formulas over the quantities of one parameter ([`Param`]). The step compiler handles everything else, alike for all
+//! rules: samples, micro-batches, schedules, groups, types and plans.
 
 pub mod adam;
 pub mod blr;
@@ -24,7 +24,7 @@ pub mod von;
 
 use std::fmt;
 
-use natgrad_ir::Expr;
+pub use natgrad_ir::Expr;
 
 pub use adam::{Adam, AdamW};
 pub use blr::Blr;
@@ -46,8 +46,9 @@ pub use von::Von;
 
 /// An optimizer.
 ///
-/// The formulas are written once and serve every parameter tensor, element type and plan. They build a program: a method
-/// is called for each tensor when a program is made, not when it runs. So they must ask for the same quantities each time.
+/// The formulas are written once and serve every parameter tensor, element type and plan. The methods compute no numbers: each is
+/// called once a tensor while a program is made, and records operations. So which quantities it asks for may depend on
+/// the rule's fields alone. The names `mean` and `sample` are taken among state.
 ///
 /// ```
 /// use natgrad::rule::{Needs, Numbers, Rule, State, Update};
@@ -90,8 +91,8 @@ pub trait Rule: fmt::Debug + Send + Sync {
     /// The scalars that the formulas compute with, for a run over so many training rows.
     fn numbers(&self, rows: usize) -> Numbers;
 
-    /// What is kept for each parameter beside the mean and the sample, in the order of programs and checkpoints. Nothing
-    /// unless a rule says otherwise.
+    /// The tensors that are kept for each parameter beside mean and sample, in the order in which programs and checkpoints have
+    /// them. None by default. Diagnostics tell the least and the largest element of one that is called `hess`.
     fn state(&self) -> Vec<State> {
         Vec::new()
     }
@@ -117,25 +118,24 @@ pub trait Rule: fmt::Debug + Send + Sync {
         false
     }
 
-    /// A posterior sample's offset from the mean, `theta - m`, in terms of [`Sampling::noise`]. None for a rule that leaves no
-    /// posterior.
+    /// `theta - m` of a sample, made of [`Sampling::noise`]. None if the rule leaves no posterior.
     fn offset<'b>(&self, _p: &Sampling<'b>) -> Option<Expr<'b>> {
         None
     }
 
-    /// The precision of a diagonal-Gaussian posterior whose prior has the precision `ess weight_decay`. Diagnostics are made of
-    /// it; None leaves those of the posterior out.
+    /// The posterior's precision `1 / sigma^2`, if it is a diagonal Gaussian whose prior has the precision `ess weight_decay`. It is
+    /// for diagnostics alone; with None, those of the posterior are left out.
     fn precision<'b>(&self, _p: &Param<'b>) -> Option<Expr<'b>> {
         None
     }
 
-    /// What each evaluation of the loss contributes beside its gradient. The update sees the mean: a mean of
-    /// products, not a product of means.
+    /// A quantity that each evaluation of the loss gives beside its gradient. [`Update::contribution`] is its mean over all evaluations
+    /// of a step: of products, the mean of products.
     fn contribute<'b>(&self, _p: &Evaluation<'b>) -> Option<Product<'b>> {
         None
     }
 
-    /// The new mean and the new state of all that is kept, from [`Update::gradient`] and [`Update::contribution`].
+    /// Sets the new mean, and each kept tensor exactly once, from [`Update::gradient`] and [`Update::contribution`].
     fn update(&self, p: &Update<'_>);
 }
 

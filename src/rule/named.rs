@@ -123,7 +123,13 @@ impl OwnRule {
     pub(crate) fn parse(kind: &str, fields: &Value) -> Option<serde_json::Result<OwnRule>> {
         let kinds = KINDS.lock().unwrap_or_else(PoisonError::into_inner);
         let &(kind, parse) = kinds.iter().find(|(known, _)| *known == kind)?;
-        Some(parse(fields).map(|(rule, fields)| OwnRule { kind, rule, fields }))
+        Some(parse(fields).and_then(|(rule, fields)| {
+            // Reports and errors name the rule, and what they name must be what configurations do.
+            let name = rule.name().to_string();
+            let wrong =
+                || serde::de::Error::custom(format!("the rule registered as `{kind}` calls itself `{name}`"));
+            if name == kind { Ok(OwnRule { kind, rule, fields }) } else { Err(wrong()) }
+        }))
     }
 }
 
@@ -153,7 +159,7 @@ pub struct RegisterError {
     pub kind: &'static str,
 }
 
-/// Lets configurations name a rule of the program's own: `{"kind": "lion", "lr": 1e-4}` from then on, also in checkpoints that
+/// Lets configurations name a rule of the program's own, by what its [`Rule::name`] gives: `{"kind": "lion", "lr": 1e-4}` from then on, also in checkpoints that
 /// are resumed. `#[serde(deny_unknown_fields, default)]` makes the type as strict and as lenient as natgrad's own.
 ///
 /// # Errors
@@ -216,6 +222,10 @@ mod tests {
         assert_eq!(NamedRule::by_name("signs").unwrap().name(), "signs");
         assert_eq!(NamedRule::by_name("adam"), Some(NamedRule::Adam(Adam::default())));
         assert_eq!(NamedRule::by_name("no such rule"), None);
+
+        register::<Signs>("other").unwrap();
+        let other = RunConfig::from_json("a file", json!({"rule": {"kind": "other"}})).unwrap_err();
+        assert!(other.to_string().contains("registered as `other` calls itself `signs`"), "{other}");
 
         let config = RunConfig::from_json("a file", json!({"rule": {"kind": "signs", "lr": 0.5}})).unwrap();
         assert_eq!(config.rule.lr(), 0.5);

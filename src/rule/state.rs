@@ -40,7 +40,8 @@ pub struct State {
     pub kind: StateKind,
     /// How it starts.
     pub start: Start,
-    /// Whether it holds curvature: what scales a step, rather than what moves.
+    /// Whether it holds curvature: what scales a step, rather than what moves. `natgrad compare --parts` counts it among the cost of
+    /// curvature, and the other state among that of the update.
     pub is_curvature: bool,
 }
 

@@ -1,4 +1,4 @@
-//! What a rule's formulas are written in: the quantities of one parameter, as expressions.
+//! The quantities of one parameter, as expressions for a rule's formulas.
 
 use std::cell::{Cell, RefCell};
 use std::ops::Deref;
@@ -21,11 +21,11 @@ pub enum Quantity {
     Noise,
     /// The gradient of the mean loss: of one evaluation, or the mean of all.
     Gradient,
-    /// Theta less the mean, where the gradient is taken.
+    /// `theta - m` at the theta where the gradient is taken.
     Offset,
     /// The mean over the rows of their squared gradients.
     SquaredGradients,
-    /// Random signs times the Hessian times these signs.
+    /// `v (H v)`, `v` random signs.
     HessianProduct,
     /// The mean over evaluations of what the rule contributes.
     Contribution,
@@ -42,7 +42,7 @@ pub(crate) trait Source {
     /// The value of a quantity, built where it is asked for first.
     fn quantity(&self, quantity: Quantity) -> Value;
 
-    /// Notes how many elements of a step are cut, if anybody wants to know.
+    /// Records how many elements of a step are clipped, where diagnostics are on.
     fn clips(&self, size: Expr<'_>, radius: Expr<'_>);
 }
 
@@ -115,7 +115,7 @@ macro_rules! views {
     )*};
 }
 views! {
-    /// A parameter of which a sample is drawn.
+    /// A parameter for which a sample is being drawn.
     Sampling,
     /// A parameter in one evaluation of the loss, on one micro-batch at one sample.
     Evaluation
@@ -134,7 +134,7 @@ impl<'b> Evaluation<'b> {
         self.quantity(Quantity::Gradient)
     }
 
-    /// Theta less the mean. Where theta is not kept in full, it comes from the noise again.
+    /// `theta - m`. Where theta is rounded or the mean is not kept, it is computed from the noise again.
     pub fn offset(&self) -> Expr<'b> {
         self.quantity(Quantity::Offset)
     }
@@ -150,8 +150,8 @@ impl<'b> Evaluation<'b> {
     }
 }
 
-/// What one evaluation contributes: a product in which the gradient stands to some power. Where the gradient's norm is
-/// limited, the mean of products is scaled as often.
+/// What one evaluation contributes, and the power of the gradient in it: where a limit on the gradient's norm multiplies the gradient by
+/// `c`, the mean contribution is multiplied by `c^degree`. Squared gradients have degree 2, Hessian-vector products 0.
 #[derive(Clone, Copy, Debug)]
 pub struct Product<'b> {
     /// The product.
@@ -197,7 +197,7 @@ impl<'b> Update<'b> {
         Update { param, new: RefCell::default(), clipped: Cell::new(false) }
     }
 
-    /// The gradient, averaged over all evaluations of the step, its norm limited if the plan says so.
+    /// The gradient, averaged over all evaluations of the step, after `step.clip_norm` where that is set.
     pub fn gradient(&self) -> Expr<'b> {
         self.quantity(Quantity::Gradient)
     }
@@ -207,7 +207,7 @@ impl<'b> Update<'b> {
         self.quantity(Quantity::Contribution)
     }
 
-    /// The learning rate of this step, as schedule and group have it.
+    /// This step's learning rate, with the schedule's and the group's factor; a scalar.
     pub fn lr(&self) -> Expr<'b> {
         self.quantity(Quantity::LearningRate)
     }
@@ -223,7 +223,7 @@ impl<'b> Update<'b> {
         self.quantity(Quantity::StepsDone).compare(CompareOp::Eq, 0.0).select(first, later)
     }
 
-    /// A step limited to `[-radius, radius]`. Diagnostics tell how many elements are cut.
+    /// `step` limited to `[-radius, radius]`. Unlike [`Expr::clip`], it lets diagnostics tell the share of elements that are limited.
     pub fn clip(&self, step: Expr<'b>, radius: Expr<'b>) -> Expr<'b> {
         self.clipped.set(true);
         self.source.clips(step, radius);

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::support::{Bench, run};
+use crate::support::{Bench, PLUGIN, run};
 
 /// The steps of a run's records.
 fn record_steps(bench: &Bench, folder: &str) -> Vec<u64> {
@@ -133,21 +133,24 @@ fn without_out_the_folder_is_named_after_the_run() {
     assert_eq!(bench.json("runs/table.csv-ivon-7/summary.json")["seed"], 7);
 }
 
-/// Options of XLA's backend that the user gives stay as they are. Without natgrad's, every offset from the mean is kept.
+/// Natgrad's option of XLA's backend joins those that the user gives. Where XLA chooses the loops, every offset from the mean
+/// is kept.
 #[test]
 fn a_run_without_its_mean_keeps_no_offsets() {
     let bench = Bench::cold();
-    let temporaries = |flags: &str| {
+    let temporaries = |variable: &str, value: &str| {
         let args = ["train", "run.json", "--dry-run", "--set", "step.state=implicit", "--set"];
         let sizes = "model.sizes=[2,128,128,128,128,128,128,3]";
-        let outcome = run(bench.command(&[&args[..], &[sizes]].concat()).env("XLA_FLAGS", flags));
+        let outcome = run(bench.command(&[&args[..], &[sizes]].concat()).env(variable, value));
         assert_eq!(outcome.code, Some(0), "{outcome:?}");
         let (_, size) = outcome.stdout.split_once("temporaries ").unwrap();
         let (number, unit) = size.lines().next().unwrap().split_once(' ').unwrap();
         assert_eq!(unit, "kB");
         number.parse::<f64>().unwrap()
     };
-    let (ours, theirs) = (temporaries(""), temporaries("--xla_backend_extra_options=xla_of_the_user=true"));
+    let ours = temporaries("XLA_FLAGS", "");
+    assert_eq!(temporaries("XLA_FLAGS", "--xla_backend_extra_options=xla_of_the_user=true"), ours);
+    let theirs = temporaries("NATGRAD_PJRT_PLUGIN", PLUGIN.to_str().unwrap());
     assert!(ours < 0.6 * theirs, "{ours} kB, {theirs} kB");
 }
 

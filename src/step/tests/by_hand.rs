@@ -119,7 +119,7 @@ fn a_sample_is_as_wide_as_the_precision_says() {
 #[test]
 fn the_start_has_no_momentum_and_the_initial_hessian() {
     for rule in NamedRule::all() {
-        let out = evaluate_by(rule.rule(), |stage| start(stage), &numbers(&rule, 0.0));
+        let out = evaluate_by(rule.rule(), start, &numbers(&rule, 0.0));
         let kinds = Needs::of(rule.rule()).unwrap().state;
         let begun: Vec<_> =
             kinds.iter().filter(|&&kind| !matches!(kind, StateKind::MEAN | StateKind::SAMPLE)).collect();
