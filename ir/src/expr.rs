@@ -86,7 +86,7 @@ impl<'b> Neg for Expr<'b> {
 
     #[track_caller]
     fn neg(self) -> Expr<'b> {
-        self.with(|b, x| b.neg(x))
+        self.made(self.builder.borrow_mut().neg(self.value))
     }
 }
 
@@ -96,7 +96,7 @@ macro_rules! functions {
         #[track_caller]
         #[must_use]
         pub fn $method(self) -> Expr<'b> {
-            self.with(|b, x| b.$method(x))
+            self.made(self.builder.borrow_mut().$method(self.value))
         }
     )*};
 }
@@ -118,22 +118,28 @@ impl<'b> Expr<'b> {
     }
 
     /// The expression that the builder makes of this one.
-    #[track_caller]
     pub fn with(self, make: impl FnOnce(&mut Builder, Value) -> Value) -> Expr<'b> {
-        let value = make(&mut self.builder.borrow_mut(), self.value);
+        self.made(make(&mut self.builder.borrow_mut(), self.value))
+    }
+
+    /// A value made by the same builder.
+    ///
+    /// Methods here call the builder themselves rather than by [`Expr::with`]: closures know no caller, and the place of
+    /// an instruction would be this file.
+    fn made(self, value: Value) -> Expr<'b> {
         Expr { value, ..self }
     }
 
     /// A constant of this type, the number everywhere.
     #[track_caller]
     pub fn constant(self, number: f64) -> Expr<'b> {
-        self.with(|b, x| b.full_like(x, number))
+        self.made(self.builder.borrow_mut().full_like(self.value, number))
     }
 
     #[track_caller]
     fn binary(self, op: BinaryOp, other: impl Operand<'b>) -> Expr<'b> {
         let other = other.beside(self);
-        self.with(|b, x| b.binary(op, x, other.value))
+        self.made(self.builder.borrow_mut().binary(op, self.value, other.value))
     }
 
     functions! {
@@ -185,29 +191,29 @@ impl<'b> Expr<'b> {
     #[must_use]
     pub fn compare(self, op: CompareOp, other: impl Operand<'b>) -> Expr<'b> {
         let other = other.beside(self);
-        self.with(|b, x| b.compare(op, x, other.value))
+        self.made(self.builder.borrow_mut().compare(op, self.value, other.value))
     }
 
     /// `yes` where this holds, else `no`.
     #[track_caller]
     #[must_use]
     pub fn select(self, yes: Expr<'b>, no: Expr<'b>) -> Expr<'b> {
-        let shape = yes.ty().shape;
-        self.splat(shape).with(|b, holds| b.select(holds, yes.value, no.value))
+        let holds = self.splat(yes.ty().shape);
+        self.made(self.builder.borrow_mut().select(holds.value, yes.value, no.value))
     }
 
     /// A scalar, everywhere in a tensor of this shape; a tensor as it is.
     #[track_caller]
     #[must_use]
     pub fn splat(self, shape: impl Into<Shape>) -> Expr<'b> {
-        self.with(|b, x| b.splat(x, shape))
+        self.made(self.builder.borrow_mut().splat(self.value, shape))
     }
 
     /// The same in another element type.
     #[track_caller]
     #[must_use]
     pub fn convert(self, dtype: DType) -> Expr<'b> {
-        self.with(|b, x| b.convert(x, dtype))
+        self.made(self.builder.borrow_mut().convert(self.value, dtype))
     }
 
     /// The sum of all elements, a scalar.
@@ -222,6 +228,32 @@ impl<'b> Expr<'b> {
     #[must_use]
     pub fn reduce(self, op: ReduceOp) -> Expr<'b> {
         let dims: Vec<usize> = (0..self.ty().rank()).collect();
-        self.with(|b, x| b.reduce(op, x, &dims))
+        self.made(self.builder.borrow_mut().reduce(op, self.value, &dims))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::graph::Origin;
+
+    /// Every instruction of a formula was made at the formula's line, in the builder's scope.
+    #[test]
+    fn instructions_know_the_line_and_the_scope_of_their_formula() {
+        let mut b = Builder::new("f");
+        let [x, y] = ["x", "y"].map(|name| b.param(name, TensorType::new(DType::F32, [2, 3])));
+        b.enter("inner");
+        let b = RefCell::new(b);
+        let [x, y] = [x, y].map(|value| Expr::new(&b, value));
+        let line = line!() + 1;
+        let total = x.compare(CompareOp::Lt, 0.5).select(-x, 2.0 * y).max(y.exp()).total();
+        let total = total.value();
+        let function = b.into_inner().finish(&[total]).unwrap();
+        assert_eq!(function.insts.len(), 9);
+        for inst in &function.insts {
+            let Origin::Code(place) = inst.origin else { panic!("{}", inst.op.name()) };
+            assert_eq!((place.file(), place.line()), (file!(), line), "{}", inst.op.name());
+            assert_eq!(inst.scope, "inner");
+        }
     }
 }
