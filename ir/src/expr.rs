@@ -1,16 +1,12 @@
 //! Expressions: a formula in Rust that looks like the formula in print.
 //!
 //! ```
-//! use std::cell::RefCell;
-//! use natgrad_ir::{Builder, DType, Expr, TensorType};
+//! use natgrad_ir::{Builder, DType, TensorType};
 //!
 //! let mut b = Builder::new("momentum");
 //! let [m, g] = ["m", "g"].map(|name| b.param(name, TensorType::new(DType::F32, [3])));
-//! let b = RefCell::new(b);
-//! let [m, g] = [m, g].map(|value| Expr::new(&b, value));
-//! let new = 0.9 * m + 0.1 * g;
-//! let new = new.value();
-//! assert_eq!(b.into_inner().finish(&[new])?.insts.len(), 5); // two constants, two products, a sum
+//! let new = b.formula([m, g], |[m, g]| 0.9 * m + 0.1 * g);
+//! assert_eq!(b.finish(&[new])?.insts.len(), 5); // two constants, two products, a sum
 //! # Ok::<(), natgrad_ir::BuildErrors>(())
 //! ```
 
@@ -36,6 +32,44 @@ pub struct Expr<'b> {
 impl fmt::Debug for Expr<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Expr").field(&self.value).finish()
+    }
+}
+
+impl Builder {
+    /// The value of a formula of these operands.
+    ///
+    /// ```
+    /// use natgrad_ir::{Builder, DType, TensorType};
+    ///
+    /// let mut b = Builder::new("hypotenuse");
+    /// let [x, y] = ["x", "y"].map(|name| b.param(name, TensorType::new(DType::F64, [3])));
+    /// let z = b.formula([x, y], |[x, y]| (x.square() + y.square()).sqrt());
+    /// assert_eq!(b.ty(z), &TensorType::new(DType::F64, [3]));
+    /// ```
+    pub fn formula<const N: usize>(
+        &mut self,
+        operands: [Value; N],
+        formula: impl for<'b> FnOnce([Expr<'b>; N]) -> Expr<'b>,
+    ) -> Value {
+        let [value] = self.formulas(operands, |operands| [formula(operands)]);
+        value
+    }
+
+    /// The values of several formulas of these operands.
+    pub fn formulas<const N: usize, const M: usize>(
+        &mut self,
+        operands: [Value; N],
+        formulas: impl for<'b> FnOnce([Expr<'b>; N]) -> [Expr<'b>; M],
+    ) -> [Value; M] {
+        self.share(|b| formulas(operands.map(|value| Expr::new(b, value))).map(Expr::value))
+    }
+
+    /// What `build` gives with this builder in a cell, through which expressions share it.
+    pub fn share<T>(&mut self, build: impl FnOnce(&RefCell<Builder>) -> T) -> T {
+        let cell = RefCell::new(std::mem::replace(self, Builder::new("")));
+        let built = build(&cell);
+        *self = cell.into_inner();
+        built
     }
 }
 
@@ -242,18 +276,29 @@ mod tests {
     fn instructions_know_the_line_and_the_scope_of_their_formula() {
         let mut b = Builder::new("f");
         let [x, y] = ["x", "y"].map(|name| b.param(name, TensorType::new(DType::F32, [2, 3])));
-        b.enter("inner");
-        let b = RefCell::new(b);
-        let [x, y] = [x, y].map(|value| Expr::new(&b, value));
-        let line = line!() + 1;
-        let total = x.compare(CompareOp::Lt, 0.5).select(-x, 2.0 * y).max(y.exp()).total();
-        let total = total.value();
-        let function = b.into_inner().finish(&[total]).unwrap();
+        let line = line!() + 2;
+        let value = b.scoped("inner", |b| {
+            b.formula([x, y], |[x, y]| x.compare(CompareOp::Lt, 0.5).select(-x, 2.0 * y).max(y.exp()).total())
+        });
+        let function = b.finish(&[value]).unwrap();
         assert_eq!(function.insts.len(), 9);
         for inst in &function.insts {
             let Origin::Code(place) = inst.origin else { panic!("{}", inst.op.name()) };
             assert_eq!((place.file(), place.line()), (file!(), line), "{}", inst.op.name());
             assert_eq!(inst.scope, "inner");
         }
+    }
+
+    #[test]
+    fn mistakes_before_in_and_after_a_formula_are_kept() {
+        let mut b = Builder::new("f");
+        let [x, y] = [2, 3].map(|size| b.param(format!("x{size}"), TensorType::new(DType::F32, [size])));
+        b.add(x, y);
+        let [sum, product] = b.formulas([x, y], |[x, y]| [x + y, x * y]);
+        b.sub(sum, product);
+        b.sub(x, y);
+        let errors = b.finish(&[x]).unwrap_err().to_string();
+        assert_eq!(errors.lines().count(), 4, "{errors}");
+        assert!(errors.lines().all(|line| line.contains("in function `f`, made at ")), "{errors}");
     }
 }

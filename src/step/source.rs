@@ -55,23 +55,15 @@ impl<'l> Stage<'l> {
         place: Place,
         formula: impl FnOnce(Param<'_>) -> T,
     ) -> (T, Vec<(Slot, Value)>) {
-        // Formulas are expressions, which share the builder.
-        let builder = RefCell::new(std::mem::replace(&mut self.b, Builder::new("")));
         let inputs = RefCell::new(self.take_inputs());
         let shared = RefCell::new(std::mem::take(&mut self.shared));
         let clipped = RefCell::default();
-        let source = StageSource {
-            builder: &builder,
-            inputs: &inputs,
-            shared: &shared,
-            clipped: &clipped,
-            param,
-            place,
-        };
-        let given = formula(Param::new(&source, &builder));
+        let given = self.b.share(|builder| {
+            let (inputs, shared, clipped) = (&inputs, &shared, &clipped);
+            formula(Param::new(&StageSource { builder, inputs, shared, clipped, param, place }, builder))
+        });
         self.put_inputs(inputs.into_inner());
         self.shared = shared.into_inner();
-        self.b = builder.into_inner();
         (given, clipped.into_inner())
     }
 }
