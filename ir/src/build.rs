@@ -248,6 +248,8 @@ impl Builder {
         tanh => Tanh,
         /// The logistic function.
         logistic => Logistic,
+        /// The error function.
+        erf => Erf,
         /// The sine.
         sin => Sin,
         /// The cosine.

@@ -170,6 +170,14 @@ impl<'b> Expr<'b> {
         self.made(self.builder.borrow_mut().full_like(self.value, number))
     }
 
+    /// The index along a dimension, in this shape.
+    #[track_caller]
+    #[must_use]
+    pub fn iota(self, dtype: DType, dim: usize) -> Expr<'b> {
+        let shape = self.ty().shape;
+        self.made(self.builder.borrow_mut().iota(dtype, shape, dim))
+    }
+
     #[track_caller]
     fn binary(self, op: BinaryOp, other: impl Operand<'b>) -> Expr<'b> {
         let other = other.beside(self);
@@ -187,6 +195,10 @@ impl<'b> Expr<'b> {
         expm1,
         /// The natural logarithm.
         log,
+        /// The hyperbolic tangent.
+        tanh,
+        /// The error function.
+        erf,
         /// The cosine.
         cos,
         /// The largest whole number that is not above.
@@ -243,6 +255,14 @@ impl<'b> Expr<'b> {
         self.made(self.builder.borrow_mut().splat(self.value, shape))
     }
 
+    /// Broadcast to the shape of another: dimension `i` becomes dimension `dims[i]`.
+    #[track_caller]
+    #[must_use]
+    pub fn broadcast_like(self, other: Expr<'b>, dims: &[usize]) -> Expr<'b> {
+        let shape = other.ty().shape;
+        self.made(self.builder.borrow_mut().broadcast(self.value, shape, dims))
+    }
+
     /// The same in another element type.
     #[track_caller]
     #[must_use]
@@ -250,19 +270,35 @@ impl<'b> Expr<'b> {
         self.made(self.builder.borrow_mut().convert(self.value, dtype))
     }
 
+    /// Reduced over these dimensions.
+    #[track_caller]
+    #[must_use]
+    pub fn reduce(self, op: ReduceOp, dims: &[usize]) -> Expr<'b> {
+        self.made(self.builder.borrow_mut().reduce(op, self.value, dims))
+    }
+
+    /// The sum over these dimensions.
+    #[track_caller]
+    #[must_use]
+    pub fn sum(self, dims: &[usize]) -> Expr<'b> {
+        self.reduce(ReduceOp::Sum, dims)
+    }
+
+    /// The mean over these dimensions.
+    #[track_caller]
+    #[must_use]
+    pub fn mean(self, dims: &[usize]) -> Expr<'b> {
+        let shape = self.ty().shape;
+        let elements: usize = dims.iter().filter_map(|&dim| shape.dims().get(dim)).product();
+        self.sum(dims) * (1.0 / elements as f64)
+    }
+
     /// The sum of all elements, a scalar.
     #[track_caller]
     #[must_use]
     pub fn total(self) -> Expr<'b> {
-        self.reduce(ReduceOp::Sum)
-    }
-
-    /// All elements reduced to a scalar.
-    #[track_caller]
-    #[must_use]
-    pub fn reduce(self, op: ReduceOp) -> Expr<'b> {
         let dims: Vec<usize> = (0..self.ty().rank()).collect();
-        self.made(self.builder.borrow_mut().reduce(op, self.value, &dims))
+        self.sum(&dims)
     }
 }
 
@@ -276,12 +312,14 @@ mod tests {
     fn instructions_know_the_line_and_the_scope_of_their_formula() {
         let mut b = Builder::new("f");
         let [x, y] = ["x", "y"].map(|name| b.param(name, TensorType::new(DType::F32, [2, 3])));
-        let line = line!() + 2;
+        let line = line!() + 3;
         let value = b.scoped("inner", |b| {
-            b.formula([x, y], |[x, y]| x.compare(CompareOp::Lt, 0.5).select(-x, 2.0 * y).max(y.exp()).total())
+            b.formula([x, y], |[x, y]| {
+                x.compare(CompareOp::Lt, 0.5).select(-x, 2.0 * y).max(y.exp()).mean(&[1])
+            })
         });
         let function = b.finish(&[value]).unwrap();
-        assert_eq!(function.insts.len(), 9);
+        assert_eq!(function.insts.len(), 11);
         for inst in &function.insts {
             let Origin::Code(place) = inst.origin else { panic!("{}", inst.op.name()) };
             assert_eq!((place.file(), place.line()), (file!(), line), "{}", inst.op.name());

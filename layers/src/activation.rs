@@ -1,6 +1,8 @@
 //! Nonlinearities.
 
-use natgrad_ir::{Builder, CompareOp, UnaryOp, Value};
+use std::f64::consts::{FRAC_1_SQRT_2, PI};
+
+use natgrad_ir::{Builder, CompareOp, Expr, Value};
 use serde::{Deserialize, Serialize};
 
 /// The nonlinearity between layers.
@@ -21,35 +23,24 @@ pub enum Activation {
 
 impl Activation {
     pub(crate) fn apply(self, b: &mut Builder, x: Value) -> Value {
-        match self {
+        b.formula([x], |[x]| match self {
             Activation::Relu => {
                 // A select, not a maximum: its slope at zero is zero, as in PyTorch, and NaN goes through.
-                let zero = b.full_like(x, 0.0);
-                let off = b.compare(CompareOp::Le, x, zero);
-                b.select(off, zero, x)
+                let zero = x.constant(0.0);
+                x.compare(CompareOp::Le, zero).select(zero, x)
             }
-            Activation::Tanh => b.tanh(x),
-            Activation::Gelu => {
-                let scaled = b.mul_const(x, std::f64::consts::FRAC_1_SQRT_2);
-                let erf = b.unary(UnaryOp::Erf, scaled);
-                half_times(b, x, erf)
-            }
+            Activation::Tanh => x.tanh(),
+            Activation::Gelu => half_times(x, (x * FRAC_1_SQRT_2).erf()),
             Activation::GeluTanh => {
-                let square = b.square(x);
-                let cubic = b.mul_const(square, 0.044715);
-                let factor = b.add_const(cubic, 1.0);
-                let inner = b.mul(x, factor);
-                let scaled = b.mul_const(inner, (2.0 / std::f64::consts::PI).sqrt());
-                let tanh = b.tanh(scaled);
-                half_times(b, x, tanh)
+                let inner = x * (x.square() * 0.044715 + 1.0) * (2.0 / PI).sqrt();
+                half_times(x, inner.tanh())
             }
-        }
+        })
     }
 }
 
 /// `x (1 + y) / 2`.
-fn half_times(b: &mut Builder, x: Value, y: Value) -> Value {
-    let one_more = b.add_const(y, 1.0);
-    let half = b.mul_const(x, 0.5);
-    b.mul(half, one_more)
+fn half_times<'b>(x: Expr<'b>, y: Expr<'b>) -> Expr<'b> {
+    let one_more = y + 1.0;
+    x * 0.5 * one_more
 }

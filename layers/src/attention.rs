@@ -116,14 +116,14 @@ pub(crate) fn attention_at(
 /// What each row of `scores[heads, rows, time]` reads of `values[heads, time, head]`, not yet divided by the sum of its
 /// weights; and that sum, `[heads, rows]`.
 fn weighted(net: &mut Network, scores: Value, values: Value) -> (Value, Value) {
-    let (shape, dtype) = (net.ty(scores).shape.clone(), net.ty(values).dtype);
-    let shift = net.reduce(ReduceOp::Max, scores, &[2]);
+    let dtype = net.ty(values).dtype;
+    let [weights, sum, shift] = net.formulas([scores], |[scores]| {
+        let shift = scores.reduce(ReduceOp::Max, &[2]);
+        let weights = (scores - shift.broadcast_like(scores, &[0, 1])).exp();
+        let sum = weights.sum(&[2]);
+        [weights.convert(dtype), sum, shift]
+    });
     net.hold(shift);
-    let shift = net.broadcast(shift, shape, &[0, 1]);
-    let centred = net.sub(scores, shift);
-    let weights = net.exp(centred);
-    let sum = net.sum(weights, &[2]);
-    let weights = net.convert(weights, dtype);
     (net.dot(weights, values, batched(2, 1)), sum)
 }
 

@@ -1,6 +1,6 @@
 //! Losses as IR.
 
-use natgrad_ir::{Builder, CompareOp, DType, ReduceOp, Value};
+use natgrad_ir::{Builder, CompareOp, DType, Expr, ReduceOp, Value};
 
 /// What a classification loss gives.
 #[derive(Clone, Copy, Debug)]
@@ -14,67 +14,54 @@ pub struct CrossEntropy {
 }
 
 /// Logits minus their row maximum, and the maximum: `[rows, classes]`, `[rows]`.
-fn shifted(b: &mut Builder, logits: Value) -> (Value, Value) {
-    let shape = b.ty(logits).shape.clone();
-    let shift = b.reduce(ReduceOp::Max, logits, &[1]);
-    let wide = b.broadcast(shift, shape, &[0]);
-    (b.sub(logits, wide), shift)
+fn shifted(logits: Expr<'_>) -> (Expr<'_>, Expr<'_>) {
+    let shift = logits.reduce(ReduceOp::Max, &[1]);
+    (logits - shift.broadcast_like(logits, &[0]), shift)
 }
 
-/// The logarithm of the softmax over the last dimension of logits `[rows, classes]`.
-pub fn log_softmax(b: &mut Builder, logits: Value) -> Value {
-    let shape = b.ty(logits).shape.clone();
-    let (centred, _) = shifted(b, logits);
-    let log = log_sum_exp(b, centred);
-    let wide = b.broadcast(log, shape, &[0]);
-    b.sub(centred, wide)
+/// The logarithm of the sum over classes of the exponentials: `[rows]`.
+fn log_sum_exp(centred: Expr<'_>) -> Expr<'_> {
+    centred.exp().sum(&[1]).log()
 }
 
 /// Logits less their row maximum at the label, zero elsewhere; summed over classes: `[rows]`.
 ///
 /// The label is picked by comparing it with an iota, which fuses; a gather would run as a serial loop on XLA:CPU.
-fn at_label(b: &mut Builder, centred: Value, labels: Value) -> Value {
-    let ty = b.ty(centred).clone();
-    let classes = b.iota(DType::U32, ty.shape.clone(), 1);
-    let wide_labels = b.broadcast(labels, ty.shape.clone(), &[0]);
-    let is_label = b.compare(CompareOp::Eq, classes, wide_labels);
-    let zero = b.scalar(ty.dtype, 0.0);
-    let picked = b.select(is_label, centred, zero);
-    b.sum(picked, &[1])
+fn at_label<'b>(centred: Expr<'b>, labels: Expr<'b>) -> Expr<'b> {
+    let classes = centred.iota(DType::U32, 1);
+    let is_label = classes.compare(CompareOp::Eq, labels.broadcast_like(centred, &[0]));
+    let zero = centred.with(|b, x| b.scalar(b.ty(x).dtype, 0.0));
+    is_label.select(centred, zero).sum(&[1])
 }
 
-/// The logarithm of the sum over classes of the exponentials: `[rows]`.
-fn log_sum_exp(b: &mut Builder, centred: Value) -> Value {
-    let exp = b.exp(centred);
-    let sum = b.sum(exp, &[1]);
-    b.log(sum)
+/// The logarithm of the softmax over the last dimension of logits `[rows, classes]`.
+pub fn log_softmax(b: &mut Builder, logits: Value) -> Value {
+    b.formula([logits], |[logits]| {
+        let (centred, _) = shifted(logits);
+        centred - log_sum_exp(centred).broadcast_like(logits, &[0])
+    })
 }
 
 /// The log-probabilities `[rows]` of labels `u32[rows]` by logits `[rows, classes]`.
 pub fn label_log_probabilities(b: &mut Builder, logits: Value, labels: Value) -> Value {
-    let (centred, _) = shifted(b, logits);
-    let log_sum = log_sum_exp(b, centred);
-    let picked = at_label(b, centred, labels);
-    b.sub(picked, log_sum)
+    b.formula([logits, labels], |[logits, labels]| {
+        let (centred, _) = shifted(logits);
+        let log_sum = log_sum_exp(centred);
+        at_label(centred, labels) - log_sum
+    })
 }
 
 /// The mean softmax cross-entropy of logits `[rows, classes]` with labels `u32[rows]`.
 pub fn mean_cross_entropy(b: &mut Builder, logits: Value, labels: Value) -> CrossEntropy {
-    let ty = b.ty(logits).clone();
-    let rows = ty.shape.dims()[0];
-    let (centred, shift) = shifted(b, logits);
-    let log_sum = log_sum_exp(b, centred);
-    let picked = at_label(b, centred, labels);
-
-    let nll = b.sub(log_sum, picked);
-    let total = b.sum(nll, &[0]);
-    let loss = b.mul_const(total, 1.0 / rows as f64);
+    let [loss, correct, shift] = b.formulas([logits, labels], |[logits, labels]| {
+        let (centred, shift) = shifted(logits);
+        let log_sum = log_sum_exp(centred);
+        let picked = at_label(centred, labels);
+        let loss = (log_sum - picked).mean(&[0]);
+        let hit = picked.compare(CompareOp::Ge, 0.0).convert(logits.ty().dtype);
+        [loss, hit.total(), shift]
+    });
     b.name(loss, "loss");
-
-    let at_maximum = b.full_like(picked, 0.0);
-    let hit = b.compare(CompareOp::Ge, picked, at_maximum);
-    let hit = b.convert(hit, ty.dtype);
-    let correct = b.sum(hit, &[0]);
     b.name(correct, "correct");
     CrossEntropy { loss, correct, shift }
 }
@@ -82,12 +69,12 @@ pub fn mean_cross_entropy(b: &mut Builder, logits: Value, labels: Value) -> Cros
 /// The mean over rows of half the squared error over the squared noise: the negative log-likelihood of numbers `[rows]`
 /// that are normal about the outputs `[rows]`, less its constant. Then the sum of squared errors.
 pub fn mean_squared_error(b: &mut Builder, outputs: Value, numbers: Value, noise: f64) -> (Value, Value) {
-    let rows = b.ty(outputs).shape.dims()[0];
-    let error = b.sub(outputs, numbers);
-    let square = b.square(error);
-    let total = b.sum(square, &[0]);
+    let rows = b.ty(outputs).shape.dims()[0] as f64;
+    let [loss, total] = b.formulas([outputs, numbers], |[outputs, numbers]| {
+        let total = (outputs - numbers).square().total();
+        [total * (0.5 / (noise * noise * rows)), total]
+    });
     b.name(total, "squared_error");
-    let loss = b.mul_const(total, 0.5 / (noise * noise * rows as f64));
     b.name(loss, "loss");
     (loss, total)
 }

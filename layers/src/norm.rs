@@ -27,27 +27,16 @@ pub(crate) fn layer_norm(net: &mut Network, x: Value, bias: bool) -> Value {
     let weight = net.param("weight", [width], Init::Constant(1.0));
     let bias = bias.then(|| net.param("bias", [width], Init::Constant(0.0)));
 
-    let x = net.convert(x, accumulator(ty.dtype));
-    let sum = net.sum(x, &[1]);
-    let mean = net.mul_const(sum, 1.0 / width as f64);
-    let mean = net.broadcast(mean, ty.shape.clone(), &[0]);
-    let centred = net.sub(x, mean);
-    let square = net.square(centred);
-    let sum = net.sum(square, &[1]);
-    let variance = net.mul_const(sum, 1.0 / width as f64);
-    let variance = net.add_const(variance, LAYER_NORM_EPSILON);
-    let inverse = net.rsqrt(variance);
-    let inverse = net.broadcast(inverse, ty.shape.clone(), &[0]);
-    let normal = net.mul(centred, inverse);
-    let normal = net.convert(normal, ty.dtype);
-
-    let weight = net.broadcast(weight, ty.shape.clone(), &[1]);
-    let out = net.mul(normal, weight);
+    let out = net.formula([x, weight], |[x, weight]| {
+        let x = x.convert(accumulator(ty.dtype));
+        let centred = x - x.mean(&[1]).broadcast_like(x, &[0]);
+        let variance = centred.square().mean(&[1]);
+        let inverse = (variance + LAYER_NORM_EPSILON).rsqrt();
+        let normal = (centred * inverse.broadcast_like(x, &[0])).convert(ty.dtype);
+        normal * weight.broadcast_like(x, &[1])
+    });
     match bias {
-        Some(bias) => {
-            let bias = net.broadcast(bias, ty.shape, &[1]);
-            net.add(out, bias)
-        }
+        Some(bias) => net.formula([out, bias], |[out, bias]| out + bias.broadcast_like(out, &[1])),
         None => out,
     }
 }
@@ -57,28 +46,19 @@ pub(crate) fn layer_norm(net: &mut Network, x: Value, bias: bool) -> Value {
 /// `max(gamma y + beta, tau)`.
 pub(crate) fn filter_response_norm(net: &mut Network, x: Value) -> Value {
     let ty = net.ty(x).clone();
-    let [_, height, width, channels] = *ty.shape.dims() else { return x };
+    let [_, _, _, channels] = *ty.shape.dims() else { return x };
     let gamma = net.param("gamma", [channels], Init::Constant(1.0));
     let beta = net.param("beta", [channels], Init::Constant(0.0));
     let tau = net.param("tau", [channels], Init::Constant(0.0));
 
-    let wide = net.convert(x, accumulator(ty.dtype));
-    let square = net.square(wide);
-    let sum = net.sum(square, &[1, 2]);
-    let mean = net.mul_const(sum, 1.0 / (height * width) as f64);
-    let mean = net.add_const(mean, FILTER_RESPONSE_EPSILON);
-    let inverse = net.rsqrt(mean);
-    // One factor for each channel of each row: the backward pass then needs nothing of the image's size but `x`.
-    let inverse = net.convert(inverse, ty.dtype);
-    let few = net.ty(inverse).shape.clone();
-    let gamma = net.broadcast(gamma, few, &[1]);
-    let factor = net.mul(inverse, gamma);
-    let factor = net.broadcast(factor, ty.shape.clone(), &[0, 3]);
-    let scaled = net.mul(x, factor);
-    let beta = net.broadcast(beta, ty.shape.clone(), &[3]);
-    let shifted = net.add(scaled, beta);
-    let tau = net.broadcast(tau, ty.shape, &[3]);
-    // A select, not a maximum, whose gradient would look for ties.
-    let off = net.compare(CompareOp::Lt, shifted, tau);
-    net.select(off, tau, shifted)
+    net.formula([x, gamma, beta, tau], |[x, gamma, beta, tau]| {
+        let mean = x.convert(accumulator(ty.dtype)).square().mean(&[1, 2]);
+        // One factor for each channel of each row: the backward pass then needs nothing of the image's size but `x`.
+        let inverse = (mean + FILTER_RESPONSE_EPSILON).rsqrt().convert(ty.dtype);
+        let factor = inverse * gamma.broadcast_like(inverse, &[1]);
+        let shifted = x * factor.broadcast_like(x, &[0, 3]) + beta.broadcast_like(x, &[3]);
+        let tau = tau.broadcast_like(x, &[3]);
+        // A select, not a maximum, whose gradient would look for ties.
+        shifted.compare(CompareOp::Lt, tau).select(tau, shifted)
+    })
 }

@@ -218,12 +218,9 @@ impl ResNet {
 
     fn head(&self, net: &mut Network, x: Value) -> Value {
         let ty = net.ty(x).clone();
-        let [_, height, width, channels] = *ty.shape.dims() else { return x };
+        let [_, _, _, channels] = *ty.shape.dims() else { return x };
         let mean = net.module("avgpool", |net| {
-            let x = net.convert(x, accumulator(ty.dtype));
-            let sum = net.sum(x, &[1, 2]);
-            let mean = net.mul_const(sum, 1.0 / (height * width) as f64);
-            net.convert(mean, ty.dtype)
+            net.formula([x], |[x]| x.convert(accumulator(ty.dtype)).mean(&[1, 2]).convert(ty.dtype))
         });
         net.module("fc", |net| {
             let init = Init::linear(channels);
