@@ -12,7 +12,7 @@
 
 use std::cell::RefCell;
 use std::fmt;
-use std::ops::{Add, Div, Mul, Neg, Sub};
+use std::ops::{Add, BitAnd, BitOr, BitXor, Div, Mul, Neg, Not, Shl, Shr, Sub};
 
 use crate::build::Builder;
 use crate::graph::Value;
@@ -92,6 +92,13 @@ impl<'b> Operand<'b> for f64 {
     }
 }
 
+impl<'b> Operand<'b> for u32 {
+    #[track_caller]
+    fn beside(self, other: Expr<'b>) -> Expr<'b> {
+        other.constant(self)
+    }
+}
+
 macro_rules! operators {
     ($($operator:ident $method:ident $op:ident),*) => {$(
         impl<'b, R: Operand<'b>> $operator<R> for Expr<'b> {
@@ -102,7 +109,13 @@ macro_rules! operators {
                 self.binary(BinaryOp::$op, other)
             }
         }
+    )*};
+}
+operators!(Add add Add, Sub sub Sub, Mul mul Mul, Div div Div);
+operators!(BitAnd bitand And, BitOr bitor Or, BitXor bitxor Xor, Shl shl Shl, Shr shr Shr);
 
+macro_rules! operators_after_numbers {
+    ($($operator:ident $method:ident $op:ident),*) => {$(
         impl<'b> $operator<Expr<'b>> for f64 {
             type Output = Expr<'b>;
 
@@ -113,16 +126,21 @@ macro_rules! operators {
         }
     )*};
 }
-operators!(Add add Add, Sub sub Sub, Mul mul Mul, Div div Div);
+operators_after_numbers!(Add add Add, Sub sub Sub, Mul mul Mul, Div div Div);
 
-impl<'b> Neg for Expr<'b> {
-    type Output = Expr<'b>;
+macro_rules! prefix_operators {
+    ($($operator:ident $method:ident),*) => {$(
+        impl<'b> $operator for Expr<'b> {
+            type Output = Expr<'b>;
 
-    #[track_caller]
-    fn neg(self) -> Expr<'b> {
-        self.made(self.builder.borrow_mut().neg(self.value))
-    }
+            #[track_caller]
+            fn $method(self) -> Expr<'b> {
+                self.made(self.builder.borrow_mut().$method(self.value))
+            }
+        }
+    )*};
 }
+prefix_operators!(Neg neg, Not not);
 
 macro_rules! functions {
     ($($(#[$doc:meta])* $method:ident),*) => {$(
@@ -166,8 +184,8 @@ impl<'b> Expr<'b> {
 
     /// A constant of this type, the number everywhere.
     #[track_caller]
-    pub fn constant(self, number: f64) -> Expr<'b> {
-        self.made(self.builder.borrow_mut().full_like(self.value, number))
+    pub fn constant(self, number: impl Into<f64>) -> Expr<'b> {
+        self.made(self.builder.borrow_mut().full_like(self.value, number.into()))
     }
 
     /// The index along a dimension, in this shape.
@@ -306,6 +324,7 @@ impl<'b> Expr<'b> {
 mod tests {
     use super::*;
     use crate::graph::Origin;
+    use crate::interp::{Precision, Tensor, evaluate_flat};
 
     /// Every instruction of a formula was made at the formula's line, in the builder's scope.
     #[test]
@@ -338,5 +357,18 @@ mod tests {
         let errors = b.finish(&[x]).unwrap_err().to_string();
         assert_eq!(errors.lines().count(), 4, "{errors}");
         assert!(errors.lines().all(|line| line.contains("in function `f`, made at ")), "{errors}");
+    }
+
+    #[test]
+    fn words_have_the_operators_of_words() {
+        let words = [0u32, 1, 0x8000_0001, 0xdead_beef];
+        let mut b = Builder::new("f");
+        let x = b.param("x", TensorType::new(DType::U32, [words.len()]));
+        let value = b.formula([x], |[x]| ((x ^ (x >> 16)) * 3 + 1) & !(x << 5) | 0x10);
+        let function = b.finish(&[value]).unwrap();
+        let given = [Tensor::from_u32s([words.len()], &words).unwrap()];
+        let found = evaluate_flat(&function, &given, Precision::AsTyped).unwrap()[0].to_f64s();
+        let wanted = words.map(|x| ((x ^ (x >> 16)).wrapping_mul(3).wrapping_add(1)) & !(x << 5) | 0x10);
+        assert_eq!(found, wanted.map(f64::from));
     }
 }

@@ -36,24 +36,13 @@ pub(super) const QUANTILE: [f64; 18] = [
 /// Standard normals in a floating-point type: the quantiles of `p = (word + 1/2) / 2^32`, where words are numbered
 /// from -2^31 as signed integers are. The outermost are 6.34 from zero.
 pub fn quantile(b: &mut Builder, word: Value, dtype: DType) -> Value {
-    let word = b.convert(word, DType::S32);
-    let signed = b.convert(word, dtype);
-    let signed = b.add_const(signed, 0.5);
-    // Where p is near 0 or 1, what is left has to be formed of integers, before any rounding.
-    let mirrored = b.not(word);
-    let lower = b.min(word, mirrored);
-    let magnitude = b.full_like(lower, f64::from(i32::MAX));
-    let inner = b.and(lower, magnitude);
-    let inner = b.convert(inner, dtype);
-    let inner = b.add_const(inner, 0.5);
-    let below = b.mul_const(inner, 2f64.powi(-32));
-    let near = b.full_like(below, 1.0);
-    let above = b.sub(near, below);
-    let product = b.mul(below, above);
-    let product = b.mul_const(product, 4.0);
-    let depth = b.log(product);
-    let place = b.mul_const(depth, -DEPTH_SCALE);
-    let place = b.add_const(place, -1.0);
-    let ratio = polynomial(b, &QUANTILE, place);
-    b.mul(ratio, signed)
+    b.formula([word], |[word]| {
+        let word = word.convert(DType::S32);
+        let signed = word.convert(dtype) + 0.5;
+        // Where p is near 0 or 1, what is left has to be formed of integers, before any rounding.
+        let inner = (word.min(!word) & 0x7fff_ffff).convert(dtype) + 0.5;
+        let below = inner * 2f64.powi(-32);
+        let depth = (below * (1.0 - below) * 4.0).log();
+        polynomial(&QUANTILE, depth * -DEPTH_SCALE + -1.0) * signed
+    })
 }

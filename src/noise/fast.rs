@@ -1,8 +1,7 @@
 //! The cheapest normals: a sum of four 16-bit fields, bent by an odd polynomial.
 
-use natgrad_ir::{Builder, DType, Value};
+use natgrad_ir::{DType, Expr};
 
-use super::hash::shifted;
 use super::polynomial;
 
 /// Mean of the sum of four uniform 16-bit integers, and its largest distance from it.
@@ -36,21 +35,10 @@ pub(super) const BEND: [f64; 13] = [
 ];
 
 /// Standard normals in a floating-point type, from two words for each.
-pub(super) fn normal(b: &mut Builder, words: [Value; 2], dtype: DType) -> Value {
-    let sums = words.map(|word| {
-        let mask = b.full_like(word, 65535.0);
-        let low = b.and(word, mask);
-        let high = shifted(b, word, 16);
-        b.add(low, high)
-    });
-    let sum = b.add(sums[0], sums[1]);
+pub(super) fn normal<'b>(words: [Expr<'b>; 2], dtype: DType) -> Expr<'b> {
+    let [first, second] = words.map(|word| (word & 0xffff) + (word >> 16));
     // A signed conversion is one vector instruction where an unsigned one is several.
-    let sum = b.convert(sum, DType::S32);
-    let centred = b.add_const(sum, -SUM_MEAN);
-    let centred = b.convert(centred, dtype);
-    let square = b.square(centred);
-    let place = b.mul_const(square, SQUARE_SCALE);
-    let place = b.add_const(place, -1.0);
-    let ratio = polynomial(b, &BEND, place);
-    b.mul(ratio, centred)
+    let sum = (first + second).convert(DType::S32);
+    let centred = (sum + -SUM_MEAN).convert(dtype);
+    polynomial(&BEND, centred.square() * SQUARE_SCALE + -1.0) * centred
 }

@@ -9,11 +9,11 @@ mod hash;
 mod philox;
 pub mod plain;
 
-use natgrad_ir::{Builder, CompareOp, DType, Op, Shape, Value};
+use natgrad_ir::{Builder, CompareOp, DType, Expr, Op, Shape, Value};
 use serde::{Deserialize, Serialize};
 
 pub use exact::quantile;
-use hash::{GOLDEN, finalize, shifted, words};
+use hash::{GOLDEN, finalize, words};
 pub use hash::{MURMUR_FIRST, MURMUR_SECOND};
 
 /// What a draw is for. Draws for different purposes have unrelated keys.
@@ -93,27 +93,24 @@ impl Stream {
     /// One word would not do: it gives any two seeds the same 2^32 keys in another order, and among the tensors and
     /// steps of a long run some hundred pairs the same key.
     fn roots(&self, b: &mut Builder, counts: usize) -> Value {
-        let low = b.convert(self.seed, DType::U32);
-        let high = shifted(b, self.seed, 32);
-        let high = b.convert(high, DType::U32);
-        let count = b.iota(DType::U32, [2, counts], 1);
-        let count = b.add(count, self.count);
-        let [low, high, draw] = [low, high, self.draw].map(|word| b.splat(word, [2, counts]));
-        let row = b.iota(DType::U32, [2, counts], 0);
-        let zero = b.full_like(row, 0.0);
-        let is_first = b.compare(CompareOp::Eq, row, zero);
-        let [first, second] = [GOLDEN, MURMUR_FIRST]
-            .map(|multiplier| b.full_like(row, f64::from(self.purpose.word().wrapping_mul(multiplier))));
-        let start = b.select(is_first, first, second);
-        [(low, draw), (high, count), (count, high), (draw, low)].into_iter().fold(
-            start,
-            |state, (first, second)| {
-                let word = b.select(is_first, first, second);
-                let mixed = b.xor(state, word);
-                let mixed = finalize(b, mixed);
-                b.add_const(mixed, f64::from(GOLDEN))
-            },
-        )
+        let shape = [2, counts];
+        b.formula([self.seed, self.count, self.draw], |[seed, count, draw]| {
+            let index = |dim| seed.with(|b, _| b.iota(DType::U32, shape, dim));
+            let low = seed.convert(DType::U32);
+            let high = (seed >> 32).convert(DType::U32);
+            let count = index(1) + count;
+            let [low, high, draw] = [low, high, draw].map(|word| word.splat(shape));
+            let row = index(0);
+            let is_first = row.compare(CompareOp::Eq, 0);
+            let [first, second] = [GOLDEN, MURMUR_FIRST]
+                .map(|multiplier| row.constant(self.purpose.word().wrapping_mul(multiplier)));
+            let start = is_first.select(first, second);
+            [(low, draw), (high, count), (count, high), (draw, low)]
+                .into_iter()
+                .fold(start, |state, (first, second)| {
+                    finalize(state ^ is_first.select(first, second)) + GOLDEN
+                })
+        })
     }
 
     /// The keys of the tensors `0..tensors`, `u32[tensors, 4]`, for the stream's count and each of the following ones.
@@ -124,17 +121,15 @@ impl Stream {
             let shape = Shape::from([2, counts, tensors]);
             let roots = b.broadcast(roots, shape.clone(), &[0, 1]);
             let place = multiples(b, shape, 2);
-            let own = b.add(roots, place);
-            let own = finalize(b, own);
+            let own = b.formula([roots, place], |[roots, place]| finalize(roots + place));
             let shape = Shape::from([counts, tensors, 4]);
             let [first, second] = [0, 1].map(|half| {
                 let half = row(b, own, half);
                 b.broadcast(half, shape.clone(), &[0, 1])
             });
             let place = multiples(b, shape, 2);
-            let words = b.add(first, place);
-            let words = b.xor(words, second);
-            let words = finalize(b, words);
+            let parts = [first, second, place];
+            let words = b.formula(parts, |[first, second, place]| finalize((first + place) ^ second));
             (0..counts).map(|place| row(b, words, place)).collect()
         })
     }
@@ -143,8 +138,7 @@ impl Stream {
 /// Of the index along a dimension, from 1 on, the multiples of [`GOLDEN`].
 fn multiples(b: &mut Builder, shape: Shape, dim: usize) -> Value {
     let index = b.iota(DType::U32, shape, dim);
-    let place = b.add_const(index, 1.0);
-    b.mul_const(place, f64::from(GOLDEN))
+    b.formula([index], |[index]| (index + 1) * GOLDEN)
 }
 
 /// The slice of an array at an index of its first dimension, which vanishes.
@@ -175,7 +169,7 @@ impl Key {
             let normal = match grade {
                 Grade::Fast => {
                     let words = self.words(b, shape);
-                    fast::normal(b, words, wide)
+                    b.formula(words, |words| fast::normal(words, wide))
                 }
                 Grade::Exact => {
                     let [word, _] = self.words(b, shape);
@@ -195,19 +189,18 @@ impl Key {
     pub fn signs(self, b: &mut Builder, dtype: DType, shape: &Shape) -> Value {
         b.scoped("signs", |b| {
             let [word, _] = self.words(b, shape);
-            let bit = shifted(b, word, 31);
-            let bit = b.convert(bit, DType::S32);
-            let bit = b.convert(bit, computed_in(dtype));
-            let sign = b.mul_const(bit, -2.0);
-            let sign = b.add_const(sign, 1.0);
-            b.convert(sign, dtype)
+            b.formula([word], |[word]| {
+                let bit = (word >> 31).convert(DType::S32).convert(computed_in(dtype));
+                (bit * -2.0 + 1.0).convert(dtype)
+            })
         })
     }
 
     /// The two words of every element.
     fn words(self, b: &mut Builder, shape: &Shape) -> [Value; 2] {
         let index = linear_index(b, shape);
-        words(b, index, self.0)
+        let [first, second, third, fourth] = self.0;
+        b.formulas([index, first, second, third, fourth], |[index, key @ ..]| words(index, key))
     }
 }
 
@@ -227,18 +220,14 @@ fn linear_index(b: &mut Builder, shape: &Shape) -> Value {
 
 /// A polynomial, the lowest power first: even and odd powers by Horner's rule each, as two short chains of operations
 /// keep a processor busier than one long one.
-fn polynomial(b: &mut Builder, coefficients: &[f64], x: Value) -> Value {
-    let square = b.square(x);
+fn polynomial<'b>(coefficients: &[f64], x: Expr<'b>) -> Expr<'b> {
+    let square = x.square();
     let [even, odd] = [0, 1].map(|first| {
         let mut highest_first = coefficients.iter().skip(first).step_by(2).rev();
-        let sum = b.full_like(x, highest_first.next().copied().unwrap_or(0.0));
-        highest_first.fold(sum, |sum, &coefficient| {
-            let product = b.mul(sum, square);
-            b.add_const(product, coefficient)
-        })
+        let highest = x.constant(highest_first.next().copied().unwrap_or(0.0));
+        highest_first.fold(highest, |sum, &coefficient| sum * square + coefficient)
     });
-    let odd = b.mul(odd, x);
-    b.add(even, odd)
+    even + odd * x
 }
 
 #[cfg(test)]

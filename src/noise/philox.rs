@@ -6,10 +6,10 @@ use natgrad_ir::{Builder, DType, Shape, Value};
 /// Words from the key's four: two are Philox's key, two the number of the first block.
 pub(super) fn words(b: &mut Builder, key: [Value; 4], shape: &Shape) -> Value {
     let halves = [0, 1].map(|half| {
-        let [low, high] = [key[2 * half], key[2 * half + 1]].map(|word| b.convert(word, DType::U64));
-        let places = b.full_like(high, 32.0);
-        let high = b.shl(high, places);
-        let whole = b.or(high, low);
+        let whole = b.formula([key[2 * half], key[2 * half + 1]], |words| {
+            let [low, high] = words.map(|word| word.convert(DType::U64));
+            (high << 32) | low
+        });
         b.reshape(whole, [1])
     });
     let state = b.concat(&halves, 0);

@@ -129,7 +129,7 @@ fn the_finalizer_is_murmurs() {
     assert_eq!([0, 1, 2].map(plain::finalize), [0, 0x514e_28b7, 0x30f4_c306]);
     let mut b = Builder::new("main");
     let x = b.param("x", TensorType::new(DType::U32, [4]));
-    let hashed = finalize(&mut b, x);
+    let hashed = b.formula([x], |[x]| finalize(x));
     let function = b.finish(&[hashed]).unwrap();
     let inputs = [0, 1, 0x8000_0001, u32::MAX];
     let given = [Tensor::from_u32s([4], &inputs).unwrap()];
