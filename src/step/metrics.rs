@@ -17,7 +17,7 @@ pub(super) fn clip_norm(stage: &mut Stage) -> Vec<(Slot, Value)> {
         .map(|param| {
             stage.scoped_param(param, |stage| {
                 let gradient = stage.get(Slot::Gradient(param));
-                sum_of_squares(&mut stage.b, gradient)
+                stage.b.formula([gradient], |[gradient]| gradient.square().total())
             })
         })
         .collect();
@@ -26,11 +26,8 @@ pub(super) fn clip_norm(stage: &mut Stage) -> Vec<(Slot, Value)> {
     let mut out = vec![(Slot::Metric(Metric::GradientNorm), norm)];
     if stage.layout().plan.clips_norm() {
         let limit = stage.hyper(Hyper::ClipNorm);
-        let b = &mut stage.b;
-        let safe = b.add_const(norm, NORM_EPSILON);
-        let scale = b.div(limit, safe);
-        let one = b.full_like(scale, 1.0);
-        out.push((Slot::ClipScale, b.min(scale, one)));
+        let scale = stage.b.formula([limit, norm], |[limit, norm]| (limit / (norm + NORM_EPSILON)).min(1.0));
+        out.push((Slot::ClipScale, scale));
     }
     out
 }
@@ -82,10 +79,9 @@ pub(super) fn metrics(rule: &dyn Rule, stage: &mut Stage) -> Vec<(Slot, Value)> 
         let loss = stage.get(Slot::Metric(Metric::Loss));
         let ess = stage.hyper(Hyper::Ess);
         let b = &mut stage.b;
-        let fit = b.mul(loss, ess);
-        let bound = b.add(fit, kl);
+        let bound = b.formula([loss, ess, kl], |[loss, ess, kl]| -(loss * ess + kl));
         out.push((Metric::Kl, kl));
-        out.push((Metric::Elbo, b.neg(bound)));
+        out.push((Metric::Elbo, bound));
         let ratios = total(b, &column(1));
         out.push((Metric::SignalToNoise, b.mul_const(ratios, share)));
         let hess: Vec<[Value; 2]> = parts.iter().filter_map(|part| part.hess).collect();
@@ -102,8 +98,7 @@ pub(super) fn metrics(rule: &dyn Rule, stage: &mut Stage) -> Vec<(Slot, Value)> 
 fn parts(rule: &dyn Rule, stage: &mut Stage, param: usize) -> Parts {
     let before = stage.get(Slot::Before(StateKind::MEAN, param));
     let mean = stage.get(Slot::State(StateKind::MEAN, param));
-    let change = stage.b.sub(mean, before);
-    let update = sum_of_squares(&mut stage.b, change);
+    let update = stage.b.formula([mean, before], |[mean, before]| (mean - before).square().total());
     let needs = &stage.layout().needs;
     let clipped = needs.clips.then(|| stage.get(Slot::ClippedCount(param)));
     let hess = (needs.precision.is_some() && needs.state.contains(&StateKind::HESS)).then(|| {
@@ -131,12 +126,6 @@ fn divergence(rule: &dyn Rule, stage: &mut Stage, param: usize) -> Option<Value>
         let has_prior = p.weight_decay().compare(CompareOp::Gt, 0.0);
         Some(has_prior.select(half, half.constant(0.0)).value())
     })
-}
-
-fn sum_of_squares(b: &mut Builder, x: Value) -> Value {
-    let square = b.square(x);
-    let dims: Vec<usize> = (0..b.ty(x).rank()).collect();
-    b.sum(square, &dims)
 }
 
 fn total(b: &mut Builder, values: &[Value]) -> Value {

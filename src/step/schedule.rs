@@ -1,6 +1,8 @@
 //! Learning-rate schedules, computed in the graph from the step.
 
-use natgrad_ir::{CompareOp, DType, Value};
+use std::f64::consts::PI;
+
+use natgrad_ir::{CompareOp, DType, Expr, Value};
 
 use super::slot::Slot;
 use super::stage::Stage;
@@ -19,19 +21,15 @@ pub(super) fn learning_rate(schedule: Schedule, stage: &mut Stage) -> Value {
     let warmup = stage.hyper(Hyper::WarmupSteps);
     stage.scoped("schedule", |stage| {
         let step = stage.get(Slot::Step);
-        // Through s32: XLA:CPU converts signed integers faster.
-        let step = stage.b.convert(step, DType::S32);
         let dtype = stage.dtype();
-        let step = stage.b.convert(step, dtype);
+        // Through s32: XLA:CPU converts signed integers faster.
+        let step = stage.b.formula([step], |[step]| step.convert(DType::S32).convert(dtype));
         let after = factor(schedule, stage, step, warmup);
-        let b = &mut stage.b;
-        let one = b.full_like(step, 1.0);
-        let next = b.add(step, one);
-        let span = b.max(warmup, one);
-        let rising = b.div(next, span);
-        let warming = b.compare(CompareOp::Lt, step, warmup);
-        let factor = b.select(warming, rising, after);
-        b.mul(base, factor)
+        stage.b.formula([base, step, warmup, after], |[base, step, warmup, after]| {
+            let one = step.constant(1.0);
+            let rising = (step + one) / warmup.max(one);
+            base * step.compare(CompareOp::Lt, warmup).select(rising, after)
+        })
     })
 }
 
@@ -40,55 +38,34 @@ fn factor(schedule: Schedule, stage: &mut Stage, step: Value, warmup: Value) -> 
     match schedule {
         Schedule::Constant { .. } => stage.b.full_like(step, 1.0),
         Schedule::Linear { .. } => {
-            let progress = progress(stage, step, warmup);
-            let left = stage.b.neg(progress);
-            let left = stage.b.add_const(left, 1.0);
-            between_end_and_one(stage, left)
+            let [total, end] = [Hyper::TotalSteps, Hyper::EndFactor].map(|hyper| stage.hyper(hyper));
+            stage.b.formula([step, warmup, total, end], |[step, warmup, total, end]| {
+                let left = -progress(step, warmup, total) + 1.0;
+                end + (1.0 - end) * left
+            })
         }
         Schedule::Cosine { .. } => {
-            let progress = progress(stage, step, warmup);
-            let angle = stage.b.mul_const(progress, std::f64::consts::PI);
-            let cosine = stage.b.cos(angle);
-            let cosine = stage.b.add_const(cosine, 1.0);
-            let left = stage.b.mul_const(cosine, 0.5);
-            between_end_and_one(stage, left)
+            let [total, end] = [Hyper::TotalSteps, Hyper::EndFactor].map(|hyper| stage.hyper(hyper));
+            stage.b.formula([step, warmup, total, end], |[step, warmup, total, end]| {
+                let left = ((progress(step, warmup, total) * PI).cos() + 1.0) * 0.5;
+                end + (1.0 - end) * left
+            })
         }
         Schedule::Step { .. } => {
-            let every = stage.hyper(Hyper::DropSteps);
-            let log_factor = stage.hyper(Hyper::LogDropFactor);
-            let b = &mut stage.b;
-            // Half a step more, so that rounding of the quotient cannot fall short of a whole number.
-            let middle = b.add_const(step, 0.5);
-            let drops = b.div(middle, every);
-            let drops = b.floor(drops);
-            let exponent = b.mul(drops, log_factor);
-            b.exp(exponent)
+            let [every, log_factor] =
+                [Hyper::DropSteps, Hyper::LogDropFactor].map(|hyper| stage.hyper(hyper));
+            stage.b.formula([step, every, log_factor], |[step, every, log_factor]| {
+                // Half a step more, so that rounding of the quotient cannot fall short of a whole number.
+                (((step + 0.5) / every).floor() * log_factor).exp()
+            })
         }
     }
 }
 
 /// The part of the run after its warm-up that is done, in `[0, 1]`.
-fn progress(stage: &mut Stage, step: Value, warmup: Value) -> Value {
-    let total = stage.hyper(Hyper::TotalSteps);
-    let b = &mut stage.b;
-    let one = b.full_like(step, 1.0);
-    let zero = b.full_like(step, 0.0);
-    let after = b.sub(step, warmup);
-    let rest = b.sub(total, warmup);
-    let rest = b.max(rest, one);
-    let progress = b.div(after, rest);
-    let progress = b.max(progress, zero);
-    b.min(progress, one)
-}
-
-/// `end + (1 - end) left`.
-fn between_end_and_one(stage: &mut Stage, left: Value) -> Value {
-    let end = stage.hyper(Hyper::EndFactor);
-    let b = &mut stage.b;
-    let one = b.full_like(end, 1.0);
-    let span = b.sub(one, end);
-    let part = b.mul(span, left);
-    b.add(end, part)
+fn progress<'b>(step: Expr<'b>, warmup: Expr<'b>, total: Expr<'b>) -> Expr<'b> {
+    let [one, zero] = [1.0, 0.0].map(|number| step.constant(number));
+    ((step - warmup) / (total - warmup).max(one)).max(zero).min(one)
 }
 
 #[cfg(test)]
