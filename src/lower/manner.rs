@@ -39,7 +39,7 @@ pub enum Loops {
     /// XLA decides what it fuses.
     Chosen,
     /// Each is a fusion with all that it needs (`mhlo.fusion`), so that none waits for another. XLA:CPU makes one loop
-    /// of those that read the same tensors, but only where it is told to (`compile::MERGING_FLAG`): by itself it fuses
+    /// of those that read the same tensors, but only where an option of the compilation says so: by itself it fuses
     /// what leads to one result, never several results.
     Merged,
 }
