@@ -196,7 +196,7 @@ impl fmt::Debug for PendingRead {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{self, fake};
+    use crate::testing::{self, fake, freed};
 
     fn round_trip(element_type: ElementType, dims: &[i64], bytes: &[u8]) {
         let buffer = testing::client().upload(element_type, dims, bytes).unwrap();
@@ -238,20 +238,13 @@ mod tests {
         fake::client().upload(ElementType::U8, &[1000], &[0; 1000]).unwrap()
     }
 
-    /// Whether memory that is asked for now lies where the last copy goes. The allocator gives what was freed last first.
-    fn destination_is_free() -> bool {
-        let (start, size) = fake::state(|state| state.destination);
-        let later: Vec<Vec<u8>> = (0..64).map(|_| Vec::with_capacity(size)).collect();
-        later.iter().any(|bytes| bytes.as_ptr() == start.cast_const())
-    }
-
     #[test]
     fn a_copy_without_an_event_keeps_its_destination() {
         let buffer = odd_buffer();
         fake::state(|state| state.copy_event = false);
         let error = buffer.start_to_host().unwrap_err().to_string();
         assert!(error.contains("PJRT_Buffer_ToHostBuffer gave no handle"), "{error}");
-        assert!(!destination_is_free());
+        assert!(!freed::watched_is_freed());
     }
 
     #[test]
@@ -259,7 +252,7 @@ mod tests {
         let buffer = odd_buffer();
         drop(buffer.start_to_host().unwrap());
         assert_eq!((fake::state(|state| state.awaits), fake::live("event")), (1, 0));
-        assert!(destination_is_free());
+        assert!(freed::watched_is_freed());
         assert_eq!(buffer.to_host().unwrap(), [7; 1000]);
         assert_eq!((fake::state(|state| state.awaits), fake::live("event")), (2, 0));
     }
@@ -271,7 +264,7 @@ mod tests {
         assert!(buffer.to_host().is_err());
         assert_eq!(fake::state(|state| state.awaits), 1);
         assert_eq!((fake::live("event"), fake::live("error")), (0, 0));
-        assert!(destination_is_free());
+        assert!(freed::watched_is_freed());
     }
 
     #[test]
@@ -279,9 +272,9 @@ mod tests {
         let buffer = odd_buffer();
         fake::state(|state| (state.await_fails, state.has_ended) = (true, false));
         assert!(buffer.to_host().is_err());
-        assert!(!destination_is_free());
+        assert!(!freed::watched_is_freed());
         drop(buffer.start_to_host().unwrap());
-        assert!(!destination_is_free());
+        assert!(!freed::watched_is_freed());
         assert_eq!((fake::state(|state| state.awaits), fake::live("event")), (2, 0));
     }
 

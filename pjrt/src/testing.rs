@@ -1,6 +1,7 @@
 //! What the tests share: a plugin to run against, one that fails as told, and small programs.
 
 pub(crate) mod fake;
+pub(crate) mod freed;
 
 use std::path::PathBuf;
 

@@ -9,6 +9,7 @@ use std::path::Path;
 use std::ptr;
 use std::sync::OnceLock;
 
+use super::freed;
 use crate::{Client, Plugin, plugin, sys};
 
 /// How many outputs its programs have, each a number.
@@ -260,6 +261,7 @@ functions! {
     executable_destroy(args: ExecutableDestroyArgs) { destroy("executable", args.executable) }
     buffer_to_host(args: BufferToHostArgs) {
         state(|state| state.destination = (args.dst.cast(), args.dst_size));
+        freed::watch(args.dst.cast());
         if state(|state| state.copy_event) {
             args.event = give("event");
         }
