@@ -5,7 +5,7 @@ fn the_text_sample_is_the_king_james_bible() {
     let json = serde_json::json!({"data": {"kind": "text-sample", "context": 64}});
     let config = natgrad::config::RunConfig::from_json("test", json).unwrap();
     let splits = config.data.load(natgrad::assets::fetch).unwrap();
-    let natgrad::data::Source::Tokens(train) = &splits.train else { panic!("no text") };
+    let natgrad::data::Examples::Tokens(train) = &splits.train else { panic!("no text") };
     let characters = train.tokenizer().unwrap();
     assert_eq!((characters.vocabulary(), train.example().classes), (68, 68));
     let mut batch = natgrad::data::Batch::default();

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use natgrad::inspect::{HloModule, Memory, Part, Stage, Traffic, Work, kernels, stage_costs};
+use natgrad::inspect::{HloModule, Memory, Phase, Stage, Traffic, Work, kernels, stage_costs};
 
 fn module(name: &str) -> HloModule {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("hlo/tests/fixtures/{name}.pb"));
@@ -51,8 +51,8 @@ fn a_step_on_a_gpu_is_one_kernel_that_writes_over_its_state() {
     let module = module("gpu_step_with_config");
     let found = kernels(&module);
     let [kernel] = found.as_slice() else { panic!("{found:?}") };
-    let parts = [Stage::Estimate, Stage::Update, Stage::Resample].map(|stage| Part::new(stage, false));
-    assert_eq!(kernel.parts, parts.into());
+    let phases = [Stage::Estimate, Stage::Update, Stage::Resample].map(|stage| Phase::new(stage, false));
+    assert_eq!(kernel.phases, phases.into());
     assert_eq!(kernel.traffic.total(), 9 * BYTES + 8);
     assert!(kernel.work.elementwise > 20 * PARAMETERS && kernel.work.integers > 5 * PARAMETERS);
     let costs = stage_costs(&found);

@@ -36,7 +36,7 @@ use std::path::PathBuf;
 
 pub use error::Error;
 pub use folder::cache_root;
-pub use package::{Asset, Layout, Member, Package, Platform, Wheel};
+pub use package::{Asset, Folder, Member, Package, Platform, Wheel};
 pub use store::Installed;
 
 use store::Store;

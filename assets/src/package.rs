@@ -29,7 +29,7 @@ pub struct Package {
     /// The wheels; the first file of the first is the one that is opened.
     pub wheels: &'static [Wheel],
     /// Where the files lie in the folder.
-    pub layout: Layout,
+    pub folder: Folder,
     /// Where they can be used.
     pub platform: Platform,
     /// Whether the first file is a PJRT plugin, in whose place another can be given.
@@ -68,11 +68,11 @@ pub struct Member {
 
 /// Where files lie in the folder of their package.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Layout {
+pub enum Folder {
     /// By their names alone.
-    Names,
+    Flat,
     /// By their paths in the wheels, for files that find each other so.
-    Paths,
+    AsInWheel,
 }
 
 /// Where a package's file can be used.
@@ -98,7 +98,7 @@ const CPU_PLUGIN: Package = Package {
             executable: false,
         }],
     }],
-    layout: Layout::Names,
+    folder: Folder::Flat,
     platform: Platform::LinuxX86_64,
     is_plugin: true,
 };
@@ -155,7 +155,7 @@ const CUDA_PLUGIN: Package = Package {
         },
     ],
     // The plugin looks for the tools in ../../nvidia/cu13, from its own folder.
-    layout: Layout::Paths,
+    folder: Folder::AsInWheel,
     platform: Platform::LinuxX86_64,
     is_plugin: true,
 };
@@ -175,7 +175,7 @@ const TPU_PLUGIN: Package = Package {
             executable: false,
         }],
     }],
-    layout: Layout::Names,
+    folder: Folder::Flat,
     platform: Platform::LinuxX86_64,
     is_plugin: true,
 };
@@ -194,7 +194,7 @@ const MNIST_SAMPLE: Package = Package {
             executable: false,
         }],
     }],
-    layout: Layout::Names,
+    folder: Folder::Flat,
     platform: Platform::Any,
     is_plugin: false,
 };
@@ -213,7 +213,7 @@ const TEXT_SAMPLE: Package = Package {
             executable: false,
         }],
     }],
-    layout: Layout::Names,
+    folder: Folder::Flat,
     platform: Platform::Any,
     is_plugin: false,
 };
@@ -232,7 +232,7 @@ const GPT2_ENCODING: Package = Package {
             executable: false,
         }],
     }],
-    layout: Layout::Names,
+    folder: Folder::Flat,
     platform: Platform::Any,
     is_plugin: false,
 };
@@ -306,9 +306,9 @@ impl Package {
 
     /// Where a file lies in the package's folder.
     pub(super) fn place(&self, member: &Member) -> &'static str {
-        match self.layout {
-            Layout::Paths => member.path,
-            Layout::Names => member.path.rsplit('/').next().unwrap_or(member.path),
+        match self.folder {
+            Folder::AsInWheel => member.path,
+            Folder::Flat => member.path.rsplit('/').next().unwrap_or(member.path),
         }
     }
 
@@ -353,7 +353,7 @@ mod tests {
                 hashes.push(member.sha256);
                 let place = package.place(member);
                 assert!(member.path.ends_with(place) && places.insert(place), "{place}");
-                assert!(package.layout == Layout::Paths || !place.contains('/'), "{place}");
+                assert!(package.folder == Folder::AsInWheel || !place.contains('/'), "{place}");
             }
             for hash in hashes {
                 assert_eq!(hash.len(), 64);

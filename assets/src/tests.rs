@@ -13,7 +13,7 @@ use zip::write::SimpleFileOptions;
 
 use super::error::Error;
 use super::hash;
-use super::package::{Layout, Member, Package, Platform, Wheel};
+use super::package::{Folder, Member, Package, Platform, Wheel};
 use super::pip::Pip;
 use super::progress::Say;
 use super::store::{self, Store};
@@ -47,7 +47,7 @@ impl World {
             sha256: sha256(bytes).leak(),
             members: vec![member(MEMBER, CONTENT, false)].leak(),
         };
-        let world = World { folder, package: package(Layout::Names, vec![plugin]) };
+        let world = World { folder, package: package(Folder::Flat, vec![plugin]) };
         world.script("cp \"$index\"/*.whl \"$dest\"/");
         world
     }
@@ -97,9 +97,9 @@ impl World {
     }
 }
 
-fn package(layout: Layout, wheels: Vec<Wheel>) -> &'static Package {
+fn package(folder: Folder, wheels: Vec<Wheel>) -> &'static Package {
     let (wheels, platform) = (wheels.leak(), Platform::Any);
-    Box::leak(Box::new(Package { wheels, layout, platform, is_plugin: true }))
+    Box::leak(Box::new(Package { wheels, folder, platform, is_plugin: true }))
 }
 
 fn member(path: &'static str, content: &[u8], executable: bool) -> Member {
@@ -314,7 +314,7 @@ fn another_pin_of_the_same_version_is_fetched_anew() {
     let bytes = wheel(&[(MEMBER, CONTENT), ("more", b"")]);
     fs::write(world.index().join(WHEEL), &bytes).unwrap();
     let other = Wheel { sha256: sha256(&bytes).leak(), ..world.package.wheels[0] };
-    world.store().path(package(Layout::Names, vec![other])).unwrap();
+    world.store().path(package(Folder::Flat, vec![other])).unwrap();
     assert_eq!(world.calls().len(), 2);
 }
 
@@ -393,7 +393,7 @@ fn with_tools(world: &World) -> &'static Package {
         .leak(),
     };
     world.script("cp \"$index\"/$(echo ${1%==*} | tr - _)-*.whl \"$dest\"/");
-    package(Layout::Paths, vec![world.package.wheels[0], tools])
+    package(Folder::AsInWheel, vec![world.package.wheels[0], tools])
 }
 
 #[test]

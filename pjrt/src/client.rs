@@ -5,7 +5,7 @@ use std::ptr::NonNull;
 use std::sync::{Arc, OnceLock};
 
 use super::buffer::Buffer;
-use super::device::{self, Device, DeviceMemory};
+use super::device_info::{self, DeviceInfo, DeviceMemory};
 use super::error::{self, Error, Identity, Result};
 use super::event::Event;
 use super::executable::Executable;
@@ -29,7 +29,7 @@ pub(super) struct Inner {
     raw: NonNull<sys::Client>,
     platform_name: String,
     platform_version: String,
-    devices: Vec<Device>,
+    devices: Vec<DeviceInfo>,
     handles: Vec<NonNull<sys::Device>>,
     /// What programs are compiled with by default, once asked for.
     debug_options: OnceLock<DebugOptions>,
@@ -113,7 +113,7 @@ impl Client {
         inner.platform_name = text(&inner, api.client_platform_name, "PJRT_Client_PlatformName")?;
         inner.platform_version = text(&inner, api.client_platform_version, "PJRT_Client_PlatformVersion")?;
         inner.session = inner.session.clone().on(&inner.platform_name, &inner.platform_version);
-        for (handle, device) in device::all(&inner)? {
+        for (handle, device) in device_info::all(&inner)? {
             inner.handles.push(handle);
             inner.devices.push(device);
         }
@@ -141,14 +141,14 @@ impl Client {
     }
 
     /// Every device the runtime sees.
-    pub fn devices(&self) -> &[Device] {
+    pub fn devices(&self) -> &[DeviceInfo] {
         &self.inner.devices
     }
 
     /// What the allocator of a device (a place in [`Client::devices`]) reports; None where the platform, as the
     /// CPU, has no such numbers.
     pub fn device_memory(&self, device: usize) -> Result<Option<DeviceMemory>> {
-        device::memory(&self.inner, self.device_handle(device)?)
+        device_info::memory(&self.inner, self.device_handle(device)?)
     }
 
     /// Compiles a StableHLO module, as text or as bytecode.

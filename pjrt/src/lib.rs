@@ -30,7 +30,7 @@
 mod artifact;
 mod buffer;
 mod client;
-mod device;
+mod device_info;
 mod environment;
 mod error;
 mod event;
@@ -49,7 +49,7 @@ mod types;
 pub use artifact::{Artifact, MemoryStats};
 pub use buffer::{Buffer, PendingRead};
 pub use client::Client;
-pub use device::{Device, DeviceMemory};
+pub use device_info::{DeviceInfo, DeviceMemory};
 pub use environment::{NotAlone, default_environment, quiet_log};
 pub use error::{Code, Error, Identity, Result};
 pub use executable::{Arg, Executable};

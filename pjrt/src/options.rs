@@ -20,7 +20,7 @@ impl CompileOptions {
         CompileOptions::default()
     }
 
-    /// Compiles for the device with this [`Device::id`](super::Device::id).
+    /// Compiles for the device with this [`DeviceInfo::id`](super::DeviceInfo::id).
     pub fn device_id(mut self, id: i32) -> CompileOptions {
         self.device_id = Some(id);
         self

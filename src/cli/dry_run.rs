@@ -3,10 +3,11 @@
 use indicatif::{DecimalBytes, HumanCount};
 
 use super::print::tell;
-use super::{Failure, backend, table};
+use super::{Failure, backend};
 use crate::compile::{CacheOutcome, Wanted};
 use crate::config::{Length, RunConfig};
 use crate::inspect::{HloModule, Summary};
+use crate::report::columns;
 
 /// Compiles the step and prints parameters, memory and the step's stages. Reads no data and writes nothing.
 pub(super) fn dry_run(config: &RunConfig, wanted: Option<Wanted>) -> Result<(), Failure> {
@@ -14,10 +15,10 @@ pub(super) fn dry_run(config: &RunConfig, wanted: Option<Wanted>) -> Result<(), 
     let compiler = backend::compiler(wanted)?;
     let recipe = config.recipe(compiler.target().state_plan());
     let program = recipe.step(config.batch)?;
-    let layout = &program.layout;
-    let trained = layout.trained().next();
+    let interface = &program.interface;
+    let trained = interface.trained().next();
     let kinds: Vec<&str> = trained
-        .map(|param| layout.carried(param).into_iter().map(|kind| kind.name()).collect())
+        .map(|param| interface.carried(param).into_iter().map(|kind| kind.name()).collect())
         .unwrap_or_default();
     let row = |label: &str, text: String| vec![label.to_string(), text];
     let mut rows = vec![
@@ -26,8 +27,8 @@ pub(super) fn dry_run(config: &RunConfig, wanted: Option<Wanted>) -> Result<(), 
             format!(
                 "{}, {} parameters in {} tensors",
                 config.model.name(),
-                HumanCount(layout.elements() as u64),
-                layout.params.len()
+                HumanCount(interface.elements() as u64),
+                interface.params.len()
             ),
         ),
         row(
@@ -36,7 +37,7 @@ pub(super) fn dry_run(config: &RunConfig, wanted: Option<Wanted>) -> Result<(), 
                 "{}, state {} ({})",
                 config.rule.name(),
                 kinds.join(" "),
-                bytes(layout.state_bytes() as i64)
+                bytes(interface.state_bytes() as i64)
             ),
         ),
         row("rows of a step", rows_of_a_step(config)),
@@ -75,7 +76,7 @@ pub(super) fn dry_run(config: &RunConfig, wanted: Option<Wanted>) -> Result<(), 
         rows.push(row("device", format!("{} with {}: {verdict}", model.about, bytes(has as i64))));
     }
     let hlo = HloModule::decode(&listing.hlo)?;
-    tell(format_args!("{}{}", table::render_left(&rows), Summary::of(&hlo).stages().trim_end()));
+    tell(format_args!("{}{}", columns(&rows, |_| false), Summary::of(&hlo).stages().trim_end()));
     Ok(())
 }
 

@@ -227,7 +227,7 @@ impl Machine {
             program: optimized.program.module.module().name.clone(),
             rule: config.rule.name().to_owned(),
             device: self.device.clone(),
-            parameters: optimized.program.layout.trained_elements() as u64,
+            parameters: optimized.program.interface.trained_elements() as u64,
             config: config.to_json(),
         };
         let outputs_are_fused = target.fuses_outputs(self.compiler.lowering().loops);

@@ -11,7 +11,6 @@ mod interrupt;
 mod plugin;
 mod print;
 mod replay;
-mod table;
 mod target;
 mod tokenize;
 mod train;

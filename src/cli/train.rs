@@ -10,12 +10,13 @@ use serde_json::json;
 
 use super::interrupt::Interrupt;
 use super::print::tell;
-use super::{Failure, backend, dry_run, table};
+use super::{Failure, backend, dry_run};
 use crate::assets;
 use crate::compile::{CacheOutcome, Wanted};
 use crate::config::{Length, RunConfig};
-use crate::data::{DataError, Source};
+use crate::data::{DataError, Examples};
 use crate::posterior::Scores;
+use crate::report::columns;
 use crate::text;
 use crate::train::{
     Checkpoint, Progress, Run, RunReport, TrainError, Trial, check, rows_to_tune_on, tune_adamw,
@@ -151,7 +152,7 @@ impl Train {
             other["trials"] = json!(trials);
             summary["against"] = other;
         }
-        tell(format_args!("\n{}", table::render(&rows)));
+        tell(format_args!("\n{}", columns(&rows, |column| column > 0)));
         write_atomically(&out.join("summary.json"), pretty(&summary)?.as_bytes())?;
         tell(format_args!(
             "written to {}: checkpoint, metrics.jsonl, summary.json, config.json",
@@ -204,11 +205,11 @@ fn make_folder(folder: &Path) -> Result<(), Failure> {
 }
 
 /// Keeps what made the tokens of text beside the run, and no earlier run's.
-fn save_tokenizer(folder: &Path, source: &Source) -> Result<(), Failure> {
+fn save_tokenizer(folder: &Path, examples: &Examples) -> Result<(), Failure> {
     let path = folder.join(text::FILE_NAME);
-    let tokenizer = match source {
-        Source::Tokens(tokens) => tokens.tokenizer(),
-        Source::Table(_) | Source::Images(_) => None,
+    let tokenizer = match examples {
+        Examples::Tokens(tokens) => tokens.tokenizer(),
+        Examples::Table(_) | Examples::Images(_) => None,
     };
     match tokenizer {
         Some(tokenizer) => Ok(write_atomically(&path, tokenizer.to_json()?.as_bytes())?),

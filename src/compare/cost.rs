@@ -15,7 +15,7 @@ pub struct CostModel {
     /// What the device did at best, measured in the same run. No rate is above that.
     pub measured: DeviceFigures,
     /// Whether the model can be trusted.
-    pub verdict: Verdict,
+    pub verdict: ModelFit,
     /// What the work costs; absent unless the model fits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub costs: Option<Costs>,
@@ -30,7 +30,7 @@ pub struct CostModel {
 /// Whether a model can be trusted.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
-pub enum Verdict {
+pub enum ModelFit {
     /// No row is off by more than [`FAR`].
     Fits {
         /// The row that is off most.
@@ -145,7 +145,7 @@ impl CostModel {
         });
         let works = works.min()?;
         if works < terms {
-            return Some(model(Verdict::TooFew { works, terms }));
+            return Some(model(ModelFit::TooFew { works, terms }));
         }
 
         let equations: Vec<Equation> = known.iter().map(Known::equation).collect();
@@ -167,15 +167,15 @@ impl CostModel {
             costs: fits.then(|| Costs::of(&costs, &without, &equations, measured, &types(rows, &known))),
             error: Some(super::Interval::of(errors).median),
             predictions: known.iter().map(|known| known.row).zip(predictions).collect(),
-            ..model(if fits { Verdict::Fits { worst, off } } else { Verdict::DoesNotFit { worst, off } })
+            ..model(if fits { ModelFit::Fits { worst, off } } else { ModelFit::DoesNotFit { worst, off } })
         })
     }
 
     /// The predictions of a model that fits.
     pub fn trusted(&self) -> &[(usize, f64)] {
         match self.verdict {
-            Verdict::Fits { .. } => &self.predictions,
-            Verdict::DoesNotFit { .. } | Verdict::TooFew { .. } => &[],
+            ModelFit::Fits { .. } => &self.predictions,
+            ModelFit::DoesNotFit { .. } | ModelFit::TooFew { .. } => &[],
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::synthetic::{self, Examples};
+use super::synthetic::{self, RandomExamples};
 use crate::compile::{Cache, CacheOutcome, Compiled, Device};
 use crate::config::RunConfig;
 use crate::step::{Part, Recipe};
@@ -21,7 +21,7 @@ pub enum From {
 #[derive(Debug)]
 pub struct Entrant<'a> {
     session: Session<'a>,
-    examples: Examples,
+    examples: RandomExamples,
     uploaded: UploadedRows,
     per_call: usize,
     /// Calls of a turn.

@@ -22,7 +22,7 @@ use std::time::Duration;
 use natgrad_layers::Task;
 
 pub use case::{Case, Cases, Vary};
-pub use cost::{Cost, CostModel, Costs, FAR, Verdict};
+pub use cost::{Cost, CostModel, Costs, FAR, ModelFit};
 pub use entrant::{CompileTimes, Entrant, From, compile_times};
 pub use include::{IncludeError, include};
 pub use interval::Interval;
@@ -228,10 +228,10 @@ fn one_case(
 fn row(case: &Case, config: &RunConfig, entrant: &Entrant, times: CompileTimes) -> Result<Row, TrainError> {
     let step = entrant.program();
     let stats = step.executable.memory_stats().map_err(DeviceError::from)?;
-    let layout = &step.program.layout;
+    let interface = &step.program.interface;
     let (unit, of_row) = match config.model.task() {
-        Task::Tokens => ("tokens", layout.labels.shape.elements()),
-        Task::Classes | Task::Numbers { noise: _ } if layout.features.shape.rank() == 3 => ("images", 1),
+        Task::Tokens => ("tokens", interface.labels.shape.elements()),
+        Task::Classes | Task::Numbers { noise: _ } if interface.features.shape.rank() == 3 => ("images", 1),
         Task::Classes | Task::Numbers { noise: _ } => ("rows", 1),
     };
     // What a plugin does not tell of its program, the cost model does without.
@@ -245,8 +245,8 @@ fn row(case: &Case, config: &RunConfig, entrant: &Entrant, times: CompileTimes) 
         peak_bytes: u64::try_from(stats.needed()).ok(),
         compile_ms: Some(times.cold),
         load_ms: Some(times.warm),
-        parameters: Some(layout.elements() as u64),
-        state_bytes_per_parameter: Some(layout.state_bytes() as f64 / layout.elements().max(1) as f64),
+        parameters: Some(interface.elements() as u64),
+        state_bytes_per_parameter: Some(interface.state_bytes() as f64 / interface.elements().max(1) as f64),
         work,
         ..Row::unmeasured(case, config.rule.name())
     })

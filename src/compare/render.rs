@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::interval::Interval;
 use super::report::{self, Parts, Report, Row};
-use crate::report::{Bar, Bars, Chart, Curve, Page, Table};
+use crate::report::{Bar, Bars, Chart, Curve, Page, TextTable};
 
 /// Rows of one configuration, with its control.
 struct Group<'a> {
@@ -122,9 +122,9 @@ impl Report {
         groups
     }
 
-    fn parts_table(&self) -> Table {
+    fn parts_table(&self) -> TextTable {
         let names = self.part_names();
-        let mut table = Table::new(
+        let mut table = TextTable::new(
             ["", "step ms"]
                 .into_iter()
                 .map(String::from)
@@ -258,11 +258,11 @@ impl Group<'_> {
         }
     }
 
-    fn table(&self) -> Table {
+    fn table(&self) -> TextTable {
         let unit =
             self.rows.iter().find_map(|row| row.throughput.as_ref()).map_or("rows", |per| per.unit.as_str());
         let base = self.rows[0];
-        let mut table = Table::new([
+        let mut table = TextTable::new([
             "".to_string(),
             "step ms".to_string(),
             format!("ratio to {}", base.entrant()),

@@ -5,7 +5,7 @@ use natgrad_layers::{Init, Model, Task};
 
 /// Features and labels of examples, as a step takes them.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Examples {
+pub struct RandomExamples {
     /// Features, row-major.
     pub features: Vec<u8>,
     /// Labels, row-major.
@@ -15,19 +15,21 @@ pub struct Examples {
 const SEED: u64 = 1;
 
 /// Random examples: normal features, uniform tokens and classes, normal numbers to predict.
-pub fn examples(model: &Model, rows: usize) -> Examples {
+pub fn examples(model: &Model, rows: usize) -> RandomExamples {
     let features = rows * model.features(DType::F32).shape.elements();
     let labels = rows * model.labels(DType::F32).shape.elements();
     let classes = model.classes();
     match model.task() {
-        Task::Tokens => Examples {
+        Task::Tokens => RandomExamples {
             features: numbers_below(classes, 0, features),
             labels: numbers_below(classes, 1, labels),
         },
         Task::Classes => {
-            Examples { features: normal(0, features), labels: numbers_below(classes, 1, labels) }
+            RandomExamples { features: normal(0, features), labels: numbers_below(classes, 1, labels) }
         }
-        Task::Numbers { noise: _ } => Examples { features: normal(0, features), labels: normal(1, labels) },
+        Task::Numbers { noise: _ } => {
+            RandomExamples { features: normal(0, features), labels: normal(1, labels) }
+        }
     }
 }
 
@@ -53,13 +55,13 @@ mod tests {
     #[test]
     fn examples_have_the_models_types_and_ranges() {
         let mlp = Model::Mlp(Mlp { sizes: vec![7, 3], activation: Activation::Relu });
-        let Examples { features, labels } = examples(&mlp, 50);
+        let RandomExamples { features, labels } = examples(&mlp, 50);
         assert_eq!((features.len(), labels.len()), (50 * 7 * 4, 50 * 4));
         let labels = words(&labels);
         assert!((0..3).all(|class| labels.contains(&class)) && labels.iter().all(|&label| label < 3));
 
         let gpt2 = Model::Gpt2(Gpt2 { context: 16, ..Gpt2::characters(5) });
-        let Examples { features, labels } = examples(&gpt2, 4);
+        let RandomExamples { features, labels } = examples(&gpt2, 4);
         assert_eq!((features.len(), labels.len()), (4 * 16 * 4, 4 * 16 * 4));
         assert!(words(&features).iter().chain(&words(&labels)).all(|&token| token < 5));
         assert_ne!(features, labels);

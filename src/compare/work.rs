@@ -26,16 +26,16 @@ impl Work {
     /// # Errors
     /// XLA does not give its program, or it cannot be read.
     pub fn of(step: &Compiled) -> Result<Work, WorkError> {
-        let layout = &step.program.layout;
+        let interface = &step.program.interface;
         let hlo = HloModule::decode(&step.executable.optimized_hlo().map_err(DeviceError::from)?)?;
         let bytes: u64 = Summary::of(&hlo).stages.iter().map(|stage| stage.traffic.total()).sum();
-        let samples = if layout.needs.samples { layout.plan.evaluations() } else { 0 };
+        let samples = if interface.needs.samples { interface.plan.evaluations() } else { 0 };
         let flops = natgrad_ir::flops(step.program.module.module());
         Ok(Work {
-            calls: 1.0 / f64::from(layout.plan.per_call),
+            calls: 1.0 / f64::from(interface.plan.per_call),
             flops: flops.into_iter().map(|(dtype, flops)| (dtype.name().to_string(), flops)).collect(),
             bytes: bytes as f64,
-            drawn: (samples * layout.trained_elements()) as f64,
+            drawn: (samples * interface.trained_elements()) as f64,
         })
     }
 }

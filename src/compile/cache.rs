@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use super::entry::{self, Damage};
 use super::host;
-use super::key::{self, Key, KeyParts};
+use super::key::{self, CacheKey, KeyParts};
 use super::listing::Listed;
 use super::plugin_hash;
 use crate::pjrt::{self, Client, CompileOptions, Executable, Topology};
@@ -127,7 +127,7 @@ impl Cache {
     fn through<T>(
         &self,
         options: &CompileOptions,
-        key: impl FnOnce() -> io::Result<Key>,
+        key: impl FnOnce() -> io::Result<CacheKey>,
         load: impl FnOnce(&[u8]) -> Result<T, String>,
         compile: impl FnOnce() -> pjrt::Result<T>,
         serialize: impl FnOnce(&T) -> pjrt::Result<Vec<u8>>,
@@ -167,10 +167,10 @@ impl Cache {
     }
 
     /// The key of a program here: for this client's plugin and devices, on this host.
-    pub fn key(&self, client: &Client, stablehlo: &str, options: &CompileOptions) -> io::Result<Key> {
+    pub fn key(&self, client: &Client, stablehlo: &str, options: &CompileOptions) -> io::Result<CacheKey> {
         let devices: Vec<(i32, &str)> =
             client.devices().iter().map(|device| (device.id, &*device.kind)).collect();
-        Ok(Key::of(&KeyParts {
+        Ok(CacheKey::of(&KeyParts {
             stablehlo,
             options,
             plugin_sha256: plugin_hash::sha256_of(client.plugin().path(), &self.folder)?,
@@ -191,10 +191,10 @@ impl Cache {
         described: &str,
         stablehlo: &str,
         options: &CompileOptions,
-    ) -> io::Result<Key> {
+    ) -> io::Result<CacheKey> {
         let devices: Vec<(i32, &str)> =
             topology.devices().iter().map(|device| (device.id, &*device.kind)).collect();
-        Ok(Key::of(&KeyParts {
+        Ok(CacheKey::of(&KeyParts {
             stablehlo,
             options,
             plugin_sha256: plugin_hash::sha256_of(topology.plugin().path(), &self.folder)?,
@@ -209,13 +209,13 @@ impl Cache {
     }
 
     /// Where the entry of a key is, or would be.
-    pub fn entry_path(&self, key: &Key) -> PathBuf {
+    pub fn entry_path(&self, key: &CacheKey) -> PathBuf {
         self.folder.join(format!("{key}.executable"))
     }
 
     fn load<T>(
         &self,
-        key: &Key,
+        key: &CacheKey,
         options: &CompileOptions,
         load: impl FnOnce(&[u8]) -> Result<T, String>,
     ) -> Result<T, MissReason> {
@@ -228,7 +228,7 @@ impl Cache {
         load(entry::check(&file, key).map_err(MissReason::Damaged)?).map_err(MissReason::NotLoadable)
     }
 
-    fn store(&self, key: &Key, bytes: pjrt::Result<Vec<u8>>) {
+    fn store(&self, key: &CacheKey, bytes: pjrt::Result<Vec<u8>>) {
         let path = self.entry_path(key);
         match bytes {
             Err(error) => tracing::warn!("executable cache {}: not written: {error}", path.display()),

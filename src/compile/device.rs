@@ -131,15 +131,15 @@ impl Device {
         compiled: &Compiled,
         values: &HyperValues,
     ) -> Result<Vec<(Slot, Buffer)>, DeviceError> {
-        let layout = &compiled.program.layout;
+        let interface = &compiled.program.interface;
         let mut buffers = Vec::new();
         for &slot in &compiled.program.inputs {
             if let Slot::Hyper(hyper) = slot {
                 let value = values.get(hyper).ok_or_else(|| DeviceError::Unsupplied {
                     program: compiled.executable.name().to_string(),
-                    input: layout.name(slot),
+                    input: interface.name(slot),
                 })?;
-                buffers.push((slot, self.upload_numbers(&layout.ty(slot), &[value])?));
+                buffers.push((slot, self.upload_numbers(&interface.ty(slot), &[value])?));
             }
         }
         Ok(buffers)
@@ -178,7 +178,7 @@ impl Compiled {
             .map(|&slot| {
                 supply(slot).ok_or_else(|| DeviceError::Unsupplied {
                     program: self.executable.name().to_string(),
-                    input: self.program.layout.name(slot),
+                    input: self.program.interface.name(slot),
                 })
             })
             .collect::<Result<_, _>>()?;

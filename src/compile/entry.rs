@@ -16,7 +16,7 @@ use std::path::Path;
 
 use sha2::{Digest, Sha256};
 
-use super::key::Key;
+use super::key::CacheKey;
 
 const MAGIC: &[u8; 8] = b"natgradX";
 const VERSION: u32 = 1;
@@ -65,7 +65,7 @@ impl fmt::Display for Damage {
 }
 
 /// Writes an entry whole or not at all.
-pub(super) fn write(path: &Path, folder: &Path, key: &Key, executable: &[u8]) -> io::Result<()> {
+pub(super) fn write(path: &Path, folder: &Path, key: &CacheKey, executable: &[u8]) -> io::Result<()> {
     let mut file = tempfile::NamedTempFile::new_in(folder)?;
     file.write_all(&header(key, executable))?;
     file.write_all(executable)?;
@@ -83,7 +83,7 @@ pub(super) fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
 }
 
 /// The executable in an entry's file.
-pub(super) fn check<'a>(file: &'a [u8], key: &Key) -> Result<&'a [u8], Damage> {
+pub(super) fn check<'a>(file: &'a [u8], key: &CacheKey) -> Result<&'a [u8], Damage> {
     let truncated = |wanted| Damage::Truncated { wanted, found: file.len() as u64 };
     let common = file.len().min(MAGIC.len());
     if file[..common] != MAGIC[..common] {
@@ -111,7 +111,7 @@ pub(super) fn check<'a>(file: &'a [u8], key: &Key) -> Result<&'a [u8], Damage> {
     Ok(executable)
 }
 
-fn header(key: &Key, executable: &[u8]) -> Vec<u8> {
+fn header(key: &CacheKey, executable: &[u8]) -> Vec<u8> {
     let mut header = Vec::with_capacity(HEADER);
     header.extend(MAGIC);
     header.extend(VERSION.to_le_bytes());

@@ -11,9 +11,9 @@ const KEY_VERSION: u32 = 2;
 
 /// The SHA-256 of everything that can change the code of an executable.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Key([u8; 32]);
+pub struct CacheKey([u8; 32]);
 
-/// What goes into a [`Key`].
+/// What goes into a [`CacheKey`].
 #[derive(Clone, Copy, Debug)]
 pub struct KeyParts<'a> {
     /// The program, as text.
@@ -38,9 +38,9 @@ pub struct KeyParts<'a> {
     pub host_cpu: &'a str,
 }
 
-impl Key {
+impl CacheKey {
     /// The key of these parts.
-    pub fn of(parts: &KeyParts<'_>) -> Key {
+    pub fn of(parts: &KeyParts<'_>) -> CacheKey {
         // Destructured, so that a new part cannot be forgotten here.
         let KeyParts {
             stablehlo,
@@ -76,7 +76,7 @@ impl Key {
             hash.bytes(flag.as_bytes());
         }
         hash.bytes(host_cpu.as_bytes());
-        Key(hash.0.finalize().into())
+        CacheKey(hash.0.finalize().into())
     }
 
     /// The hash itself.
@@ -86,15 +86,15 @@ impl Key {
 }
 
 /// Writes the key as 64 hexadecimal digits.
-impl fmt::Display for Key {
+impl fmt::Display for CacheKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write_hex(f, &self.0)
     }
 }
 
-impl fmt::Debug for Key {
+impl fmt::Debug for CacheKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Key({self})")
+        write!(f, "CacheKey({self})")
     }
 }
 
@@ -151,15 +151,15 @@ mod tests {
             xla_flags: "--xla_b=1 --xla_c=2",
             host_cpu: "one",
         };
-        let key = Key::of(&base);
-        assert_eq!(key, Key::of(&base));
+        let key = CacheKey::of(&base);
+        assert_eq!(key, CacheKey::of(&base));
         assert_eq!(key.to_string().len(), 64);
 
         let dumping = options.clone().flag("xla_dump_to", "/x").flag("xla_dump_hlo_as_text", true);
-        assert_eq!(key, Key::of(&KeyParts { options: &dumping, ..base }));
+        assert_eq!(key, CacheKey::of(&KeyParts { options: &dumping, ..base }));
         assert!(asks_for_dumps(&dumping, "") && !asks_for_dumps(&options, base.xla_flags));
         let xla_flags = "--xla_dump_to=/x --xla_b=1  --xla_c=2 --xla_dump_hlo_as_text";
-        assert_eq!(key, Key::of(&KeyParts { xla_flags, ..base }));
+        assert_eq!(key, CacheKey::of(&KeyParts { xla_flags, ..base }));
         assert!(asks_for_dumps(&options, xla_flags));
 
         let other_flag = CompileOptions::new().flag("xla_a", 2);
@@ -186,7 +186,7 @@ mod tests {
             // The same letters, divided otherwise.
             KeyParts { platform_name: "cpu1", platform_version: "", ..base },
         ];
-        let keys: HashSet<Key> = changed.iter().map(Key::of).chain([key]).collect();
+        let keys: HashSet<CacheKey> = changed.iter().map(CacheKey::of).chain([key]).collect();
         assert_eq!(keys.len(), changed.len() + 1);
     }
 }

@@ -1,6 +1,6 @@
 //! From StableHLO to an executable: the options of a target, and the cache that saves compiling twice.
 //!
-//! [`Target`] knows which XLA flags a platform needs; [`Cache`] keeps executables on disk under a [`Key`] made of
+//! [`Target`] knows which XLA flags a platform needs; [`Cache`] keeps executables on disk under a [`CacheKey`] made of
 //! everything that can change the code.
 
 mod ahead;
@@ -23,7 +23,7 @@ pub use ahead::{AheadDevice, Compiler};
 pub use cache::{Cache, CacheOutcome, MissReason};
 pub use device::{Compiled, Device, DeviceError, stablehlo};
 pub use entry::Damage;
-pub use key::{Key, KeyParts};
+pub use key::{CacheKey, KeyParts};
 pub use listing::Listing;
 pub use model::{DeviceModel, Unit, UnknownTarget, Wanted, list as list_targets};
 pub use refusal::Refusal;

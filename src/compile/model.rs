@@ -18,9 +18,9 @@ pub struct DeviceModel {
     pub name: String,
     /// The vendor's name with the memory that tells variants apart.
     pub about: String,
-    /// What its plugin calls it ([`Device::kind`](crate::pjrt::Device::kind)).
+    /// What its plugin calls it ([`DeviceInfo::kind`](crate::pjrt::DeviceInfo::kind)).
     pub kind: String,
-    platform: Platform,
+    platform: PlatformName,
     /// The name that the plugin knows one such device by, as a topology. None for the host's processor, which a
     /// client always has.
     pub topology: Option<String>,
@@ -51,10 +51,10 @@ struct Peak {
     vector: BTreeMap<String, Figure>,
 }
 
-/// The platforms that the files name.
+/// The platforms, by the names that the files have for them.
 #[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-enum Platform {
+enum PlatformName {
     Cpu,
     Cuda,
     Tpu,
@@ -104,9 +104,9 @@ impl DeviceModel {
     /// The kind of platform.
     pub fn target(&self) -> Target {
         match self.platform {
-            Platform::Cpu => Target::Cpu,
-            Platform::Cuda => Target::Gpu,
-            Platform::Tpu => Target::Tpu,
+            PlatformName::Cpu => Target::Cpu,
+            PlatformName::Cuda => Target::Gpu,
+            PlatformName::Tpu => Target::Tpu,
         }
     }
 

@@ -1,7 +1,7 @@
 //! Batches: which rows each step sees, a pure function of seed and step.
 
 use super::random::SplitMix;
-use super::{Batch, Crop, DataError, Source};
+use super::{Batch, Crop, DataError, Examples};
 
 /// The order of a run's rows: each epoch is a permutation, cut into batches; an incomplete last batch is dropped.
 #[derive(Clone, Debug)]
@@ -42,17 +42,17 @@ impl Batches {
     }
 
     /// How a step's examples are changed.
-    pub fn crops(&self, source: &Source, step: u64) -> Option<Vec<Crop>> {
-        source.crops(self.seed, step / self.steps_per_epoch(), step, self.batch)
+    pub fn crops(&self, examples: &Examples, step: u64) -> Option<Vec<Crop>> {
+        examples.crops(self.seed, step / self.steps_per_epoch(), step, self.batch)
     }
 
     /// Appends a step's examples, changed as they are to be for learning.
     ///
     /// # Errors
-    /// See [`Source::append`].
-    pub fn append(&mut self, source: &Source, step: u64, out: &mut Batch) -> Result<(), DataError> {
-        let crops = self.crops(source, step);
-        source.append(self.rows(step), crops.as_deref(), out)
+    /// See [`Examples::append`].
+    pub fn append(&mut self, examples: &Examples, step: u64, out: &mut Batch) -> Result<(), DataError> {
+        let crops = self.crops(examples, step);
+        examples.append(self.rows(step), crops.as_deref(), out)
     }
 }
 

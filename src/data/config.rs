@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::tokens::Use;
 use super::{
-    Augment, Cifar, DataError, Encoding, Source, Splits, Table, Tokens, csv, idx, image_folder, npy, text,
+    Augment, Cifar, DataError, Encoding, Examples, Splits, Table, Tokens, csv, idx, image_folder, npy, text,
 };
 use crate::assets::Asset;
 
@@ -29,7 +29,7 @@ pub enum DataConfig {
         scale: f32,
         /// What the last column is.
         #[serde(default)]
-        target: Target,
+        target: LabelKind,
         /// Every row whose number (from 0) this divides is test.
         #[serde(default = "default_test_every")]
         test_every: usize,
@@ -143,7 +143,7 @@ pub enum DataConfig {
 /// What is to be predicted from a row.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Target {
+pub enum LabelKind {
     /// A class: a whole number from 0.
     #[default]
     Class,
@@ -225,7 +225,7 @@ impl DataConfig {
         match self {
             DataConfig::MnistSample { test_every } => {
                 let path = fetch(Asset::MnistSample).map_err(Into::into)?;
-                let mut table = csv::read(&path, 255.0, Target::Class)?;
+                let mut table = csv::read(&path, 255.0, LabelKind::Class)?;
                 if table.example().features.shape.elements() == 28 * 28 {
                     table = table.with_shape([28, 28, 1]);
                 }
@@ -257,7 +257,7 @@ impl DataConfig {
             }
             DataConfig::ImageFolder { folder, size } => {
                 let (train, test) = image_folder::open(folder, *size)?;
-                Ok(Splits { train: Source::Images(train), test: Source::Images(test) })
+                Ok(Splits { train: Examples::Images(train), test: Examples::Images(test) })
             }
             DataConfig::Npy { features, labels, test_features, test_labels, augment } => {
                 let train = npy::read(features, labels)?;
@@ -279,8 +279,8 @@ impl DataConfig {
                 }
                 let open = |name, purpose| Tokens::open(&folder.join(name), *context, *vocabulary, purpose);
                 Ok(Splits {
-                    train: Source::Tokens(open("train.bin", Use::Train)?),
-                    test: Source::Tokens(open("val.bin", Use::Test)?),
+                    train: Examples::Tokens(open("train.bin", Use::Train)?),
+                    test: Examples::Tokens(open("val.bin", Use::Test)?),
                 })
             }
             DataConfig::Text { path, context, encoding, test_fraction } => {
@@ -346,7 +346,7 @@ fn augmented(train: Table, test: Table, augment: Option<Augment>) -> Result<Spli
 /// Both splits with the number of classes that they have together.
 fn together(train: Table, test: Table) -> Splits {
     let classes = train.example().classes.max(test.example().classes);
-    let with = |table: Table| Source::Table(table.with_classes(classes));
+    let with = |table: Table| Examples::Table(table.with_classes(classes));
     Splits { train: with(train), test: with(test) }
 }
 
@@ -359,5 +359,5 @@ fn split(table: &Table, path: &Path, test_every: usize) -> Result<Splits, DataEr
     if train.is_empty() {
         return Err(DataError::content(path, format!("{} rows leave none to train on", table.len())));
     }
-    Ok(Splits { train: Source::Table(train), test: Source::Table(test) })
+    Ok(Splits { train: Examples::Table(train), test: Examples::Table(test) })
 }

@@ -3,10 +3,10 @@
 use std::path::Path;
 
 use super::error::{DataError, read_file};
-use super::{Features, Labels, Table, Target};
+use super::{Features, LabelKind, Labels, Table};
 
 /// Reads a table. The first line is a header, and skipped, if its last cell is no number.
-pub(super) fn read(path: &Path, scale: f32, target: Target) -> Result<Table, DataError> {
+pub(super) fn read(path: &Path, scale: f32, target: LabelKind) -> Result<Table, DataError> {
     if !(scale.is_finite() && scale > 0.0) {
         return Err(DataError::content(path, format!("`data.scale` is {scale}, but must be above 0")));
     }
@@ -46,8 +46,8 @@ pub(super) fn read(path: &Path, scale: f32, target: Target) -> Result<Table, Dat
             };
             match target {
                 _ if column < columns => features.push(number()? / scale),
-                Target::Number => numbers.push(number()?),
-                Target::Class => {
+                LabelKind::Number => numbers.push(number()?),
+                LabelKind::Class => {
                     let is_class = |class: &f64| class.fract() == 0.0 && (0.0..65536.0).contains(class);
                     let class = cell.parse::<f64>().ok().filter(is_class);
                     classes.push(class.ok_or_else(|| no("class: a whole number from 0 to 65535"))? as u32);
@@ -56,8 +56,8 @@ pub(super) fn read(path: &Path, scale: f32, target: Target) -> Result<Table, Dat
         }
     }
     let labels = match target {
-        Target::Class => Labels::classes(classes),
-        Target::Number => Labels::numbers(numbers),
+        LabelKind::Class => Labels::classes(classes),
+        LabelKind::Number => Labels::numbers(numbers),
     };
     if labels.is_empty() {
         return Err(DataError::content(path, "has no rows".to_string()));

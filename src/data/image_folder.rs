@@ -294,7 +294,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::data::Source;
+    use crate::data::Examples;
 
     fn picture(width: u32, height: u32) -> RgbImage {
         RgbImage::from_fn(width, height, |x, y| Rgb([(x * 255 / width) as u8, (y * 255 / height) as u8, 40]))
@@ -396,10 +396,10 @@ mod tests {
                 bytes.truncate(bytes.len().saturating_sub(cut % 3 * cut));
                 std::fs::write(&path, bytes).unwrap();
             }
-            let source = Source::Images(open(folder.path(), 8).unwrap().0);
+            let examples = Examples::Images(open(folder.path(), 8).unwrap().0);
             for example in 1..3 {
                 let mut batch = Batch::default();
-                if source.append(&[example], None, &mut batch).is_ok() {
+                if examples.append(&[example], None, &mut batch).is_ok() {
                     prop_assert_eq!(batch.features.len(), 8 * 8 * 3 * 4);
                 }
             }

@@ -1,4 +1,4 @@
-//! Data sets and batching: what a configuration names is read into a [`Source`] of examples, whose rows [`Batches`]
+//! Data sets and batching: what a configuration names is read into [`Examples`], whose rows [`Batches`]
 //! picks for each step.
 
 mod augment;
@@ -7,13 +7,13 @@ mod cifar;
 mod config;
 mod csv;
 mod error;
+mod examples;
 pub(crate) mod gzip;
 mod idx;
 mod image_folder;
 mod npy;
 mod prefetch;
 pub(crate) mod random;
-mod source;
 mod table;
 mod text;
 mod tokens;
@@ -21,11 +21,11 @@ mod tokens;
 pub use augment::{Augment, Crop};
 pub use batches::Batches;
 pub use cifar::Cifar;
-pub use config::{DataConfig, Target};
+pub use config::{DataConfig, LabelKind};
 pub use error::DataError;
+pub use examples::{Batch, ExampleType, Examples, Splits};
 pub use image_folder::ImageFolder;
 pub use prefetch::Prefetch;
-pub use source::{Batch, ExampleType, Source, Splits};
 pub use table::{Features, Labels, Pixels, Table};
 pub use text::Encoding;
 pub use tokens::Tokens;

@@ -255,7 +255,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::data::{Batch, Source};
+    use crate::data::{Batch, Examples};
 
     /// An array as NumPy writes it.
     fn npy(descr: &str, shape: &str, body: &[u8]) -> Vec<u8> {
@@ -290,7 +290,7 @@ mod tests {
     fn features(table: Table) -> Vec<f32> {
         let mut batch = Batch::default();
         let all: Vec<u32> = (0..table.len() as u32).collect();
-        Source::Table(table).append(&all, None, &mut batch).unwrap();
+        Examples::Table(table).append(&all, None, &mut batch).unwrap();
         batch.features.as_chunks().0.iter().map(|&bytes| f32::from_ne_bytes(bytes)).collect()
     }
 

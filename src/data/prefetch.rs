@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread::JoinHandle;
 
-use super::{Batch, Batches, DataError, Source};
+use super::{Batch, Batches, DataError, Examples};
 
 /// Calls whose examples wait, besides those that are being made.
 const AHEAD: usize = 2;
@@ -30,7 +30,7 @@ impl Prefetch {
     /// # Errors
     /// No thread can be started.
     pub fn new(
-        source: Source,
+        examples: Examples,
         batches: Batches,
         steps: Range<u64>,
         per_call: u64,
@@ -38,7 +38,7 @@ impl Prefetch {
         let (send, ready) = sync_channel(AHEAD);
         let (spare, spares) = channel();
         let stop = Arc::new(AtomicBool::new(false));
-        let work = Work { source, batches, stop: Arc::clone(&stop), spares };
+        let work = Work { examples, batches, stop: Arc::clone(&stop), spares };
         let worker = std::thread::Builder::new()
             .name("natgrad-data".to_string())
             .spawn(move || work.run(steps, per_call.max(1), &send))
@@ -79,7 +79,7 @@ impl Drop for Prefetch {
 
 /// What the worker needs.
 struct Work {
-    source: Source,
+    examples: Examples,
     batches: Batches,
     stop: Arc<AtomicBool>,
     spares: Receiver<Batch>,
@@ -102,7 +102,7 @@ impl Work {
     }
 
     fn append(&mut self, step: u64, out: &mut Batch) -> Result<(), DataError> {
-        let crops = self.batches.crops(&self.source, step);
+        let crops = self.batches.crops(&self.examples, step);
         let rows = self.batches.rows(step);
         for (index, part) in rows.chunks(EXAMPLES_BETWEEN_LOOKS).enumerate() {
             if self.stop.load(Ordering::Relaxed) {
@@ -110,7 +110,7 @@ impl Work {
             }
             let first = index * EXAMPLES_BETWEEN_LOOKS;
             let crops = crops.as_ref().map(|crops| &crops[first..first + part.len()]);
-            self.source.append(part, crops, out)?;
+            self.examples.append(part, crops, out)?;
         }
         Ok(())
     }
@@ -125,27 +125,28 @@ mod tests {
     use super::*;
     use crate::data::{Augment, Features, Labels, Table};
 
-    fn source(rows: u32) -> Source {
+    fn examples(rows: u32) -> Examples {
         let pixels = (0..rows * 6).map(|element| (element % 251) as u8).collect();
         let table = Table::new(
             [2, 3, 1],
             Features::pixels(pixels, &[0.1], &[0.5]),
             Labels::classes((0..rows).collect()),
         );
-        Source::Table(table.with_augment(Some(Augment { crop: 1, flip: true })))
+        Examples::Table(table.with_augment(Some(Augment { crop: 1, flip: true })))
     }
 
     #[test]
     fn calls_come_in_order_and_as_they_would_without_a_thread() {
-        let source = source(1000);
+        let examples = examples(1000);
         let batches = Batches::new(1000, 200, 5).unwrap();
         for (steps, per_call) in [(0..23, 4), (7..8, 3), (3..3, 1), (2..12, 5)] {
-            let mut ahead = Prefetch::new(source.clone(), batches.clone(), steps.clone(), per_call).unwrap();
+            let mut ahead =
+                Prefetch::new(examples.clone(), batches.clone(), steps.clone(), per_call).unwrap();
             let mut step = steps.start;
             while let Some(batch) = ahead.next_call().unwrap() {
                 let mut wanted = Batch::default();
                 for step in step..steps.end.min(step + per_call) {
-                    batches.clone().append(&source, step, &mut wanted).unwrap();
+                    batches.clone().append(&examples, step, &mut wanted).unwrap();
                 }
                 assert_eq!(batch, wanted);
                 step += per_call;
@@ -159,10 +160,10 @@ mod tests {
     #[test]
     fn an_error_comes_where_its_call_is() {
         // The rows of the table end before those of the batches: the first call that has one of them fails.
-        let source = source(60);
+        let examples = examples(60);
         let mut batches = Batches::new(61, 1, 9).unwrap();
         let bad = (0..61).find(|&step| batches.rows(step) == [60]).unwrap();
-        let mut ahead = Prefetch::new(source, batches, 0..61, 1).unwrap();
+        let mut ahead = Prefetch::new(examples, batches, 0..61, 1).unwrap();
         for _ in 0..bad {
             assert!(ahead.next_call().unwrap().is_some());
         }
@@ -174,7 +175,7 @@ mod tests {
     #[test]
     fn dropping_it_stops_the_worker() {
         let mut ahead =
-            Prefetch::new(source(100), Batches::new(100, 10, 0).unwrap(), 0..u64::MAX, 3).unwrap();
+            Prefetch::new(examples(100), Batches::new(100, 10, 0).unwrap(), 0..u64::MAX, 3).unwrap();
         assert!(ahead.next_call().unwrap().is_some());
         let stop = Arc::downgrade(&ahead.stop);
         drop(ahead);

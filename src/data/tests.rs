@@ -15,10 +15,10 @@ fn file(name: &str, bytes: &[u8]) -> (tempfile::TempDir, PathBuf) {
 }
 
 /// Features and classes of every example.
-fn rows_of(source: &Source) -> (Vec<f32>, Vec<u32>) {
+fn rows_of(examples: &Examples) -> (Vec<f32>, Vec<u32>) {
     let mut batch = Batch::default();
-    let all: Vec<u32> = (0..source.len() as u32).collect();
-    source.append(&all, None, &mut batch).unwrap();
+    let all: Vec<u32> = (0..examples.len() as u32).collect();
+    examples.append(&all, None, &mut batch).unwrap();
     let words = |bytes: &[u8]| bytes.as_chunks().0.to_vec();
     let features = words(&batch.features).into_iter().map(f32::from_ne_bytes).collect();
     (features, words(&batch.labels).into_iter().map(u32::from_ne_bytes).collect())
@@ -26,7 +26,7 @@ fn rows_of(source: &Source) -> (Vec<f32>, Vec<u32>) {
 
 fn load_csv(text: &str) -> Result<Splits, String> {
     let (_folder, path) = file("table.csv", text.as_bytes());
-    let config = DataConfig::Csv { path: path.clone(), scale: 2.0, target: Target::Class, test_every: 2 };
+    let config = DataConfig::Csv { path: path.clone(), scale: 2.0, target: LabelKind::Class, test_every: 2 };
     config
         .load(|_| -> Result<PathBuf, DataError> { unreachable!("no sample is asked for") })
         .map_err(|error| error.to_string().replace(&path.display().to_string(), "table.csv"))
@@ -73,7 +73,7 @@ fn idx_files_are_read_plain_and_compressed() {
     let data = idx::read(&image_path, &label_path).unwrap();
     assert_eq!((data.len(), data.bytes(), data.example().classes), (2, 12, 10));
     assert_eq!(data.example().features.to_string(), "f32[1,2,1]");
-    assert_eq!(rows_of(&Source::Table(data)), (vec![0.0, 1.0, 0.2, 0.4], vec![1, 9]));
+    assert_eq!(rows_of(&Examples::Table(data)), (vec![0.0, 1.0, 0.2, 0.4], vec![1, 9]));
 
     let error = idx::read(&label_path, &label_path).unwrap_err().to_string();
     assert!(
@@ -88,7 +88,7 @@ fn idx_files_are_read_plain_and_compressed() {
 #[test]
 fn pixels_are_numbers_by_channel_and_can_be_moved_and_mirrored() {
     let pixels = Features::pixels((0..12).map(|pixel| pixel * 17).collect(), &[0.0, 0.5], &[1.0, 0.25]);
-    let table = Source::Table(Table::new([3, 2, 2], pixels, Labels::classes(vec![7])));
+    let table = Examples::Table(Table::new([3, 2, 2], pixels, Labels::classes(vec![7])));
     let number = |pixel: u8, channel: usize| {
         let unit = f32::from(pixel) * 17.0 / 255.0;
         if channel == 0 { unit } else { (unit - 0.5) / 0.25 }
@@ -122,10 +122,10 @@ fn pixels_are_numbers_by_channel_and_can_be_moved_and_mirrored() {
 #[test]
 fn the_last_column_can_be_a_number() {
     let (_folder, path) = file("table.csv", b"x,y\n1,-0.5\n2,1e3\n3,x\n");
-    let error = csv::read(&path, 1.0, Target::Number).unwrap_err().to_string();
+    let error = csv::read(&path, 1.0, LabelKind::Number).unwrap_err().to_string();
     assert!(error.ends_with("line 4, column 2: `x` is no finite number"), "{error}");
     let (_folder, path) = file("table.csv", b"x,y\n1,-0.5\n2,1e3\n");
-    let table = csv::read(&path, 1.0, Target::Number).unwrap();
+    let table = csv::read(&path, 1.0, LabelKind::Number).unwrap();
     assert_eq!(table.labels(), &Labels::numbers(vec![-0.5, 1000.0]));
     assert_eq!((table.example().labels.to_string(), table.example().classes), ("f32[]".to_string(), 0));
 }
@@ -135,11 +135,11 @@ fn augmented_features(seed: u64, augment: Augment) -> Vec<Vec<u8>> {
     let images = (0..60u8).map(|element| element / 5 * 20 + element % 5 + 1).collect();
     let table =
         Table::new([1, 5, 1], Features::pixels(images, &[0.0], &[1.0]), Labels::classes((0..12).collect()));
-    let source = Source::Table(table.with_augment(Some(augment)));
+    let examples = Examples::Table(table.with_augment(Some(augment)));
     let mut batches = Batches::new(12, 4, seed).unwrap();
     let of_step = |step| {
         let mut batch = Batch::default();
-        batches.append(&source, step, &mut batch).unwrap();
+        batches.append(&examples, step, &mut batch).unwrap();
         batch.features
     };
     (0..6).map(of_step).collect()
@@ -251,9 +251,9 @@ fn words(bytes: &[u8]) -> Vec<u32> {
     bytes.as_chunks().0.iter().map(|&word| u32::from_ne_bytes(word)).collect()
 }
 
-fn words_of_first(source: &Source) -> u32 {
+fn words_of_first(examples: &Examples) -> u32 {
     let mut batch = Batch::default();
-    source.append(&[0], None, &mut batch).unwrap();
+    examples.append(&[0], None, &mut batch).unwrap();
     words(&batch.features)[0]
 }
 
@@ -334,7 +334,7 @@ fn text_is_read_by_characters() {
         test_fraction,
     };
     let splits = load(&text(3, 0.5)).unwrap();
-    let (Source::Tokens(train), Source::Tokens(test)) = (&splits.train, &splits.test) else { panic!() };
+    let (Examples::Tokens(train), Examples::Tokens(test)) = (&splits.train, &splits.test) else { panic!() };
     let Some(Tokenizer::Characters(characters)) = train.tokenizer() else { panic!("no characters") };
     assert_eq!((characters.len(), characters.decode(&[0, 1, 2, 99])), (10, " ,d".to_string()));
     assert_eq!(characters.encode("held").map(|tokens| characters.decode(&tokens)), Ok("held".to_string()));
@@ -390,7 +390,7 @@ proptest! {
         let (_b, label_path) = file("labels", &labels);
         if let Ok(table) = idx::read(&image_path, &label_path) {
             prop_assert!(table.len() <= labels.len() && table.bytes() <= images.len() + 4 * labels.len());
-            rows_of(&Source::Table(table));
+            rows_of(&Examples::Table(table));
         }
     }
 
@@ -398,12 +398,12 @@ proptest! {
     fn token_files_that_lie_are_errors(bytes in mutated((0..40u16).flat_map(u16::to_le_bytes).collect()), context in 0usize..9) {
         let folder = bins(&bytes, &bytes);
         if let Ok(splits) = load(&token_bins(&folder, context, 40)) {
-            for source in [splits.train, splits.test] {
-                let all: Vec<u32> = (0..source.len() as u32).collect();
-                let crops = source.crops(1, 2, 3, all.len());
+            for examples in [splits.train, splits.test] {
+                let all: Vec<u32> = (0..examples.len() as u32).collect();
+                let crops = examples.crops(1, 2, 3, all.len());
                 // Tokens of the file that are none of the vocabulary are errors.
                 let mut batch = Batch::default();
-                if source.append(&all, crops.as_deref(), &mut batch).is_ok() {
+                if examples.append(&all, crops.as_deref(), &mut batch).is_ok() {
                     prop_assert_eq!(batch.labels.len(), 4 * context * all.len());
                 }
             }
@@ -418,10 +418,10 @@ proptest! {
             prop_assert!(usize::from(tokens) <= context);
             return Ok(());
         };
-        for source in [&splits.train, &splits.test] {
-            let all: Vec<u32> = (0..source.len() as u32).collect();
+        for examples in [&splits.train, &splits.test] {
+            let all: Vec<u32> = (0..examples.len() as u32).collect();
             let mut batch = Batch::default();
-            source.append(&all, source.crops(seed, epoch, 0, all.len()).as_deref(), &mut batch).unwrap();
+            examples.append(&all, examples.crops(seed, epoch, 0, all.len()).as_deref(), &mut batch).unwrap();
             let (features, labels) = (words(&batch.features), words(&batch.labels));
             let first = features[0];
             prop_assert!(features.iter().copied().eq(first..first + features.len() as u32));
@@ -442,7 +442,7 @@ proptest! {
         }
         if let Ok((table, _)) = Cifar::Hundred.read(folder.path()) {
             prop_assert!(table.bytes() <= 2 * bytes.len());
-            rows_of(&Source::Table(table));
+            rows_of(&Examples::Table(table));
         }
     }
 }
@@ -450,7 +450,7 @@ proptest! {
 #[test]
 fn an_example_that_is_not_there_is_an_error() {
     let table = Table::new([1], Features::numbers(vec![0.5; 3]), Labels::numbers(vec![1.0, 2.0, 3.0]));
-    let error = Source::Table(table).append(&[2, 3], None, &mut Batch::default()).unwrap_err().to_string();
+    let error = Examples::Table(table).append(&[2, 3], None, &mut Batch::default()).unwrap_err().to_string();
     assert_eq!(error, "there is no example 3: there are 3, counted from 0");
 }
 

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::error::{DataError, read_file};
 use super::tokens::Use;
-use super::{Source, Splits, Tokens};
+use super::{Examples, Splits, Tokens};
 use crate::assets::Asset;
 use crate::text::{Characters, Tokenizer};
 
@@ -74,8 +74,8 @@ pub(super) fn split<E: Into<DataError>>(
         Tokens::in_memory(path, Arc::clone(&tokens), range, context, Arc::clone(&tokenizer), purpose)
     };
     Ok(Splits {
-        train: Source::Tokens(part(0..cut, Use::Train)?),
-        test: Source::Tokens(part(cut..end, Use::Test)?),
+        train: Examples::Tokens(part(0..cut, Use::Train)?),
+        test: Examples::Tokens(part(cut..end, Use::Test)?),
     })
 }
 

@@ -9,7 +9,7 @@ use super::kernel::{Kernel, StageCost};
 use super::memory::Memory;
 use super::report::{About, Report};
 use super::roofline::Roofline;
-use super::stage::Part;
+use super::stage::Phase;
 use super::verdict::{Promise, Verdict};
 
 pub(super) mod text;
@@ -26,7 +26,7 @@ pub struct Difference {
     pub given: Vec<FieldChange>,
     /// Promises that one keeps and the other does not, that both break in different ways, or that only one makes.
     pub verdicts: Vec<VerdictChange>,
-    /// Every part of either, in the order of a step.
+    /// Every phase of either, in the order of a step.
     pub stages: Vec<StageChange>,
     /// Operations of which one has more, the largest change first.
     pub opcodes: Vec<OpcodeChange>,
@@ -68,13 +68,13 @@ pub struct VerdictChange {
     pub verdicts: Both<Option<Verdict>>,
 }
 
-/// The costs of a part.
+/// The costs of a phase.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StageChange {
-    /// The part.
-    pub name: Part,
-    /// Both costs; none where a program lacks the part.
+    /// The phase.
+    pub name: Phase,
+    /// Both costs; none where a program lacks the phase.
     pub costs: Both<Option<StageCost>>,
 }
 
@@ -98,12 +98,12 @@ pub struct MemoryChange {
     pub bytes: Both<u64>,
 }
 
-/// The kernels of a part and layer that do the same thing.
+/// The kernels of a phase and layer that do the same thing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct KernelChange {
-    /// The part that they come from.
-    pub stage: Part,
+    /// The phase that they come from.
+    pub stage: Phase,
     /// The layer or parameter.
     pub layer: String,
     /// What they do: the opcode, with the kind of a fusion or the code that is called.
@@ -176,7 +176,7 @@ impl Difference {
             && !self.memory.iter().any(|memory| memory.bytes.differ())
     }
 
-    /// The costs of all parts together.
+    /// The costs of all phases together.
     fn total(&self, of: impl Fn(&StageCost) -> u64) -> Both<u64> {
         let costs = |side: fn(&Both<Option<StageCost>>) -> &Option<StageCost>| {
             self.stages.iter().filter_map(move |stage| side(&stage.costs).as_ref())
@@ -256,12 +256,12 @@ fn verdicts(this: &Report, other: &Report) -> Vec<VerdictChange> {
 }
 
 fn stages(this: &Report, other: &Report) -> Vec<StageChange> {
-    let mut parts: Vec<Part> = this.stages.iter().chain(&other.stages).map(|cost| cost.name).collect();
-    parts.sort_unstable();
-    parts.dedup();
+    let mut phases: Vec<Phase> = this.stages.iter().chain(&other.stages).map(|cost| cost.name).collect();
+    phases.sort_unstable();
+    phases.dedup();
     let of =
-        |part| Both::of(this, other, |report| report.stages.iter().find(|cost| cost.name == part).cloned());
-    parts.into_iter().map(|name| StageChange { name, costs: of(name) }).collect()
+        |phase| Both::of(this, other, |report| report.stages.iter().find(|cost| cost.name == phase).cloned());
+    phases.into_iter().map(|name| StageChange { name, costs: of(name) }).collect()
 }
 
 fn opcodes(this: &Report, other: &Report) -> Vec<OpcodeChange> {
@@ -286,12 +286,12 @@ fn memory(this: &Memory, other: &Memory) -> Vec<MemoryChange> {
 }
 
 fn kernels(this: &Report, other: &Report) -> Vec<KernelChange> {
-    type Key = (Part, String, String);
+    type Key = (Phase, String, String);
     let groups = |report: &Report| {
         let mut groups: BTreeMap<Key, [u64; 3]> = BTreeMap::new();
         for kernel in &report.kernels {
             let Kernel { origin, does, .. } = kernel;
-            let group = groups.entry((origin.part, origin.layer.clone(), does.clone())).or_default();
+            let group = groups.entry((origin.phase, origin.layer.clone(), does.clone())).or_default();
             group[0] += 1;
             group[1] = group[1].saturating_add(kernel.traffic.total());
             group[2] = group[2].saturating_add(kernel.work.flops());

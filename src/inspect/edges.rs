@@ -1,4 +1,4 @@
-//! What flows between the parts of a program: through memory, from its inputs and to its outputs.
+//! What flows between the phases of a program: through memory, from its inputs and to its outputs.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -9,7 +9,7 @@ use natgrad_hlo::{HloModule, Opcode, Shape};
 use serde::{Deserialize, Serialize};
 
 use super::kernel::{is_control, is_kernel, origin};
-use super::stage::Part;
+use super::stage::Phase;
 use crate::step::{Program, Slot};
 
 /// Where values come from or go to.
@@ -22,8 +22,8 @@ pub enum Node {
     Data,
     /// Hyperparameters, seed and counters.
     Scalars,
-    /// A part of the program.
-    Part(Part),
+    /// A phase of the program.
+    Phase(Phase),
     /// What the program tells: metrics, samples, predictions.
     Results,
 }
@@ -34,7 +34,7 @@ impl fmt::Display for Node {
             Node::State => "state",
             Node::Data => "data",
             Node::Scalars => "scalars",
-            Node::Part(part) => part.name(),
+            Node::Phase(phase) => phase.name(),
             Node::Results => "results",
         })
     }
@@ -72,7 +72,7 @@ pub fn edges(program: &Program, module: &HloModule) -> Vec<Edge> {
                 continue;
             }
             let site = Site { frame, instruction: id };
-            let to = Node::Part(origin(&flow, site).part);
+            let to = Node::Phase(origin(&flow, site).phase);
             for operand in flow.operands(site) {
                 for (index, _) in flow.instruction(operand).shape.leaves() {
                     let place = writer(&flow, operand, index);
@@ -164,7 +164,7 @@ fn source(program: &Program, flow: &Flow<'_>, site: Site) -> Option<Node> {
                 | Slot::Cache(_) => Node::State,
             })
         }
-        _ if is_kernel(&instruction.opcode) => Some(Node::Part(origin(flow, site).part)),
+        _ if is_kernel(&instruction.opcode) => Some(Node::Phase(origin(flow, site).phase)),
         _ => None,
     }
 }

@@ -2,12 +2,12 @@
 
 use super::kernel::StageCost;
 use super::memory::Memory;
-use super::report::{Comparison, Report};
+use super::report::{OtherStep, Report};
 use super::roofline::Roofline;
-use super::stage::Part;
-use super::table::grouped;
+use super::stage::Phase;
+use super::titled::grouped;
 use super::view::{FROM_MEMORY, per_byte, si};
-use crate::report::{Bar, Bars, Page, Table, colour, escape};
+use crate::report::{Bar, Bars, Page, TextTable, colour, escape};
 
 mod against;
 mod graph;
@@ -52,7 +52,7 @@ impl Report {
         let bytes = |stages: &[StageCost]| si(sum(stages, |cost| cost.bytes) as f64, "B");
         let flops = |stages: &[StageCost]| si(sum(stages, |cost| cost.flops) as f64, "flop");
         let peak = |memory: &Memory| si(memory.peak() as f64, "B");
-        let of = |make: &dyn Fn(&Comparison) -> String| adamw.map(make);
+        let of = |make: &dyn Fn(&OtherStep) -> String| adamw.map(make);
         let mut figures = vec![
             ("kernels", grouped(self.kernels.len() as u64), of(&|it| grouped(it.kernels))),
             ("moved", bytes(&self.stages), of(&|it| bytes(&it.stages))),
@@ -89,10 +89,10 @@ impl Report {
     fn stage_section(&self, page: &mut Page) {
         page.section("Stages");
         page.paragraph("What a call of the program moves:");
-        self.bars(page, "B", |stages, part| {
-            stages.iter().find(|cost| cost.name == part).map_or(0.0, |cost| cost.bytes as f64)
+        self.bars(page, "B", |stages, phase| {
+            stages.iter().find(|cost| cost.name == phase).map_or(0.0, |cost| cost.bytes as f64)
         });
-        let mut table = Table::new([
+        let mut table = TextTable::new([
             "stage",
             "kernels",
             "in others",
@@ -120,21 +120,21 @@ impl Report {
         page.remarks(&self.notes());
     }
 
-    /// A bar of this program's parts, and one of AdamW's.
-    fn bars(&self, page: &mut Page, unit: &str, size: impl Fn(&[StageCost], Part) -> f64) {
+    /// A bar of this program's phases, and one of AdamW's.
+    fn bars(&self, page: &mut Page, unit: &str, size: impl Fn(&[StageCost], Phase) -> f64) {
         let own = (self.about.rule.as_str(), self.stages.as_slice());
         let adamw = self.adamw.iter().map(|adamw| ("adamw", adamw.stages.as_slice()));
         let bars = [own].into_iter().chain(adamw).map(|(label, stages)| Bar {
             label: label.to_owned(),
-            sizes: self.parts().into_iter().map(|part| size(stages, part)).collect(),
+            sizes: self.phases().into_iter().map(|phase| size(stages, phase)).collect(),
         });
-        let parts = self.parts().iter().map(Part::to_string).collect();
-        page.bars(&Bars::scaled(unit, parts, bars.collect()));
+        let phases = self.phases().iter().map(Phase::to_string).collect();
+        page.bars(&Bars::scaled(unit, phases, bars.collect()));
     }
 
-    /// The colour of a part, the same in bars and drawings.
-    fn colour(&self, part: Part) -> &'static str {
-        colour(self.parts().iter().position(|&other| other == part).unwrap_or(0))
+    /// The colour of a phase, the same in bars and drawings.
+    fn colour(&self, phase: Phase) -> &'static str {
+        colour(self.phases().iter().position(|&other| other == phase).unwrap_or(0))
     }
 
     fn memory_section(&self, page: &mut Page) {
@@ -159,12 +159,13 @@ impl Report {
             grouped(memory.temporaries),
             memory.live.len()
         ));
-        let mut table = Table::with_left_columns(["buffer", "shape", "stage", "layer", "until", "bytes"], 5);
+        let mut table =
+            TextTable::with_left_columns(["buffer", "shape", "stage", "layer", "until", "bytes"], 5);
         for buffer in memory.live.iter().take(LISTED) {
             table.row([
                 buffer.name.clone(),
                 buffer.shape.clone(),
-                buffer.origin.part.to_string(),
+                buffer.origin.phase.to_string(),
                 buffer.origin.layer.clone(),
                 buffer.until.clone(),
                 grouped(buffer.bytes),
@@ -187,20 +188,20 @@ impl Report {
         rates.push(format!("does {} else", si(device.elementwise, "op/s")));
         page.paragraph(&format!("At best {} {}.", device.name, rates.join(", ")));
         let adamw = self.adamw.as_ref().and_then(|adamw| adamw.roofline.as_ref());
-        let parts = self.parts();
+        let phases = self.phases();
         let bar = |label: &str, roofline: &Roofline| Bar {
             label: label.to_owned(),
-            sizes: parts
+            sizes: phases
                 .iter()
-                .map(|part| roofline.stages.iter().find(|floor| floor.name == *part))
+                .map(|phase| roofline.stages.iter().find(|floor| floor.name == *phase))
                 .map(|floor| floor.map_or(0.0, |floor| floor.seconds))
                 .collect(),
         };
         let mut bars = vec![bar(&self.about.rule, roofline)];
         bars.extend(adamw.map(|adamw| bar("adamw", adamw)));
-        page.bars(&Bars::scaled("s", parts.iter().map(Part::to_string).collect(), bars));
+        page.bars(&Bars::scaled("s", phases.iter().map(Phase::to_string).collect(), bars));
         let mut table =
-            Table::new(["stage", "flops a byte", "moving", "computing", "at least", "bound by", "adamw"]);
+            TextTable::new(["stage", "flops a byte", "moving", "computing", "at least", "bound by", "adamw"]);
         for floor in &roofline.stages {
             let cost = self.stages.iter().find(|cost| cost.name == floor.name);
             let others = adamw.and_then(|it| it.stages.iter().find(|other| other.name == floor.name));

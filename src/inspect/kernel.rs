@@ -8,7 +8,7 @@ use natgrad_hlo::work::{self, Work};
 use natgrad_hlo::{Attributes, FusionKind, HloModule, Opcode};
 use serde::{Deserialize, Serialize};
 
-use super::stage::{Origin, Part};
+use super::stage::{Origin, Phase};
 
 /// An instruction that runs over memory by itself: a fusion with all in it, a matrix product, a convolution, a copy, a
 /// call of code that is not HLO. Calls, loops and branches are not; what they run is.
@@ -23,8 +23,9 @@ pub struct Kernel {
     pub does: String,
     /// Where it comes from: its own name, else most of what is in it, else what uses it.
     pub origin: Origin,
-    /// Every part of the program that has an operation in it.
-    pub parts: BTreeSet<Part>,
+    /// Every phase of the program that has an operation in it.
+    #[serde(rename = "parts")]
+    pub phases: BTreeSet<Phase>,
     /// Its result, without layouts.
     pub shape: String,
     /// How often it runs: the rounds of the loops around it, where XLA knows them; others count as one round.
@@ -37,12 +38,12 @@ pub struct Kernel {
     pub work: Work,
     /// The operations in a fusion, in order. Not kept in files.
     #[serde(skip)]
-    pub inside: Vec<Operation>,
+    pub inside: Vec<FusedOperation>,
 }
 
 /// An operation in a fusion.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Operation {
+pub struct FusedOperation {
     /// Its name.
     pub name: String,
     /// What it does.
@@ -57,15 +58,15 @@ pub struct Operation {
     pub feeds_model: bool,
 }
 
-/// What the kernels of a part of the program take.
+/// What the kernels of a phase of the program take.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StageCost {
-    /// The part.
-    pub name: Part,
+    /// The phase.
+    pub name: Phase,
     /// Kernels that are counted under it.
     pub kernels: u64,
-    /// Kernels of other parts that have operations of it in them.
+    /// Kernels of other phases that have operations of it in them.
     pub shared: u64,
     /// Bytes moved: read and written.
     pub bytes: u64,
@@ -98,19 +99,19 @@ pub(super) fn opcodes(module: &HloModule) -> BTreeMap<String, u64> {
     counts
 }
 
-/// The costs of every part of the program that is in a kernel, in the order of a step.
+/// The costs of every phase of the program that is in a kernel, in the order of a step.
 pub fn stage_costs(kernels: &[Kernel]) -> Vec<StageCost> {
-    let mut parts: BTreeSet<Part> = kernels.iter().map(|kernel| kernel.origin.part).collect();
-    parts.extend(kernels.iter().flat_map(|kernel| &kernel.parts));
-    parts
+    let mut phases: BTreeSet<Phase> = kernels.iter().map(|kernel| kernel.origin.phase).collect();
+    phases.extend(kernels.iter().flat_map(|kernel| &kernel.phases));
+    phases
         .into_iter()
-        .map(|part| {
-            let own = || kernels.iter().filter(move |kernel| kernel.origin.part == part);
-            let shared = kernels.iter().filter(|it| it.origin.part != part && it.parts.contains(&part));
+        .map(|phase| {
+            let own = || kernels.iter().filter(move |kernel| kernel.origin.phase == phase);
+            let shared = kernels.iter().filter(|it| it.origin.phase != phase && it.phases.contains(&phase));
             let traffic = own().fold(Traffic::default(), |sum, kernel| sum.plus(kernel.traffic));
             let work = own().fold(Work::default(), |sum, kernel| sum.plus(&kernel.work));
             StageCost {
-                name: part,
+                name: phase,
                 kernels: own().count() as u64,
                 shared: shared.count() as u64,
                 bytes: traffic.total(),
@@ -160,13 +161,13 @@ fn walk(flow: &Flow<'_>, frame: Frame, runs: Runs, kernels: &mut Vec<Kernel>) {
 fn kernel(flow: &Flow<'_>, site: Site, runs: Runs) -> Kernel {
     let instruction = flow.instruction(site);
     let inside = operations(flow, site);
-    let parts = inside.iter().filter_map(|operation| operation.origin.as_ref()).map(|it| it.part);
+    let phases = inside.iter().filter_map(|operation| operation.origin.as_ref()).map(|it| it.phase);
     Kernel {
         name: instruction.name.clone(),
         computation: flow.computation(site.frame).name.clone(),
         does: what(flow, site),
         origin: origin(flow, site),
-        parts: parts.chain(own_origin(flow, site).map(|origin| origin.part)).collect(),
+        phases: phases.chain(own_origin(flow, site).map(|origin| origin.phase)).collect(),
         shape: instruction.shape.without_layout().to_string(),
         runs: runs.count,
         runs_known: runs.known,
@@ -186,7 +187,7 @@ fn what(flow: &Flow<'_>, site: Site) -> String {
 }
 
 /// The operations in a fusion.
-fn operations(flow: &Flow<'_>, site: Site) -> Vec<Operation> {
+fn operations(flow: &Flow<'_>, site: Site) -> Vec<FusedOperation> {
     let mut sites = Vec::new();
     collect(flow, site, &mut sites);
     let sources = sources_of_model(flow, &sites);
@@ -194,7 +195,7 @@ fn operations(flow: &Flow<'_>, site: Site) -> Vec<Operation> {
         .into_iter()
         .map(|site| {
             let instruction = flow.instruction(site);
-            Operation {
+            FusedOperation {
                 name: instruction.name.clone(),
                 opcode: instruction.opcode.clone(),
                 shape: instruction.shape.without_layout().to_string(),
@@ -225,7 +226,7 @@ fn sources_of_model(flow: &Flow<'_>, sites: &[Site]) -> BTreeSet<Site> {
     let frames: BTreeSet<Frame> = sites.iter().map(|site| site.frame).collect();
     let is_model = |site: &Site| {
         let origin = Origin::of(&flow.instruction(*site).metadata.op_name);
-        origin.is_some_and(|origin| origin.part.is_model())
+        origin.is_some_and(|origin| origin.phase.is_model())
     };
     let before = |site: Site| {
         let operands = flow.operands(site).into_iter().map(|operand| flow.origin(operand, Vec::new()).0);
@@ -245,7 +246,7 @@ fn sources_of_model(flow: &Flow<'_>, sites: &[Site]) -> BTreeSet<Site> {
 
 /// Where a kernel comes from: its own name, else most of what is in it, else what uses it, else what it uses.
 pub(super) fn origin(flow: &Flow<'_>, site: Site) -> Origin {
-    let unknown = || Origin { part: Part::Other, layer: String::new() };
+    let unknown = || Origin { phase: Phase::Other, layer: String::new() };
     own_origin(flow, site)
         .or_else(|| {
             nearest(flow, site, |site| {

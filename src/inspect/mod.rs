@@ -13,7 +13,7 @@ mod report;
 mod roofline;
 mod stage;
 mod summary;
-mod table;
+mod titled;
 mod verdict;
 mod view;
 
@@ -21,7 +21,7 @@ pub use difference::{
     Both, Difference, FieldChange, KernelChange, MemoryChange, OpcodeChange, StageChange, VerdictChange,
 };
 pub use edges::{Edge, Node};
-pub use kernel::{Kernel, Operation, StageCost, kernels, stage_costs};
+pub use kernel::{FusedOperation, Kernel, StageCost, kernels, stage_costs};
 pub use measure::MeasureError;
 pub use memory::{Assigned, LiveBuffer, Memory};
 pub use noise::{
@@ -29,9 +29,9 @@ pub use noise::{
     noise_buffers, noise_sites,
 };
 pub use read::ReadError;
-pub use report::{About, Comparison, Optimized, Report};
+pub use report::{About, Optimized, OtherStep, Report};
 pub use roofline::{DeviceFigures, Floor, Roofline};
-pub use stage::{Origin, Part, Stage, stage_of};
+pub use stage::{Origin, Phase, Stage, stage_of};
 pub use summary::{
     CopySource, CopySummary, InstructionSummary, OutputSummary, ParameterSummary, StageTotal, Summary,
 };

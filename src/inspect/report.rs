@@ -22,9 +22,9 @@ pub struct Report {
     pub about: About,
     /// What it keeps of what it promises.
     pub verdicts: Vec<Verdict>,
-    /// What its parts take, in the order of a step.
+    /// What its phases take, in the order of a step.
     pub stages: Vec<StageCost>,
-    /// What flows through memory between its parts, its inputs and its outputs.
+    /// What flows through memory between its phases, its inputs and its outputs.
     pub edges: Vec<Edge>,
     /// How many instructions do each operation, those in fusions too.
     pub opcodes: BTreeMap<String, u64>,
@@ -35,7 +35,7 @@ pub struct Report {
     /// Its least times, where the device's figures are known.
     pub roofline: Option<Roofline>,
     /// AdamW's step of the same configuration, where there is one to compare with.
-    pub adamw: Option<Comparison>,
+    pub adamw: Option<OtherStep>,
     /// What differs in another program, where it is compared with one.
     pub against: Option<Difference>,
 }
@@ -61,10 +61,10 @@ pub struct About {
 /// What another step takes, to compare with.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Comparison {
+pub struct OtherStep {
     /// How many kernels it has.
     pub kernels: u64,
-    /// What its parts take.
+    /// What its phases take.
     pub stages: Vec<StageCost>,
     /// Its memory.
     pub memory: Memory,
@@ -110,7 +110,7 @@ impl Report {
         let stages = stage_costs(&own);
         let adamw = adamw.zip(others.as_ref()).map(|(adamw, kernels)| {
             let stages = stage_costs(kernels);
-            Comparison {
+            OtherStep {
                 kernels: kernels.len() as u64,
                 memory: Memory::of(&adamw.module, adamw.assigned),
                 roofline: figures.map(|figures| Roofline::of(kernels, &stages, figures)),
@@ -131,13 +131,13 @@ impl Report {
         }
     }
 
-    /// Bytes that the optimizer's parts move for each trained parameter.
+    /// Bytes that the optimizer's phases move for each trained parameter.
     pub fn optimizer_bytes_per_parameter(&self) -> f64 {
         optimizer_bytes(&self.stages) as f64 / self.about.parameters.max(1) as f64
     }
 }
 
-/// Bytes that the optimizer's parts move.
+/// Bytes that the optimizer's phases move.
 pub(super) fn optimizer_bytes(stages: &[StageCost]) -> u64 {
     stages.iter().filter(|cost| cost.name.is_optimizer()).map(|cost| cost.bytes).sum()
 }

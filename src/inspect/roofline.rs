@@ -6,7 +6,7 @@ use natgrad_hlo::work::Work;
 use serde::{Deserialize, Serialize};
 
 use super::kernel::{Kernel, StageCost};
-use super::stage::Part;
+use super::stage::Phase;
 
 /// What a device can do at best.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -32,19 +32,19 @@ pub struct DeviceFigures {
 pub struct Roofline {
     /// The device.
     pub device: DeviceFigures,
-    /// The least times of its parts, in the order of a step.
+    /// The least times of its phases, in the order of a step.
     pub stages: Vec<Floor>,
     /// The sum of them, in seconds.
     pub seconds: f64,
 }
 
-/// The least time of a part, in seconds: the sum over its kernels, which run one after another, of the larger of the
+/// The least time of a phase, in seconds: the sum over its kernels, which run one after another, of the larger of the
 /// times to move and to compute.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Floor {
-    /// The part.
-    pub name: Part,
+    /// The phase.
+    pub name: Phase,
     /// To move what its kernels read and write.
     pub memory: f64,
     /// To compute what they compute.
@@ -79,11 +79,11 @@ impl DeviceFigures {
 }
 
 impl Roofline {
-    /// The least times of a program of these kernels, with a floor for each of these parts.
+    /// The least times of a program of these kernels, with a floor for each of these phases.
     pub fn of(kernels: &[Kernel], stages: &[StageCost], device: &DeviceFigures) -> Roofline {
-        let floor = |name: Part| {
+        let floor = |name: Phase| {
             let zero = Floor { name, memory: 0.0, compute: 0.0, seconds: 0.0 };
-            kernels.iter().filter(|kernel| kernel.origin.part == name).fold(zero, |sum, kernel| {
+            kernels.iter().filter(|kernel| kernel.origin.phase == name).fold(zero, |sum, kernel| {
                 let (memory, compute) = (device.memory(kernel.traffic.total()), device.compute(&kernel.work));
                 Floor {
                     memory: sum.memory + memory,
@@ -116,13 +116,13 @@ mod tests {
     use super::*;
     use crate::inspect::{Origin, Stage, Traffic, stage_costs};
 
-    fn kernel(part: Part, bytes: u64, work: Work) -> Kernel {
+    fn kernel(phase: Phase, bytes: u64, work: Work) -> Kernel {
         Kernel {
             name: "k".to_owned(),
             computation: "main".to_owned(),
             does: "fusion kLoop".to_owned(),
-            origin: Origin { part, layer: String::new() },
-            parts: [part].into(),
+            origin: Origin { phase, layer: String::new() },
+            phases: [phase].into(),
             shape: "f32[]".to_owned(),
             runs: 1,
             runs_known: true,
@@ -142,12 +142,12 @@ mod tests {
             elementwise: 10.0,
         };
         let dots = |ty: &str, flops| Work { dots: [(ty.to_owned(), flops)].into(), ..Work::default() };
-        let update = Part::new(Stage::Update, false);
+        let update = Phase::new(Stage::Update, false);
         let kernels = [
             // 3 seconds of memory against 2 of products.
-            kernel(Part::Forward, 300, dots("f32", 2000)),
+            kernel(Phase::Forward, 300, dots("f32", 2000)),
             // 1 second of memory against 4 of products and 1 of single operations.
-            kernel(Part::Forward, 100, Work { elementwise: 6, integers: 4, ..dots("bf16", 8000) }),
+            kernel(Phase::Forward, 100, Work { elementwise: 6, integers: 4, ..dots("bf16", 8000) }),
             kernel(update, 200, Work { elementwise: 5, ..Work::default() }),
         ];
         let roofline = Roofline::of(&kernels, &stage_costs(&kernels), &device);

@@ -1,4 +1,4 @@
-//! Which part of a program an instruction belongs to, by the name that the frontend gave it.
+//! Which phase of a program an instruction belongs to, by the name that the frontend gave it.
 
 use std::fmt;
 
@@ -11,10 +11,10 @@ const GRADIENT_SCOPE: &str = "grad";
 /// Scopes that say how a value is made rather than of which layer it is.
 const INNER_SCOPES: [&str; 4] = [GRADIENT_SCOPE, "noise", "signs", "key"];
 
-/// A part of a program that its costs are counted under: a stage, or a pass of the stage that evaluates the loss.
+/// A phase of a program, that its costs are counted under: a stage, or a pass of the stage that evaluates the loss.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
-pub enum Part {
+pub enum Phase {
     /// A stage before the loss is evaluated, in its place in the order of [`Stage::ALL`].
     Before(Stage),
     /// The loss.
@@ -27,29 +27,29 @@ pub enum Part {
     Other,
 }
 
-impl Part {
-    /// The part of a stage; of the one that evaluates the loss, its gradient or not.
-    pub fn new(stage: Stage, is_gradient: bool) -> Part {
+impl Phase {
+    /// The phase of a stage; of the one that evaluates the loss, its gradient or not.
+    pub fn new(stage: Stage, is_gradient: bool) -> Phase {
         match stage {
-            Stage::LossAndGradient if is_gradient => Part::Backward,
-            Stage::LossAndGradient => Part::Forward,
-            stage if stage < Stage::LossAndGradient => Part::Before(stage),
-            stage => Part::After(stage),
+            Stage::LossAndGradient if is_gradient => Phase::Backward,
+            Stage::LossAndGradient => Phase::Forward,
+            stage if stage < Stage::LossAndGradient => Phase::Before(stage),
+            stage => Phase::After(stage),
         }
     }
 
     /// The stage.
     pub fn stage(self) -> Option<Stage> {
         match self {
-            Part::Before(stage) | Part::After(stage) => Some(stage),
-            Part::Forward | Part::Backward => Some(Stage::LossAndGradient),
-            Part::Other => None,
+            Phase::Before(stage) | Phase::After(stage) => Some(stage),
+            Phase::Forward | Phase::Backward => Some(Stage::LossAndGradient),
+            Phase::Other => None,
         }
     }
 
     /// Whether it is a pass over the model: the loss or its gradient.
     pub fn is_model(self) -> bool {
-        matches!(self, Part::Forward | Part::Backward)
+        matches!(self, Phase::Forward | Phase::Backward)
     }
 
     /// Whether it is of the optimizer: what a step does beside the loss, its gradient and making ready its data.
@@ -82,45 +82,46 @@ impl Part {
     /// The name in reports.
     pub fn name(self) -> &'static str {
         match self {
-            Part::Before(stage) | Part::After(stage) => stage.name(),
-            Part::Forward => "forward",
-            Part::Backward => "backward",
-            Part::Other => "other",
+            Phase::Before(stage) | Phase::After(stage) => stage.name(),
+            Phase::Forward => "forward",
+            Phase::Backward => "backward",
+            Phase::Other => "other",
         }
     }
 
-    /// The part of this name in reports.
-    pub fn from_name(name: &str) -> Option<Part> {
-        let stages = Stage::ALL.into_iter().map(|stage| Part::new(stage, true));
-        stages.chain([Part::Forward, Part::Other]).find(|part| part.name() == name)
+    /// The phase of this name in reports.
+    pub fn from_name(name: &str) -> Option<Phase> {
+        let stages = Stage::ALL.into_iter().map(|stage| Phase::new(stage, true));
+        stages.chain([Phase::Forward, Phase::Other]).find(|phase| phase.name() == name)
     }
 }
 
-impl fmt::Display for Part {
+impl fmt::Display for Phase {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.name())
     }
 }
 
-impl From<Part> for String {
-    fn from(part: Part) -> String {
-        part.name().to_owned()
+impl From<Phase> for String {
+    fn from(phase: Phase) -> String {
+        phase.name().to_owned()
     }
 }
 
-impl TryFrom<String> for Part {
+impl TryFrom<String> for Phase {
     type Error = String;
 
-    fn try_from(name: String) -> Result<Part, String> {
-        Part::from_name(&name).ok_or_else(|| format!("`{name}` is no part of a program"))
+    fn try_from(name: String) -> Result<Phase, String> {
+        Phase::from_name(&name).ok_or_else(|| format!("`{name}` is no part of a program"))
     }
 }
 
-/// Where an operation comes from: the part of the program, and the layer or parameter of the model.
+/// Where an operation comes from: the phase of the program, and the layer or parameter of the model.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Origin {
-    /// The part.
-    pub part: Part,
+    /// The phase.
+    #[serde(rename = "part")]
+    pub phase: Phase,
     /// The scope in it, e.g. `layers.0` or, in an update, `layers.0.weight`; empty where there is none.
     pub layer: String,
 }
@@ -132,10 +133,10 @@ impl Origin {
     /// a stage counts.
     ///
     /// ```
-    /// use natgrad::inspect::{Origin, Part};
+    /// use natgrad::inspect::{Origin, Phase};
     ///
     /// let origin = Origin::of("jit(main)/loss_and_gradient/layers.0/grad/dot").unwrap();
-    /// assert_eq!((origin.part, origin.layer.as_str()), (Part::Backward, "layers.0"));
+    /// assert_eq!((origin.phase, origin.layer.as_str()), (Phase::Backward, "layers.0"));
     /// assert_eq!(Origin::of("jit(main)/convert"), None);
     /// ```
     pub fn of(op_name: &str) -> Option<Origin> {
@@ -147,8 +148,8 @@ impl Origin {
             let scopes = &path[at + 1..path.len().max(at + 2) - 1];
             let layer: Vec<&str> =
                 scopes.iter().copied().filter(|scope| !INNER_SCOPES.contains(scope)).collect();
-            let part = Part::new(stage, scopes.contains(&GRADIENT_SCOPE));
-            Some(Origin { part, layer: layer.join("/") })
+            let phase = Phase::new(stage, scopes.contains(&GRADIENT_SCOPE));
+            Some(Origin { phase, layer: layer.join("/") })
         })
     }
 }
@@ -162,7 +163,7 @@ impl Origin {
 /// assert_eq!(stage_of("jit(main)/convert"), None);
 /// ```
 pub fn stage_of(op_name: &str) -> Option<Stage> {
-    Origin::of(op_name)?.part.stage()
+    Origin::of(op_name)?.phase.stage()
 }
 
 /// Whether an operation's name says that it is one of those that make noise, before it is scaled.
@@ -179,8 +180,8 @@ pub(super) fn is_key(op_name: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn origin(op_name: &str) -> Option<(Part, String)> {
-        Origin::of(op_name).map(|origin| (origin.part, origin.layer))
+    fn origin(op_name: &str) -> Option<(Phase, String)> {
+        Origin::of(op_name).map(|origin| (origin.phase, origin.layer))
     }
 
     #[test]
@@ -199,27 +200,27 @@ mod tests {
     #[test]
     fn gradients_are_the_backward_pass_of_their_layer() {
         let layer = "layers.0".to_owned();
-        assert_eq!(origin("main/loss_and_gradient/layers.0/dot"), Some((Part::Forward, layer.clone())));
-        assert_eq!(origin("main/loss_and_gradient/layers.0/grad/dot"), Some((Part::Backward, layer)));
-        assert_eq!(origin("loss_and_gradient/grad/add"), Some((Part::Backward, String::new())));
+        assert_eq!(origin("main/loss_and_gradient/layers.0/dot"), Some((Phase::Forward, layer.clone())));
+        assert_eq!(origin("main/loss_and_gradient/layers.0/grad/dot"), Some((Phase::Backward, layer)));
+        assert_eq!(origin("loss_and_gradient/grad/add"), Some((Phase::Backward, String::new())));
         assert_eq!(
             origin("resample/blocks.1.bias/noise/mul"),
-            Some((Part::After(Stage::Resample), "blocks.1.bias".to_owned()))
+            Some((Phase::After(Stage::Resample), "blocks.1.bias".to_owned()))
         );
-        assert_eq!(origin("main/update"), Some((Part::After(Stage::Update), String::new())));
-        assert_eq!(origin("main/loss_and_gradient/a/b/dot"), Some((Part::Forward, "a/b".to_owned())));
+        assert_eq!(origin("main/update"), Some((Phase::After(Stage::Update), String::new())));
+        assert_eq!(origin("main/loss_and_gradient/a/b/dot"), Some((Phase::Forward, "a/b".to_owned())));
     }
 
     #[test]
     fn parts_are_in_the_order_of_a_step_and_known_by_their_names() {
-        let mut parts: Vec<Part> = Stage::ALL.into_iter().map(|stage| Part::new(stage, true)).collect();
-        parts.extend([Part::Forward, Part::Other]);
-        for &part in &parts {
-            assert_eq!(Part::from_name(part.name()), Some(part));
+        let mut phases: Vec<Phase> = Stage::ALL.into_iter().map(|stage| Phase::new(stage, true)).collect();
+        phases.extend([Phase::Forward, Phase::Other]);
+        for &phase in &phases {
+            assert_eq!(Phase::from_name(phase.name()), Some(phase));
         }
-        assert_eq!(Part::from_name("loss_and_gradient"), None);
-        parts.sort();
-        let names: Vec<&str> = parts.iter().map(|part| part.name()).collect();
+        assert_eq!(Phase::from_name("loss_and_gradient"), None);
+        phases.sort();
+        let names: Vec<&str> = phases.iter().map(|phase| phase.name()).collect();
         let first = ["key", "recover", "probe", "gather", "forward", "backward", "further_sample"];
         assert_eq!(names[..7], first);
         assert_eq!(names.last(), Some(&"other"));

@@ -127,7 +127,7 @@ struct Hashes {
 
 impl Hashes {
     fn of(subject: &Subject<'_>) -> Hashes {
-        match subject.program.layout.plan.noise {
+        match subject.program.interface.plan.noise {
             // Two lanes, each with a multiplication of its own before the lanes cross.
             Grade::Fast | Grade::Exact => Hashes {
                 sites: noise_sites(subject.module, &MURMUR3_FINALIZER),

@@ -4,8 +4,8 @@ use super::kernel::StageCost;
 use super::memory::{Assigned, Memory};
 use super::report::{About, Report, optimizer_bytes};
 use super::roofline::{DeviceFigures, Roofline};
-use super::stage::Part;
-use super::table::{Align, Table, grouped};
+use super::stage::Phase;
+use super::titled::{Align, Titled, grouped};
 use super::verdict::Verdict;
 use crate::report::prefix;
 
@@ -34,7 +34,7 @@ impl Report {
     /// The verdicts.
     pub fn verdict_text(&self) -> String {
         let mut table =
-            Table::new("verdicts", &[("", Align::Left), ("promise", Align::Left), ("found", Align::Left)]);
+            Titled::new("verdicts", &[("", Align::Left), ("promise", Align::Left), ("found", Align::Left)]);
         for Verdict { name, pass, detail } in &self.verdicts {
             let mark = if *pass { "pass" } else { "FAIL" };
             table.row(vec![mark.to_owned(), name.words().to_owned(), detail.clone()]);
@@ -42,7 +42,7 @@ impl Report {
         table.to_string()
     }
 
-    /// The costs of the program's parts, beside AdamW's.
+    /// The costs of the program's phases, beside AdamW's.
     pub fn stage_text(&self) -> String {
         let columns = [
             ("stage", Align::Left),
@@ -57,16 +57,16 @@ impl Report {
             ("adamw's kernels", Align::Right),
             ("bytes", Align::Right),
         ];
-        let mut table = Table::new("stages", &columns);
-        let of = |stages: &[StageCost], part: Part| stages.iter().find(|cost| cost.name == part).cloned();
-        for part in self.parts() {
-            let own = of(&self.stages, part);
-            let adamw = self.adamw.as_ref().and_then(|adamw| of(&adamw.stages, part));
+        let mut table = Titled::new("stages", &columns);
+        let of = |stages: &[StageCost], phase: Phase| stages.iter().find(|cost| cost.name == phase).cloned();
+        for phase in self.phases() {
+            let own = of(&self.stages, phase);
+            let adamw = self.adamw.as_ref().and_then(|adamw| of(&adamw.stages, phase));
             let number = |cost: &Option<StageCost>, of: &dyn Fn(&StageCost) -> u64| {
                 cost.as_ref().map_or_else(|| "-".to_owned(), |cost| grouped(of(cost)))
             };
             table.row(vec![
-                part.to_string(),
+                phase.to_string(),
                 number(&own, &|cost| cost.kernels),
                 number(&own, &|cost| cost.shared),
                 number(&own, &|cost| cost.traffic.read),
@@ -108,13 +108,13 @@ impl Report {
         notes
     }
 
-    /// The parts of the program and of AdamW's, in the order of a step.
-    pub(super) fn parts(&self) -> Vec<Part> {
+    /// The phases of the program and of AdamW's, in the order of a step.
+    pub(super) fn phases(&self) -> Vec<Phase> {
         let adamw = self.adamw.iter().flat_map(|adamw| &adamw.stages);
-        let mut parts: Vec<Part> = self.stages.iter().chain(adamw).map(|cost| cost.name).collect();
-        parts.sort_unstable();
-        parts.dedup();
-        parts
+        let mut phases: Vec<Phase> = self.stages.iter().chain(adamw).map(|cost| cost.name).collect();
+        phases.sort_unstable();
+        phases.dedup();
+        phases
     }
 
     /// The kernels, in the order of execution.
@@ -130,13 +130,13 @@ impl Report {
             ("bytes written", Align::Right),
             ("flops", Align::Right),
         ];
-        let mut table = Table::new(format!("kernels ({})", self.kernels.len()), &columns);
+        let mut table = Titled::new(format!("kernels ({})", self.kernels.len()), &columns);
         for kernel in &self.kernels {
-            let inside: Vec<&str> = kernel.parts.iter().map(|part| part.name()).collect();
+            let inside: Vec<&str> = kernel.phases.iter().map(|phase| phase.name()).collect();
             table.row(vec![
                 kernel.name.clone(),
                 kernel.does.clone(),
-                kernel.origin.part.to_string(),
+                kernel.origin.phase.to_string(),
                 kernel.origin.layer.clone(),
                 inside.join(" "),
                 if kernel.runs_known { kernel.runs.to_string() } else { "?".to_owned() },
@@ -154,7 +154,7 @@ impl Report {
         if self.adamw.is_some() {
             columns.push(("adamw's", Align::Right));
         }
-        let mut table = Table::new("memory", &columns);
+        let mut table = Titled::new("memory", &columns);
         let others = self.adamw.as_ref().map(|adamw| adamw.memory.sizes());
         for (at, (name, bytes)) in self.memory.sizes().into_iter().enumerate() {
             let mut cells = vec![name.to_owned(), grouped(bytes)];
@@ -181,13 +181,13 @@ impl Report {
             ("layer", Align::Left),
             ("until", Align::Left),
         ];
-        let mut buffers = Table::new(title, &columns);
+        let mut buffers = Titled::new(title, &columns);
         for buffer in live.iter().take(LISTED) {
             buffers.row(vec![
                 buffer.name.clone(),
                 buffer.shape.clone(),
                 grouped(buffer.bytes),
-                buffer.origin.part.to_string(),
+                buffer.origin.phase.to_string(),
                 buffer.origin.layer.clone(),
                 buffer.until.clone(),
             ]);
@@ -200,7 +200,7 @@ impl Report {
         text
     }
 
-    /// The least times of the program's parts, beside AdamW's.
+    /// The least times of the program's phases, beside AdamW's.
     pub fn roofline_text(&self) -> String {
         let Some(roofline) = &self.roofline else {
             return "\nroofline: the figures of this device are not known\n".to_owned();
@@ -225,19 +225,19 @@ impl Report {
             ("bound by", Align::Left),
             ("adamw", Align::Right),
         ];
-        let mut table = Table::new(title, &columns);
-        let floor = |roofline: &Roofline, part: Part| {
-            roofline.stages.iter().find(|floor| floor.name == part).copied()
+        let mut table = Titled::new(title, &columns);
+        let floor = |roofline: &Roofline, phase: Phase| {
+            roofline.stages.iter().find(|floor| floor.name == phase).copied()
         };
         let adamws = self.adamw.as_ref().and_then(|adamw| adamw.roofline.as_ref());
-        for part in self.parts() {
-            let own = floor(roofline, part);
-            let cost = self.stages.iter().find(|cost| cost.name == part);
-            let adamw = adamws.and_then(|roofline| floor(roofline, part));
+        for phase in self.phases() {
+            let own = floor(roofline, phase);
+            let cost = self.stages.iter().find(|cost| cost.name == phase);
+            let adamw = adamws.and_then(|roofline| floor(roofline, phase));
             let number = |of: &dyn Fn(&StageCost) -> String| cost.map_or_else(|| "-".to_owned(), of);
             let time = |seconds: Option<f64>| seconds.map_or_else(|| "-".to_owned(), |it| si(it, "s"));
             table.row(vec![
-                part.to_string(),
+                phase.to_string(),
                 number(&|cost| grouped(cost.bytes)),
                 number(&|cost| grouped(cost.flops)),
                 number(&|cost| per_byte(cost.flops, cost.bytes)),

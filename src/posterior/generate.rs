@@ -73,7 +73,7 @@ impl<'a> Generator<'a> {
 
     /// How many tokens are seen at once.
     fn positions(&self) -> usize {
-        self.next.program.layout.features.shape.elements()
+        self.next.program.interface.features.shape.elements()
     }
 
     /// Log-probabilities of the token after `tokens`, of which the last ones that fit into the context count:
@@ -100,12 +100,12 @@ impl<'a> Generator<'a> {
         position: usize,
         caches: Vec<Vec<Buffer>>,
     ) -> Result<Seen, PredictorError> {
-        let layout = &program.program.layout;
-        let ty = layout.ty(Slot::Features(Extent::Batch));
+        let interface = &program.program.interface;
+        let ty = interface.ty(Slot::Features(Extent::Batch));
         let mut bytes: Vec<u8> = tokens.iter().flat_map(|token| token.to_ne_bytes()).collect();
         bytes.resize(ty.size_bytes(), 0);
         let features = self.device.upload(&ty, &bytes)?;
-        let position = self.device.upload(&layout.ty(Slot::Position), &(position as u32).to_ne_bytes())?;
+        let position = self.device.upload(&interface.ty(Slot::Position), &(position as u32).to_ne_bytes())?;
         let mut predictions = Vec::new();
         let mut kept = Vec::new();
         for (parameters, cache) in self.parameters.iter().zip(caches) {
@@ -123,7 +123,7 @@ impl<'a> Generator<'a> {
                     cache.push(buffer);
                 } else {
                     let bytes = buffer.to_host().map_err(DeviceError::from)?;
-                    predictions.push(from_bytes(layout.dtype, &bytes));
+                    predictions.push(from_bytes(interface.dtype, &bytes));
                 }
             }
             kept.push(cache);

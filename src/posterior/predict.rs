@@ -6,10 +6,10 @@ use super::calibration::{Averaged, Scores, Tally};
 use super::sample::draw_sample;
 use crate::compile::bytes::from_bytes;
 use crate::compile::{Compiled, Device, DeviceError};
-use crate::data::{Batch, DataError, Source};
+use crate::data::{Batch, DataError, Examples};
 use crate::pjrt::{Arg, Buffer};
 use crate::rule::HyperValues;
-use crate::step::{Extent, Layout, Recipe, Slot, StateKind, StepError};
+use crate::step::{Extent, Interface, Recipe, Slot, StateKind, StepError};
 
 /// The most bytes of features on the device at a time: samples are drawn once for as many rows as fit.
 const CHUNK_BYTES: usize = 256 << 20;
@@ -78,8 +78,8 @@ impl<'a> Predictor<'a> {
         std::iter::once(&self.predict).chain(&self.draw)
     }
 
-    fn layout(&self) -> &Layout {
-        &self.predict.program.layout
+    fn interface(&self) -> &Interface {
+        &self.predict.program.interface
     }
 
     /// Scores at the mean and, where the rule leaves a posterior, of predictions averaged over samples of it.
@@ -89,12 +89,12 @@ impl<'a> Predictor<'a> {
     pub fn judge(
         &self,
         state: StateRef,
-        data: &Source,
+        data: &Examples,
         judging: Judging,
     ) -> Result<(Scores, Option<Scores>), PredictorError> {
-        let task = self.layout().task;
-        let rows = self.layout().rows;
-        let size = with_rows(rows, &self.layout().features).size_bytes();
+        let task = self.interface().task;
+        let rows = self.interface().rows;
+        let size = with_rows(rows, &self.interface().features).size_bytes();
         let chunk = (CHUNK_BYTES / size.max(1)).max(1) * rows;
         let mut at_mean = Tally::new(task, judging.bins);
         let mut averaged = Tally::new(task, judging.bins);
@@ -126,7 +126,7 @@ impl<'a> Predictor<'a> {
         judging: Judging,
     ) -> Result<Vec<Averaged>, PredictorError> {
         let Some(draw) = &self.draw else { return Ok(Vec::new()) };
-        let task = self.layout().task;
+        let task = self.interface().task;
         let weight = 1.0 / f64::from(judging.samples);
         let mut averaged = vec![Averaged::default(); batches.len()];
         for sample in 0..judging.samples {
@@ -140,19 +140,19 @@ impl<'a> Predictor<'a> {
     }
 
     /// Examples on the device, a batch that is not full filled up with zeros.
-    fn upload(&self, data: &Source, first: usize, end: usize) -> Result<Rows, PredictorError> {
-        let layout = self.layout();
+    fn upload(&self, data: &Examples, first: usize, end: usize) -> Result<Rows, PredictorError> {
+        let interface = self.interface();
         let rows: Vec<u32> = (first as u32..end as u32).collect();
         let mut batch = Batch::default();
         data.append(&rows, None, &mut batch)?;
-        let labels = from_bytes(layout.labels.dtype, &batch.labels);
+        let labels = from_bytes(interface.labels.dtype, &batch.labels);
         let upload = |slot: Slot, mut bytes: Vec<u8>| {
-            let ty = layout.ty(slot);
+            let ty = interface.ty(slot);
             bytes.resize(ty.size_bytes(), 0);
             self.device.upload(&ty, &bytes)
         };
         let features = upload(Slot::Features(Extent::Batch), batch.features)?;
-        let labels_on_device = match layout.task {
+        let labels_on_device = match interface.task {
             Task::Tokens => Some(upload(Slot::Labels(Extent::Batch), batch.labels)?),
             Task::Classes | Task::Numbers { noise: _ } => None,
         };
@@ -165,7 +165,7 @@ impl<'a> Predictor<'a> {
         parameters: &dyn Fn(usize) -> Option<&'b Buffer>,
         batch: &Rows,
     ) -> Result<Vec<f64>, PredictorError> {
-        let layout = self.layout();
+        let interface = self.interface();
         let outputs = self.predict.run(|slot| match slot {
             Slot::State(_, param) => parameters(param).map(Arg::Keep),
             Slot::Features(_) => Some(Arg::Keep(&batch.features)),
@@ -174,9 +174,9 @@ impl<'a> Predictor<'a> {
         })?;
         let mut predictions = Vec::new();
         for (_, buffer) in outputs {
-            predictions.extend(from_bytes(layout.dtype, &buffer.to_host().map_err(DeviceError::from)?));
+            predictions.extend(from_bytes(interface.dtype, &buffer.to_host().map_err(DeviceError::from)?));
         }
-        let labels = layout.rows * layout.labels.shape.elements();
+        let labels = interface.rows * interface.labels.shape.elements();
         predictions.truncate(predictions.len() / labels * batch.labels.len());
         Ok(predictions)
     }

@@ -18,7 +18,7 @@ pub(super) fn draw_sample<'a>(
     seed: u64,
     sample: u32,
 ) -> Result<Vec<(Slot, Buffer)>, PredictorError> {
-    let seed = device.upload(&draw.program.layout.ty(Slot::Seed), &seed.to_ne_bytes())?;
+    let seed = device.upload(&draw.program.interface.ty(Slot::Seed), &seed.to_ne_bytes())?;
     let index = device.upload(&TensorType::scalar(DType::U32), &sample.to_ne_bytes())?;
     let hypers = device.upload_hypers(draw, values)?;
     Ok(draw.run(|slot| match slot {
@@ -51,10 +51,10 @@ impl<'a> Posterior<'a> {
         values: HyperValues,
         tensor: impl Fn(&str) -> Option<(&'t TensorType, &'t [u8])>,
     ) -> Result<Posterior<'a>, PredictorError> {
-        let layout = recipe.layout(1)?;
+        let interface = recipe.interface(1)?;
         let draw = if recipe.rule.has_posterior() { Some(device.compile(recipe.draw()?)?) } else { None };
         let mut slots: Vec<Slot> =
-            (0..layout.params.len()).map(|param| Slot::State(StateKind::MEAN, param)).collect();
+            (0..interface.params.len()).map(|param| Slot::State(StateKind::MEAN, param)).collect();
         for &slot in draw.iter().flat_map(|draw| &draw.program.inputs) {
             if slot.is_carried() && !slots.contains(&slot) {
                 slots.push(slot);
@@ -62,8 +62,8 @@ impl<'a> Posterior<'a> {
         }
         let mut state = Vec::new();
         for slot in slots {
-            let wanted = layout.ty(slot);
-            let found = tensor(&layout.name(slot)).filter(|(ty, _)| **ty == wanted);
+            let wanted = interface.ty(slot);
+            let found = tensor(&interface.name(slot)).filter(|(ty, _)| **ty == wanted);
             if let Some((ty, bytes)) = found {
                 state.push((slot, device.upload(ty, bytes)?));
             }

@@ -4,10 +4,10 @@ mod bars;
 mod curve;
 mod page;
 mod prefix;
-mod table;
+mod text_table;
 
 pub use bars::{Bar, Bars, colour};
 pub use curve::{Chart, Curve};
 pub use page::{Page, escape};
 pub use prefix::prefix;
-pub use table::{Table, columns};
+pub use text_table::{TextTable, columns};

@@ -1,6 +1,6 @@
 //! One self-contained HTML page.
 
-use super::{Bars, Table};
+use super::{Bars, TextTable};
 
 /// A page being written. It asks for nothing from elsewhere: styles, drawings and scripts are in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,12 +64,12 @@ impl Page {
     }
 
     /// Adds a table.
-    pub fn table(&mut self, table: &Table) {
+    pub fn table(&mut self, table: &TextTable) {
         self.body.push_str(&table.html());
     }
 
     /// Adds a table that is shown when its title is unfolded.
-    pub fn unfolding(&mut self, title: &str, table: &Table) {
+    pub fn unfolding(&mut self, title: &str, table: &TextTable) {
         let title = escape(title);
         self.html(&format!("<details><summary>{title}</summary>\n{}</details>\n", table.html()));
     }

@@ -6,6 +6,7 @@
 
 pub mod adam;
 pub mod blr;
+mod documentation;
 pub mod estimator;
 pub mod group;
 pub mod hyper;
@@ -16,7 +17,6 @@ pub mod rmsprop;
 pub mod schedule;
 pub mod sgd;
 pub mod state;
-mod table;
 pub mod vadam;
 pub mod view;
 pub mod vogn;
@@ -28,6 +28,7 @@ pub use natgrad_ir::Expr;
 
 pub use adam::{Adam, AdamW};
 pub use blr::Blr;
+pub use documentation::table;
 pub use estimator::Estimator;
 pub use group::{GroupError, Member, ParamGroup};
 pub use hyper::{Group, Hyper, HyperValues, Numbers};
@@ -38,7 +39,6 @@ pub use rmsprop::RmsProp;
 pub use schedule::{Schedule, Span};
 pub use sgd::Sgd;
 pub use state::{Start, State, StateKind};
-pub use table::table;
 pub use vadam::Vadam;
 pub use view::{Evaluation, Param, Product, Sampling, Update};
 pub use vogn::Vogn;

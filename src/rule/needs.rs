@@ -6,7 +6,7 @@ use natgrad_ir::{Builder, DType, Expr, TensorType, Value};
 
 use super::hyper::Hyper;
 use super::state::{Start, State, StateKind};
-use super::view::{Evaluation, Param, Quantity, Sampling, Source, Update};
+use super::view::{Evaluation, Param, Quantity, Sampling, Supply, Update};
 use super::{Group, Rule};
 
 /// What a rule needs of a step, and leaves.
@@ -195,7 +195,7 @@ struct Asked<'a> {
     asked: RefCell<Vec<(Quantity, Value)>>,
 }
 
-impl Source for Asked<'_> {
+impl Supply for Asked<'_> {
     fn quantity(&self, quantity: Quantity) -> Value {
         let mut asked = self.asked.borrow_mut();
         if let Some(&(_, value)) = asked.iter().find(|(known, _)| *known == quantity) {
@@ -226,9 +226,9 @@ impl Source for Asked<'_> {
 /// What a formula gives, and the quantities that it asks for.
 fn ask<T>(rule: &dyn Rule, formula: impl FnOnce(Param<'_>) -> T) -> Result<(T, Vec<Quantity>), RuleFault> {
     let builder = RefCell::new(Builder::new("formula"));
-    let source = Asked { builder: &builder, asked: RefCell::default() };
-    let given = formula(Param::new(&source, &builder));
-    let asked = source.asked.into_inner().into_iter().map(|(quantity, _)| quantity).collect();
+    let supply = Asked { builder: &builder, asked: RefCell::default() };
+    let given = formula(Param::new(&supply, &builder));
+    let asked = supply.asked.into_inner().into_iter().map(|(quantity, _)| quantity).collect();
     match builder.into_inner().finish(&[]) {
         Ok(_) => Ok((given, asked)),
         Err(errors) => Err(RuleFault::Build { rule: rule.name().to_string(), errors }),

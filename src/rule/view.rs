@@ -38,7 +38,7 @@ pub enum Quantity {
 }
 
 /// Where quantities come from.
-pub(crate) trait Source {
+pub(crate) trait Supply {
     /// The value of a quantity, built where it is asked for first.
     fn quantity(&self, quantity: Quantity) -> Value;
 
@@ -49,17 +49,17 @@ pub(crate) trait Source {
 /// One parameter tensor: its state and the rule's scalars.
 #[derive(Clone, Copy)]
 pub struct Param<'b> {
-    source: &'b dyn Source,
+    supply: &'b dyn Supply,
     builder: &'b RefCell<Builder>,
 }
 
 impl<'b> Param<'b> {
-    pub(crate) fn new(source: &'b dyn Source, builder: &'b RefCell<Builder>) -> Param<'b> {
-        Param { source, builder }
+    pub(crate) fn new(supply: &'b dyn Supply, builder: &'b RefCell<Builder>) -> Param<'b> {
+        Param { supply, builder }
     }
 
     fn quantity(&self, quantity: Quantity) -> Expr<'b> {
-        Expr::new(self.builder, self.source.quantity(quantity))
+        Expr::new(self.builder, self.supply.quantity(quantity))
     }
 
     /// The mean, `m`.
@@ -226,7 +226,7 @@ impl<'b> Update<'b> {
     /// `step` limited to `[-radius, radius]`. Unlike [`Expr::clip`], it lets diagnostics tell the share of elements that are limited.
     pub fn clip(&self, step: Expr<'b>, radius: Expr<'b>) -> Expr<'b> {
         self.clipped.set(true);
-        self.source.clips(step, radius);
+        self.supply.clips(step, radius);
         step.clip(radius)
     }
 

@@ -4,8 +4,8 @@ use natgrad_ir::Value;
 
 use super::sample::keys;
 use super::slot::Slot;
-use super::source::Place;
 use super::stage::Stage;
+use super::supply::Place;
 use crate::noise::{Key, Purpose};
 use crate::rule::{Evaluation, Rule};
 
@@ -26,9 +26,9 @@ fn product(rule: &dyn Rule, stage: &mut Stage, param: usize) -> Option<Value> {
 
 /// The mean contribution of every trained parameter, or that of the one evaluation, with the limit of the gradient's norm.
 pub(super) fn estimate(rule: &dyn Rule, stage: &mut Stage) -> Vec<(Slot, Value)> {
-    let Some(degree) = stage.layout().needs.contributes else { return Vec::new() };
+    let Some(degree) = stage.interface().needs.contributes else { return Vec::new() };
     stage.map_trained(|stage, param| {
-        let product = match stage.layout().plan.evaluations() {
+        let product = match stage.interface().plan.evaluations() {
             1 => product(rule, stage, param),
             _ => Some(stage.get(Slot::Product(param))),
         };
@@ -39,7 +39,7 @@ pub(super) fn estimate(rule: &dyn Rule, stage: &mut Stage) -> Vec<(Slot, Value)>
 
 /// A product in which the gradient stands to a power, where the plan limits the gradient's norm.
 fn limited(stage: &mut Stage, product: Value, degree: u32) -> Value {
-    if !stage.layout().plan.clips_norm() || degree == 0 {
+    if !stage.interface().plan.clips_norm() || degree == 0 {
         return product;
     }
     let scale = stage.get(Slot::ClipScale);
@@ -51,7 +51,7 @@ fn limited(stage: &mut Stage, product: Value, degree: u32) -> Value {
 pub(super) fn probes(stage: &mut Stage) -> Vec<(Slot, Value)> {
     let keys = keys(stage, Purpose::Probe, Slot::Step, Some(Slot::Draw));
     stage.map_trained(|stage, param| {
-        let ty = stage.layout().ty(Slot::Probe(param));
+        let ty = stage.interface().ty(Slot::Probe(param));
         vec![(
             Slot::Probe(param),
             Key::of(&mut stage.b, keys, param).signs(&mut stage.b, ty.dtype, &ty.shape),

@@ -4,14 +4,14 @@ use natgrad_ir::{
     BinaryOp, Builder, CompareOp, DType, Elements, Literal, Op, Scalar, Shape, TensorType, Value,
 };
 
-use super::layout::Images;
+use super::interface::Images;
 use super::slot::{Extent, Slot};
 use super::stage::Stage;
 
 /// Features and labels of the rows of one micro-batch; nothing if the host sends them.
 pub(super) fn gather(stage: &mut Stage) -> Vec<(Slot, Value)> {
-    let layout = stage.layout();
-    let Some(table) = &layout.table else { return Vec::new() };
+    let interface = stage.interface();
+    let Some(table) = &interface.table else { return Vec::new() };
     let rows = stage.get(Slot::Rows(Extent::Batch));
     let features = stage.get(Slot::TableFeatures);
     let features = match &table.images {
@@ -19,7 +19,7 @@ pub(super) fn gather(stage: &mut Stage) -> Vec<(Slot, Value)> {
         Some(images) => {
             let crops = stage.get(Slot::Crops(Extent::Batch));
             let cropped = cropped(&mut stage.b, features, rows, crops, images);
-            stage.b.reshape(cropped, layout.ty(Slot::Features(Extent::Batch)).shape)
+            stage.b.reshape(cropped, interface.ty(Slot::Features(Extent::Batch)).shape)
         }
     };
     let labels = stage.get(Slot::TableLabels);

@@ -5,7 +5,7 @@ use natgrad_ir::{Builder, DType, DotDims, Function, Module, Op, Shape, Value, gr
 use natgrad_layers::Model;
 
 use super::StepError;
-use super::layout::Layout;
+use super::interface::Interface;
 use super::slot::{Extent, Metric, Slot};
 use super::stage::{StageFunction, StageKind};
 use crate::rule::StateKind;
@@ -13,22 +13,22 @@ use crate::rule::StateKind;
 /// Loss, hits, gradients and what else the rule needs, at [`Slot::Theta`] on one micro-batch.
 pub(super) fn loss_and_gradient(
     model: &Model,
-    layout: &Layout,
+    interface: &Interface,
     module: &mut Module,
 ) -> Result<StageFunction, StepError> {
-    let trained: Vec<usize> = layout.trained().collect();
-    let compute = layout.plan.compute_type(layout.dtype);
-    let mut inputs: Vec<Slot> = (0..layout.params.len()).map(Slot::Theta).collect();
+    let trained: Vec<usize> = interface.trained().collect();
+    let compute = interface.plan.compute_type(interface.dtype);
+    let mut inputs: Vec<Slot> = (0..interface.params.len()).map(Slot::Theta).collect();
     inputs.extend([Slot::Features(Extent::Batch), Slot::Labels(Extent::Batch)]);
-    let mut outputs = vec![Slot::Metric(Metric::Loss), Slot::Metric(Metric::counted(layout.task))];
+    let mut outputs = vec![Slot::Metric(Metric::Loss), Slot::Metric(Metric::counted(interface.task))];
     outputs.extend(trained.iter().copied().map(Slot::Gradient));
-    if layout.needs.squared_gradients {
+    if interface.needs.squared_gradients {
         outputs.extend(trained.iter().copied().map(Slot::SquaredGradient));
-        return per_example(model, layout, module, &trained, inputs, outputs);
+        return per_example(model, interface, module, &trained, inputs, outputs);
     }
-    let (loss, constants) = model.loss(layout.rows, layout.dtype, compute)?;
+    let (loss, constants) = model.loss(interface.rows, interface.dtype, compute)?;
     verify_function(&loss)?;
-    let mut function = if layout.needs.hessian_product {
+    let mut function = if interface.needs.hessian_product {
         inputs.extend(trained.iter().copied().map(Slot::Probe));
         outputs.extend(trained.iter().copied().map(Slot::HessianVector));
         grad::hessian_vector(&loss, &trained, &constants)?
@@ -42,38 +42,41 @@ pub(super) fn loss_and_gradient(
 /// One example's loss and gradient, vectorized over the rows; then their means, and the mean of squares.
 fn per_example(
     model: &Model,
-    layout: &Layout,
+    interface: &Interface,
     module: &mut Module,
     trained: &[usize],
     inputs: Vec<Slot>,
     outputs: Vec<Slot>,
 ) -> Result<StageFunction, StepError> {
-    let compute = layout.plan.compute_type(layout.dtype);
-    let (loss, constants) = model.loss(1, layout.dtype, compute)?;
+    let compute = interface.plan.compute_type(interface.dtype);
+    let (loss, constants) = model.loss(1, interface.dtype, compute)?;
     verify_function(&loss)?;
     let example = grad::value_and_grad_with(&loss, trained, &constants)?;
-    let mut batched = vec![false; layout.params.len()];
+    let mut batched = vec![false; interface.params.len()];
     batched.extend([true, true]);
-    let mut examples = vectorize::vectorize(&example, &batched, layout.rows)?;
+    let mut examples = vectorize::vectorize(&example, &batched, interface.rows)?;
     examples.name = "examples".to_string();
     let gradients = take_gradients(&mut examples, 2);
 
     let mut b = Builder::new(StageKind::LossAndGradient.name());
-    let params: Vec<_> = inputs.iter().map(|&slot| b.param(layout.name(slot), layout.ty(slot))).collect();
-    let mut operands = params[..layout.params.len()].to_vec();
-    for (&param, example) in params[layout.params.len()..].iter().zip([&layout.features, &layout.labels]) {
-        operands.push(b.reshape(param, Shape::new([&[layout.rows, 1], example.shape.dims()].concat())));
+    let params: Vec<_> =
+        inputs.iter().map(|&slot| b.param(interface.name(slot), interface.ty(slot))).collect();
+    let mut operands = params[..interface.params.len()].to_vec();
+    for (&param, example) in
+        params[interface.params.len()..].iter().zip([&interface.features, &interface.labels])
+    {
+        operands.push(b.reshape(param, Shape::new([&[interface.rows, 1], example.shape.dims()].concat())));
     }
     let callee = module.push(examples);
     let results = b.call(module, callee, &operands);
-    let share = 1.0 / layout.rows as f64;
+    let share = 1.0 / interface.rows as f64;
     let total = b.sum(results[0], &[0]);
     let mut out = vec![b.mul_const(total, share), b.sum(results[1], &[0])];
     let (mut means, mut squares) = (Vec::new(), Vec::new());
     for (gradient, &param) in gradients.iter().zip(trained) {
-        b.enter(&format!("{}/grad", layout.params[param].name));
+        b.enter(&format!("{}/grad", interface.params[param].name));
         for (sums, power) in [(&mut means, 1), (&mut squares, 2)] {
-            let total = gradient.sum_of_powers(&mut b, &results, power, layout.dtype);
+            let total = gradient.sum_of_powers(&mut b, &results, power, interface.dtype);
             sums.push(b.mul_const(total, share));
         }
         b.leave();
@@ -156,10 +159,11 @@ fn outer_product(function: &Function, value: Value) -> Option<([Value; 2], DotDi
 }
 
 /// [`Slot::Theta`] of every parameter from the state that it is: in the program's floating-point type.
-pub(super) fn theta(wiring: &mut super::wiring::Wiring, layout: &Layout) {
-    let dtype: DType = layout.dtype;
-    for param in 0..layout.params.len() {
-        let kind = if layout.members[param].frozen { StateKind::MEAN } else { layout.needs.gradient_state() };
+pub(super) fn theta(wiring: &mut super::wiring::Wiring, interface: &Interface) {
+    let dtype: DType = interface.dtype;
+    for param in 0..interface.params.len() {
+        let kind =
+            if interface.members[param].frozen { StateKind::MEAN } else { interface.needs.gradient_state() };
         let kept = wiring.get(Slot::State(kind, param));
         let value = wiring.b.convert(kept, dtype);
         wiring.set(Slot::Theta(param), value);

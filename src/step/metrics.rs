@@ -3,8 +3,8 @@
 use natgrad_ir::{Builder, CompareOp, ReduceOp, Value};
 
 use super::slot::{Metric, Slot};
-use super::source::Place;
 use super::stage::Stage;
+use super::supply::Place;
 use crate::rule::{Hyper, Needs, Rule, StateKind};
 
 /// Added to the norm that a limit is divided by, as `torch.nn.utils.clip_grad_norm_` does.
@@ -24,7 +24,7 @@ pub(super) fn clip_norm(stage: &mut Stage) -> Vec<(Slot, Value)> {
     let total = total(&mut stage.b, &squares);
     let norm = stage.b.sqrt(total);
     let mut out = vec![(Slot::Metric(Metric::GradientNorm), norm)];
-    if stage.layout().plan.clips_norm() {
+    if stage.interface().plan.clips_norm() {
         let limit = stage.hyper(Hyper::ClipNorm);
         let scale = stage.b.formula([limit, norm], |[limit, norm]| (limit / (norm + NORM_EPSILON)).min(1.0));
         out.push((Slot::ClipScale, scale));
@@ -61,7 +61,7 @@ pub(super) fn metrics(rule: &dyn Rule, stage: &mut Stage) -> Vec<(Slot, Value)> 
     let trained: Vec<usize> = stage.trained().collect();
     let parts: Vec<Parts> =
         trained.iter().map(|&param| stage.scoped_param(param, |stage| parts(rule, stage, param))).collect();
-    let elements = stage.layout().trained_elements();
+    let elements = stage.interface().trained_elements();
     let share = 1.0 / elements as f64;
     let mut out = Vec::new();
     let updates: Vec<Value> = parts.iter().map(|part| part.update).collect();
@@ -99,7 +99,7 @@ fn parts(rule: &dyn Rule, stage: &mut Stage, param: usize) -> Parts {
     let before = stage.get(Slot::Before(StateKind::MEAN, param));
     let mean = stage.get(Slot::State(StateKind::MEAN, param));
     let update = stage.b.formula([mean, before], |[mean, before]| (mean - before).square().total());
-    let needs = &stage.layout().needs;
+    let needs = &stage.interface().needs;
     let clipped = needs.clips.then(|| stage.get(Slot::ClippedCount(param)));
     let hess = (needs.precision.is_some() && needs.state.contains(&StateKind::HESS)).then(|| {
         let hess = stage.get(Slot::State(StateKind::HESS, param));

@@ -7,7 +7,7 @@
 mod estimate;
 mod gather;
 mod gradient;
-mod layout;
+mod interface;
 mod metrics;
 mod once;
 mod part;
@@ -17,15 +17,15 @@ mod repeat;
 mod sample;
 mod schedule;
 mod slot;
-mod source;
 mod stage;
+mod supply;
 #[cfg(test)]
 mod tests;
 mod update;
 mod wiring;
 
 pub use crate::rule::StateKind;
-pub use layout::{DeviceTable, Images, Layout, NoiseSource};
+pub use interface::{DeviceTable, Images, Interface, NoiseSource};
 pub use part::Part;
 pub use plan::{Compute, Placement, StatePlan, StepPlan};
 pub use program::{Program, Recipe, StepError};

@@ -5,7 +5,7 @@ use natgrad_ir::{DType, Elements, Literal, Module, Scalar, TensorType, Value};
 use super::StepError;
 use super::gather::gather;
 use super::gradient::{loss_and_gradient, theta};
-use super::layout::{Layout, NoiseSource};
+use super::interface::{Interface, NoiseSource};
 use super::part::{self, Part};
 use super::program::{Recipe, keys, recover, resample};
 use super::sample::{Draw, offsets, sample_all};
@@ -18,75 +18,75 @@ use crate::rule::StateKind;
 /// The function of one step, from its state and data to the new state and metrics.
 pub(super) fn one_step(
     recipe: &Recipe,
-    layout: &Layout,
+    interface: &Interface,
     module: &mut Module,
     name: &str,
 ) -> Result<StageFunction, StepError> {
-    let needs = &layout.needs;
-    let mut wiring = Wiring::new(name, layout);
-    for slot in layout.state() {
+    let needs = &interface.needs;
+    let mut wiring = Wiring::new(name, interface);
+    for slot in interface.state() {
         wiring.get(slot);
     }
     wiring.get(Slot::Step);
-    let recovers = layout.is_implicit() || (needs.offset && layout.offsets_are_regenerated());
+    let recovers = interface.is_implicit() || (needs.offset && interface.offsets_are_regenerated());
     let samples = needs.samples;
-    if samples && layout.without == Some(Part::Sampling) {
-        part::sample_for_mean(layout, &mut wiring);
+    if samples && interface.without == Some(Part::Sampling) {
+        part::sample_for_mean(interface, &mut wiring);
     } else if samples {
         let slots: &[Slot] = if recovers { &[Slot::Keys, Slot::NextKeys] } else { &[Slot::NextKeys] };
-        keys(layout, module, &mut wiring, slots)?;
+        keys(interface, module, &mut wiring, slots)?;
         if recovers {
-            recover(recipe, layout, module, &mut wiring)?;
+            recover(recipe, interface, module, &mut wiring)?;
         }
     }
-    if layout.plan.diagnostics {
-        remember(layout, &mut wiring);
+    if interface.plan.diagnostics {
+        remember(interface, &mut wiring);
     }
-    theta(&mut wiring, layout);
-    if layout.plan.accumulation > 1 {
+    theta(&mut wiring, interface);
+    if interface.plan.accumulation > 1 {
         let first = wiring.b.scalar(DType::U32, 0.0);
         pick_batch(&mut wiring, first, Extent::Step, Extent::Batch);
     }
-    let evaluation = Evaluation::new(recipe, layout, module)?;
+    let evaluation = Evaluation::new(recipe, interface, module)?;
     if needs.hessian_product {
         let zero = wiring.b.scalar(DType::U32, 0.0);
         wiring.set(Slot::Draw, zero);
     }
     evaluation.call(module, &mut wiring);
-    if layout.plan.evaluations() > 1 {
-        further_evaluations(recipe, layout, module, &mut wiring, &evaluation)?;
+    if interface.plan.evaluations() > 1 {
+        further_evaluations(recipe, interface, module, &mut wiring, &evaluation)?;
     }
-    if layout.plan.clips_norm() || layout.plan.diagnostics {
+    if interface.plan.clips_norm() || interface.plan.diagnostics {
         wiring.stage(module, StageKind::ClipNorm, metrics::clip_norm)?;
     }
-    if layout.contributes() {
+    if interface.contributes() {
         wiring.stage(module, StageKind::Estimate, |stage| estimate::estimate(recipe.rule, stage))?;
     } else if needs.contributes.is_some() {
-        part::gradient_for_contribution(layout, &mut wiring);
+        part::gradient_for_contribution(interface, &mut wiring);
     }
-    let kept = part::kept(layout, &mut wiring);
+    let kept = part::kept(interface, &mut wiring);
     wiring.stage(module, StageKind::Update, |stage| update::update(recipe.rule, stage, recipe.schedule))?;
     kept.into_iter().for_each(|(slot, value)| wiring.set(slot, value));
-    if samples && layout.without != Some(Part::Sampling) {
-        if layout.noise == NoiseSource::Counter {
+    if samples && interface.without != Some(Part::Sampling) {
+        if interface.noise == NoiseSource::Counter {
             let keys = wiring.get(Slot::NextKeys);
             wiring.set(Slot::Keys, keys);
         }
         resample(recipe, module, &mut wiring)?;
     }
-    if layout.plan.diagnostics {
+    if interface.plan.diagnostics {
         wiring.stage(module, StageKind::Metrics, |stage| metrics::metrics(recipe.rule, stage))?;
     }
-    let mut outputs = layout.state();
+    let mut outputs = interface.state();
     outputs.push(Slot::Step);
     outputs.extend(recipe.metrics()?.into_iter().map(Slot::Metric));
     wiring.finish(outputs)
 }
 
 /// Keeps the state that metrics compare with what comes of it.
-fn remember(layout: &Layout, wiring: &mut Wiring) {
-    for param in layout.trained() {
-        let precision = layout.needs.precision.iter().flatten().copied();
+fn remember(interface: &Interface, wiring: &mut Wiring) {
+    for param in interface.trained() {
+        let precision = interface.needs.precision.iter().flatten().copied();
         for kind in [StateKind::MEAN].into_iter().chain(precision) {
             let value = wiring.get(Slot::State(kind, param));
             wiring.set(Slot::Before(kind, param), value);
@@ -96,8 +96,8 @@ fn remember(layout: &Layout, wiring: &mut Wiring) {
 
 /// Gives the data of one extent by its number in a larger one.
 pub(super) fn pick_batch(wiring: &mut Wiring, number: Value, from: Extent, to: Extent) {
-    let layout = wiring.layout();
-    for (from, to) in layout.data(from).into_iter().zip(layout.data(to)) {
+    let interface = wiring.interface();
+    for (from, to) in interface.data(from).into_iter().zip(interface.data(to)) {
         let all = wiring.get(from);
         let picked = wiring.b.at(all, number);
         wiring.set(to, picked);
@@ -113,24 +113,24 @@ struct Evaluation {
 }
 
 impl Evaluation {
-    fn new(recipe: &Recipe, layout: &Layout, module: &mut Module) -> Result<Evaluation, StepError> {
-        let gather = build_stage(layout, StageKind::Gather, gather)?;
+    fn new(recipe: &Recipe, interface: &Interface, module: &mut Module) -> Result<Evaluation, StepError> {
+        let gather = build_stage(interface, StageKind::Gather, gather)?;
         let gather = gather.map(|stage| Callee::push(module, stage)).transpose()?;
-        let probe = if layout.needs.hessian_product {
-            build_stage(layout, StageKind::Probe, estimate::probes)?
+        let probe = if interface.needs.hessian_product {
+            build_stage(interface, StageKind::Probe, estimate::probes)?
         } else {
             None
         };
         let probe = probe.map(|stage| Callee::push(module, stage)).transpose()?;
-        let gradient = match layout.without {
+        let gradient = match interface.without {
             Some(Part::Gradient) => None,
             Some(Part::Curvature | Part::Update | Part::Sampling) | None => {
-                let gradient = loss_and_gradient(recipe.model, layout, module)?;
+                let gradient = loss_and_gradient(recipe.model, interface, module)?;
                 Some(Callee::push(module, gradient)?)
             }
         };
-        let product = if layout.contributes() && layout.plan.evaluations() > 1 {
-            build_stage(layout, StageKind::Product, |stage| estimate::products(recipe.rule, stage))?
+        let product = if interface.contributes() && interface.plan.evaluations() > 1 {
+            build_stage(interface, StageKind::Product, |stage| estimate::products(recipe.rule, stage))?
         } else {
             None
         };
@@ -154,14 +154,14 @@ impl Evaluation {
 }
 
 /// What is summed over evaluations, and where the sum is.
-fn sums(layout: &Layout) -> Vec<(Slot, Slot)> {
+fn sums(interface: &Interface) -> Vec<(Slot, Slot)> {
     let mut pairs: Vec<(Slot, Slot)> =
-        layout.trained().map(|param| (Slot::Gradient(param), Slot::GradientSum(param))).collect();
-    if layout.contributes() {
-        pairs.extend(layout.trained().map(|param| (Slot::Product(param), Slot::ProductSum(param))));
+        interface.trained().map(|param| (Slot::Gradient(param), Slot::GradientSum(param))).collect();
+    if interface.contributes() {
+        pairs.extend(interface.trained().map(|param| (Slot::Product(param), Slot::ProductSum(param))));
     }
     pairs.extend(
-        [Metric::Loss, Metric::counted(layout.task)]
+        [Metric::Loss, Metric::counted(interface.task)]
             .map(|metric| (Slot::Metric(metric), Slot::MetricSum(metric))),
     );
     pairs
@@ -170,26 +170,26 @@ fn sums(layout: &Layout) -> Vec<(Slot, Slot)> {
 /// Evaluates at further samples, on further micro-batches, in a loop, and gives the means of all evaluations.
 fn further_evaluations(
     recipe: &Recipe,
-    layout: &Layout,
+    interface: &Interface,
     module: &mut Module,
     wiring: &mut Wiring,
     evaluation: &Evaluation,
 ) -> Result<(), StepError> {
-    let sums = sums(layout);
-    let body = further_evaluation(recipe, layout, module, evaluation, &sums)?;
+    let sums = sums(interface);
+    let body = further_evaluation(recipe, interface, module, evaluation, &sums)?;
     let body = Callee::push(module, body)?;
     for &(of, sum) in &sums {
         let first = wiring.get(of);
         wiring.set(sum, first);
     }
-    let evaluations = layout.plan.evaluations();
+    let evaluations = interface.plan.evaluations();
     let count = wiring.b.scalar(DType::U32, (evaluations - 1) as f64);
     wiring.repeat(module, &body, count);
     wiring.stage(module, StageKind::Average, |stage| {
         let mean = |stage: &mut super::Stage, of: Slot, sum: Slot| {
             // Rows are counted over micro-batches, and averaged over samples.
             let times = match of {
-                Slot::Metric(Metric::Correct | Metric::SquaredError) => layout.plan.samples as usize,
+                Slot::Metric(Metric::Correct | Metric::SquaredError) => interface.plan.samples as usize,
                 _ => evaluations,
             };
             let sum = stage.get(sum);
@@ -202,37 +202,37 @@ fn further_evaluations(
 /// The loop's body: one evaluation at a sample of its own, added to the sums.
 fn further_evaluation(
     recipe: &Recipe,
-    layout: &Layout,
+    interface: &Interface,
     module: &mut Module,
     evaluation: &Evaluation,
     sums: &[(Slot, Slot)],
 ) -> Result<StageFunction, StepError> {
-    let mut wiring = Wiring::new("further_evaluation", layout);
+    let mut wiring = Wiring::new("further_evaluation", interface);
     let index = wiring.get(Slot::Index);
     for &(_, sum) in sums {
         wiring.get(sum);
     }
     let draw = wiring.b.add_const(index, 1.0);
     wiring.set(Slot::Draw, draw);
-    if layout.plan.accumulation > 1 {
-        let batch = match layout.plan.samples {
+    if interface.plan.accumulation > 1 {
+        let batch = match interface.plan.samples {
             1 => draw,
-            samples => batch_of(&mut wiring, layout.plan.evaluations(), samples, draw),
+            samples => batch_of(&mut wiring, interface.plan.evaluations(), samples, draw),
         };
         pick_batch(&mut wiring, batch, Extent::Step, Extent::Batch);
     }
-    if layout.needs.samples {
+    if interface.needs.samples {
         let out = |param| Slot::State(StateKind::SAMPLE, param);
-        wiring.materialized_stage(module, StageKind::Further, |stage| match layout.without {
+        wiring.materialized_stage(module, StageKind::Further, |stage| match interface.without {
             Some(Part::Sampling) => part::mean_for_sample(stage),
             Some(Part::Gradient | Part::Curvature | Part::Update) | None => {
                 sample_all(recipe.rule, stage, Draw::Further, out)
             }
         })?;
     }
-    theta(&mut wiring, layout);
-    if layout.needs.offset && layout.offsets_are_regenerated() {
-        further_offsets(recipe, layout, module, &mut wiring)?;
+    theta(&mut wiring, interface);
+    if interface.needs.offset && interface.offsets_are_regenerated() {
+        further_offsets(recipe, interface, module, &mut wiring)?;
     }
     evaluation.call(module, &mut wiring);
     wiring.stage(module, StageKind::Accumulate, |stage| {
@@ -248,12 +248,12 @@ fn further_evaluation(
 /// Offsets of a further sample: theta less the mean where theta is in full precision, or from the noise again.
 fn further_offsets(
     recipe: &Recipe,
-    layout: &Layout,
+    interface: &Interface,
     module: &mut Module,
     wiring: &mut Wiring,
 ) -> Result<(), StepError> {
     wiring.stage(module, StageKind::Offset, |stage| {
-        if layout.is_implicit() {
+        if interface.is_implicit() {
             return stage.map_trained(|stage, param| {
                 let theta = stage.get(Slot::Theta(param));
                 let mean = stage.get(Slot::State(StateKind::MEAN, param));

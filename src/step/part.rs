@@ -2,7 +2,7 @@
 
 use natgrad_ir::Value;
 
-use super::layout::Layout;
+use super::interface::Interface;
 use super::slot::{Metric, Slot};
 use super::stage::Stage;
 use super::wiring::Wiring;
@@ -48,23 +48,23 @@ impl Part {
 }
 
 /// The state that a step without a part leaves as it is: its curvature, or everything else that it moves.
-pub(super) fn kept(layout: &Layout, wiring: &mut Wiring) -> Vec<(Slot, Value)> {
+pub(super) fn kept(interface: &Interface, wiring: &mut Wiring) -> Vec<(Slot, Value)> {
     let kept = |kind: StateKind| {
-        let is_curvature = layout.needs.curvature().any(|curvature| curvature == kind);
-        match layout.without {
+        let is_curvature = interface.needs.curvature().any(|curvature| curvature == kind);
+        match interface.without {
             Some(Part::Curvature) => is_curvature,
             Some(Part::Update) => !is_curvature && kind != StateKind::SAMPLE,
             Some(Part::Sampling | Part::Gradient) | None => false,
         }
     };
-    let kinds: Vec<StateKind> = layout.needs.state.iter().copied().filter(|&kind| kept(kind)).collect();
-    let slots = layout.trained().flat_map(|param| kinds.iter().map(move |&kind| Slot::State(kind, param)));
+    let kinds: Vec<StateKind> = interface.needs.state.iter().copied().filter(|&kind| kept(kind)).collect();
+    let slots = interface.trained().flat_map(|param| kinds.iter().map(move |&kind| Slot::State(kind, param)));
     slots.map(|slot| (slot, wiring.get(slot))).collect()
 }
 
 /// Stands for what evaluations contribute: the gradient, which is read in any case.
-pub(super) fn gradient_for_contribution(layout: &Layout, wiring: &mut Wiring) {
-    for param in layout.trained() {
+pub(super) fn gradient_for_contribution(interface: &Interface, wiring: &mut Wiring) {
+    for param in interface.trained() {
         let gradient = wiring.get(Slot::Gradient(param));
         wiring.set(Slot::Contribution(param), gradient);
     }
@@ -73,25 +73,25 @@ pub(super) fn gradient_for_contribution(layout: &Layout, wiring: &mut Wiring) {
 /// Stands for what an evaluation of the loss gives: the parameters for their gradients, and for what else is asked for beside
 /// them; nothing is lost.
 pub(super) fn parameters_for_gradients(wiring: &mut Wiring) {
-    let layout = wiring.layout();
-    for param in layout.trained() {
+    let interface = wiring.interface();
+    for param in interface.trained() {
         let theta = wiring.get(Slot::Theta(param));
         for slot_of in [Slot::Gradient, Slot::SquaredGradient, Slot::HessianVector] {
             wiring.set(slot_of(param), theta);
         }
     }
-    for metric in [Metric::Loss, Metric::counted(layout.task)] {
-        let zero = wiring.b.scalar(layout.dtype, 0.0);
+    for metric in [Metric::Loss, Metric::counted(interface.task)] {
+        let zero = wiring.b.scalar(interface.dtype, 0.0);
         wiring.set(Slot::Metric(metric), zero);
     }
 }
 
 /// Stands for the mean and its distance from the carried sample, where they are not kept: the sample for both.
-pub(super) fn sample_for_mean(layout: &Layout, wiring: &mut Wiring) {
-    for param in layout.trained() {
+pub(super) fn sample_for_mean(interface: &Interface, wiring: &mut Wiring) {
+    for param in interface.trained() {
         let sample = wiring.get(Slot::State(StateKind::SAMPLE, param));
-        let sample = wiring.b.convert(sample, layout.dtype);
-        if layout.is_implicit() {
+        let sample = wiring.b.convert(sample, interface.dtype);
+        if interface.is_implicit() {
             wiring.set(Slot::State(StateKind::MEAN, param), sample);
         }
         wiring.set(Slot::Offset(param), sample);
@@ -107,7 +107,7 @@ pub(super) fn mean_for_sample(stage: &mut Stage) -> Vec<(Slot, Value)> {
         let draw = stage.b.convert(draw, ty.dtype);
         let draw = stage.b.splat(draw, ty.shape);
         let moved = stage.b.add(mean, draw);
-        let kept = stage.layout().ty(Slot::State(StateKind::SAMPLE, param)).dtype;
+        let kept = stage.interface().ty(Slot::State(StateKind::SAMPLE, param)).dtype;
         vec![(Slot::State(StateKind::SAMPLE, param), stage.b.convert(moved, kept))]
     })
 }

@@ -5,7 +5,7 @@ use natgrad_ir::{
 };
 use natgrad_layers::{Model, Task};
 
-use super::layout::{DeviceTable, Layout, NoiseSource};
+use super::interface::{DeviceTable, Interface, NoiseSource};
 use super::once;
 use super::part::Part;
 use super::plan::StepPlan;
@@ -70,7 +70,7 @@ pub struct Program {
     /// What each output of `main` is.
     pub outputs: Vec<Slot>,
     /// Names and types of slots.
-    pub layout: Layout,
+    pub interface: Interface,
 }
 
 impl Program {
@@ -82,10 +82,10 @@ impl Program {
         self.inputs.iter().map(output_of).collect()
     }
 
-    fn new(mut module: Module, main: StageFunction, layout: &Layout) -> Result<Program, StepError> {
+    fn new(mut module: Module, main: StageFunction, interface: &Interface) -> Result<Program, StepError> {
         let StageFunction { function, inputs, outputs } = main;
         module.push(function);
-        Ok(Program { module: pass::run(verify(module)?)?, inputs, outputs, layout: layout.clone() })
+        Ok(Program { module: pass::run(verify(module)?)?, inputs, outputs, interface: interface.clone() })
     }
 }
 
@@ -134,16 +134,16 @@ impl<'a> Recipe<'a> {
     /// # Errors
     /// See [`StepError`].
     pub fn step(&self, rows: usize) -> Result<Program, StepError> {
-        let layout = self.layout(rows)?;
+        let interface = self.interface(rows)?;
         let mut module = Module::new("step");
-        let main = match layout.plan.per_call {
-            1 => once::one_step(self, &layout, &mut module, "main")?,
+        let main = match interface.plan.per_call {
+            1 => once::one_step(self, &interface, &mut module, "main")?,
             _ => {
-                let step = once::one_step(self, &layout, &mut module, "one_step")?;
-                repeat::steps(&layout, &mut module, step)?
+                let step = once::one_step(self, &interface, &mut module, "one_step")?;
+                repeat::steps(&interface, &mut module, step)?
             }
         };
-        Program::new(module, main, &layout)
+        Program::new(module, main, &interface)
     }
 
     /// The state at step 0 from the mean, the first sample included.
@@ -151,10 +151,10 @@ impl<'a> Recipe<'a> {
     /// # Errors
     /// See [`StepError`].
     pub fn start(&self) -> Result<Program, StepError> {
-        let layout = self.layout(1)?;
+        let interface = self.interface(1)?;
         let mut module = Module::new("start");
-        let mut wiring = Wiring::new("main", &layout);
-        for param in 0..layout.params.len() {
+        let mut wiring = Wiring::new("main", &interface);
+        for param in 0..interface.params.len() {
             wiring.get(Slot::State(StateKind::MEAN, param));
         }
         wiring.stage(&mut module, StageKind::Start, |stage| {
@@ -162,13 +162,13 @@ impl<'a> Recipe<'a> {
             out.push((Slot::Step, stage.b.scalar(DType::U32, 0.0)));
             out
         })?;
-        if layout.needs.samples {
-            keys(&layout, &mut module, &mut wiring, &[Slot::Keys])?;
+        if interface.needs.samples {
+            keys(&interface, &mut module, &mut wiring, &[Slot::Keys])?;
             resample(self, &mut module, &mut wiring)?;
         }
-        let mut outputs = layout.state();
+        let mut outputs = interface.state();
         outputs.push(Slot::Step);
-        Program::new(module, wiring.finish(outputs)?, &layout)
+        Program::new(module, wiring.finish(outputs)?, &interface)
     }
 
     /// One sample of the posterior from mean and Hessian; of frozen parameters the mean.
@@ -176,20 +176,20 @@ impl<'a> Recipe<'a> {
     /// # Errors
     /// See [`StepError`].
     pub fn draw(&self) -> Result<Program, StepError> {
-        let layout = self.layout(1)?;
+        let interface = self.interface(1)?;
         let mut module = Module::new("draw");
-        let mut wiring = Wiring::new("main", &layout);
+        let mut wiring = Wiring::new("main", &interface);
         wiring.stage(&mut module, StageKind::Draw, |stage| {
             sample_all(self.rule, stage, Draw::Posterior, Slot::Theta)
         })?;
-        for param in 0..layout.params.len() {
-            if layout.members[param].frozen {
+        for param in 0..interface.params.len() {
+            if interface.members[param].frozen {
                 let mean = wiring.get(Slot::State(StateKind::MEAN, param));
                 wiring.set(Slot::Theta(param), mean);
             }
         }
-        let outputs = (0..layout.params.len()).map(Slot::Theta).collect();
-        Program::new(module, wiring.finish(outputs)?, &layout)
+        let outputs = (0..interface.params.len()).map(Slot::Theta).collect();
+        Program::new(module, wiring.finish(outputs)?, &interface)
     }
 
     /// The mean from the carried sample, where that is kept without it; of frozen parameters it is kept.
@@ -197,13 +197,13 @@ impl<'a> Recipe<'a> {
     /// # Errors
     /// See [`StepError`].
     pub fn recover(&self) -> Result<Program, StepError> {
-        let layout = self.layout(1)?;
+        let interface = self.interface(1)?;
         let mut module = Module::new("recover");
-        let mut wiring = Wiring::new("main", &layout);
-        keys(&layout, &mut module, &mut wiring, &[Slot::Keys])?;
-        recover(self, &layout, &mut module, &mut wiring)?;
-        let outputs = layout.trained().map(|param| Slot::State(StateKind::MEAN, param)).collect();
-        Program::new(module, wiring.finish(outputs)?, &layout)
+        let mut wiring = Wiring::new("main", &interface);
+        keys(&interface, &mut module, &mut wiring, &[Slot::Keys])?;
+        recover(self, &interface, &mut module, &mut wiring)?;
+        let outputs = interface.trained().map(|param| Slot::State(StateKind::MEAN, param)).collect();
+        Program::new(module, wiring.finish(outputs)?, &interface)
     }
 
     /// Predictions for `rows` rows, from parameters in the place of the mean.
@@ -211,14 +211,14 @@ impl<'a> Recipe<'a> {
     /// # Errors
     /// See [`StepError`].
     pub fn predict(&self, rows: usize) -> Result<Program, StepError> {
-        let layout = self.layout(rows)?;
+        let interface = self.interface(rows)?;
         let function = self.model.predict(rows, self.dtype)?;
         let mut inputs = vec![Slot::Features(Extent::Batch)];
-        match layout.task {
+        match interface.task {
             Task::Tokens => inputs.push(Slot::Labels(Extent::Batch)),
             Task::Classes | Task::Numbers { noise: _ } => {}
         }
-        of_model(&layout, StageKind::Predict, function, inputs, vec![Slot::Prediction])
+        of_model(&interface, StageKind::Predict, function, inputs, vec![Slot::Prediction])
     }
 
     /// The log-probabilities of the token after some position of a sequence of so many, from parameters in the place of
@@ -229,9 +229,9 @@ impl<'a> Recipe<'a> {
     pub fn next(&self, positions: usize) -> Result<Option<Program>, StepError> {
         let Some(function) = self.model.next(positions, self.dtype) else { return Ok(None) };
         let inputs = vec![Slot::Features(Extent::Batch), Slot::Position];
-        let layout = self.text_layout(positions, positions)?;
-        let outputs = [vec![Slot::Next], layout.cached()].concat();
-        of_model(&layout, StageKind::Next, function?, inputs, outputs).map(Some)
+        let interface = self.text_interface(positions, positions)?;
+        let outputs = [vec![Slot::Next], interface.cached()].concat();
+        of_model(&interface, StageKind::Next, function?, inputs, outputs).map(Some)
     }
 
     /// The log-probabilities of the token after one more token of such a sequence, given what is kept of those before;
@@ -241,26 +241,32 @@ impl<'a> Recipe<'a> {
     /// See [`StepError`].
     pub fn extend(&self, positions: usize) -> Result<Option<Program>, StepError> {
         let Some(function) = self.model.extend(positions, self.dtype) else { return Ok(None) };
-        let layout = self.text_layout(1, positions)?;
-        let inputs = [vec![Slot::Features(Extent::Batch), Slot::Position], layout.cached()].concat();
-        let outputs = [vec![Slot::Next], layout.cached()].concat();
-        of_model(&layout, StageKind::Extend, function?, inputs, outputs).map(Some)
+        let interface = self.text_interface(1, positions)?;
+        let inputs = [vec![Slot::Features(Extent::Batch), Slot::Position], interface.cached()].concat();
+        let outputs = [vec![Slot::Next], interface.cached()].concat();
+        of_model(&interface, StageKind::Extend, function?, inputs, outputs).map(Some)
     }
 
-    /// The layout of programs that take so many tokens of one sequence of so many positions.
-    fn text_layout(&self, tokens: usize, positions: usize) -> Result<Layout, StepError> {
+    /// The interface of programs that take so many tokens of one sequence of so many positions.
+    fn text_interface(&self, tokens: usize, positions: usize) -> Result<Interface, StepError> {
         let features = TensorType::new(DType::U32, [tokens]);
-        Ok(Layout { features, cache: self.model.cache(positions, self.dtype), ..self.layout(1)? })
+        Ok(Interface { features, cache: self.model.cache(positions, self.dtype), ..self.interface(1)? })
     }
 
     /// Names and types of the slots of programs on micro-batches of `rows`.
     ///
     /// # Errors
     /// The groups do not fit the model.
-    pub fn layout(&self, rows: usize) -> Result<Layout, StepError> {
-        let layout = Layout::new(self.model, Needs::of(self.rule)?, rows, self.dtype, self.noise);
-        let members = group::resolve(self.groups, &layout.params)?;
-        Ok(Layout { members, plan: self.plan, table: self.table.clone(), without: self.without, ..layout })
+    pub fn interface(&self, rows: usize) -> Result<Interface, StepError> {
+        let interface = Interface::new(self.model, Needs::of(self.rule)?, rows, self.dtype, self.noise);
+        let members = group::resolve(self.groups, &interface.params)?;
+        Ok(Interface {
+            members,
+            plan: self.plan,
+            table: self.table.clone(),
+            without: self.without,
+            ..interface
+        })
     }
 
     /// The values of the programs' scalar inputs for a run over `rows` training rows and `total_steps`.
@@ -291,30 +297,30 @@ impl<'a> Recipe<'a> {
 
 /// The program that is one function of the model, of parameters in the place of the mean and further inputs.
 fn of_model(
-    layout: &Layout,
+    interface: &Interface,
     kind: StageKind,
     mut function: Function,
     inputs: Vec<Slot>,
     outputs: Vec<Slot>,
 ) -> Result<Program, StepError> {
     function.name = kind.name().to_string();
-    let params = (0..layout.params.len()).map(|param| Slot::State(StateKind::MEAN, param));
+    let params = (0..interface.params.len()).map(|param| Slot::State(StateKind::MEAN, param));
     let inputs = params.chain(inputs).collect();
     let mut module = Module::new(kind.name());
-    let mut wiring = Wiring::new("main", layout);
+    let mut wiring = Wiring::new("main", interface);
     let callee = Callee::push(&mut module, StageFunction { function, inputs, outputs: outputs.clone() })?;
     wiring.call(&module, &callee);
-    Program::new(module, wiring.finish(outputs)?, layout)
+    Program::new(module, wiring.finish(outputs)?, interface)
 }
 
 /// The keys of carried samples, where noise is not given.
 pub(super) fn keys(
-    layout: &Layout,
+    interface: &Interface,
     module: &mut Module,
     wiring: &mut Wiring,
     slots: &[Slot],
 ) -> Result<(), StepError> {
-    if layout.noise == NoiseSource::Input {
+    if interface.noise == NoiseSource::Input {
         return Ok(());
     }
     wiring.stage(module, StageKind::Key, |stage| carried_keys(stage, slots))
@@ -329,14 +335,14 @@ pub(super) fn resample(recipe: &Recipe, module: &mut Module, wiring: &mut Wiring
 /// The carried sample's offset from the mean, with the noise computed again, and the mean if it is not kept.
 pub(super) fn recover(
     recipe: &Recipe,
-    layout: &Layout,
+    interface: &Interface,
     module: &mut Module,
     wiring: &mut Wiring,
 ) -> Result<(), StepError> {
     wiring.stage(module, StageKind::Recover, |stage| {
         let mut out = Vec::new();
         for (param, offset) in offsets(recipe.rule, stage, Draw::Carried) {
-            if layout.is_implicit() {
+            if interface.is_implicit() {
                 let sample = stage.get(Slot::State(StateKind::SAMPLE, param));
                 let mean = stage.scoped_param(param, |stage| stage.b.sub(sample, offset));
                 out.push((Slot::State(StateKind::MEAN, param), mean));
@@ -410,7 +416,7 @@ mod tests {
                     for (slots, types) in
                         [(&program.inputs, signature.params), (&program.outputs, signature.results)]
                     {
-                        let wanted: Vec<_> = slots.iter().map(|&slot| program.layout.ty(slot)).collect();
+                        let wanted: Vec<_> = slots.iter().map(|&slot| program.interface.ty(slot)).collect();
                         assert_eq!(types, wanted, "{} {}", rule.name(), module.name);
                         let distinct: std::collections::BTreeSet<_> = slots.iter().collect();
                         assert_eq!(distinct.len(), slots.len(), "{} {}", rule.name(), module.name);
@@ -447,26 +453,26 @@ mod tests {
         let recipe = Recipe::new(&model, rule.rule());
         for positions in [4, 3] {
             let next = recipe.next(positions).unwrap().unwrap();
-            let tokens = next.layout.ty(Slot::Features(Extent::Batch));
+            let tokens = next.interface.ty(Slot::Features(Extent::Batch));
             assert_eq!(tokens, TensorType::new(DType::U32, [1, positions]));
             assert_eq!(next.inputs[next.inputs.len() - 2..], [Slot::Features(Extent::Batch), Slot::Position]);
             assert_eq!(next.outputs, [Slot::Next, Slot::Cache(0), Slot::Cache(1)]);
-            assert_eq!(next.layout.ty(Slot::Next), TensorType::new(DType::F32, [5]));
+            assert_eq!(next.interface.ty(Slot::Next), TensorType::new(DType::F32, [5]));
             let signature = next.module.module().entry().unwrap().signature();
-            let types: Vec<_> = next.inputs.iter().map(|&slot| next.layout.ty(slot)).collect();
+            let types: Vec<_> = next.inputs.iter().map(|&slot| next.interface.ty(slot)).collect();
             assert_eq!((signature.params, signature.results.len()), (types, 3));
             assert!(next.donation().iter().all(Option::is_none));
 
             let extend = recipe.extend(positions).unwrap().unwrap();
-            let token = extend.layout.ty(Slot::Features(Extent::Batch));
+            let token = extend.interface.ty(Slot::Features(Extent::Batch));
             assert_eq!(token, TensorType::new(DType::U32, [1, 1]));
             assert_eq!(extend.inputs[extend.inputs.len() - 2..], [Slot::Cache(0), Slot::Cache(1)]);
             assert_eq!(extend.outputs, next.outputs);
             for (slot, name) in
                 [(Slot::Cache(0), "cache/h.0.attn.keys"), (Slot::Cache(1), "cache/h.0.attn.values")]
             {
-                assert_eq!(extend.layout.ty(slot), TensorType::new(DType::F32, [1, positions, 2]));
-                assert_eq!(extend.layout.name(slot), name);
+                assert_eq!(extend.interface.ty(slot), TensorType::new(DType::F32, [1, positions, 2]));
+                assert_eq!(extend.interface.name(slot), name);
             }
             // What is kept is replaced in place; the parameters are not.
             let donated = extend.donation().into_iter().flatten();

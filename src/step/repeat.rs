@@ -3,7 +3,7 @@
 use natgrad_ir::{CompareOp, DType, Module};
 
 use super::StepError;
-use super::layout::Layout;
+use super::interface::Interface;
 use super::once::pick_batch;
 use super::slot::{Extent, Slot};
 use super::stage::StageFunction;
@@ -11,7 +11,7 @@ use super::wiring::{Callee, Wiring};
 
 /// The function that runs [`Slot::StepCount`] steps, each on its part of the data, and traces their metrics.
 pub(super) fn steps(
-    layout: &Layout,
+    interface: &Interface,
     module: &mut Module,
     step: StageFunction,
 ) -> Result<StageFunction, StepError> {
@@ -27,16 +27,16 @@ pub(super) fn steps(
     let step = Callee::push(module, step)?;
     let mut outputs = carried.clone();
     outputs.extend(traces.iter().map(|&(_, trace)| trace));
-    let body = round(layout, module, &step, &outputs, &traces)?;
+    let body = round(interface, module, &step, &outputs, &traces)?;
     let body = Callee::push(module, body)?;
 
-    let mut wiring = Wiring::new("main", layout);
+    let mut wiring = Wiring::new("main", interface);
     for &slot in &carried {
         wiring.get(slot);
     }
     let count = wiring.get(Slot::StepCount);
     for &(_, trace) in &traces {
-        let ty = layout.ty(trace);
+        let ty = interface.ty(trace);
         let empty = wiring.b.constant(natgrad_ir::Literal::splat(ty, 0.0));
         wiring.set(trace, empty);
     }
@@ -46,21 +46,21 @@ pub(super) fn steps(
 
 /// The loop's body: one step, and its metrics written to their place in the traces.
 fn round(
-    layout: &Layout,
+    interface: &Interface,
     module: &Module,
     step: &Callee,
     outputs: &[Slot],
     traces: &[(Slot, Slot)],
 ) -> Result<StageFunction, StepError> {
-    let mut wiring = Wiring::new("round", layout);
+    let mut wiring = Wiring::new("round", interface);
     let index = wiring.get(Slot::Index);
     for &slot in outputs {
         wiring.get(slot);
     }
-    let extent = if layout.plan.accumulation > 1 { Extent::Step } else { Extent::Batch };
+    let extent = if interface.plan.accumulation > 1 { Extent::Step } else { Extent::Batch };
     pick_batch(&mut wiring, index, Extent::Call, extent);
     wiring.call(module, step);
-    let steps = layout.plan.per_call as usize;
+    let steps = interface.plan.per_call as usize;
     let numbers = wiring.b.iota(DType::U32, [steps], 0);
     let here = wiring.b.compare(CompareOp::Eq, numbers, index);
     for &(metric, trace) in traces {

@@ -4,10 +4,10 @@ use std::cell::RefCell;
 
 use natgrad_ir::{Builder, DType, Expr, TensorType, Value};
 
-use super::layout::{Layout, NoiseSource};
+use super::interface::{Interface, NoiseSource};
 use super::slot::Slot;
-use super::source::Place;
 use super::stage::Stage;
+use super::supply::Place;
 use crate::noise::{Key, Purpose, Stream};
 use crate::rule::{Rule, Sampling, StateKind};
 
@@ -50,13 +50,13 @@ impl Noise {
         self,
         get: &dyn Fn(Slot) -> Value,
         builder: &RefCell<Builder>,
-        layout: &Layout,
+        interface: &Interface,
         param: usize,
         ty: &TensorType,
     ) -> Value {
         if let Some(keys) = self.keys {
             let b = &mut *builder.borrow_mut();
-            return Key::of(b, keys, param).normal(b, layout.plan.noise, ty.dtype, &ty.shape);
+            return Key::of(b, keys, param).normal(b, interface.plan.noise, ty.dtype, &ty.shape);
         }
         match self.draw {
             Draw::Carried | Draw::Posterior => get(Slot::Noise(param)),
@@ -125,7 +125,7 @@ pub(super) fn sample_all(
             let mean = stage.get(Slot::State(StateKind::MEAN, param));
             let sample = stage.scoped_param(param, |stage| {
                 let sample = stage.b.add(mean, offset);
-                let kept = stage.layout().ty(out(param)).dtype;
+                let kept = stage.interface().ty(out(param)).dtype;
                 stage.b.convert(sample, kept)
             });
             (out(param), sample)

@@ -5,7 +5,7 @@ use std::fmt;
 
 use natgrad_ir::{BuildErrors, Builder, DType, Function, Value};
 
-use super::layout::{Layout, NoiseSource};
+use super::interface::{Interface, NoiseSource};
 use super::slot::Slot;
 use crate::noise::Grade;
 use crate::rule::Hyper;
@@ -126,7 +126,7 @@ pub struct Stage<'a> {
 
 /// The slots that a stage has asked for so far.
 pub(super) struct Inputs<'a> {
-    pub layout: &'a Layout,
+    pub interface: &'a Interface,
     slots: Vec<(Slot, Value)>,
 }
 
@@ -136,7 +136,7 @@ impl Inputs<'_> {
         if let Some(&(_, value)) = self.slots.iter().find(|(known, _)| *known == slot) {
             return value;
         }
-        let value = b.param(self.layout.name(slot), self.layout.ty(slot));
+        let value = b.param(self.interface.name(slot), self.interface.ty(slot));
         self.slots.push((slot, value));
         value
     }
@@ -151,8 +151,8 @@ pub(crate) struct StageFunction {
 }
 
 impl<'a> Stage<'a> {
-    pub(crate) fn new(kind: StageKind, layout: &'a Layout) -> Stage<'a> {
-        let inputs = Inputs { layout, slots: Vec::new() };
+    pub(crate) fn new(kind: StageKind, interface: &'a Interface) -> Stage<'a> {
+        let inputs = Inputs { interface, slots: Vec::new() };
         Stage { b: Builder::new(kind.name()), inputs, shared: HashMap::new() }
     }
 
@@ -163,7 +163,7 @@ impl<'a> Stage<'a> {
 
     pub(super) fn take_inputs(&mut self) -> Inputs<'a> {
         let slots = std::mem::take(&mut self.inputs.slots);
-        Inputs { layout: self.inputs.layout, slots }
+        Inputs { interface: self.inputs.interface, slots }
     }
 
     pub(super) fn put_inputs(&mut self, inputs: Inputs<'a>) {
@@ -177,12 +177,12 @@ impl<'a> Stage<'a> {
 
     /// Number of model parameters.
     pub fn params(&self) -> usize {
-        self.inputs.layout.params.len()
+        self.inputs.interface.params.len()
     }
 
     /// The parameters that are trained.
     pub fn trained(&self) -> impl Iterator<Item = usize> + use<'a> {
-        self.inputs.layout.trained()
+        self.inputs.interface.trained()
     }
 
     /// What `build` gives for every trained parameter, each in the scope of its name.
@@ -194,23 +194,23 @@ impl<'a> Stage<'a> {
     }
 
     /// Names and types of slots.
-    pub fn layout(&self) -> &'a Layout {
-        self.inputs.layout
+    pub fn interface(&self) -> &'a Interface {
+        self.inputs.interface
     }
 
     /// The floating-point type of the program.
     pub fn dtype(&self) -> DType {
-        self.inputs.layout.dtype
+        self.inputs.interface.dtype
     }
 
     /// Where noise comes from.
     pub fn noise(&self) -> NoiseSource {
-        self.inputs.layout.noise
+        self.inputs.interface.noise
     }
 
     /// How normal the noise is.
     pub fn grade(&self) -> Grade {
-        self.inputs.layout.plan.noise
+        self.inputs.interface.plan.noise
     }
 
     /// Builds in a scope.
@@ -223,13 +223,13 @@ impl<'a> Stage<'a> {
 
     /// Builds in the scope of a model parameter, so that its instructions carry its name.
     pub fn scoped_param<T>(&mut self, param: usize, build: impl FnOnce(&mut Stage<'a>) -> T) -> T {
-        let layout = self.inputs.layout;
-        self.scoped(&layout.params[param].name, build)
+        let interface = self.inputs.interface;
+        self.scoped(&interface.params[param].name, build)
     }
 
     pub(crate) fn finish(mut self, outputs: Vec<(Slot, Value)>) -> Result<StageFunction, BuildErrors> {
         for &(slot, value) in &outputs {
-            self.b.name(value, &format!("new/{}", self.inputs.layout.name(slot)));
+            self.b.name(value, &format!("new/{}", self.inputs.interface.name(slot)));
         }
         let (slots, values): (Vec<Slot>, Vec<Value>) = outputs.into_iter().unzip();
         let inputs = self.inputs.slots.iter().map(|&(slot, _)| slot).collect();

@@ -4,13 +4,13 @@ use natgrad_ir::Value;
 
 use super::schedule::learning_rate;
 use super::slot::{Metric, Slot};
-use super::source::Place;
 use super::stage::Stage;
+use super::supply::Place;
 use crate::rule::{Hyper, Rule, Schedule, Start, StateKind, Update};
 
 /// State at step 0 from the mean, except the sample.
 pub(super) fn start(stage: &mut Stage) -> Vec<(Slot, Value)> {
-    let kept = &stage.layout().needs.kept;
+    let kept = &stage.interface().needs.kept;
     stage.map_trained(|stage, param| {
         let mean = stage.get(Slot::State(StateKind::MEAN, param));
         let begin = |state: &crate::rule::State| {

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use natgrad_ir::{Builder, FuncId, Module, Value};
 
 use super::StepError;
-use super::layout::Layout;
+use super::interface::Interface;
 use super::slot::Slot;
 use super::stage::{Stage, StageFunction, StageKind};
 
@@ -35,11 +35,11 @@ impl Callee {
 
 /// Builds a stage; none if it gives nothing.
 pub(super) fn build_stage(
-    layout: &Layout,
+    interface: &Interface,
     kind: StageKind,
     build: impl FnOnce(&mut Stage) -> Vec<(Slot, Value)>,
 ) -> Result<Option<StageFunction>, StepError> {
-    let mut stage = Stage::new(kind, layout);
+    let mut stage = Stage::new(kind, interface);
     let outputs = build(&mut stage);
     if outputs.is_empty() { Ok(None) } else { Ok(Some(stage.finish(outputs)?)) }
 }
@@ -48,19 +48,19 @@ pub(super) fn build_stage(
 pub(super) struct Wiring<'a> {
     /// The builder of the function.
     pub b: Builder,
-    layout: &'a Layout,
+    interface: &'a Interface,
     inputs: Vec<Slot>,
     table: HashMap<Slot, Value>,
 }
 
 impl<'a> Wiring<'a> {
-    pub fn new(name: &str, layout: &'a Layout) -> Wiring<'a> {
-        Wiring { b: Builder::new(name), layout, inputs: Vec::new(), table: HashMap::new() }
+    pub fn new(name: &str, interface: &'a Interface) -> Wiring<'a> {
+        Wiring { b: Builder::new(name), interface, inputs: Vec::new(), table: HashMap::new() }
     }
 
     /// Names and types of slots.
-    pub fn layout(&self) -> &'a Layout {
-        self.layout
+    pub fn interface(&self) -> &'a Interface {
+        self.interface
     }
 
     /// The slot's value: what was given for it, or a parameter of the function.
@@ -68,7 +68,7 @@ impl<'a> Wiring<'a> {
         if let Some(&value) = self.table.get(&slot) {
             return value;
         }
-        let value = self.b.param(self.layout.name(slot), self.layout.ty(slot));
+        let value = self.b.param(self.interface.name(slot), self.interface.ty(slot));
         self.inputs.push(slot);
         self.table.insert(slot, value);
         value
@@ -86,7 +86,7 @@ impl<'a> Wiring<'a> {
         kind: StageKind,
         build: impl FnOnce(&mut Stage) -> Vec<(Slot, Value)>,
     ) -> Result<(), StepError> {
-        if let Some(stage) = build_stage(self.layout, kind, build)? {
+        if let Some(stage) = build_stage(self.interface, kind, build)? {
             let stage = Callee::push(module, stage)?;
             self.call(module, &stage);
         }
@@ -100,7 +100,7 @@ impl<'a> Wiring<'a> {
         kind: StageKind,
         build: impl FnOnce(&mut Stage) -> Vec<(Slot, Value)>,
     ) -> Result<(), StepError> {
-        if let Some(stage) = build_stage(self.layout, kind, build)? {
+        if let Some(stage) = build_stage(self.interface, kind, build)? {
             let stage = Callee::push(module, stage)?;
             let operands = self.operands(&stage.inputs);
             let results = self.b.call_materialized(module, stage.id, &operands);
@@ -148,8 +148,8 @@ mod tests {
         let model = Model::Mlp(Mlp { sizes: vec![3, 4, 2], activation: Activation::Tanh });
         let rule = NamedRule::Ivon(Ivon::default());
         let recipe = Recipe { noise: NoiseSource::Input, ..Recipe::new(&model, rule.rule()) };
-        let layout = recipe.layout(5).unwrap();
-        let mut stage = Stage::new(StageKind::Draw, &layout);
+        let interface = recipe.interface(5).unwrap();
+        let mut stage = Stage::new(StageKind::Draw, &interface);
         let step = stage.get(Slot::Step);
         let count = stage.b.scalar(DType::U32, 1.0);
         let stage = stage.finish(vec![(Slot::Step, step), (Slot::StepCount, count)]).unwrap();

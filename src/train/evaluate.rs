@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::TrainError;
-use crate::data::Source;
+use crate::data::Examples;
 use crate::posterior::{Judging, Predictor, Scores};
 use crate::step::Slot;
 
@@ -24,7 +24,7 @@ pub(super) fn evaluate(
     session: &Session,
     predictor: &Predictor,
     judging: Judging,
-    data: &Source,
+    data: &Examples,
 ) -> Result<TestScores, TrainError> {
     let recovered = session.recovered()?;
     let state = |kind, param| {

@@ -7,7 +7,7 @@ use natgrad_ir::DType;
 use super::session::CallRows;
 use crate::compile::Target;
 use crate::config::RunConfig;
-use crate::data::{Batch, Batches, DataError, Prefetch, Source};
+use crate::data::{Batch, Batches, DataError, Examples, Prefetch};
 use crate::step::{DeviceTable, Images, Placement};
 
 /// The most bytes of features that are put on a device unless the configuration asks for it, and if it does.
@@ -15,13 +15,17 @@ const SMALL: usize = 256 << 20;
 const LARGEST: usize = 1 << 30;
 
 /// What a run's step must know of the training examples that the device holds, if it does.
-pub(super) fn table_on_device(config: &RunConfig, target: Target, source: &Source) -> Option<DeviceTable> {
+pub(super) fn table_on_device(
+    config: &RunConfig,
+    target: Target,
+    examples: &Examples,
+) -> Option<DeviceTable> {
     let most = match (config.step.data, target.placement()) {
         (Placement::Device, _) => LARGEST,
         (Placement::Auto, Placement::Device) => SMALL,
         (Placement::Host, _) | (Placement::Auto, Placement::Auto | Placement::Host) => return None,
     };
-    let table = source.small_table(most)?;
+    let table = examples.small_table(most)?;
     let images = match (table.augment(), table.example().features.shape.dims()) {
         (Some(_), &[height, width, channels]) => {
             Some(Images { shape: [height, width, channels], black: table.black() })
@@ -37,13 +41,13 @@ pub(super) enum Feed {
     /// Themselves.
     Examples(Prefetch),
     /// Their numbers.
-    Numbers(Numbers),
+    Numbers(ExampleNumbers),
 }
 
 /// Numbers of examples that the device holds.
 #[derive(Debug)]
-pub(super) struct Numbers {
-    source: Source,
+pub(super) struct ExampleNumbers {
+    examples: Examples,
     batches: Batches,
     steps: Range<u64>,
     per_call: u64,
@@ -80,15 +84,15 @@ impl Feed {
     /// No thread can be started.
     pub fn new(
         on_device: bool,
-        source: &Source,
+        examples: &Examples,
         batches: &Batches,
         steps: Range<u64>,
         per_call: u64,
     ) -> Result<Feed, DataError> {
-        let (source, batches) = (source.clone(), batches.clone());
+        let (examples, batches) = (examples.clone(), batches.clone());
         Ok(match on_device {
-            true => Feed::Numbers(Numbers { source, batches, steps, per_call }),
-            false => Feed::Examples(Prefetch::new(source, batches, steps, per_call)?),
+            true => Feed::Numbers(ExampleNumbers { examples, batches, steps, per_call }),
+            false => Feed::Examples(Prefetch::new(examples, batches, steps, per_call)?),
         })
     }
 
@@ -111,14 +115,14 @@ impl Feed {
     }
 }
 
-impl Numbers {
+impl ExampleNumbers {
     fn next_call(&mut self) -> Option<CallBatch> {
         if self.steps.is_empty() {
             return None;
         }
         let (mut rows, mut crops) = (Vec::new(), Vec::new());
         for step in self.steps.by_ref().take(self.per_call as usize) {
-            for crop in self.batches.crops(&self.source, step).into_iter().flatten() {
+            for crop in self.batches.crops(&self.examples, step).into_iter().flatten() {
                 for number in [crop.dy as u32, crop.dx as u32, u32::from(crop.flip)] {
                     crops.extend(number.to_ne_bytes());
                 }
@@ -133,10 +137,10 @@ impl Numbers {
 ///
 /// # Errors
 /// Those of reading examples.
-pub(super) fn whole(source: &Source) -> Result<Batch, DataError> {
+pub(super) fn whole(examples: &Examples) -> Result<Batch, DataError> {
     let mut all = Batch::default();
-    let rows: Vec<u32> = (0..source.len() as u32).collect();
-    source.append(&rows, None, &mut all)?;
-    debug_assert_eq!(source.example().features.dtype, DType::F32);
+    let rows: Vec<u32> = (0..examples.len() as u32).collect();
+    examples.append(&rows, None, &mut all)?;
+    debug_assert_eq!(examples.example().features.dtype, DType::F32);
     Ok(all)
 }

@@ -154,8 +154,11 @@ impl<'a> Session<'a> {
     ) -> Result<Session<'a>, TrainError> {
         let step = device.compile(recipe.step(rows)?)?;
         let start = device.compile(recipe.start()?)?;
-        let recover =
-            if step.program.layout.is_implicit() { Some(device.compile(recipe.recover()?)?) } else { None };
+        let recover = if step.program.interface.is_implicit() {
+            Some(device.compile(recipe.recover()?)?)
+        } else {
+            None
+        };
         let mut session =
             Session { device, step, start, recover, state: Vec::new(), fixed: Vec::new(), table: Vec::new() };
         session.set_values(values, seed)?;
@@ -174,12 +177,12 @@ impl<'a> Session<'a> {
 
     /// The most steps that a call runs.
     pub fn steps_per_call(&self) -> usize {
-        self.step.program.layout.plan.per_call as usize
+        self.step.program.interface.plan.per_call as usize
     }
 
     /// Whether a call takes the numbers of examples that the device holds, and not themselves.
     pub fn takes_numbers(&self) -> bool {
-        self.step.program.layout.table.is_some()
+        self.step.program.interface.table.is_some()
     }
 
     /// Puts all training examples on the device, row-major, for a program that takes rows by their numbers.
@@ -187,9 +190,9 @@ impl<'a> Session<'a> {
     /// # Errors
     /// The device fails, for one for lack of memory.
     pub fn hold(&mut self, features: &[u8], labels: &[u8]) -> Result<(), TrainError> {
-        let layout = &self.step.program.layout;
+        let interface = &self.step.program.interface;
         let upload = |slot: Slot, bytes: &[u8]| {
-            Ok::<_, DeviceError>((slot, self.device.upload(&layout.ty(slot), bytes)?))
+            Ok::<_, DeviceError>((slot, self.device.upload(&interface.ty(slot), bytes)?))
         };
         self.table = vec![upload(Slot::TableFeatures, features)?, upload(Slot::TableLabels, labels)?];
         Ok(())
@@ -208,8 +211,8 @@ impl<'a> Session<'a> {
                 }
             }
         }
-        let layout = &self.step.program.layout;
-        self.fixed.push((Slot::Seed, self.device.upload(&layout.ty(Slot::Seed), &seed.to_ne_bytes())?));
+        let interface = &self.step.program.interface;
+        self.fixed.push((Slot::Seed, self.device.upload(&interface.ty(Slot::Seed), &seed.to_ne_bytes())?));
         Ok(())
     }
 
@@ -220,9 +223,9 @@ impl<'a> Session<'a> {
     /// # Errors
     /// The device fails.
     pub fn begin(&mut self, means: &[Vec<f64>], noise: &[Vec<f64>]) -> Result<(), TrainError> {
-        let layout = &self.start.program.layout;
+        let interface = &self.start.program.interface;
         let upload = |slot: Slot, numbers: &Vec<f64>| {
-            Ok::<_, DeviceError>((slot, self.device.upload_numbers(&layout.ty(slot), numbers)?))
+            Ok::<_, DeviceError>((slot, self.device.upload_numbers(&interface.ty(slot), numbers)?))
         };
         let upload_all = |slot_of: fn(usize) -> Slot, tensors: &[Vec<f64>]| {
             tensors
@@ -248,15 +251,15 @@ impl<'a> Session<'a> {
     /// # Errors
     /// A tensor is missing or of another type, or the device fails.
     pub fn restore(&mut self, tensors: &[HostTensor]) -> Result<(), TrainError> {
-        let layout = &self.step.program.layout;
+        let interface = &self.step.program.interface;
         let mut state = Vec::new();
         for &slot in self.step.program.inputs.iter().filter(|slot| slot.is_carried()) {
-            let name = layout.name(slot);
+            let name = interface.name(slot);
             let tensor = tensors
                 .iter()
                 .find(|tensor| tensor.name == name)
                 .ok_or_else(|| TrainError::Checkpoint(format!("the tensor `{name}` is missing")))?;
-            let wanted = layout.ty(slot);
+            let wanted = interface.ty(slot);
             if tensor.ty != wanted {
                 let message = format!("the tensor `{name}` is {}, but the run needs {wanted}", tensor.ty);
                 return Err(TrainError::Checkpoint(message));
@@ -272,10 +275,10 @@ impl<'a> Session<'a> {
     /// # Errors
     /// The device fails.
     pub fn upload(&self, rows: CallRows, steps: usize) -> Result<UploadedRows, TrainError> {
-        let layout = &self.step.program.layout;
-        let extent = layout.extent();
+        let interface = &self.step.program.interface;
+        let extent = interface.extent();
         let upload = |slot: Slot, bytes: &[u8]| {
-            let ty = layout.ty(slot);
+            let ty = interface.ty(slot);
             let size = ty.shape.elements() * ty.dtype.size_bytes();
             let mut bytes = Cow::Borrowed(bytes);
             if bytes.len() < size {
@@ -284,7 +287,7 @@ impl<'a> Session<'a> {
             Ok::<_, DeviceError>((slot, self.device.upload(&ty, &bytes)?))
         };
         let mut uploaded = Vec::new();
-        for slot in layout.data(extent) {
+        for slot in interface.data(extent) {
             let bytes = match (slot, rows) {
                 (Slot::Features(_), CallRows::Given { features, .. }) => features,
                 (Slot::Labels(_), CallRows::Given { labels, .. }) => labels,
@@ -315,14 +318,14 @@ impl<'a> Session<'a> {
                 &sent
             }
         };
-        let layout = &self.step.program.layout;
+        let interface = &self.step.program.interface;
         let mut given = Vec::new();
         for (slot_of, tensors) in
             [(Slot::Noise as fn(usize) -> Slot, data.noise), (Slot::FurtherNoise, data.further_noise)]
         {
             for (param, noise) in tensors.iter().enumerate() {
                 let slot = slot_of(param);
-                given.push((slot, self.device.upload_numbers(&layout.ty(slot), noise)?));
+                given.push((slot, self.device.upload_numbers(&interface.ty(slot), noise)?));
             }
         }
         let mut carried = std::mem::take(&mut self.state).into_iter();
@@ -346,7 +349,7 @@ impl<'a> Session<'a> {
                 _ => self.state.push((slot, buffer)),
             }
         }
-        Ok(PendingSteps { outputs: scalars, steps: data.steps, dtype: layout.dtype })
+        Ok(PendingSteps { outputs: scalars, steps: data.steps, dtype: interface.dtype })
     }
 
     /// Tensors that follow from the carried ones: the means, where they are not kept.
@@ -369,7 +372,7 @@ impl<'a> Session<'a> {
     /// # Errors
     /// The device fails.
     pub fn state_to_host(&self) -> Result<Vec<HostTensor>, TrainError> {
-        let layout = &self.step.program.layout;
+        let interface = &self.step.program.interface;
         let recovered = self.recovered()?;
         let reads: Vec<(Slot, PendingRead)> = self
             .state
@@ -382,7 +385,7 @@ impl<'a> Session<'a> {
             .into_iter()
             .map(|(slot, read)| {
                 let bytes = read.wait().map_err(DeviceError::from)?;
-                Ok(HostTensor { name: layout.name(slot), ty: layout.ty(slot), bytes })
+                Ok(HostTensor { name: interface.name(slot), ty: interface.ty(slot), bytes })
             })
             .collect()
     }

@@ -247,14 +247,14 @@ fn programs_draw_this_noise() {
     ];
     for (program, purpose, count) in cases {
         let compiled = DEVICE.compile(program).unwrap();
-        let layout = &compiled.program.layout;
+        let interface = &compiled.program.interface;
         let inputs: Vec<_> = compiled
             .program
             .inputs
             .iter()
             .map(|&slot| {
                 let fill = |number: f64| {
-                    let ty = layout.ty(slot);
+                    let ty = interface.ty(slot);
                     let numbers = vec![number; ty.shape.elements()];
                     Tensor::from_f64s(ty, &numbers).unwrap()
                 };
@@ -276,7 +276,11 @@ fn programs_draw_this_noise() {
                 |slot: &Slot| *slot == Slot::State(StateKind::SAMPLE, param) || *slot == Slot::Theta(param);
             let (slot, buffer) = outputs.iter().find(|(slot, _)| is_sample(slot)).unwrap();
             let slot = *slot;
-            assert_eq!(download(buffer, &layout.ty(slot)).to_f32s(), *wanted, "{purpose:?} {count} {param}");
+            assert_eq!(
+                download(buffer, &interface.ty(slot)).to_f32s(),
+                *wanted,
+                "{purpose:?} {count} {param}"
+            );
         }
     }
 }

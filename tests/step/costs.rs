@@ -1,7 +1,7 @@
 //! Bytes and flops of a perceptron's step on XLA:CPU, as computed by hand.
 
 use natgrad::compile::{Target, stablehlo};
-use natgrad::inspect::{About, HloModule, Node, Optimized, Part, Report, Stage, StageCost, Traffic};
+use natgrad::inspect::{About, HloModule, Node, Optimized, Phase, Report, Stage, StageCost, Traffic};
 use natgrad::lower::Loops;
 use natgrad::rule::{AdamW, Ivon, NamedRule};
 use natgrad_layers::{Activation, Model};
@@ -29,13 +29,13 @@ fn optimized(model: Model, rule: NamedRule, rows: usize) -> Optimized {
 pub fn report(model: Model, rule: NamedRule, rows: usize) -> Report {
     let own = optimized(model.clone(), rule.clone(), rows);
     let adamw = optimized(model, NamedRule::Adamw(AdamW::default()), rows);
-    let layout = &own.program.layout;
+    let interface = &own.program.interface;
     let about = About {
         natgrad: "test".to_owned(),
         program: "step".to_owned(),
         rule: rule.name().to_owned(),
         device: "cpu".to_owned(),
-        parameters: layout.trained().map(|param| layout.params[param].shape.elements() as u64).sum(),
+        parameters: interface.trained().map(|param| interface.params[param].shape.elements() as u64).sum(),
         config: serde_json::Value::Null,
     };
     // Round figures of no device.
@@ -49,8 +49,8 @@ pub fn report(model: Model, rule: NamedRule, rows: usize) -> Report {
     Report::of(about, &own, Some(&adamw), Some(&figures), Target::Cpu.fuses_outputs(Loops::Merged))
 }
 
-fn cost(report: &Report, part: Part) -> &StageCost {
-    report.stages.iter().find(|cost| cost.name == part).unwrap()
+fn cost(report: &Report, phase: Phase) -> &StageCost {
+    report.stages.iter().find(|cost| cost.name == phase).unwrap()
 }
 
 #[test]
@@ -58,8 +58,8 @@ fn what_flows_between_stages_is_what_they_are_for() {
     let report = report(model(), NamedRule::Ivon(Ivon::default()), ROWS as usize);
     let [inputs, hidden, classes] = SIZES;
     let parameters = F32 * (inputs * hidden + hidden + hidden * classes + classes);
-    let (update, resample) = (Node::Part(update()), Node::Part(Part::new(Stage::Resample, false)));
-    let [forward, backward] = [Part::Forward, Part::Backward].map(Node::Part);
+    let (update, resample) = (Node::Phase(update()), Node::Phase(Phase::new(Stage::Resample, false)));
+    let [forward, backward] = [Phase::Forward, Phase::Backward].map(Node::Phase);
     let edge = |from: Node, to: Node| {
         let edge = report.edges.iter().find(|edge| (edge.from, edge.to) == (from, to));
         edge.map_or((0, 0), |edge| (edge.arrays, edge.bytes))
@@ -74,15 +74,15 @@ fn what_flows_between_stages_is_what_they_are_for() {
     assert_eq!(edge(Node::State, resample), (17, 4 * parameters + F32));
     assert_eq!(edge(resample, Node::State), (16, 4 * parameters));
     // XLA counts once, where the keys of the next step's noise need it.
-    assert_eq!(edge(Node::Part(Part::new(Stage::Key, false)), Node::State), (1, F32));
+    assert_eq!(edge(Node::Phase(Phase::new(Stage::Key, false)), Node::State), (1, F32));
     // The rate, and what corrects the momentum for its start.
     assert_eq!(edge(update, resample), (2, 2 * F32));
     // The loss and the count of correct rows.
     assert_eq!(edge(forward, Node::Results), (2, 2 * F32));
 }
 
-fn update() -> Part {
-    Part::new(Stage::Update, false)
+fn update() -> Phase {
+    Phase::new(Stage::Update, false)
 }
 
 #[test]
@@ -91,7 +91,7 @@ fn flops_of_a_step_are_those_computed_by_hand() {
     let [inputs, hidden, classes] = SIZES;
     let (activations, logits) = (ROWS * hidden, ROWS * classes);
 
-    let forward = cost(&report, Part::Forward);
+    let forward = cost(&report, Phase::Forward);
     assert_eq!(forward.work.dot_flops(), 2 * ROWS * (inputs * hidden + hidden * classes));
     // Adding a bias and comparing with zero; adding the other bias.
     let layers = 2 * activations + logits;
@@ -105,7 +105,7 @@ fn flops_of_a_step_are_those_computed_by_hand() {
     assert_eq!(forward.work.integers, logits);
     assert_eq!(forward.flops, forward.work.dot_flops() + forward.work.elementwise);
 
-    let backward = cost(&report, Part::Backward);
+    let backward = cost(&report, Phase::Backward);
     // Both weights, and the hidden activations.
     assert_eq!(backward.work.dot_flops(), 2 * ROWS * (inputs * hidden + 2 * hidden * classes));
     // One over the sums; times the exponentials, less one at the label; sums for both biases; the rectifier's sign, from
@@ -115,7 +115,7 @@ fn flops_of_a_step_are_those_computed_by_hand() {
 
     // Fields of a hash, each of two lanes: 4 keys' exclusive ors, 3 products, 3 foldings of 2 operations in 2 lanes,
     // and the sum of 4 halves of words; the scalars of the keys are counted too.
-    let resample = cost(&report, Part::new(Stage::Resample, false));
+    let resample = cost(&report, Phase::new(Stage::Resample, false));
     assert!(resample.work.integers / report.about.parameters >= 4 + 2 * 3 + 2 * 3 * 2 + 4);
 }
 
@@ -148,7 +148,7 @@ fn bytes_of_a_step_are_those_computed_by_hand() {
         numbers(2 * ROWS + 2, 2), // the loss, and how many labels have the largest logit
     ];
     let sum = kernels.into_iter().fold(Traffic::default(), Traffic::plus);
-    assert_eq!(cost(&report, Part::Forward).traffic, sum);
+    assert_eq!(cost(&report, Phase::Forward).traffic, sum);
 
     let kernels = [
         numbers(ROWS + 1, ROWS),                                   // one over the sums
@@ -161,7 +161,7 @@ fn bytes_of_a_step_are_those_computed_by_hand() {
         numbers(activations + 1, hidden),                          // the first bias's
     ];
     let sum = kernels.into_iter().fold(Traffic::default(), Traffic::plus);
-    assert_eq!(cost(&report, Part::Backward).traffic, sum);
+    assert_eq!(cost(&report, Phase::Backward).traffic, sum);
 
     // One loop for all state of a tensor: of the gradient, mean, momentum, hess and sample. And its scalars, of which the
     // seed has two numbers, and those of the schedule and of what corrects the momentum for its start.
@@ -169,7 +169,7 @@ fn bytes_of_a_step_are_those_computed_by_hand() {
     assert_eq!(F32 * optimizer, 36);
     let (per_tensor, schedule, debias) = (7 + 2, (1 + 1) + (2 + 1) + (9 + 2), 3 + 1);
     let scalars = 4 * per_tensor + schedule + debias;
-    let bytes = cost(&report, update()).bytes + cost(&report, Part::new(Stage::Resample, false)).bytes;
+    let bytes = cost(&report, update()).bytes + cost(&report, Phase::new(Stage::Resample, false)).bytes;
     assert_eq!(bytes, F32 * (optimizer * parameters + scalars));
 
     // AdamW: of the gradient, both moments and parameters; at most ten scalars a tensor, and those of the schedule.
@@ -180,8 +180,8 @@ fn bytes_of_a_step_are_those_computed_by_hand() {
     let most = F32 * (optimizer * parameters + 4 * 10 + schedule + debias);
     assert!((F32 * optimizer * parameters..most).contains(&bytes), "{bytes}");
     // The model's passes are the same.
-    for part in [Part::Forward, Part::Backward] {
-        assert_eq!(adamw.stages.iter().find(|cost| cost.name == part), Some(cost(&report, part)));
+    for phase in [Phase::Forward, Phase::Backward] {
+        assert_eq!(adamw.stages.iter().find(|cost| cost.name == phase), Some(cost(&report, phase)));
     }
 }
 

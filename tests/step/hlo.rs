@@ -71,7 +71,7 @@ pub fn faults(summary: &Summary, program: &Program, stages: &[Stage], draws: boo
     let found: BTreeSet<Stage> = summary.instructions.iter().flat_map(|it| it.stages.clone()).collect();
     faults.extend(stages.iter().filter(|stage| !found.contains(stage)).map(|&stage| Fault::NoStage(stage)));
 
-    let elements: usize = program.layout.params.iter().map(|param| param.shape.elements()).sum();
+    let elements: usize = program.interface.params.iter().map(|param| param.shape.elements()).sum();
     let wanted = if draws { HASHES * elements as u64 } else { 0 };
     let hashed = hashed_elements(&summary.noise);
     if hashed != wanted {
@@ -152,7 +152,7 @@ fn further_samples_are_drawn_once_and_stored() {
         let program = setup.recipe().step(5).unwrap();
         let executable = compile(&stablehlo(&program, lowering()).unwrap(), &natgrads_own());
         let summary = summary(&executable);
-        let elements: u64 = program.layout.params.iter().map(|param| param.shape.elements() as u64).sum();
+        let elements: u64 = program.interface.params.iter().map(|param| param.shape.elements() as u64).sum();
         let drawn = |stage: Stage| -> Vec<_> {
             summary.noise.iter().filter(|site| site.stage == Some(stage)).cloned().collect()
         };
@@ -198,7 +198,7 @@ fn one_call_replaces_all_state_in_place() {
 /// The stages of a rule's step and its memory, as text.
 fn costs(rule: &NamedRule, executable: &Executable, program: &Program) -> (Vec<StageTotal>, String) {
     let summary = summary(executable);
-    let elements: usize = program.layout.params.iter().map(|param| param.shape.elements()).sum();
+    let elements: usize = program.interface.params.iter().map(|param| param.shape.elements()).sum();
     let mut text = format!("{}, {elements} parameters\n", rule.name());
     for total in &summary.stages {
         let name = total.stage.map_or("none", Stage::name);
@@ -357,7 +357,7 @@ fn state_that_is_not_donated_is_found() {
 fn state_donated_to_other_state_is_found() {
     let program = step(small(), NamedRule::Ivon(Ivon::default()), 2);
     let mut donation = Donation { aliases: program.donation() };
-    let tensors = program.layout.params.len();
+    let tensors = program.interface.params.len();
     // The mean of each tensor in the place of its momentum and the other way round.
     for param in 0..tensors {
         donation.aliases.swap(param, tensors + param);

@@ -66,10 +66,10 @@ impl Setup {
     pub fn inputs(&self, program: &Program) -> Values {
         let hypers = self.hypers();
         let tensor =
-            |slot: Slot, numbers: &[f64]| Tensor::from_f64s(program.layout.ty(slot), numbers).unwrap();
+            |slot: Slot, numbers: &[f64]| Tensor::from_f64s(program.interface.ty(slot), numbers).unwrap();
         let mut values = Values::new();
         for &slot in &program.inputs {
-            let elements = program.layout.ty(slot).shape.elements();
+            let elements = program.interface.ty(slot).shape.elements();
             let value = match slot {
                 Slot::Hyper(hyper) => {
                     tensor(slot, &[hypers.get(hyper).unwrap_or_else(|| panic!("{hyper:?}"))])

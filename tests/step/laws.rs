@@ -336,7 +336,7 @@ proptest! {
                     let mut place = place.clone();
                     place[element] += h;
                     let mut values = values.clone();
-                    values.insert(slot, Tensor::from_f64s(program.layout.ty(slot), &place).unwrap());
+                    values.insert(slot, Tensor::from_f64s(program.interface.ty(slot), &place).unwrap());
                     scalar(&interpret(&program, &values), Slot::Metric(Metric::Loss))
                 });
                 let slope = (above - below) / (2.0 * H);

@@ -73,7 +73,7 @@ fn furthest(setup: &Setup, steps: u64) -> (f64, String) {
         assert!(state.len() >= carried.clone().count());
         for (&slot, tensor) in carried.zip(&state) {
             let HostTensor { name, ty, bytes } = tensor;
-            assert_eq!((name, ty), (&program.layout.name(slot), &program.layout.ty(slot)));
+            assert_eq!((name, ty), (&program.interface.name(slot), &program.interface.ty(slot)));
             compare(
                 &from_bytes(ty.dtype, bytes),
                 &floats(&values, slot),
@@ -134,7 +134,7 @@ fn noise_is_the_interpreters() {
             let outputs = compiled.run(|_| buffers.next().map(natgrad::pjrt::Arg::Keep)).unwrap();
             let found: Values = outputs
                 .into_iter()
-                .map(|(slot, buffer)| (slot, download(&buffer, &compiled.program.layout.ty(slot))))
+                .map(|(slot, buffer)| (slot, download(&buffer, &compiled.program.interface.ty(slot))))
                 .collect();
             for param in 0..4 {
                 let slot = Slot::State(StateKind::SAMPLE, param);

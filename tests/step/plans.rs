@@ -24,7 +24,7 @@ fn a_loop_of_steps_is_the_steps() {
             given.insert(Slot::StepCount, Tensor::from_u32s([], &[count]).unwrap());
             let after = interpret(&looped, &given);
             let part = |numbers: &[f64], slot: Slot| {
-                let ty = single.layout.ty(slot);
+                let ty = single.interface.ty(slot);
                 let size = ty.shape.elements();
                 let begin = (count as usize - 1) * size;
                 (slot, Tensor::from_f64s(ty, &numbers[begin..begin + size]).unwrap())
@@ -127,13 +127,13 @@ fn every_evaluation_has_a_draw_of_its_own_and_products_are_averaged() {
             let (program, mut at) = begin(setup);
             for (param, theta) in theta.iter().enumerate() {
                 let slot = Slot::State(StateKind::MEAN, param);
-                at.insert(slot, Tensor::from_f64s(program.layout.ty(slot), theta).unwrap());
+                at.insert(slot, Tensor::from_f64s(program.interface.ty(slot), theta).unwrap());
             }
             for (from, to) in [(Slot::Features as fn(Extent) -> Slot, 3), (Slot::Labels, 1)] {
                 let all = floats(&values, from(Extent::Step));
                 let rows = &all[first_row * to..(first_row + setup.rows) * to];
                 let slot = from(Extent::Batch);
-                at.insert(slot, Tensor::from_f64s(program.layout.ty(slot), rows).unwrap());
+                at.insert(slot, Tensor::from_f64s(program.interface.ty(slot), rows).unwrap());
             }
             let after = interpret(&program, &at);
             let gradients: Vec<Vec<f64>> =

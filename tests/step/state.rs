@@ -179,7 +179,7 @@ fn check_bf16(full: &Setup) {
         if let Slot::State(kind, _) = slot {
             let narrow_sample = *kind == StateKind::SAMPLE && explicit;
             let wanted = if narrow_sample { DType::BF16 } else { DType::F32 };
-            assert_eq!(narrow.layout.ty(*slot).dtype, wanted);
+            assert_eq!(narrow.interface.ty(*slot).dtype, wanted);
         }
     }
     let (after_wide, after_narrow) = (interpret(&wide, &of_wide), interpret(&narrow, &of_narrow));

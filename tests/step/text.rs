@@ -34,15 +34,15 @@ fn setup(dtype: DType) -> Setup {
 
 /// Parameters that single precision holds exactly; places count more than tokens, or the likeliest token is always the same.
 fn parameters(setup: &Setup, seed: u64) -> Values {
-    let layout = setup.recipe().layout(1).unwrap();
+    let interface = setup.recipe().interface(1).unwrap();
     let of = |param: usize| {
         let slot = Slot::State(StateKind::MEAN, param);
-        let ty = layout.ty(slot);
-        let bound = if layout.params[param].name == "wpe.weight" { 8.0 } else { 1.0 };
+        let ty = interface.ty(slot);
+        let bound = if interface.params[param].name == "wpe.weight" { 8.0 } else { 1.0 };
         let numbers = numbers(seed, param, ty.shape.elements(), bound);
         (slot, Tensor::from_f64s(ty, &numbers).unwrap())
     };
-    (0..layout.params.len()).map(of).collect()
+    (0..interface.params.len()).map(of).collect()
 }
 
 /// The inputs that are the same for every set of parameters: tokens, and the position of the last that counts.
@@ -64,7 +64,7 @@ fn run(compiled: &Compiled, kept: &Values, donated: Vec<(Slot, Buffer)>) -> (Vec
     });
     let (next, cache): (Vec<_>, Vec<_>) =
         outputs.unwrap().into_iter().partition(|(slot, _)| *slot == Slot::Next);
-    let ty = compiled.program.layout.ty(Slot::Next);
+    let ty = compiled.program.interface.ty(Slot::Next);
     (download(&next[0].1, &ty).to_f64s(), cache)
 }
 
@@ -120,13 +120,13 @@ fn keys_and_values_are_replaced_in_place() {
     assert_eq!(faults(&summary(&executable), &program, &[Stage::Extend], false), BTreeSet::new());
 
     let compiled = DEVICE.compile(program).unwrap();
-    let layout = &compiled.program.layout;
+    let interface = &compiled.program.interface;
     let tensor = |slot: Slot| {
-        let ty = layout.ty(slot);
+        let ty = interface.ty(slot);
         let numbers = numbers(9, 0, ty.shape.elements(), 1.0);
         Tensor::from_f64s(ty, &numbers).unwrap()
     };
-    let cache: Values = layout.cached().into_iter().map(|slot| (slot, tensor(slot))).collect();
+    let cache: Values = interface.cached().into_iter().map(|slot| (slot, tensor(slot))).collect();
     assert_eq!(cache.len(), 4);
     let mut given = parameters(&setup, 5);
     given.extend(text(&[3], 2));
@@ -138,7 +138,7 @@ fn keys_and_values_are_replaced_in_place() {
     let (_, after) = run(&compiled, &given, donated);
     assert_eq!(address(&after), before);
     for (slot, buffer) in &after {
-        let (found, held) = (download(buffer, &layout.ty(*slot)).to_f64s(), floats(&cache, *slot));
+        let (found, held) = (download(buffer, &interface.ty(*slot)).to_f64s(), floats(&cache, *slot));
         // [2 heads, 8 positions, 4 numbers]: those of position 2 alone are new.
         let changed: Vec<usize> = (0..64).filter(|&at| found[at] != held[at]).collect();
         assert_eq!(changed, [8, 9, 10, 11, 40, 41, 42, 43]);

@@ -73,7 +73,7 @@ fn an_implicit_mean_takes_its_noise_once() {
     assert_eq!(failed(&verdicts), [], "{verdicts:#?}");
     let module = optimized(&program, lowering(), &natgrads_own());
     let of_noise = kernels(&module).into_iter().filter(|kernel| {
-        let names: Vec<&str> = kernel.parts.iter().map(|part| part.name()).collect();
+        let names: Vec<&str> = kernel.phases.iter().map(|phase| phase.name()).collect();
         ["recover", "update", "resample"].iter().all(|stage| names.contains(stage))
     });
     assert_eq!(of_noise.count(), 4);

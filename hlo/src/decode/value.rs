@@ -48,7 +48,7 @@ fn array(shape: &proto::Shape, place: Place<'_>) -> Result<ArrayShape, Error> {
     Ok(ArrayShape { element_type, dimensions, dynamic, layout: shape.layout.as_ref().map(layout) })
 }
 
-fn layout(layout: &proto::Layout) -> Layout {
+fn layout(layout: &proto::LayoutProto) -> Layout {
     Layout {
         minor_to_major: layout.minor_to_major.clone(),
         tiles: layout.tiles.iter().map(|tile| tile.dimensions.clone()).collect(),

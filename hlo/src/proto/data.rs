@@ -25,7 +25,7 @@ pub(crate) struct Tile {
 }
 
 #[derive(Clone, PartialEq, Message)]
-pub(crate) struct Layout {
+pub(crate) struct LayoutProto {
     #[prost(int64, repeated, tag = "1")]
     pub minor_to_major: Vec<i64>,
     #[prost(message, repeated, tag = "6")]
@@ -47,7 +47,7 @@ pub(crate) struct Shape {
     #[prost(message, repeated, tag = "4")]
     pub tuple_shapes: Vec<Shape>,
     #[prost(message, optional, tag = "5")]
-    pub layout: Option<Layout>,
+    pub layout: Option<LayoutProto>,
     #[prost(bool, repeated, tag = "6")]
     pub is_dynamic_dimension: Vec<bool>,
 }

@@ -76,7 +76,7 @@ fn said(rows: Vec<Row>, model: &CostModel) -> String {
 fn costs_within_the_bounds_are_found_again() {
     let rows = rows(&BATCHES, at([500.0, 120.0, 30.0, 0.4]));
     let model = CostModel::fit(&rows, &figures()).unwrap();
-    assert!(matches!(model.verdict, Verdict::Fits { off, .. } if off < 1e-5), "{model:?}");
+    assert!(matches!(model.verdict, ModelFit::Fits { off, .. } if off < 1e-5), "{model:?}");
     let costs = model.costs.clone().unwrap();
     assert_is(costs.us_per_call, 500.0);
     assert_is(costs.gflops["f32"], 120.0);
@@ -106,7 +106,7 @@ fn a_rate_above_what_was_measured_is_none() {
     // Products at a rate that the device does not have, in steps that mostly move bytes.
     let rows = rows(&[1, 2, 4, 8, 16], at([0.0, 1183.0, 20.0, 0.4]));
     let model = CostModel::fit(&rows, &figures()).unwrap();
-    assert!(matches!(model.verdict, Verdict::Fits { .. }), "{model:?}");
+    assert!(matches!(model.verdict, ModelFit::Fits { .. }), "{model:?}");
     let costs = model.costs.as_ref().unwrap();
     assert_eq!(costs.gflops["f32"], Cost::AtBest { measured: 160.0 });
     assert_eq!(costs.us_per_call, Cost::NotDetermined, "it costs nothing");
@@ -122,7 +122,7 @@ fn a_rate_above_what_was_measured_is_none() {
 fn rates_far_above_what_was_measured_are_no_fit() {
     let rows = rows(&BATCHES, at([0.0, 1183.0, 400.0, 0.0]));
     let model = CostModel::fit(&rows, &figures()).unwrap();
-    assert!(matches!(model.verdict, Verdict::DoesNotFit { .. }), "{model:?}");
+    assert!(matches!(model.verdict, ModelFit::DoesNotFit { .. }), "{model:?}");
 }
 
 #[test]
@@ -131,7 +131,7 @@ fn another_law_does_not_fit() {
     let rows =
         rows(&BATCHES, |work| (work.flops["f32"] / 1e9).powi(2) * if work.drawn > 0.0 { 11.0 } else { 10.0 });
     let model = CostModel::fit(&rows, &figures()).unwrap();
-    let Verdict::DoesNotFit { worst, off } = model.verdict else { panic!("{model:?}") };
+    let ModelFit::DoesNotFit { worst, off } = model.verdict else { panic!("{model:?}") };
     assert!(off > FAR && model.costs.is_none() && model.trusted().is_empty(), "{model:?}");
     let json = serde_json::to_value(&model).unwrap();
     assert!(json.get("costs").is_none() && json["verdict"]["kind"] == "does_not_fit", "{json}");
@@ -149,14 +149,14 @@ fn fewer_works_than_terms_are_no_model() {
     assert_eq!(CostModel::fit(&rows(&[8], &law), &figures()), None, "one case");
     let few = rows(&[8, 64], &law);
     let model = CostModel::fit(&few, &figures()).unwrap();
-    assert_eq!(model.verdict, Verdict::TooFew { works: 2, terms: 4 });
+    assert_eq!(model.verdict, ModelFit::TooFew { works: 2, terms: 4 });
     assert!(model.costs.is_none() && model.predictions.is_empty() && model.error.is_none());
     assert!(said(few, &model).starts_with("No model of the cost"));
     // The same work again and again tells nothing new.
     let same: Vec<Row> =
         (0..9).map(|case| row(case, "ivon", work([1.0, 1e9, 1e8, 1e6]), 5.0 + case as f64)).collect();
     let verdict = CostModel::fit(&same, &figures()).unwrap().verdict;
-    assert_eq!(verdict, Verdict::TooFew { works: 0, terms: 4 });
+    assert_eq!(verdict, ModelFit::TooFew { works: 0, terms: 4 });
 }
 
 #[test]
@@ -165,7 +165,7 @@ fn a_term_that_only_one_case_has_is_not_predicted_from_the_others() {
     let mut rows = rows(&BATCHES, &law);
     rows.iter_mut().skip(1).for_each(|row| row.work.as_mut().unwrap().drawn = 0.0);
     rows[0].work.as_mut().unwrap().drawn = 1e6;
-    assert_eq!(CostModel::fit(&rows, &figures()).unwrap().verdict, Verdict::TooFew { works: 0, terms: 4 });
+    assert_eq!(CostModel::fit(&rows, &figures()).unwrap().verdict, ModelFit::TooFew { works: 0, terms: 4 });
 }
 
 #[test]

@@ -1,17 +1,17 @@
 //! What a model of the cost says, in words and as a table.
 
-use super::{Cost, CostModel, Costs, FAR, Verdict};
+use super::{Cost, CostModel, Costs, FAR, ModelFit};
 use crate::compare::render::number;
 use crate::compare::report::{Report, Row};
 use crate::inspect::DeviceFigures;
-use crate::report::Table;
+use crate::report::TextTable;
 
 impl Report {
     /// The model in sentences, and the rows that it predicts, if any.
-    pub(in crate::compare) fn cost_model(&self) -> Option<(Vec<String>, Option<Table>)> {
+    pub(in crate::compare) fn cost_model(&self) -> Option<(Vec<String>, Option<TextTable>)> {
         let model = self.model.as_ref()?;
         let mut table =
-            Table::new(["", "GFLOP", "MB moved", "M drawn", "measured ms", "predicted ms", "error"]);
+            TextTable::new(["", "GFLOP", "MB moved", "M drawn", "measured ms", "predicted ms", "error"]);
         for &(index, predicted) in &model.predictions {
             let row = self.rows.get(index)?;
             let work = row.work.as_ref()?;
@@ -45,11 +45,11 @@ impl CostModel {
             )
         };
         let lines = match (self.verdict, &self.costs) {
-            (Verdict::TooFew { works, terms }, _) => vec![format!(
+            (ModelFit::TooFew { works, terms }, _) => vec![format!(
                 "No model of the cost: it has {terms} terms, and with one case left out there are {works} kinds of different work to tell \
                  them apart by. More values of --batch or --mc make more."
             )],
-            (Verdict::DoesNotFit { worst, off }, _) => vec![
+            (ModelFit::DoesNotFit { worst, off }, _) => vec![
                 format!(
                     "The model of the cost does not fit: the worst case, {}, is off by {}, where {} is the most that counts as a fit. Do \
                      not use it: its rates would say nothing of this device and are not given.",
@@ -59,7 +59,7 @@ impl CostModel {
                 ),
                 measured,
             ],
-            (Verdict::Fits { worst, off }, costs) => vec![
+            (ModelFit::Fits { worst, off }, costs) => vec![
                 costs.as_ref().map_or_else(String::new, Costs::sentence),
                 measured,
                 format!("The model fits: the worst case, {}, is off by {}.", row(worst), percent(off)),

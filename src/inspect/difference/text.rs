@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::{Both, Difference, KernelChange, OpcodeChange, StageChange};
 use crate::inspect::kernel::StageCost;
-use crate::inspect::table::{Align, Table, grouped};
+use crate::inspect::titled::{Align, Titled, grouped};
 use crate::inspect::verdict::Verdict;
 use crate::inspect::view::si;
 
@@ -38,7 +38,7 @@ impl Difference {
     }
 
     fn given_text(&self) -> String {
-        let mut table = Table::new("what differs in what they are", &self.sides("field"));
+        let mut table = Titled::new("what differs in what they are", &self.sides("field"));
         for change in &self.given {
             let Both { this, other } = change.values.map(value);
             table.row(vec![change.field.clone(), this, other]);
@@ -47,7 +47,7 @@ impl Difference {
     }
 
     fn verdict_text(&self) -> String {
-        let mut table = Table::new("verdicts that differ", &self.sides("promise"));
+        let mut table = Titled::new("verdicts that differ", &self.sides("promise"));
         for change in &self.verdicts {
             let Both { this, other } = change.verdicts.map(verdict);
             table.row(vec![change.promise.words().to_owned(), this, other]);
@@ -68,12 +68,12 @@ impl Difference {
             (&others, Align::Right),
             ("change", Align::Right),
         ];
-        let mut table = Table::new("stages", &columns);
+        let mut table = Titled::new("stages", &columns);
         self.stage_rows().into_iter().for_each(|row| table.row(row));
         table.to_string()
     }
 
-    /// Kernels, bytes and flops of each part in both, and of all.
+    /// Kernels, bytes and flops of each phase in both, and of all.
     pub(in crate::inspect) fn stage_rows(&self) -> Vec<Vec<String>> {
         let row = |name: String, kernels: Both<u64>, bytes: Both<u64>, flops: Both<u64>| {
             vec![
@@ -88,7 +88,7 @@ impl Difference {
                 flops.change(),
             ]
         };
-        let parts = self.stages.iter().map(|StageChange { name, costs }| {
+        let phases = self.stages.iter().map(|StageChange { name, costs }| {
             let number = |of: fn(&StageCost) -> u64| costs.map(|cost| cost.as_ref().map_or(0, of));
             row(
                 name.to_string(),
@@ -103,13 +103,13 @@ impl Difference {
             self.total(|cost| cost.bytes),
             self.total(|cost| cost.flops),
         );
-        parts.chain([all]).collect()
+        phases.chain([all]).collect()
     }
 
     fn opcode_text(&self) -> String {
         let others = self.others();
         let columns = [("operation", Align::Left), ("instructions", Align::Right), (&others, Align::Right)];
-        let mut table = Table::new(counted("operations", self.opcodes.len(), LISTED), &columns);
+        let mut table = Titled::new(counted("operations", self.opcodes.len(), LISTED), &columns);
         for OpcodeChange { opcode, count } in self.opcodes.iter().take(LISTED) {
             table.row(vec![opcode.clone(), grouped(count.this), grouped(count.other)]);
         }
@@ -124,7 +124,7 @@ impl Difference {
             (&others, Align::Right),
             ("change", Align::Right),
         ];
-        let mut table = Table::new("memory", &columns);
+        let mut table = Titled::new("memory", &columns);
         for change in &self.memory {
             let Both { this, other } = change.bytes;
             table.row(vec![change.name.clone(), grouped(this), grouped(other), change.bytes.change()]);
@@ -145,7 +145,7 @@ impl Difference {
             ("flops", Align::Right),
             (&others, Align::Right),
         ];
-        let mut table = Table::new(counted("kernels", self.kernels.len(), LISTED), &columns);
+        let mut table = Titled::new(counted("kernels", self.kernels.len(), LISTED), &columns);
         self.kernel_rows(LISTED).into_iter().for_each(|row| table.row(row));
         table.to_string()
     }

@@ -3,8 +3,8 @@
 use crate::inspect::difference::text::{counted, value, verdict};
 use crate::inspect::difference::{Both, Difference};
 use crate::inspect::kernel::StageCost;
-use crate::inspect::table::grouped;
-use crate::report::{Bar, Bars, Page, Table};
+use crate::inspect::titled::grouped;
+use crate::report::{Bar, Bars, Page, TextTable};
 
 /// Operations and kernels that are listed at most.
 const LISTED: usize = 100;
@@ -20,23 +20,23 @@ impl Difference {
             page.paragraph("Nothing differs: both have the same kernels, operations, memory and verdicts.");
         } else {
             self.costs(page, &others);
-            let mut table = Table::with_left_columns([&["promise"], &names[..]].concat(), 3);
+            let mut table = TextTable::with_left_columns([&["promise"], &names[..]].concat(), 3);
             for change in &self.verdicts {
                 let Both { this, other } = change.verdicts.map(verdict);
                 table.row([change.promise.words().to_owned(), this, other]);
             }
             titled(page, "Verdicts that differ", &table);
             let head = ["stage", "layer", "does", "kernels", &others, "bytes", &others, "flops", &others];
-            let mut table = Table::with_left_columns(head, 3);
+            let mut table = TextTable::with_left_columns(head, 3);
             self.kernel_rows(LISTED).into_iter().for_each(|row| table.row(row));
             titled(page, &capital(&counted("kernels", self.kernels.len(), LISTED)), &table);
-            let mut table = Table::new(["operation", "instructions", &others]);
+            let mut table = TextTable::new(["operation", "instructions", &others]);
             for change in self.opcodes.iter().take(LISTED) {
                 table.row([change.opcode.clone(), grouped(change.count.this), grouped(change.count.other)]);
             }
             titled(page, &capital(&counted("operations", self.opcodes.len(), LISTED)), &table);
         }
-        let mut table = Table::with_left_columns([&["field"], &names[..]].concat(), 3);
+        let mut table = TextTable::with_left_columns([&["field"], &names[..]].concat(), 3);
         for change in &self.given {
             let Both { this, other } = change.values.map(value);
             table.row([change.field.clone(), this, other]);
@@ -54,13 +54,14 @@ impl Difference {
             Bar { label: self.names.this.clone(), sizes: bytes(|costs| &costs.this) },
             Bar { label: self.names.other.clone(), sizes: bytes(|costs| &costs.other) },
         ];
-        let parts = self.stages.iter().map(|stage| stage.name.to_string()).collect();
-        page.bars(&Bars::scaled("B", parts, bars));
-        let mut table =
-            Table::new(["stage", "kernels", others, "bytes", others, "change", "flops", others, "change"]);
+        let phases = self.stages.iter().map(|stage| stage.name.to_string()).collect();
+        page.bars(&Bars::scaled("B", phases, bars));
+        let mut table = TextTable::new([
+            "stage", "kernels", others, "bytes", others, "change", "flops", others, "change",
+        ]);
         self.stage_rows().into_iter().for_each(|row| table.row(row));
         page.table(&table);
-        let mut table = Table::new(["memory", "bytes", others, "change"]);
+        let mut table = TextTable::new(["memory", "bytes", others, "change"]);
         for change in &self.memory {
             let Both { this, other } = change.bytes;
             table.row([change.name.clone(), grouped(this), grouped(other), change.bytes.change()]);
@@ -74,7 +75,7 @@ impl Difference {
 }
 
 /// A table that unfolds; nothing without rows.
-fn titled(page: &mut Page, title: &str, table: &Table) {
+fn titled(page: &mut Page, title: &str, table: &TextTable) {
     if !table.is_empty() {
         page.unfolding(title, table);
     }

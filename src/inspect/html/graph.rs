@@ -105,16 +105,16 @@ pub(super) fn svg(report: &Report) -> String {
     )
 }
 
-/// The boxes from left to right: what comes in, the parts in the order of a step, what goes out.
+/// The boxes from left to right: what comes in, the phases in the order of a step, what goes out.
 fn row(report: &Report) -> Vec<Node> {
     let touches = |node: Node| report.edges.iter().any(|edge| edge.from == node || edge.to == node);
-    let parts = report.stages.iter().map(|cost| Node::Part(cost.name));
-    let ends = [Node::Data].into_iter().chain(parts).chain([Node::Results]);
-    ends.filter(|&node| matches!(node, Node::Part(_)) || touches(node)).collect()
+    let phases = report.stages.iter().map(|cost| Node::Phase(cost.name));
+    let ends = [Node::Data].into_iter().chain(phases).chain([Node::Results]);
+    ends.filter(|&node| matches!(node, Node::Phase(_)) || touches(node)).collect()
 }
 
 fn node_box(report: &Report, node: Node, x: f64) -> String {
-    let cost = report.stages.iter().find(|cost| Node::Part(cost.name) == node);
+    let cost = report.stages.iter().find(|cost| Node::Phase(cost.name) == node);
     let lines = match cost {
         Some(cost) if cost.kernels == 0 => {
             vec![format!("inside {} kernels", cost.shared), "of others".to_owned()]

@@ -7,10 +7,10 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::inspect::kernel::{Kernel, Operation};
+use crate::inspect::kernel::{FusedOperation, Kernel};
 use crate::inspect::report::Report;
-use crate::inspect::stage::Part;
-use crate::inspect::table::grouped;
+use crate::inspect::stage::Phase;
+use crate::inspect::titled::grouped;
 use crate::inspect::view::si;
 use crate::report::{Page, escape};
 
@@ -43,9 +43,9 @@ impl Fusions {
         }))
     }
 
-    fn line(&mut self, kernel: &Kernel, operation: &Operation) -> usize {
+    fn line(&mut self, kernel: &Kernel, operation: &FusedOperation) -> usize {
         let origin = operation.origin.as_ref().filter(|origin| **origin != kernel.origin);
-        let origin = origin.map_or_else(String::new, |it| format!("{} {}", it.part, it.layer));
+        let origin = origin.map_or_else(String::new, |it| format!("{} {}", it.phase, it.layer));
         let line = [operation.opcode.to_string(), operation.shape.clone(), origin.trim_end().to_owned()];
         *self.numbers.entry(line).or_insert_with_key(|line| {
             self.lines.push(line.clone());
@@ -94,11 +94,11 @@ pub(super) fn section(report: &Report, page: &mut Page) {
     page.data("fusions", &serde_json::to_value(&fusions).unwrap_or_default());
 }
 
-/// The kernels of a part by layer, both in the order of execution.
-fn layers(report: &Report, part: Part) -> Vec<(&str, Vec<&Kernel>)> {
+/// The kernels of a phase by layer, both in the order of execution.
+fn layers(report: &Report, phase: Phase) -> Vec<(&str, Vec<&Kernel>)> {
     let mut places = BTreeMap::new();
     let mut layers: Vec<(&str, Vec<&Kernel>)> = Vec::new();
-    for kernel in report.kernels.iter().filter(|kernel| kernel.origin.part == part) {
+    for kernel in report.kernels.iter().filter(|kernel| kernel.origin.phase == phase) {
         let layer = kernel.origin.layer.as_str();
         let place = *places.entry(layer).or_insert(layers.len());
         match layers.get_mut(place) {
@@ -121,8 +121,8 @@ fn row(kernel: &Kernel, list: Option<usize>, most: u64) -> String {
         (true, runs) => format!(" × {runs}"),
         (false, _) => " × ?".to_owned(),
     };
-    let others = kernel.parts.iter().filter(|part| **part != kernel.origin.part);
-    let others: Vec<&str> = others.map(|part| part.name()).collect();
+    let others = kernel.phases.iter().filter(|phase| **phase != kernel.origin.phase);
+    let others: Vec<&str> = others.map(|phase| phase.name()).collect();
     let inside = match others.is_empty() {
         true => String::new(),
         false => format!("; has operations of {}", others.join(", ")),

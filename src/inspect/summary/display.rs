@@ -8,7 +8,7 @@ use natgrad_hlo::shape_index;
 use super::{CopySource, InstructionSummary, Summary};
 use crate::inspect::noise::{BufferRole, noise_buffers};
 use crate::inspect::stage::Stage;
-use crate::inspect::table::{Align, Table, grouped};
+use crate::inspect::titled::{Align, Titled, grouped};
 
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -33,7 +33,7 @@ impl Summary {
         self.stage_table().to_string()
     }
 
-    fn parameter_table(&self) -> Table {
+    fn parameter_table(&self) -> Titled {
         let columns = [
             ("number", Align::Right),
             ("name", Align::Left),
@@ -42,7 +42,7 @@ impl Summary {
             ("becomes output", Align::Left),
         ];
         let bytes = self.parameters.iter().map(|p| p.bytes).sum();
-        let mut table = Table::new(format!("parameters ({} bytes)", grouped(bytes)), &columns);
+        let mut table = Titled::new(format!("parameters ({} bytes)", grouped(bytes)), &columns);
         for parameter in &self.parameters {
             let mut becomes: Vec<String> =
                 parameter.aliased_outputs.iter().map(|index| shape_index(index)).collect();
@@ -60,7 +60,7 @@ impl Summary {
         table
     }
 
-    fn output_table(&self) -> Table {
+    fn output_table(&self) -> Titled {
         let columns = [
             ("output", Align::Right),
             ("shape", Align::Left),
@@ -69,7 +69,7 @@ impl Summary {
             ("computed by", Align::Left),
         ];
         let bytes = self.outputs.iter().map(|o| o.bytes).sum();
-        let mut table = Table::new(format!("outputs ({} bytes)", grouped(bytes)), &columns);
+        let mut table = Titled::new(format!("outputs ({} bytes)", grouped(bytes)), &columns);
         for output in &self.outputs {
             table.row(vec![
                 shape_index(&output.index),
@@ -82,7 +82,7 @@ impl Summary {
         table
     }
 
-    fn opcode_table(&self) -> Table {
+    fn opcode_table(&self) -> Titled {
         let fusions: Vec<String> =
             self.fusions.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
         let fusions = match fusions.as_slice() {
@@ -90,14 +90,14 @@ impl Summary {
             fusions => format!("; fusions that run anywhere: {}", fusions.join(", ")),
         };
         let columns = [("opcode", Align::Left), ("instructions", Align::Right)];
-        let mut table = Table::new(format!("entry instructions{fusions}"), &columns);
+        let mut table = Titled::new(format!("entry instructions{fusions}"), &columns);
         for (opcode, count) in &self.opcodes {
             table.row(vec![opcode.to_string(), count.to_string()]);
         }
         table
     }
 
-    fn stage_table(&self) -> Table {
+    fn stage_table(&self) -> Titled {
         let columns = [
             ("stage", Align::Left),
             ("instructions", Align::Right),
@@ -105,7 +105,7 @@ impl Summary {
             ("bytes read", Align::Right),
             ("bytes written", Align::Right),
         ];
-        let mut table = Table::new("stages", &columns);
+        let mut table = Titled::new("stages", &columns);
         for total in &self.stages {
             table.row(vec![
                 stage_name(total.stage),
@@ -118,7 +118,7 @@ impl Summary {
         table
     }
 
-    fn instruction_table(&self) -> Table {
+    fn instruction_table(&self) -> Titled {
         let columns = [
             ("instruction", Align::Left),
             ("does", Align::Left),
@@ -127,7 +127,7 @@ impl Summary {
             ("bytes read", Align::Right),
             ("bytes written", Align::Right),
         ];
-        let mut table = Table::new("entry instructions that touch memory", &columns);
+        let mut table = Titled::new("entry instructions that touch memory", &columns);
         for instruction in &self.instructions {
             table.row(vec![
                 instruction.name.clone(),
@@ -141,11 +141,11 @@ impl Summary {
         table
     }
 
-    fn copy_table(&self) -> Table {
+    fn copy_table(&self) -> Titled {
         let columns =
             [("copy", Align::Left), ("of", Align::Left), ("shape", Align::Left), ("bytes", Align::Right)];
         let bytes = self.copies.iter().map(|copy| copy.bytes).sum();
-        let mut table = Table::new(format!("copies ({} bytes)", grouped(bytes)), &columns);
+        let mut table = Titled::new(format!("copies ({} bytes)", grouped(bytes)), &columns);
         for copy in &self.copies {
             let source = match &copy.source {
                 CopySource::Parameter(number) => format!("parameter {number}"),
@@ -156,7 +156,7 @@ impl Summary {
         table
     }
 
-    fn noise_table(&self) -> Table {
+    fn noise_table(&self) -> Titled {
         let columns = [
             ("constant", Align::Left),
             ("round", Align::Left),
@@ -167,7 +167,7 @@ impl Summary {
             ("evaluations", Align::Right),
             ("loop trips", Align::Right),
         ];
-        let mut table = Table::new("noise: multiplications by a hash's constants", &columns);
+        let mut table = Titled::new("noise: multiplications by a hash's constants", &columns);
         for site in &self.noise {
             table.row(vec![
                 format!("{:#010x}", site.constant),
@@ -183,7 +183,7 @@ impl Summary {
         table
     }
 
-    fn noise_buffer_table(&self) -> Table {
+    fn noise_buffer_table(&self) -> Titled {
         let columns = [
             ("computation", Align::Left),
             ("instruction", Align::Left),
@@ -191,7 +191,7 @@ impl Summary {
             ("shape", Align::Left),
             ("becomes", Align::Left),
         ];
-        let mut table = Table::new("buffers written by instructions with noise in them", &columns);
+        let mut table = Titled::new("buffers written by instructions with noise in them", &columns);
         for (emitter, output) in noise_buffers(&self.noise) {
             let role = match &output.role {
                 BufferRole::State { output, parameter } => {

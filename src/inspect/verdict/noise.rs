@@ -12,9 +12,9 @@ use crate::step::{Program, Slot};
 /// How many numbers each stage of a program draws in one step, by the IR: one for each element of what is trained,
 /// for each evaluation of the loss that needs a draw of its own.
 pub(super) fn draws(program: &Program) -> BTreeMap<Stage, u64> {
-    let layout = &program.layout;
-    let elements = layout.trained_elements() as u64;
-    let evaluations = layout.plan.evaluations() as u64;
+    let interface = &program.interface;
+    let elements = interface.trained_elements() as u64;
+    let evaluations = interface.plan.evaluations() as u64;
     let functions = &program.module.module().functions;
     functions
         .iter()
@@ -49,8 +49,8 @@ pub(super) fn draws(program: &Program) -> BTreeMap<Stage, u64> {
 
 /// How many numbers Philox makes blocks for: those of each tensor are rounded up.
 fn hashed(subject: &Subject<'_>, hashes: &Hashes, drawn: u64) -> u64 {
-    let layout = &subject.program.layout;
-    let sizes = layout.trained().map(|param| layout.params[param].shape.elements() as u64);
+    let interface = &subject.program.interface;
+    let sizes = interface.trained().map(|param| interface.params[param].shape.elements() as u64);
     let (elements, of_tensors) =
         sizes.fold((0, 0), |(sum, hashed), size| (sum + size, hashed + (hashes.per_draw)(size)));
     of_tensors * drawn.checked_div(elements).unwrap_or(0)
@@ -137,14 +137,14 @@ fn draws_samples(stage: Stage) -> bool {
 
 pub(super) fn not_in_model(subject: &Subject<'_>, hashes: &Hashes) -> (bool, String) {
     let mut faults: BTreeSet<String> = BTreeSet::new();
-    for kernel in subject.kernels.iter().filter(|kernel| kernel.origin.part.is_model()) {
+    for kernel in subject.kernels.iter().filter(|kernel| kernel.origin.phase.is_model()) {
         let drawing = kernel.inside.iter().find(|operation| {
-            let stage = operation.origin.as_ref().and_then(|origin| origin.part.stage());
+            let stage = operation.origin.as_ref().and_then(|origin| origin.phase.stage());
             stage.is_some_and(draws_samples) && operation.is_array && operation.feeds_model
         });
         if let Some(operation) = drawing {
-            let part = kernel.origin.part;
-            faults.insert(format!("{} of the {part} pass draws in {}", kernel.name, operation.name));
+            let phase = kernel.origin.phase;
+            faults.insert(format!("{} of the {phase} pass draws in {}", kernel.name, operation.name));
         }
     }
     for site in hashes.sites.iter().filter(|site| site.evaluations > site.elements) {

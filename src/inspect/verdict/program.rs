@@ -33,7 +33,7 @@ pub(super) fn stages(subject: &Subject<'_>) -> (bool, String) {
 }
 
 pub(super) fn no_double(subject: &Subject<'_>) -> (bool, String) {
-    if subject.program.layout.dtype == natgrad_ir::DType::F64 {
+    if subject.program.interface.dtype == natgrad_ir::DType::F64 {
         return (true, "the program was asked for in double precision".to_owned());
     }
     let found: Vec<String> = instructions(subject)
@@ -71,7 +71,7 @@ pub(super) fn no_host_transfer(subject: &Subject<'_>) -> (bool, String) {
 /// None where AdamW's step was not compiled, or does not do the same: it takes no further samples.
 pub(super) fn kernels_beyond_adamw(subject: &Subject<'_>) -> Option<(bool, String)> {
     let adamw = subject.adamw?;
-    if subject.program.layout.plan.samples > 1 {
+    if subject.program.interface.plan.samples > 1 {
         return None;
     }
     let (own, others) = (subject.kernels.len(), adamw.kernels.len());

@@ -26,9 +26,9 @@ pub(super) fn in_place(subject: &Subject<'_>, flow: &Flow<'_>) -> (bool, String)
         let Some(output) = output else { continue };
         if parameter_of(subject, output) == Some(input) {
             tensors += 1;
-            bytes += program.layout.ty(slot).size_bytes() as u64;
+            bytes += program.interface.ty(slot).size_bytes() as u64;
         } else {
-            faults.push(format!("{} is not in its memory", program.layout.name(slot)));
+            faults.push(format!("{} is not in its memory", program.interface.name(slot)));
         }
     }
     faults.extend(copies_of_state(subject, flow));
@@ -56,7 +56,7 @@ fn copies_of_state(subject: &Subject<'_>, flow: &Flow<'_>) -> Vec<String> {
             if let Some(slot) = slot.filter(|slot| slot.is_carried() && index.is_empty()) {
                 copies.push(format!(
                     "{} is copied by {}",
-                    subject.program.layout.name(*slot),
+                    subject.program.interface.name(*slot),
                     instruction.name
                 ));
             }
@@ -90,17 +90,17 @@ fn is_copy(flow: &Flow<'_>, site: Site) -> bool {
 /// None where the program evaluates no gradient.
 pub(super) fn theta(subject: &Subject<'_>, hashes: &Hashes) -> Option<(bool, String)> {
     let program = subject.program;
-    let layout = &program.layout;
+    let interface = &program.interface;
     program.module.module().by_name(Stage::LossAndGradient.name())?;
-    let kind = layout.needs.gradient_state();
+    let kind = interface.needs.gradient_state();
     let mut faults = Vec::new();
-    for param in layout.trained() {
+    for param in interface.trained() {
         let slot = Slot::State(kind, param);
         let input = program.inputs.iter().position(|&input| input == slot);
         let output = program.outputs.iter().position(|&output| output == slot);
         let is_carried = input.is_some() && output.and_then(|output| parameter_of(subject, output)) == input;
         if !is_carried {
-            faults.push(format!("{} is not carried", layout.name(slot)));
+            faults.push(format!("{} is not carried", interface.name(slot)));
         }
     }
     let carried = format!("the {} is carried", kind.name());
@@ -128,7 +128,7 @@ pub(super) fn theta(subject: &Subject<'_>, hashes: &Hashes) -> Option<(bool, Str
     }
     let mut sizes: Vec<u64> = written.iter().map(|&(_, _, elements)| elements).collect();
     let mut wanted: Vec<u64> =
-        layout.trained().map(|param| layout.params[param].shape.elements() as u64).collect();
+        interface.trained().map(|param| interface.params[param].shape.elements() as u64).collect();
     sizes.sort_unstable();
     wanted.sort_unstable();
     if sizes != wanted {

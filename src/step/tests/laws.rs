@@ -15,7 +15,7 @@ use proptest::prelude::*;
 use crate::rule::*;
 use crate::step::estimate::estimate;
 use crate::step::update::{start, update};
-use crate::step::{Layout, NoiseSource, Slot, Stage, StageKind, StepPlan};
+use crate::step::{Interface, NoiseSource, Slot, Stage, StageKind, StepPlan};
 
 /// Parameters of the model: a weight and a bias of two elements each.
 const DIMS: usize = 4;
@@ -66,7 +66,7 @@ impl Quadratic {
 
 /// A rule's estimate and update in the interpreter, on a loss given by hand.
 struct Machine {
-    layout: Layout,
+    interface: Interface,
     stages: Vec<(Function, Vec<Slot>, Vec<Slot>)>,
     values: BTreeMap<Slot, Vec<f64>>,
 }
@@ -74,12 +74,15 @@ struct Machine {
 impl Machine {
     fn new(rule: NamedRule, mean: &[f64]) -> Machine {
         let model = Model::Linear(Linear { inputs: 1, classes: 2 });
-        let layout = Layout::new(&model, Needs::of(rule.rule()).unwrap(), 1, DType::F64, NoiseSource::Input);
+        let interface =
+            Interface::new(&model, Needs::of(rule.rule()).unwrap(), 1, DType::F64, NoiseSource::Input);
         // With several samples the estimate is made from the mean of products.
-        let layout =
-            Layout { plan: StepPlan { samples: SAMPLES.len() as u32, ..StepPlan::default() }, ..layout };
+        let interface = Interface {
+            plan: StepPlan { samples: SAMPLES.len() as u32, ..StepPlan::default() },
+            ..interface
+        };
         let build = |kind, build: &dyn Fn(&mut Stage) -> Vec<(Slot, natgrad_ir::Value)>| {
-            let mut stage = Stage::new(kind, &layout);
+            let mut stage = Stage::new(kind, &interface);
             let outputs = build(&mut stage);
             let finished = stage.finish(outputs).unwrap();
             (finished.function, finished.inputs, finished.outputs)
@@ -93,7 +96,7 @@ impl Machine {
         for (hyper, value) in rule.values(Schedule::CONSTANT, 100, 100).iter() {
             values.insert(Slot::Hyper(hyper), vec![value]);
         }
-        let mut machine = Machine { layout, stages: Vec::new(), values };
+        let mut machine = Machine { interface, stages: Vec::new(), values };
         machine.put(|param| Slot::State(StateKind::MEAN, param), mean);
         machine.run(&begin);
         machine.stages = stages;
@@ -114,7 +117,7 @@ impl Machine {
     fn run(&mut self, (function, inputs, outputs): &(Function, Vec<Slot>, Vec<Slot>)) {
         let inputs: Vec<Tensor> = inputs
             .iter()
-            .map(|&slot| Tensor::from_f64s(self.layout.ty(slot), &self.values[&slot]).unwrap())
+            .map(|&slot| Tensor::from_f64s(self.interface.ty(slot), &self.values[&slot]).unwrap())
             .collect();
         let results = evaluate_flat(function, &inputs, Precision::AsTyped).unwrap();
         self.values.extend(outputs.iter().copied().zip(results.iter().map(Tensor::to_f64s)));
@@ -134,7 +137,7 @@ impl Machine {
     fn step(&mut self, loss: &Quadratic, scale: f64) {
         let (mean, precision) = (self.take(StateKind::MEAN), self.precision());
         let (mut gradient, mut product) = (vec![0.0; DIMS], vec![0.0; DIMS]);
-        let needs = &self.layout.needs;
+        let needs = &self.interface.needs;
         for noise in SAMPLES {
             let noise = noise.map(|sign| sign * scale);
             let offset: Vec<f64> = noise.iter().zip(&precision).map(|(eps, p)| eps / p.sqrt()).collect();

@@ -8,12 +8,12 @@ use natgrad_ir::{DType, Value};
 use natgrad_layers::{Linear, Model};
 
 use crate::rule::{Ivon, Needs, Rule};
-use crate::step::{Layout, NoiseSource, Slot, Stage, StageKind};
+use crate::step::{Interface, NoiseSource, Slot, Stage, StageKind};
 
-/// The layout of a model of one input and two classes, whose parameters are a weight and a bias of two elements each.
-fn layout(rule: &dyn Rule) -> Layout {
+/// The interface of a model of one input and two classes, whose parameters are a weight and a bias of two elements each.
+fn interface(rule: &dyn Rule) -> Interface {
     let model = Model::Linear(Linear { inputs: 1, classes: 2 });
-    Layout::new(&model, Needs::of(rule).unwrap(), 1, DType::F64, NoiseSource::Input)
+    Interface::new(&model, Needs::of(rule).unwrap(), 1, DType::F64, NoiseSource::Input)
 }
 
 /// As [`evaluate_by`], where the rule does not matter.
@@ -31,14 +31,14 @@ fn evaluate_by(
     build: impl FnOnce(&mut Stage) -> Vec<(Slot, Value)>,
     given: &[(Slot, f64)],
 ) -> Vec<(Slot, f64)> {
-    let layout = layout(rule);
-    let mut stage = Stage::new(StageKind::Update, &layout);
+    let interface = interface(rule);
+    let mut stage = Stage::new(StageKind::Update, &interface);
     let outputs = build(&mut stage);
     let stage = stage.finish(outputs).unwrap();
     let input = |slot: &Slot| {
         let (_, number) =
             given.iter().find(|(known, _)| known == slot).unwrap_or_else(|| panic!("no {slot:?}"));
-        let ty = layout.ty(*slot);
+        let ty = interface.ty(*slot);
         let elements = ty.shape.elements();
         Tensor::from_f64s(ty, &vec![*number; elements]).unwrap()
     };

@@ -2,8 +2,8 @@
 
 mod edges;
 mod network;
+mod operations;
 mod structure;
-mod table;
 
 use super::{hessian_vector, value_and_grad, value_and_grad_with};
 use crate::build::Builder;

@@ -8,7 +8,7 @@ use super::sys::{self, Args};
 
 /// A device that a client knows.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Device {
+pub struct DeviceInfo {
     /// Its number, unique among the devices of its kind.
     pub id: i32,
     /// Its vendor's name, such as `cpu` or `NVIDIA H100 80GB HBM3`.
@@ -33,7 +33,7 @@ pub struct DeviceMemory {
 }
 
 /// Every device of a client, with its handle.
-pub(super) fn all(client: &client::Inner) -> Result<Vec<(NonNull<sys::Device>, Device)>> {
+pub(super) fn all(client: &client::Inner) -> Result<Vec<(NonNull<sys::Device>, DeviceInfo)>> {
     let call = "PJRT_Client_Devices";
     let mut args = sys::ClientDevicesArgs::new();
     args.client = client.raw();
@@ -63,7 +63,7 @@ pub(super) fn memory(client: &client::Inner, device: *mut sys::Device) -> Result
     }
 }
 
-fn read_device(client: &client::Inner, device: *mut sys::Device) -> Result<Device> {
+fn read_device(client: &client::Inner, device: *mut sys::Device) -> Result<DeviceInfo> {
     let api = client.api();
     let mut get = sys::DeviceGetDescriptionArgs::new();
     get.device = device;
@@ -85,7 +85,7 @@ fn read_device(client: &client::Inner, device: *mut sys::Device) -> Result<Devic
         debug.description = get.description;
         let call = "PJRT_DeviceDescription_DebugString";
         client.invoke(api.description_debug_string, call, &mut debug)?;
-        Ok(Device {
+        Ok(DeviceInfo {
             id: id.id,
             kind: error::text(kind.text, kind.text_size),
             description: error::text(debug.text, debug.text_size),

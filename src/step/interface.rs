@@ -18,9 +18,9 @@ pub enum NoiseSource {
     Input,
 }
 
-/// What the shapes of a program follow from.
+/// The inputs and outputs of a program: their names and types, and what these follow from.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Layout {
+pub struct Interface {
     /// The parameters of the model.
     pub params: Vec<Param>,
     /// The group of each parameter.
@@ -71,11 +71,11 @@ pub struct Images {
     pub black: Vec<f32>,
 }
 
-impl Layout {
-    /// The layout of programs of this model on micro-batches of `rows`, all of whose parameters are trained alike.
-    pub fn new(model: &Model, needs: Needs, rows: usize, dtype: DType, noise: NoiseSource) -> Layout {
+impl Interface {
+    /// The interface of programs of this model on micro-batches of `rows`, all of whose parameters are trained alike.
+    pub fn new(model: &Model, needs: Needs, rows: usize, dtype: DType, noise: NoiseSource) -> Interface {
         let params = model.params();
-        Layout {
+        Interface {
             members: vec![Member::default(); params.len()],
             params,
             needs,

@@ -12,16 +12,16 @@ pub(super) enum Align {
 }
 
 /// Rows of cells under a title and a header; it writes nothing if it has no rows.
-pub(super) struct Table {
+pub(super) struct Titled {
     title: String,
     columns: Vec<(String, Align)>,
     rows: Vec<Vec<String>>,
 }
 
-impl Table {
-    pub(super) fn new(title: impl Into<String>, columns: &[(&str, Align)]) -> Table {
+impl Titled {
+    pub(super) fn new(title: impl Into<String>, columns: &[(&str, Align)]) -> Titled {
         let columns = columns.iter().map(|&(name, align)| (name.to_owned(), align)).collect();
-        Table { title: title.into(), columns, rows: Vec::new() }
+        Titled { title: title.into(), columns, rows: Vec::new() }
     }
 
     /// Adds a row; it has as many cells as there are columns.
@@ -30,7 +30,7 @@ impl Table {
     }
 }
 
-impl fmt::Display for Table {
+impl fmt::Display for Titled {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.rows.is_empty() {
             return Ok(());

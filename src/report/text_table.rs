@@ -4,21 +4,21 @@ use super::page::escape;
 
 /// A table: the first column, or the first few, are left-aligned, the others right-aligned.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Table {
+pub struct TextTable {
     head: Vec<String>,
     rows: Vec<Vec<String>>,
     left: usize,
 }
 
-impl Table {
+impl TextTable {
     /// A table without rows.
-    pub fn new<T: Into<String>>(head: impl IntoIterator<Item = T>) -> Table {
-        Table::with_left_columns(head, 1)
+    pub fn new<T: Into<String>>(head: impl IntoIterator<Item = T>) -> TextTable {
+        TextTable::with_left_columns(head, 1)
     }
 
     /// A table without rows, whose first so many columns are left-aligned.
-    pub fn with_left_columns<T: Into<String>>(head: impl IntoIterator<Item = T>, left: usize) -> Table {
-        Table { head: head.into_iter().map(Into::into).collect(), rows: Vec::new(), left }
+    pub fn with_left_columns<T: Into<String>>(head: impl IntoIterator<Item = T>, left: usize) -> TextTable {
+        TextTable { head: head.into_iter().map(Into::into).collect(), rows: Vec::new(), left }
     }
 
     /// Adds a row.
@@ -32,14 +32,14 @@ impl Table {
     }
 
     /// Without the columns, but the first, all of whose cells are `cell`.
-    pub fn without_columns_of(self, cell: &str) -> Table {
+    pub fn without_columns_of(self, cell: &str) -> TextTable {
         let keeps = |column: usize| {
             column == 0 || self.rows.iter().any(|row| row.get(column).is_some_and(|other| other != cell))
         };
         let kept: Vec<usize> = (0..self.head.len()).filter(|&column| keeps(column)).collect();
         let left = kept.iter().filter(|&&column| column < self.left).count();
         let pick = |row: &Vec<String>| kept.iter().filter_map(|&column| row.get(column).cloned()).collect();
-        Table { head: pick(&self.head), rows: self.rows.iter().map(pick).collect(), left }
+        TextTable { head: pick(&self.head), rows: self.rows.iter().map(pick).collect(), left }
     }
 
     /// In columns two spaces apart.
@@ -105,8 +105,14 @@ pub fn columns<R: AsRef<[String]>>(rows: &[R], is_right: impl Fn(usize) -> bool)
 mod tests {
     use super::*;
 
-    fn table() -> Table {
-        let mut table = Table::new(["rule", "ms"]);
+    #[test]
+    fn columns_are_aligned() {
+        let rows = [["", "accuracy"], ["ivon", "95.1 %"]].map(|row| row.map(String::from).to_vec());
+        assert_eq!(columns(&rows, |column| column > 0), "      accuracy\nivon    95.1 %\n");
+    }
+
+    fn table() -> TextTable {
+        let mut table = TextTable::new(["rule", "ms"]);
         table.row(["adamw", "15.2"]);
         table.row(["a|<b>", "7"]);
         table
@@ -128,7 +134,7 @@ mod tests {
 
     #[test]
     fn as_many_columns_are_to_the_left_as_are_wanted() {
-        let mut table = Table::with_left_columns(["stage", "does", "bytes"], 2);
+        let mut table = TextTable::with_left_columns(["stage", "does", "bytes"], 2);
         table.row(["update", "fusion", "7"]);
         assert_eq!(table.text(), "stage   does    bytes\nupdate  fusion      7\n");
         assert!(table.markdown().contains("|---|---|---:|"));

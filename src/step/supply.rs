@@ -5,11 +5,11 @@ use std::collections::HashMap;
 
 use natgrad_ir::{Builder, CompareOp, DType, Expr, Value};
 
-use super::layout::Layout;
+use super::interface::Interface;
 use super::sample::Noise;
 use super::slot::Slot;
 use super::stage::{Inputs, Stage};
-use crate::rule::view::{Quantity, Source};
+use crate::rule::view::{Quantity, Supply};
 use crate::rule::{Hyper, Param, StateKind};
 
 /// Where a formula stands in a step.
@@ -28,7 +28,7 @@ pub(super) enum Place {
 }
 
 /// The quantities of one parameter at one place.
-struct StageSource<'a, 'l> {
+struct StageSupply<'a, 'l> {
     builder: &'a RefCell<Builder>,
     inputs: &'a RefCell<Inputs<'l>>,
     shared: &'a RefCell<HashMap<Quantity, Value>>,
@@ -60,7 +60,7 @@ impl<'l> Stage<'l> {
         let clipped = RefCell::default();
         let given = self.b.share(|builder| {
             let (inputs, shared, clipped) = (&inputs, &shared, &clipped);
-            formula(Param::new(&StageSource { builder, inputs, shared, clipped, param, place }, builder))
+            formula(Param::new(&StageSupply { builder, inputs, shared, clipped, param, place }, builder))
         });
         self.put_inputs(inputs.into_inner());
         self.shared = shared.into_inner();
@@ -68,9 +68,9 @@ impl<'l> Stage<'l> {
     }
 }
 
-impl StageSource<'_, '_> {
-    fn layout(&self) -> &Layout {
-        self.inputs.borrow().layout
+impl StageSupply<'_, '_> {
+    fn interface(&self) -> &Interface {
+        self.inputs.borrow().interface
     }
 
     fn get(&self, slot: Slot) -> Value {
@@ -91,12 +91,12 @@ impl StageSource<'_, '_> {
     }
 
     fn weight_decay(&self) -> Hyper {
-        Hyper::WeightDecay(self.layout().members[self.param].group)
+        Hyper::WeightDecay(self.interface().members[self.param].group)
     }
 
     /// Theta less the mean. Where theta is not kept in full, it comes from the noise again.
     fn offset(&self) -> Value {
-        if self.layout().offsets_are_regenerated() {
+        if self.interface().offsets_are_regenerated() {
             return self.get(Slot::Offset(self.param));
         }
         let mean = self.expr(Slot::State(StateKind::MEAN, self.param));
@@ -107,7 +107,7 @@ impl StageSource<'_, '_> {
     fn gradient(&self) -> Value {
         let gradient = self.expr(Slot::Gradient(self.param));
         match self.place {
-            Place::Update(_) if self.layout().plan.clips_norm() => {
+            Place::Update(_) if self.interface().plan.clips_norm() => {
                 (gradient * self.expr(Slot::ClipScale)).value()
             }
             _ => gradient.value(),
@@ -117,7 +117,7 @@ impl StageSource<'_, '_> {
     /// The learning rate of the parameter's group.
     fn learning_rate(&self) -> Value {
         let Place::Update(rate) = self.place else { return self.get(Slot::Hyper(Hyper::LearningRate)) };
-        let member = self.layout().members[self.param];
+        let member = self.interface().members[self.param];
         if !member.scaled {
             return rate;
         }
@@ -129,7 +129,7 @@ impl StageSource<'_, '_> {
         if let Some(&known) = self.shared.borrow().get(&quantity) {
             return known;
         }
-        let name = self.layout().params[self.param].name.clone();
+        let name = self.interface().params[self.param].name.clone();
         self.builder.borrow_mut().leave();
         let value = make();
         self.builder.borrow_mut().enter(&name);
@@ -148,13 +148,13 @@ impl StageSource<'_, '_> {
     }
 
     fn steps_done(&self) -> Value {
-        let dtype = self.layout().dtype;
+        let dtype = self.interface().dtype;
         // Through s32: XLA:CPU converts signed integers faster.
         self.expr(Slot::Step).convert(DType::S32).convert(dtype).value()
     }
 }
 
-impl Source for StageSource<'_, '_> {
+impl Supply for StageSupply<'_, '_> {
     fn quantity(&self, quantity: Quantity) -> Value {
         let param = self.param;
         match quantity {
@@ -163,9 +163,9 @@ impl Source for StageSource<'_, '_> {
             Quantity::WeightDecay => self.get(Slot::Hyper(self.weight_decay())),
             Quantity::Noise => match self.place {
                 Place::Sampling(noise) => {
-                    let ty = self.layout().ty(Slot::Noise(param));
+                    let ty = self.interface().ty(Slot::Noise(param));
                     let get = |slot| self.get(slot);
-                    noise.of(&get, self.builder, self.layout(), param, &ty)
+                    noise.of(&get, self.builder, self.interface(), param, &ty)
                 }
                 _ => self.get(Slot::Noise(param)),
             },
@@ -184,7 +184,7 @@ impl Source for StageSource<'_, '_> {
     }
 
     fn clips(&self, size: Expr<'_>, radius: Expr<'_>) {
-        if !self.layout().plan.diagnostics {
+        if !self.interface().plan.diagnostics {
             return;
         }
         let dtype = size.ty().dtype;

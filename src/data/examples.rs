@@ -1,4 +1,4 @@
-//! Where examples come from, whatever they are.
+//! Examples, wherever they come from.
 
 use natgrad_ir::TensorType;
 
@@ -17,7 +17,7 @@ pub struct ExampleType {
 
 /// Examples that a row number picks. A clone shares the data.
 #[derive(Clone, Debug)]
-pub enum Source {
+pub enum Examples {
     /// Everything in memory, decoded.
     Table(Table),
     /// Files of images.
@@ -39,9 +39,9 @@ pub struct Batch {
 #[derive(Clone, Debug)]
 pub struct Splits {
     /// Examples to train on.
-    pub train: Source,
+    pub train: Examples,
     /// Examples to judge by.
-    pub test: Source,
+    pub test: Examples,
 }
 
 impl Batch {
@@ -52,13 +52,13 @@ impl Batch {
     }
 }
 
-impl Source {
+impl Examples {
     /// Number of examples of one epoch.
     pub fn len(&self) -> usize {
         match self {
-            Source::Table(table) => table.len(),
-            Source::Images(images) => images.len(),
-            Source::Tokens(tokens) => tokens.len(),
+            Examples::Table(table) => table.len(),
+            Examples::Images(images) => images.len(),
+            Examples::Tokens(tokens) => tokens.len(),
         }
     }
 
@@ -70,29 +70,29 @@ impl Source {
     /// What one example is.
     pub fn example(&self) -> &ExampleType {
         match self {
-            Source::Table(table) => table.example(),
-            Source::Images(images) => images.example(),
-            Source::Tokens(tokens) => tokens.example(),
+            Examples::Table(table) => table.example(),
+            Examples::Images(images) => images.example(),
+            Examples::Tokens(tokens) => tokens.example(),
         }
     }
 
     /// The table that a device can hold, if it is one whose features take at most so many bytes as numbers.
     pub fn small_table(&self, bytes: usize) -> Option<&Table> {
         match self {
-            Source::Table(table) => {
+            Examples::Table(table) => {
                 let size = table.len().saturating_mul(table.example().features.size_bytes());
                 (size <= bytes && u32::try_from(size).is_ok()).then_some(table)
             }
-            Source::Images(_) | Source::Tokens(_) => None,
+            Examples::Images(_) | Examples::Tokens(_) => None,
         }
     }
 
     /// Bytes that the data takes in memory, where all of it is there.
     pub fn bytes_in_memory(&self) -> Option<usize> {
         match self {
-            Source::Table(table) => Some(table.bytes()),
-            Source::Images(_) => None,
-            Source::Tokens(tokens) => tokens.bytes(),
+            Examples::Table(table) => Some(table.bytes()),
+            Examples::Images(_) => None,
+            Examples::Tokens(tokens) => tokens.bytes(),
         }
     }
 
@@ -100,12 +100,12 @@ impl Source {
     /// epoch, the step and the row's position in it.
     pub fn crops(&self, seed: u64, epoch: u64, step: u64, rows: usize) -> Option<Vec<Crop>> {
         match self {
-            Source::Table(table) => table.augment().map(|augment| Crop::draw(augment, seed, step, rows)),
-            Source::Images(images) => {
+            Examples::Table(table) => table.augment().map(|augment| Crop::draw(augment, seed, step, rows)),
+            Examples::Images(images) => {
                 let augment = Augment { crop: 0, flip: true };
                 images.is_train().then(|| Crop::draw(augment, seed, step, rows))
             }
-            Source::Tokens(tokens) => tokens.crops(seed, epoch, rows),
+            Examples::Tokens(tokens) => tokens.crops(seed, epoch, rows),
         }
     }
 
@@ -113,38 +113,38 @@ impl Source {
     ///
     /// # Errors
     /// An example that is not there, or whose file cannot be read.
-    pub fn append(&self, examples: &[u32], crops: Option<&[Crop]>, out: &mut Batch) -> Result<(), DataError> {
-        if let Some(&number) = examples.iter().find(|&&number| number as usize >= self.len()) {
+    pub fn append(&self, numbers: &[u32], crops: Option<&[Crop]>, out: &mut Batch) -> Result<(), DataError> {
+        if let Some(&number) = numbers.iter().find(|&&number| number as usize >= self.len()) {
             return Err(DataError::Example { number, examples: self.len() });
         }
         let crop = |index: usize| crops.and_then(|crops| crops.get(index).copied());
-        let mut numbered = examples.iter().map(|&number| number as usize).enumerate();
+        let mut numbered = numbers.iter().map(|&number| number as usize).enumerate();
         match self {
-            Source::Table(table) => {
+            Examples::Table(table) => {
                 numbered.for_each(|(index, number)| table.append(number, crop(index), out));
                 Ok(())
             }
-            Source::Images(images) => images.append(examples, crops, out),
-            Source::Tokens(tokens) => {
+            Examples::Images(images) => images.append(numbers, crops, out),
+            Examples::Tokens(tokens) => {
                 numbered.try_for_each(|(index, number)| tokens.append(number, crop(index), out))
             }
         }
     }
 
     /// The examples whose number `every` divides, and the others.
-    pub fn partition(&self, every: usize) -> (Source, Source) {
+    pub fn partition(&self, every: usize) -> (Examples, Examples) {
         match self {
-            Source::Table(table) => {
+            Examples::Table(table) => {
                 let (picked, rest) = table.partition(every);
-                (Source::Table(picked), Source::Table(rest))
+                (Examples::Table(picked), Examples::Table(rest))
             }
-            Source::Images(images) => {
+            Examples::Images(images) => {
                 let (picked, rest) = images.partition(every);
-                (Source::Images(picked), Source::Images(rest))
+                (Examples::Images(picked), Examples::Images(rest))
             }
-            Source::Tokens(tokens) => {
+            Examples::Tokens(tokens) => {
                 let (picked, rest) = tokens.partition(every);
-                (Source::Tokens(picked), Source::Tokens(rest))
+                (Examples::Tokens(picked), Examples::Tokens(rest))
             }
         }
     }
