@@ -52,7 +52,7 @@ fn passes(name: &str) {
 #[test]
 fn the_lowerings_are_two() {
     let Trajectory { model, rule, .. } = load("ivon-price");
-    let program = Recipe::new(&model, rule.rule()).step(1).unwrap();
+    let program = Recipe::new(model.model(), rule.rule()).step(1).unwrap();
     let [merged, chosen] = [0, 1].map(|number| stablehlo(&program, DEVICES[number].lowering()).unwrap());
     assert!(merged.contains("mhlo.fusion") && !chosen.contains("mhlo.fusion"));
 }

@@ -7,7 +7,7 @@ use natgrad::text::Tokenizer;
 use natgrad::weights;
 use natgrad_ir::interp::{Precision, Tensor, evaluate_flat};
 use natgrad_ir::{DType, TensorType};
-use natgrad_layers::{Activation, Gpt2, Model};
+use natgrad_layers::{Activation, Gpt2, NamedModel};
 
 fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/weights").join(name)
@@ -18,7 +18,7 @@ fn fixture(name: &str) -> PathBuf {
 fn bf16_weights_of_transformers_give_its_probabilities() {
     let activation = Activation::GeluTanh;
     let gpt2 = Gpt2 { vocabulary: 11, context: 6, layers: 2, heads: 2, width: 8, bias: true, activation };
-    let model = Model::Gpt2(gpt2.clone());
+    let model = NamedModel::Gpt2(gpt2.clone());
     let recorded: serde_json::Value =
         serde_json::from_str(&std::fs::read_to_string(fixture("recorded.json")).unwrap()).unwrap();
     let tokens: Vec<u32> = serde_json::from_value(recorded["tokens"].clone()).unwrap();
@@ -31,7 +31,7 @@ fn bf16_weights_of_transformers_give_its_probabilities() {
     };
     let mut inputs: Vec<Tensor> = params.map(tensor).collect();
     inputs.push(Tensor::from_u32s([1, 6], &tokens).unwrap());
-    let next = model.next(6, DType::F64).unwrap().unwrap();
+    let next = model.next_function(6, DType::F64).unwrap().unwrap();
     let mut worst: f64 = 0.0;
     for (position, wanted) in wanted.iter().enumerate() {
         let mut inputs = inputs.clone();
@@ -42,7 +42,7 @@ fn bf16_weights_of_transformers_give_its_probabilities() {
     }
     assert!(worst < 1e-12, "off by {worst:e}");
 
-    let wrong = Model::Gpt2(Gpt2 { activation: Activation::Gelu, ..gpt2 });
+    let wrong = NamedModel::Gpt2(Gpt2 { activation: Activation::Gelu, ..gpt2 });
     let message = weights::check(&fixture(""), &wrong).unwrap_err().to_string();
     assert!(message.contains("`activation_function` gelu_new, which is gelu-tanh"), "{message}");
 }

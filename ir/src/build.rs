@@ -12,14 +12,20 @@ use crate::verify::valid_name;
 
 /// Something that a builder was asked to do and that does not type-check.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("in function `{function}`, made at {origin}: {message}")]
+#[error("in function `{function}`{}, made at {origin}: {message}", of_scope(scope))]
 pub struct BuildError {
     /// The function being built.
     pub function: String,
+    /// The scope path, such as the layer that was being built; empty outside any.
+    pub scope: String,
     /// The line of code that asked for it.
     pub origin: Origin,
     /// What is wrong.
     pub message: String,
+}
+
+fn of_scope(scope: &str) -> String {
+    if scope.is_empty() { String::new() } else { format!(", in `{scope}`") }
 }
 
 /// Builds one function.
@@ -161,9 +167,16 @@ impl Builder {
         self.append(op, Vec::new(), vec![ty], Origin::Unknown)[0]
     }
 
+    /// Records a mistake of whoever calls this, which [`Builder::finish`] will report.
+    #[track_caller]
+    pub fn refuse(&mut self, message: impl Into<String>) {
+        self.fail(Location::caller(), message.into());
+    }
+
     fn fail(&mut self, place: &'static Location<'static>, message: String) {
         let function = self.function.name.clone();
-        self.errors.push(BuildError { function, origin: Origin::Code(place), message });
+        let scope = self.scope.join("/");
+        self.errors.push(BuildError { function, scope, origin: Origin::Code(place), message });
     }
 
     #[track_caller]

@@ -12,11 +12,11 @@
 
 use std::cell::RefCell;
 use std::fmt;
-use std::ops::{Add, BitAnd, BitOr, BitXor, Div, Mul, Neg, Not, Shl, Shr, Sub};
+use std::ops::{Add, BitAnd, BitOr, BitXor, Div, Mul, Neg, Not, Range, Shl, Shr, Sub};
 
 use crate::build::Builder;
 use crate::graph::Value;
-use crate::op::{BinaryOp, CompareOp, ReduceOp};
+use crate::op::{BinaryOp, CompareOp, ConvDims, DotDims, Op, ReduceOp};
 use crate::types::{DType, Shape, TensorType};
 
 /// A value of a function being built, with the builder: the operators and methods append instructions.
@@ -169,6 +169,11 @@ impl<'b> Expr<'b> {
         self.builder.borrow().ty(self.value).clone()
     }
 
+    /// Its dimensions.
+    pub fn dims(self) -> Vec<usize> {
+        self.ty().shape.dims().to_vec()
+    }
+
     /// The expression that the builder makes of this one.
     pub fn with(self, make: impl FnOnce(&mut Builder, Value) -> Value) -> Expr<'b> {
         self.made(make(&mut self.builder.borrow_mut(), self.value))
@@ -279,6 +284,84 @@ impl<'b> Expr<'b> {
     pub fn broadcast_like(self, other: Expr<'b>, dims: &[usize]) -> Expr<'b> {
         let shape = other.ty().shape;
         self.made(self.builder.borrow_mut().broadcast(self.value, shape, dims))
+    }
+
+    /// A scalar or tensor in a shape of its own: dimension `i` becomes dimension `dims[i]`.
+    #[track_caller]
+    #[must_use]
+    pub fn broadcast(self, shape: impl Into<Shape>, dims: &[usize]) -> Expr<'b> {
+        self.made(self.builder.borrow_mut().broadcast(self.value, shape, dims))
+    }
+
+    /// The same elements in another shape, row-major.
+    #[track_caller]
+    #[must_use]
+    pub fn reshape(self, shape: impl Into<Shape>) -> Expr<'b> {
+        self.made(self.builder.borrow_mut().reshape(self.value, shape))
+    }
+
+    /// Dimension `i` of the result is dimension `perm[i]` of this.
+    #[track_caller]
+    #[must_use]
+    pub fn transpose(self, perm: &[usize]) -> Expr<'b> {
+        self.made(self.builder.borrow_mut().transpose(self.value, perm))
+    }
+
+    /// The places `range` along a dimension.
+    #[track_caller]
+    #[must_use]
+    pub fn slice(self, dim: usize, range: Range<usize>) -> Expr<'b> {
+        let mut limits = self.ty().shape.dims().to_vec();
+        let mut starts = vec![0; limits.len()];
+        let strides = vec![1; limits.len()];
+        match (starts.get_mut(dim), limits.get_mut(dim)) {
+            (Some(start), Some(limit)) => (*start, *limit) = (range.start, range.end),
+            // One limit too many, which the type rule refuses.
+            _ => limits.push(range.end),
+        }
+        let op = Op::Slice { starts, limits, strides };
+        self.made(self.builder.borrow_mut().push(op, vec![self.value], None)[0])
+    }
+
+    /// This and others one after another along a dimension.
+    #[track_caller]
+    #[must_use]
+    pub fn concat(self, others: &[Expr<'b>], dim: usize) -> Expr<'b> {
+        let all: Vec<Value> = [self].iter().chain(others).map(|one| one.value).collect();
+        self.made(self.builder.borrow_mut().concat(&all, dim))
+    }
+
+    /// The product of matrices `[m, k]` and `[k, n]`.
+    #[track_caller]
+    #[must_use]
+    pub fn matmul(self, other: Expr<'b>) -> Expr<'b> {
+        self.made(self.builder.borrow_mut().matmul(self.value, other.value))
+    }
+
+    /// The product that sums over some dimensions of both.
+    #[track_caller]
+    #[must_use]
+    pub fn dot(self, other: Expr<'b>, dims: DotDims) -> Expr<'b> {
+        self.made(self.builder.borrow_mut().dot(self.value, other.value, dims))
+    }
+
+    /// The convolution of this with a kernel, see [`Builder::conv`].
+    #[track_caller]
+    #[must_use]
+    pub fn conv(self, kernel: Expr<'b>, dims: ConvDims) -> Expr<'b> {
+        self.made(self.builder.borrow_mut().conv(self.value, kernel.value, dims))
+    }
+
+    /// The slices along the first dimension with these indices, `u32[n]`.
+    #[track_caller]
+    #[must_use]
+    pub fn take(self, indices: Expr<'b>) -> Expr<'b> {
+        self.made(self.builder.borrow_mut().take(self.value, indices.value))
+    }
+
+    /// The name of the value in printed programs.
+    pub fn named(self, name: &str) -> Expr<'b> {
+        self.made(self.builder.borrow_mut().name(self.value, name))
     }
 
     /// The same in another element type.

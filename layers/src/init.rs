@@ -1,4 +1,17 @@
-//! Initial values of parameters, a pure function of seed, parameter and element.
+//! Parameters, and their initial values: a pure function of seed, parameter and element.
+
+use natgrad_ir::Shape;
+
+/// A trainable tensor of a model.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Param {
+    /// Its name, e.g. `layers.0.weight`.
+    pub name: String,
+    /// Its shape.
+    pub shape: Shape,
+    /// How it starts.
+    pub init: Init,
+}
 
 /// How a parameter starts.
 #[derive(Clone, Copy, Debug, PartialEq)]

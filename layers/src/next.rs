@@ -1,10 +1,13 @@
 //! The next token: after a text that is read as a whole, and after one more token of a text that was read.
 
-use natgrad_ir::{BuildErrors, Builder, DType, Function, TensorType, Value};
+use std::cell::RefCell;
 
-use crate::gpt2::Gpt2;
+use natgrad_ir::{BuildErrors, Builder, DType, Expr, Function, TensorType, Value};
+
+use crate::function::declare_params;
 use crate::loss;
-use crate::spec::Model;
+use crate::model::Model;
+use crate::network::Network;
 
 /// What is kept of the tokens of a text, so that those after them need not read them again.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,70 +18,88 @@ pub struct Cached {
     pub ty: TensorType,
 }
 
-impl Model {
+/// A network that writes text token by token. Both of its descriptions ask for the parameters of [`Model::outputs`].
+pub trait Writer {
+    /// The logits `[1, vocabulary]` of the token after that at `position`, a `u32[]`, of one sequence of `tokens`, a
+    /// `u32[1, time]`, and what is kept of all of them, in the order of [`Writer::cache`]. What comes after the position
+    /// makes no difference to the logits, nor to what is kept of the tokens up to it.
+    fn next<'b>(&self, net: &Network<'b>, tokens: Expr<'b>, position: Expr<'b>) -> (Expr<'b>, Vec<Expr<'b>>);
+
+    /// The logits `[1, vocabulary]` of the token after `token`, a `u32[1, 1]` at `position`, a `u32[]`, given what was
+    /// kept of the tokens before it; then what is kept of these and itself.
+    fn extend<'b>(
+        &self,
+        net: &Network<'b>,
+        token: Expr<'b>,
+        position: Expr<'b>,
+        seen: &[Expr<'b>],
+    ) -> (Expr<'b>, Vec<Expr<'b>>);
+
+    /// What is kept of so many positions.
+    fn cache(&self, positions: usize, dtype: DType) -> Vec<Cached>;
+}
+
+impl<'m> dyn Model + 'm {
     /// The log-probabilities of the token after that at `position`, of so many `positions`, at most the context, and
     /// what is kept of these: `(params..., features u32[1, positions], position u32[]) -> ([classes], cache...)`; none
-    /// unless tokens are predicted. What comes after the position makes no difference to the first.
+    /// unless the model writes text. What comes after the position makes no difference to the first.
     ///
     /// # Errors
-    /// Mistakes of the model's builder, which [`Model::validate`] should have prevented.
-    pub fn next(&self, positions: usize, dtype: DType) -> Option<Result<Function, BuildErrors>> {
-        let gpt2 = self.writer()?;
-        let mut b = Builder::new("next");
-        let params = self.parameters(&mut b, dtype);
-        let features = b.param("features", TensorType::new(DType::U32, [1, positions]));
-        let position = b.param("position", TensorType::scalar(DType::U32));
-        let (logits, cache) = gpt2.next_logits(&mut b, &params, features, position);
-        Some(self.log_probabilities(b, logits, &cache))
+    /// Mistakes of the description.
+    pub fn next_function(&self, positions: usize, dtype: DType) -> Option<Result<Function, BuildErrors>> {
+        let writer = self.writer()?;
+        Some(self.writing("next", positions, dtype, &[], |net, tokens, position, _| {
+            writer.next(net, tokens, position)
+        }))
     }
 
-    /// The log-probabilities of the token after one more token of a text, of which what [`Model::next`] or this gave of
-    /// the tokens before is given back with that of the token itself:
-    /// `(params..., features u32[1, 1], position u32[], cache...) -> ([classes], cache...)`; none unless tokens are
-    /// predicted. The token is at `position`, below `positions`, which are those of the cache. What the cache has from
+    /// The log-probabilities of the token after one more token of a text, of which what
+    /// [`next_function`](trait.Model.html#method.next_function) or this gave of the tokens before is given back with that of
+    /// the token itself:
+    /// `(params..., features u32[1, 1], position u32[], cache...) -> ([classes], cache...)`; none unless the model writes
+    /// text. The token is at `position`, below `positions`, which are those of the cache. What the cache has from
     /// there on makes no difference, as long as it is finite.
     ///
     /// # Errors
-    /// As [`Model::next`].
-    pub fn extend(&self, positions: usize, dtype: DType) -> Option<Result<Function, BuildErrors>> {
-        let gpt2 = self.writer()?;
-        let mut b = Builder::new("extend");
-        let params = self.parameters(&mut b, dtype);
-        let token = b.param("features", TensorType::new(DType::U32, [1, 1]));
-        let position = b.param("position", TensorType::scalar(DType::U32));
-        let cache = self.cache(positions, dtype);
-        let cache: Vec<Value> = cache.into_iter().map(|cached| b.param(cached.name, cached.ty)).collect();
-        let (logits, cache) = gpt2.extended_logits(&mut b, &params, token, position, &cache, positions);
-        Some(self.log_probabilities(b, logits, &cache))
+    /// Mistakes of the description.
+    pub fn extend_function(&self, positions: usize, dtype: DType) -> Option<Result<Function, BuildErrors>> {
+        let writer = self.writer()?;
+        let cache = writer.cache(positions, dtype);
+        Some(self.writing("extend", 1, dtype, &cache, |net, token, position, seen| {
+            writer.extend(net, token, position, seen)
+        }))
     }
 
-    /// What is kept of so many positions of a text; nothing unless tokens are predicted.
+    /// What is kept of so many positions of a text; nothing unless the model writes text.
     pub fn cache(&self, positions: usize, dtype: DType) -> Vec<Cached> {
-        self.writer().map_or_else(Vec::new, |gpt2| gpt2.cache(positions, dtype))
+        self.writer().map_or_else(Vec::new, |writer| writer.cache(positions, dtype))
     }
 
-    /// What writes text.
-    fn writer(&self) -> Option<&Gpt2> {
-        match self {
-            Model::Gpt2(gpt2) => Some(gpt2),
-            Model::Linear(_) | Model::Mlp(_) | Model::LinearRegression(_) | Model::ResNet(_) => None,
-        }
-    }
-
-    fn parameters(&self, b: &mut Builder, dtype: DType) -> Vec<Value> {
-        let params = self.params().into_iter();
-        params.map(|param| b.param(param.name, TensorType::new(dtype, param.shape))).collect()
-    }
-
-    fn log_probabilities(
+    fn writing(
         &self,
-        mut b: Builder,
-        logits: Value,
-        cache: &[Value],
+        name: &str,
+        tokens: usize,
+        dtype: DType,
+        cache: &[Cached],
+        describe: impl for<'b> FnOnce(&Network<'b>, Expr<'b>, Expr<'b>, &[Expr<'b>]) -> (Expr<'b>, Vec<Expr<'b>>),
     ) -> Result<Function, BuildErrors> {
-        let log_probabilities = loss::log_softmax(&mut b, logits);
-        let next = b.reshape(log_probabilities, [self.classes()]);
-        b.finish(&[&[next], cache].concat())
+        let described = self.describe();
+        let mut b = Builder::new(name);
+        let params = declare_params(&described, &mut b, dtype);
+        let tokens = b.param("features", TensorType::new(DType::U32, [1, tokens]));
+        let position = b.param("position", TensorType::scalar(DType::U32));
+        let cache: Vec<Value> =
+            cache.iter().map(|cached| b.param(cached.name.clone(), cached.ty.clone())).collect();
+        let cell = RefCell::new(b);
+        let results = {
+            let net = Network::of(&cell, described.named(&params), None);
+            let seen: Vec<Expr> = cache.into_iter().map(|value| net.expr(value)).collect();
+            let (logits, cache) = describe(&net, net.expr(tokens), net.expr(position), &seen);
+            let next = net.expr(net.build(|b| loss::log_softmax(b, logits.value())));
+            let next = next.reshape([self.classes()]);
+            [next].into_iter().chain(cache).map(Expr::value).collect::<Vec<_>>()
+        };
+        cell.into_inner().finish(&results)
     }
 }
 
@@ -88,10 +109,10 @@ mod tests {
     use natgrad_ir::verify::verify_function;
 
     use super::*;
-    use crate::{Activation, Init};
+    use crate::{Activation, Gpt2, Init, NamedModel};
 
-    fn tiny() -> Model {
-        Model::Gpt2(Gpt2 { vocabulary: 5, context: 4, layers: 2, heads: 2, width: 4, ..Gpt2::default() })
+    fn tiny() -> NamedModel {
+        NamedModel::Gpt2(Gpt2 { vocabulary: 5, context: 4, layers: 2, heads: 2, width: 4, ..Gpt2::default() })
     }
 
     /// What a function gives for random parameters.
@@ -123,10 +144,10 @@ mod tests {
     /// The log-probabilities after each position are those that [`Model::predict`] gives the labels there.
     #[test]
     fn the_next_tokens_probabilities_are_those_of_the_prediction() {
-        let next = tiny().next(3, DType::F64).unwrap().unwrap();
-        let short = tiny().next(2, DType::F64).unwrap().unwrap();
+        let next = tiny().next_function(3, DType::F64).unwrap().unwrap();
+        let short = tiny().next_function(2, DType::F64).unwrap().unwrap();
         verify_function(&next).unwrap();
-        let predict = tiny().predict(1, DType::F64).unwrap();
+        let predict = tiny().predict_function(1, DType::F64).unwrap();
         let text = [4, 1, 2, 0];
         for at in 0..3 {
             let next = run(&next, &[tokens(&text[..3]), position(at)])[0].to_f64s();
@@ -140,8 +161,11 @@ mod tests {
         }
         let shorter = run(&short, &[tokens(&[4, 1]), position(1)]);
         assert_eq!(shorter[0], run(&next, &[tokens(&[4, 1, 2]), position(1)])[0]);
-        let perceptron = Model::Mlp(crate::Mlp { sizes: vec![2, 3], activation: Activation::Relu });
-        assert!(perceptron.next(3, DType::F64).is_none() && perceptron.extend(3, DType::F64).is_none());
+        let perceptron = NamedModel::Mlp(crate::Mlp { sizes: vec![2, 3], activation: Activation::Relu });
+        assert!(
+            perceptron.next_function(3, DType::F64).is_none()
+                && perceptron.extend_function(3, DType::F64).is_none()
+        );
         assert_eq!(perceptron.cache(3, DType::F64), []);
     }
 
@@ -149,8 +173,8 @@ mod tests {
     /// so is what is kept of it.
     #[test]
     fn a_text_read_token_by_token_is_that_read_at_once() {
-        let next = tiny().next(4, DType::F64).unwrap().unwrap();
-        let extend = tiny().extend(4, DType::F64).unwrap().unwrap();
+        let next = tiny().next_function(4, DType::F64).unwrap().unwrap();
+        let extend = tiny().extend_function(4, DType::F64).unwrap().unwrap();
         verify_function(&extend).unwrap();
         let text = [4, 1, 2, 3];
         let whole: Vec<Vec<Tensor>> = (0..4).map(|at| run(&next, &[tokens(&text), position(at)])).collect();

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use natgrad_ir::interp::{Precision, Tensor, evaluate_flat};
 use natgrad_ir::{DType, TensorType, grad};
-use natgrad_layers::{Activation, Gpt2, Model, ResNet, Stem, with_rows};
+use natgrad_layers::{Activation, Gpt2, NamedModel, ResNet, Stem};
 use safetensors::{Dtype, SafeTensors};
 
 /// The largest difference that rounding in double precision may make, relative to a tensor's largest element.
@@ -69,7 +69,7 @@ fn close(what: &str, found: &Tensor, recorded: &Recorded) {
 }
 
 /// Checks the predictions, the loss and the gradients recorded with this prefix.
-fn check(model: &Model, fixture: &Fixture, features: &str, prefix: &str) {
+fn check(model: &NamedModel, fixture: &Fixture, features: &str, prefix: &str) {
     model.validate().unwrap();
     let params = model.params();
     let recorded = fixture.0.keys().filter(|name| name.starts_with("weight.")).count();
@@ -82,10 +82,10 @@ fn check(model: &Model, fixture: &Fixture, features: &str, prefix: &str) {
     }
     let labels = fixture.input("labels", DType::U32);
     let rows = labels.ty().shape.dims()[0];
-    let features = fixture.input(features, with_rows(rows, &model.features(DType::F64)).dtype);
+    let features = fixture.input(features, model.features(DType::F64)[0].dtype);
     inputs.extend([features, labels]);
 
-    let (loss, constants) = model.loss(rows, DType::F64, DType::F64).unwrap();
+    let (loss, constants) = model.loss_function(rows, DType::F64, DType::F64, None).unwrap();
     let wrt: Vec<usize> = (0..params.len()).collect();
     let gradient = grad::value_and_grad_with(&loss, &wrt, &constants).unwrap();
     let results = evaluate_flat(&gradient, &inputs, Precision::AsTyped).unwrap();
@@ -113,8 +113,16 @@ fn check(model: &Model, fixture: &Fixture, features: &str, prefix: &str) {
     assert!(checked > 0);
 }
 
-fn gpt2(activation: Activation) -> Model {
-    Model::Gpt2(Gpt2 { vocabulary: 37, context: 12, layers: 2, heads: 2, width: 16, bias: true, activation })
+fn gpt2(activation: Activation) -> NamedModel {
+    NamedModel::Gpt2(Gpt2 {
+        vocabulary: 37,
+        context: 12,
+        layers: 2,
+        heads: 2,
+        width: 16,
+        bias: true,
+        activation,
+    })
 }
 
 #[test]
@@ -135,18 +143,18 @@ fn resnet(depth: usize, image: [usize; 3], width: usize) -> ResNet {
 
 #[test]
 fn three_stages_are_those_of_torch() {
-    let model = Model::ResNet(resnet(8, [7, 10, 3], 3));
+    let model = NamedModel::ResNet(resnet(8, [7, 10, 3], 3));
     check(&model, &Fixture::read("resnet8.safetensors"), "images", "");
 }
 
 #[test]
 fn four_stages_with_a_small_stem_are_those_of_torch() {
     let model = ResNet { stem: Some(Stem::Small), residual_relu: true, ..resnet(18, [16, 17, 1], 2) };
-    check(&Model::ResNet(model), &Fixture::read("resnet18.safetensors"), "images", "");
+    check(&NamedModel::ResNet(model), &Fixture::read("resnet18.safetensors"), "images", "");
 }
 
 #[test]
 fn bottlenecks_are_those_of_torch() {
-    let model = Model::ResNet(resnet(50, [33, 40, 1], 2));
+    let model = NamedModel::ResNet(resnet(50, [33, 40, 1], 2));
     check(&model, &Fixture::read("resnet50.safetensors"), "images", "");
 }

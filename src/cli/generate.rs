@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
-use natgrad_layers::{Gpt2, Model};
+use natgrad_layers::{Gpt2, NamedModel};
 
 use super::print::{print, tell};
 use super::trained::Trained;
@@ -51,8 +51,8 @@ impl Generate {
         }
         let trained = Trained::load(&self.run)?;
         let gpt2 = match &trained.config.model {
-            Model::Gpt2(gpt2) => gpt2,
-            other @ (Model::Linear(_) | Model::Mlp(_) | Model::LinearRegression(_) | Model::ResNet(_)) => {
+            NamedModel::Gpt2(gpt2) => gpt2,
+            other => {
                 let name = other.name();
                 return Err(Failure::usage(anyhow::anyhow!(
                     "a model of kind {name} writes no text, only gpt2 does"

@@ -53,7 +53,7 @@ impl<'a> Entrant<'a> {
         let mut session = Session::new(device, &recipe, config.batch, &values, config.seed)?;
         session.begin(&config.model.initial_values(config.seed), &[])?;
         let per_call = session.steps_per_call();
-        let examples = synthetic::examples(&config.model, config.rows_per_step() * per_call);
+        let examples = synthetic::examples(config.model.model(), config.rows_per_step() * per_call);
         let rows = CallRows::Given { features: &examples.features, labels: &examples.labels };
         let uploaded = session.upload(rows, per_call)?;
         let mut entrant = Entrant { session, examples, uploaded, per_call, calls: 1 };

@@ -6,8 +6,8 @@ use natgrad_layers::{Init, Model, Task};
 /// Features and labels of examples, as a step takes them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RandomExamples {
-    /// Features, row-major.
-    pub features: Vec<u8>,
+    /// Features, input by input, row-major.
+    pub features: Vec<Vec<u8>>,
     /// Labels, row-major.
     pub labels: Vec<u8>,
 }
@@ -15,22 +15,20 @@ pub struct RandomExamples {
 const SEED: u64 = 1;
 
 /// Random examples: normal features, uniform tokens and classes, normal numbers to predict.
-pub fn examples(model: &Model, rows: usize) -> RandomExamples {
-    let features = rows * model.features(DType::F32).shape.elements();
+pub fn examples(model: &dyn Model, rows: usize) -> RandomExamples {
     let labels = rows * model.labels(DType::F32).shape.elements();
     let classes = model.classes();
-    match model.task() {
-        Task::Tokens => RandomExamples {
-            features: numbers_below(classes, 0, features),
-            labels: numbers_below(classes, 1, labels),
-        },
-        Task::Classes => {
-            RandomExamples { features: normal(0, features), labels: numbers_below(classes, 1, labels) }
-        }
-        Task::Numbers { noise: _ } => {
-            RandomExamples { features: normal(0, features), labels: normal(1, labels) }
-        }
-    }
+    // The labels' numbers are those of tensor 1.
+    let tensors = [0].into_iter().chain(2..);
+    let features = model.features(DType::F32).into_iter().zip(tensors).map(|(ty, tensor)| {
+        let elements = rows * ty.shape.elements();
+        if ty.dtype.is_float() { normal(tensor, elements) } else { numbers_below(classes, tensor, elements) }
+    });
+    let labels = match model.task() {
+        Task::Tokens | Task::Classes => numbers_below(classes, 1, labels),
+        Task::Numbers { noise: _ } => normal(1, labels),
+    };
+    RandomExamples { features: features.collect(), labels }
 }
 
 fn normal(tensor: usize, elements: usize) -> Vec<u8> {
@@ -54,16 +52,16 @@ mod tests {
 
     #[test]
     fn examples_have_the_models_types_and_ranges() {
-        let mlp = Model::Mlp(Mlp { sizes: vec![7, 3], activation: Activation::Relu });
+        let mlp = Mlp { sizes: vec![7, 3], activation: Activation::Relu };
         let RandomExamples { features, labels } = examples(&mlp, 50);
-        assert_eq!((features.len(), labels.len()), (50 * 7 * 4, 50 * 4));
+        assert_eq!((features[0].len(), labels.len()), (50 * 7 * 4, 50 * 4));
         let labels = words(&labels);
         assert!((0..3).all(|class| labels.contains(&class)) && labels.iter().all(|&label| label < 3));
 
-        let gpt2 = Model::Gpt2(Gpt2 { context: 16, ..Gpt2::characters(5) });
+        let gpt2 = Gpt2 { context: 16, ..Gpt2::characters(5) };
         let RandomExamples { features, labels } = examples(&gpt2, 4);
-        assert_eq!((features.len(), labels.len()), (4 * 16 * 4, 4 * 16 * 4));
-        assert!(words(&features).iter().chain(&words(&labels)).all(|&token| token < 5));
-        assert_ne!(features, labels);
+        assert_eq!((features[0].len(), labels.len()), (4 * 16 * 4, 4 * 16 * 4));
+        assert!(words(&features[0]).iter().chain(&words(&labels)).all(|&token| token < 5));
+        assert_ne!(features[0], labels);
     }
 }

@@ -6,7 +6,7 @@ mod json;
 use std::path::{Path, PathBuf};
 
 use natgrad_ir::DType;
-use natgrad_layers::{Activation, Mlp, Model};
+use natgrad_layers::{Activation, Mlp, NamedModel};
 use serde::{Deserialize, Serialize};
 
 pub use error::ConfigError;
@@ -21,7 +21,7 @@ use crate::step::{NoiseSource, Recipe, StatePlan, StepPlan};
 #[serde(deny_unknown_fields, default)]
 pub struct RunConfig {
     /// The model.
-    pub model: Model,
+    pub model: NamedModel,
     /// The optimizer.
     pub rule: NamedRule,
     /// The learning-rate schedule.
@@ -89,7 +89,7 @@ impl Default for Evaluation {
 impl Default for RunConfig {
     fn default() -> RunConfig {
         RunConfig {
-            model: Model::Mlp(Mlp { sizes: vec![784, 512, 512, 10], activation: Activation::Relu }),
+            model: NamedModel::Mlp(Mlp { sizes: vec![784, 512, 512, 10], activation: Activation::Relu }),
             rule: NamedRule::Ivon(Ivon::default()),
             schedule: Schedule::default(),
             step: StepPlan::default(),
@@ -165,7 +165,7 @@ impl RunConfig {
             chosen @ (StatePlan::Explicit | StatePlan::Implicit) => chosen,
         };
         Recipe {
-            model: &self.model,
+            model: self.model.model(),
             rule: self.rule.rule(),
             groups: &self.groups,
             schedule: self.schedule,

@@ -135,13 +135,13 @@ fn a_missing_file_is_named() {
 fn networks_are_chosen_by_kind() {
     let resnet = r#"{"model": {"kind": "resnet", "depth": 20, "image": [32, 32, 3], "classes": 10}}"#;
     let config = load(resnet, &["model.width=4"]).unwrap();
-    let Model::ResNet(model) = &config.model else { panic!("{:?}", config.model) };
+    let NamedModel::ResNet(model) = &config.model else { panic!("{:?}", config.model) };
     assert_eq!((model.depth, model.width), (20, Some(4)));
     assert_eq!(load(&config.to_json().to_string(), &[]).unwrap().model, config.model);
 
     let config =
         load(r#"{"model": {"kind": "gpt2", "layers": 2}}"#, &["model.activation=gelu-tanh"]).unwrap();
-    let Model::Gpt2(model) = &config.model else { panic!("{:?}", config.model) };
+    let NamedModel::Gpt2(model) = &config.model else { panic!("{:?}", config.model) };
     assert_eq!((model.layers, model.width, model.activation), (2, 768, Activation::GeluTanh));
     let error = load(r#"{"model": {"kind": "gpt2", "heads": 5}}"#, &[]).unwrap_err();
     assert_eq!(error, "run.json: `model.width` is 768, but must be a multiple of the number of heads");

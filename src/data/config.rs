@@ -226,7 +226,7 @@ impl DataConfig {
             DataConfig::MnistSample { test_every } => {
                 let path = fetch(Asset::MnistSample).map_err(Into::into)?;
                 let mut table = csv::read(&path, 255.0, LabelKind::Class)?;
-                if table.example().features.shape.elements() == 28 * 28 {
+                if table.example().features[0].shape.elements() == 28 * 28 {
                     table = table.with_shape([28, 28, 1]);
                 }
                 split(&table, &path, *test_every)
@@ -316,7 +316,7 @@ fn read_idx(files: [&Path; 4], augment: Option<Augment>) -> Result<Splits, DataE
 fn same_example(train: &Table, test: &Table, path: &Path) -> Result<(), DataError> {
     let [train, test] = [train, test].map(|table| {
         let example = table.example();
-        format!("features {} and labels {}", example.features, example.labels)
+        format!("features {} and labels {}", example.features[0], example.labels)
     });
     if train == test {
         return Ok(());
@@ -326,12 +326,12 @@ fn same_example(train: &Table, test: &Table, path: &Path) -> Result<(), DataErro
 
 /// Training images that are changed before they are learned from, and test images that are not.
 fn augmented(train: Table, test: Table, augment: Option<Augment>) -> Result<Splits, DataError> {
-    let side = match train.example().features.shape.dims() {
+    let side = match train.example().features[0].shape.dims() {
         &[height, width, _] => height.min(width),
         _ => 0,
     };
     if augment.is_some() && side == 0 {
-        let wanted = format!("left out: the examples {} are no images", train.example().features);
+        let wanted = format!("left out: the examples {} are no images", train.example().features[0]);
         return Err(DataError::field("data.augment", "given", wanted));
     }
     if let Some(augment) = augment

@@ -7,8 +7,8 @@ use super::{Augment, Crop, DataError, ImageFolder, Table, Tokens};
 /// What one example is.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ExampleType {
-    /// The features, without the dimension of rows: `f32[784]`, `f32[28,28,1]`, `u32[256]`.
-    pub features: TensorType,
+    /// The features, input by input, without the dimension of rows: `f32[784]`, `f32[28,28,1]`, `u32[256]`.
+    pub features: Vec<TensorType>,
     /// The labels: `u32[]` for a class, `u32[256]` for the next token at each position, `f32[]` for a number.
     pub labels: TensorType,
     /// Number of classes, or of different tokens; 0 where numbers are predicted.
@@ -29,8 +29,8 @@ pub enum Examples {
 /// Examples as bytes of this machine's order, row-major.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Batch {
-    /// Features.
-    pub features: Vec<u8>,
+    /// Features, input by input.
+    pub features: Vec<Vec<u8>>,
     /// Labels.
     pub labels: Vec<u8>,
 }
@@ -45,9 +45,17 @@ pub struct Splits {
 }
 
 impl Batch {
+    /// The bytes of one input, to which examples are appended.
+    pub fn input(&mut self, number: usize) -> &mut Vec<u8> {
+        if self.features.len() <= number {
+            self.features.resize_with(number + 1, Vec::new);
+        }
+        &mut self.features[number]
+    }
+
     /// Empties it and keeps its memory.
     pub fn clear(&mut self) {
-        self.features.clear();
+        self.features.iter_mut().for_each(Vec::clear);
         self.labels.clear();
     }
 }
@@ -80,7 +88,7 @@ impl Examples {
     pub fn small_table(&self, bytes: usize) -> Option<&Table> {
         match self {
             Examples::Table(table) => {
-                let size = table.len().saturating_mul(table.example().features.size_bytes());
+                let size = table.len().saturating_mul(table.example().features[0].size_bytes());
                 (size <= bytes && u32::try_from(size).is_ok()).then_some(table)
             }
             Examples::Images(_) | Examples::Tokens(_) => None,

@@ -109,7 +109,7 @@ impl ImageFolder {
         }
         let side = size as usize;
         let example = ExampleType {
-            features: TensorType::new(DType::F32, [side, side, 3]),
+            features: vec![TensorType::new(DType::F32, [side, side, 3])],
             labels: TensorType::scalar(DType::U32),
             classes: classes.len(),
         };
@@ -153,9 +153,10 @@ impl ImageFolder {
     ) -> Result<(), DataError> {
         let threads = std::thread::available_parallelism().map_or(1, NonZero::get);
         let per_thread = examples.len().div_ceil(threads).max(1);
-        let elements = self.example.features.shape.elements() * size_of::<f32>();
-        let begin = out.features.len();
-        out.features.resize(begin + examples.len() * elements, 0);
+        let elements = self.example.features[0].shape.elements() * size_of::<f32>();
+        let features = out.input(0);
+        let begin = features.len();
+        features.resize(begin + examples.len() * elements, 0);
         let decode = |first: usize, examples: &[u32], out: &mut [u8]| {
             let images = examples.iter().zip(out.chunks_exact_mut(elements)).enumerate();
             images.into_iter().try_for_each(|(index, (&example, out))| {
@@ -165,8 +166,7 @@ impl ImageFolder {
         };
         // The error of the first image that has one, whichever thread comes first.
         std::thread::scope(|scope| {
-            let parts =
-                examples.chunks(per_thread).zip(out.features[begin..].chunks_mut(per_thread * elements));
+            let parts = examples.chunks(per_thread).zip(features[begin..].chunks_mut(per_thread * elements));
             let workers: Vec<_> = parts
                 .enumerate()
                 .map(|(index, (examples, out))| {
@@ -318,7 +318,7 @@ mod tests {
     }
 
     fn numbers(batch: &Batch) -> Vec<f32> {
-        batch.features.as_chunks().0.iter().map(|&bytes| f32::from_ne_bytes(bytes)).collect()
+        batch.features[0].as_chunks().0.iter().map(|&bytes| f32::from_ne_bytes(bytes)).collect()
     }
 
     #[test]
@@ -329,7 +329,7 @@ mod tests {
             (train.len(), val.len(), train.classes()),
             (3, 1, &["a".to_string(), "b".to_string()][..])
         );
-        assert_eq!(train.example().features.to_string(), "f32[14,14,3]");
+        assert_eq!(train.example().features[0].to_string(), "f32[14,14,3]");
         let mut batch = Batch::default();
         val.append(&[0], None, &mut batch).unwrap();
         assert_eq!(batch.labels, 1u32.to_ne_bytes());
@@ -400,7 +400,7 @@ mod tests {
             for example in 1..3 {
                 let mut batch = Batch::default();
                 if examples.append(&[example], None, &mut batch).is_ok() {
-                    prop_assert_eq!(batch.features.len(), 8 * 8 * 3 * 4);
+                    prop_assert_eq!(batch.features[0].len(), 8 * 8 * 3 * 4);
                 }
             }
         }

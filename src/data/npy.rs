@@ -291,7 +291,7 @@ mod tests {
         let mut batch = Batch::default();
         let all: Vec<u32> = (0..table.len() as u32).collect();
         Examples::Table(table).append(&all, None, &mut batch).unwrap();
-        batch.features.as_chunks().0.iter().map(|&bytes| f32::from_ne_bytes(bytes)).collect()
+        batch.features[0].as_chunks().0.iter().map(|&bytes| f32::from_ne_bytes(bytes)).collect()
     }
 
     #[test]
@@ -299,7 +299,7 @@ mod tests {
         let table = load(&floats(), &classes()).unwrap();
         assert_eq!(table.labels(), &Labels::classes(vec![2, 0, 1]));
         assert_eq!(
-            (table.example().features.to_string(), table.example().classes),
+            (table.example().features[0].to_string(), table.example().classes),
             ("f32[2]".to_string(), 3)
         );
         assert_eq!(features(table), [0.5, 1.0, -2.0, 3.0, 4.0, 8.0]);
@@ -308,7 +308,7 @@ mod tests {
         let images = npy("|u1", "(3, 1, 2)", &[0, 255, 51, 102, 153, 204]);
         let table = load(&images, &npy(">f8", "(3, 1)", &big)).unwrap();
         assert_eq!(table.labels(), &Labels::numbers(vec![1.5, -2.5, 1e30]));
-        assert_eq!(table.example().features.to_string(), "f32[1,2,1]");
+        assert_eq!(table.example().features[0].to_string(), "f32[1,2,1]");
         assert_eq!(features(table), [0.0, 1.0, 0.2, 0.4, 0.6, 0.8]);
 
         let signed = npy("<i2", "(1, 2)", &[0xff, 0xff, 7, 0]);

@@ -158,7 +158,7 @@ impl Table {
     /// as the largest label says.
     pub fn new(shape: impl Into<Shape>, features: Features, labels: Labels) -> Table {
         let example = ExampleType {
-            features: TensorType::new(DType::F32, shape),
+            features: vec![TensorType::new(DType::F32, shape)],
             labels: labels.ty(),
             classes: labels.count_classes(),
         };
@@ -168,7 +168,7 @@ impl Table {
     /// The same rows, of which each has features of another shape with as many elements.
     #[must_use]
     pub fn with_shape(mut self, shape: impl Into<Shape>) -> Table {
-        self.example.features.shape = shape.into();
+        self.example.features[0].shape = shape.into();
         self
     }
 
@@ -214,7 +214,7 @@ impl Table {
     /// The number of a black pixel, by channel of images `[height, width, channels]`.
     pub fn black(&self) -> Vec<f32> {
         let black = self.features.black();
-        let channels = self.example.features.shape.dims().last().copied().unwrap_or(1);
+        let channels = self.example.features[0].shape.dims().last().copied().unwrap_or(1);
         black.iter().copied().cycle().take(channels).collect()
     }
 
@@ -225,19 +225,19 @@ impl Table {
     }
 
     fn width(&self) -> usize {
-        self.example.features.shape.elements()
+        self.example.features[0].shape.elements()
     }
 
     /// Appends a row; `crop` moves and mirrors images `[height, width, channels]` and leaves other features as they
     /// are.
     pub(super) fn append(&self, row: usize, crop: Option<Crop>, out: &mut Batch) {
         let width = self.width();
-        match (crop, self.example.features.shape.dims()) {
+        match (crop, self.example.features[0].shape.dims()) {
             (Some(crop), &[height, columns, channels]) if crop != Crop::default() => {
                 let elements = crop.elements(height, columns, channels);
-                self.features.append(row, width, elements, &mut out.features);
+                self.features.append(row, width, elements, out.input(0));
             }
-            _ => self.features.append(row, width, (0..width).map(Some), &mut out.features),
+            _ => self.features.append(row, width, (0..width).map(Some), out.input(0)),
         }
         match &self.labels {
             Labels::Classes(classes) => out.labels.extend(classes[row].to_ne_bytes()),

@@ -20,7 +20,7 @@ fn rows_of(examples: &Examples) -> (Vec<f32>, Vec<u32>) {
     let all: Vec<u32> = (0..examples.len() as u32).collect();
     examples.append(&all, None, &mut batch).unwrap();
     let words = |bytes: &[u8]| bytes.as_chunks().0.to_vec();
-    let features = words(&batch.features).into_iter().map(f32::from_ne_bytes).collect();
+    let features = words(&batch.features[0]).into_iter().map(f32::from_ne_bytes).collect();
     (features, words(&batch.labels).into_iter().map(u32::from_ne_bytes).collect())
 }
 
@@ -38,7 +38,7 @@ fn a_table_is_scaled_and_split() {
     assert_eq!(rows_of(&splits.test), (vec![1.0, 2.0, 0.5, 0.5], vec![0, 2]));
     assert_eq!(rows_of(&splits.train), (vec![3.0, 4.0], vec![1]));
     assert_eq!(
-        (splits.train.example().classes, splits.train.example().features.to_string()),
+        (splits.train.example().classes, splits.train.example().features[0].to_string()),
         (3, "f32[2]".into())
     );
 }
@@ -72,7 +72,7 @@ fn idx_files_are_read_plain_and_compressed() {
     let (_b, label_path) = file("labels", &labels);
     let data = idx::read(&image_path, &label_path).unwrap();
     assert_eq!((data.len(), data.bytes(), data.example().classes), (2, 12, 10));
-    assert_eq!(data.example().features.to_string(), "f32[1,2,1]");
+    assert_eq!(data.example().features[0].to_string(), "f32[1,2,1]");
     assert_eq!(rows_of(&Examples::Table(data)), (vec![0.0, 1.0, 0.2, 0.4], vec![1, 9]));
 
     let error = idx::read(&label_path, &label_path).unwrap_err().to_string();
@@ -98,7 +98,7 @@ fn pixels_are_numbers_by_channel_and_can_be_moved_and_mirrored() {
     let cropped = |crop: Crop| {
         let mut batch = Batch::default();
         table.append(&[0], Some(&[crop]), &mut batch).unwrap();
-        batch.features.as_chunks().0.iter().map(|&bytes| f32::from_ne_bytes(bytes)).collect::<Vec<f32>>()
+        batch.features[0].as_chunks().0.iter().map(|&bytes| f32::from_ne_bytes(bytes)).collect::<Vec<f32>>()
     };
     assert_eq!(cropped(Crop::default()), image);
     // Rows of two pixels of two channels: [[0 1][2 3]] [[4 5][6 7]] [[8 9][10 11]].
@@ -140,7 +140,7 @@ fn augmented_features(seed: u64, augment: Augment) -> Vec<Vec<u8>> {
     let of_step = |step| {
         let mut batch = Batch::default();
         batches.append(&examples, step, &mut batch).unwrap();
-        batch.features
+        batch.features.remove(0)
     };
     (0..6).map(of_step).collect()
 }
@@ -197,7 +197,7 @@ fn cifar_is_read_channels_last() {
         augment: Some(Augment { crop, flip: true }),
     };
     let splits = load(&config(Cifar::Ten, 4)).unwrap();
-    assert_eq!(splits.train.example().features.to_string(), "f32[32,32,3]");
+    assert_eq!(splits.train.example().features[0].to_string(), "f32[32,32,3]");
     assert_eq!((splits.train.len(), splits.train.example().classes), (5, 10));
     assert_eq!(splits.train.bytes_in_memory(), Some(5 * (3072 + 4)));
     let (features, labels) = rows_of(&splits.train);
@@ -254,7 +254,7 @@ fn words(bytes: &[u8]) -> Vec<u32> {
 fn words_of_first(examples: &Examples) -> u32 {
     let mut batch = Batch::default();
     examples.append(&[0], None, &mut batch).unwrap();
-    words(&batch.features)[0]
+    words(&batch.features[0])[0]
 }
 
 /// A folder with nanoGPT's two files.
@@ -275,14 +275,14 @@ fn token_bins_are_windows_at_a_phase_of_each_epoch() {
     let folder = bins(&bytes, &bytes[..60]);
     let splits = load(&token_bins(&folder, 10, 50257)).unwrap();
     assert_eq!((splits.train.len(), splits.test.len()), (9, 2));
-    assert_eq!(splits.train.example().features.to_string(), "u32[10]");
+    assert_eq!(splits.train.example().features[0].to_string(), "u32[10]");
     assert_eq!((splits.train.example().classes, splits.train.bytes_in_memory()), (50257, None));
     let firsts = |seed: u64| {
         let mut batches = Batches::new(9, 9, seed).unwrap();
         let mut of_step = |step| {
             let mut batch = Batch::default();
             batches.append(&splits.train, step, &mut batch).unwrap();
-            words(&batch.features).chunks(10).map(|window| window[0]).min().unwrap()
+            words(&batch.features[0]).chunks(10).map(|window| window[0]).min().unwrap()
         };
         (0..40).map(&mut of_step).collect::<Vec<u32>>()
     };
@@ -341,7 +341,7 @@ fn text_is_read_by_characters() {
     assert_eq!(characters.encode("hex"), Err('x'));
     let mut batch = Batch::default();
     splits.test.append(&[0], None, &mut batch).unwrap();
-    assert_eq!((characters.decode(&words(&batch.features)), test.len()), (" wö".to_string(), 1));
+    assert_eq!((characters.decode(&words(&batch.features[0])), test.len()), (" wö".to_string(), 1));
     assert_eq!(characters.decode(&words(&batch.labels)), "wör");
     assert_eq!(splits.train.bytes_in_memory(), Some(24));
 
@@ -422,7 +422,7 @@ proptest! {
             let all: Vec<u32> = (0..examples.len() as u32).collect();
             let mut batch = Batch::default();
             examples.append(&all, examples.crops(seed, epoch, 0, all.len()).as_deref(), &mut batch).unwrap();
-            let (features, labels) = (words(&batch.features), words(&batch.labels));
+            let (features, labels) = (words(&batch.features[0]), words(&batch.labels));
             let first = features[0];
             prop_assert!(features.iter().copied().eq(first..first + features.len() as u32));
             prop_assert!(labels.iter().copied().eq(first + 1..=first + features.len() as u32));

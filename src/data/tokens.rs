@@ -134,7 +134,7 @@ impl Tokens {
             Use::Test => 1,
         };
         let ty = TensorType::new(DType::U32, [context]);
-        let example = ExampleType { features: ty.clone(), labels: ty, classes: vocabulary };
+        let example = ExampleType { features: vec![ty.clone()], labels: ty, classes: vocabulary };
         let windows = windows as usize;
         Ok(Tokens { example, store, context, phases, picked: None, windows, tokenizer: None })
     }
@@ -181,7 +181,7 @@ impl Tokens {
         let first = window as u64 * self.context as u64 + shift as u64;
         let tokens = self.store.read(first, self.context + 1, self.example.classes)?;
         let bytes = |tokens: &[u32]| tokens.iter().flat_map(|token| token.to_ne_bytes()).collect::<Vec<u8>>();
-        out.features.extend(bytes(&tokens[..self.context]));
+        out.input(0).extend(bytes(&tokens[..self.context]));
         out.labels.extend(bytes(&tokens[1..]));
         Ok(())
     }

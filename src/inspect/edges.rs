@@ -123,7 +123,7 @@ fn source(program: &Program, flow: &Flow<'_>, site: Site) -> Option<Node> {
             let number = usize::try_from(instruction.parameter_number()?).ok()?;
             Some(match program.inputs.get(number)? {
                 slot if slot.is_carried() => Node::State,
-                Slot::Features(_)
+                Slot::Features(..)
                 | Slot::Labels(_)
                 | Slot::TableFeatures
                 | Slot::TableLabels
@@ -145,6 +145,7 @@ fn source(program: &Program, flow: &Flow<'_>, site: Site) -> Option<Node> {
                 | Slot::Theta(_)
                 | Slot::Offset(_)
                 | Slot::Probe(_)
+                | Slot::MaskKeys
                 | Slot::Gradient(_)
                 | Slot::SquaredGradient(_)
                 | Slot::HessianVector(_)

@@ -9,7 +9,7 @@ pub use crate::step::StageKind as Stage;
 /// The scope in which gradients put what they emit, behind the scope of what they differentiate.
 const GRADIENT_SCOPE: &str = "grad";
 /// Scopes that say how a value is made rather than of which layer it is.
-const INNER_SCOPES: [&str; 4] = [GRADIENT_SCOPE, "noise", "signs", "key"];
+const INNER_SCOPES: [&str; 5] = [GRADIENT_SCOPE, "noise", "signs", "key", "mask"];
 
 /// A phase of a program, that its costs are counted under: a stage, or a pass of the stage that evaluates the loss.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -56,9 +56,14 @@ impl Phase {
     pub fn is_optimizer(self) -> bool {
         match self.stage() {
             None
-            | Some(Stage::LossAndGradient | Stage::Gather | Stage::Predict | Stage::Next | Stage::Extend) => {
-                false
-            }
+            | Some(
+                Stage::LossAndGradient
+                | Stage::MaskKey
+                | Stage::Gather
+                | Stage::Predict
+                | Stage::Next
+                | Stage::Extend,
+            ) => false,
             Some(
                 Stage::Key
                 | Stage::Recover
@@ -221,8 +226,9 @@ mod tests {
         assert_eq!(Phase::from_name("loss_and_gradient"), None);
         phases.sort();
         let names: Vec<&str> = phases.iter().map(|phase| phase.name()).collect();
-        let first = ["key", "recover", "probe", "gather", "forward", "backward", "further_sample"];
-        assert_eq!(names[..7], first);
+        let first =
+            ["key", "recover", "probe", "mask_key", "gather", "forward", "backward", "further_sample"];
+        assert_eq!(names[..8], first);
         assert_eq!(names.last(), Some(&"other"));
     }
 

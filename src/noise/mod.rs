@@ -25,6 +25,8 @@ pub enum Purpose {
     Posterior,
     /// A vector that a Hessian is probed with; counted by the step.
     Probe,
+    /// The masks of dropout; counted by the step.
+    Mask,
 }
 
 impl Purpose {
@@ -33,6 +35,7 @@ impl Purpose {
             Purpose::Training => 1,
             Purpose::Posterior => 2,
             Purpose::Probe => 3,
+            Purpose::Mask => 4,
         }
     }
 }
@@ -196,9 +199,29 @@ impl Key {
         })
     }
 
+    /// True with this probability, independently for each element; with a `row`, `u32[]`, for the elements of that row of
+    /// an array of rows of this shape.
+    pub fn keeps(self, b: &mut Builder, shape: &Shape, probability: f64, row: Option<Value>) -> Value {
+        b.scoped("mask", |b| {
+            let mut index = linear_index(b, shape);
+            if let Some(row) = row {
+                index = b.formula([index, row], |[index, row]| index + row * (shape.elements() as u32));
+            }
+            let [word, _] = self.words_of(b, index);
+            // A float above the largest word becomes that word.
+            let limit = (probability * 2f64.powi(32)) as u32;
+            b.formula([word], |[word]| word.compare(CompareOp::Lt, limit))
+        })
+    }
+
     /// The two words of every element.
     fn words(self, b: &mut Builder, shape: &Shape) -> [Value; 2] {
         let index = linear_index(b, shape);
+        self.words_of(b, index)
+    }
+
+    /// The two words of every index.
+    fn words_of(self, b: &mut Builder, index: Value) -> [Value; 2] {
         let [first, second, third, fourth] = self.0;
         b.formulas([index, first, second, third, fourth], |[index, key @ ..]| words(index, key))
     }

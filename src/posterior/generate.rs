@@ -62,7 +62,7 @@ impl<'a> Generator<'a> {
         parameters: Vec<Vec<Buffer>>,
         tokens: usize,
     ) -> Result<Option<Generator<'a>>, PredictorError> {
-        let context = recipe.model.features(DType::F32).shape.elements();
+        let context = recipe.model.labels(DType::F32).shape.elements();
         let positions = tokens.clamp(1, context).next_power_of_two().min(context);
         let (Some(next), Some(extend)) = (recipe.next(positions)?, recipe.extend(positions)?) else {
             return Ok(None);
@@ -73,7 +73,7 @@ impl<'a> Generator<'a> {
 
     /// How many tokens are seen at once.
     fn positions(&self) -> usize {
-        self.next.program.interface.features.shape.elements()
+        self.next.program.interface.features[0].1.shape.elements()
     }
 
     /// Log-probabilities of the token after `tokens`, of which the last ones that fit into the context count:
@@ -101,7 +101,7 @@ impl<'a> Generator<'a> {
         caches: Vec<Vec<Buffer>>,
     ) -> Result<Seen, PredictorError> {
         let interface = &program.program.interface;
-        let ty = interface.ty(Slot::Features(Extent::Batch));
+        let ty = interface.ty(Slot::Features(0, Extent::Batch));
         let mut bytes: Vec<u8> = tokens.iter().flat_map(|token| token.to_ne_bytes()).collect();
         bytes.resize(ty.size_bytes(), 0);
         let features = self.device.upload(&ty, &bytes)?;
@@ -112,7 +112,7 @@ impl<'a> Generator<'a> {
             let mut cache: Vec<Option<Buffer>> = cache.into_iter().map(Some).collect();
             let outputs = program.run(|slot| match slot {
                 Slot::State(_, param) => parameters.get(param).map(Arg::Keep),
-                Slot::Features(_) => Some(Arg::Keep(&features)),
+                Slot::Features(..) => Some(Arg::Keep(&features)),
                 Slot::Position => Some(Arg::Keep(&position)),
                 Slot::Cache(index) => cache.get_mut(index).and_then(Option::take).map(Arg::Donate),
                 _ => None,

@@ -56,7 +56,7 @@ pub struct Judging<'a> {
 
 /// Examples on the device.
 struct Rows {
-    features: Buffer,
+    features: Vec<Buffer>,
     /// Where the prediction program takes them.
     labels_on_device: Option<Buffer>,
     labels: Vec<f64>,
@@ -94,7 +94,8 @@ impl<'a> Predictor<'a> {
     ) -> Result<(Scores, Option<Scores>), PredictorError> {
         let task = self.interface().task;
         let rows = self.interface().rows;
-        let size = with_rows(rows, &self.interface().features).size_bytes();
+        let size: usize =
+            self.interface().features.iter().map(|(_, ty)| with_rows(rows, ty).size_bytes()).sum();
         let chunk = (CHUNK_BYTES / size.max(1)).max(1) * rows;
         let mut at_mean = Tally::new(task, judging.bins);
         let mut averaged = Tally::new(task, judging.bins);
@@ -151,7 +152,10 @@ impl<'a> Predictor<'a> {
             bytes.resize(ty.size_bytes(), 0);
             self.device.upload(&ty, &bytes)
         };
-        let features = upload(Slot::Features(Extent::Batch), batch.features)?;
+        let features = batch.features.into_iter().enumerate();
+        let features = features
+            .map(|(input, bytes)| upload(Slot::Features(input, Extent::Batch), bytes))
+            .collect::<Result<_, _>>()?;
         let labels_on_device = match interface.task {
             Task::Tokens => Some(upload(Slot::Labels(Extent::Batch), batch.labels)?),
             Task::Classes | Task::Numbers { noise: _ } => None,
@@ -168,7 +172,7 @@ impl<'a> Predictor<'a> {
         let interface = self.interface();
         let outputs = self.predict.run(|slot| match slot {
             Slot::State(_, param) => parameters(param).map(Arg::Keep),
-            Slot::Features(_) => Some(Arg::Keep(&batch.features)),
+            Slot::Features(input, _) => batch.features.get(input).map(Arg::Keep),
             Slot::Labels(_) => batch.labels_on_device.as_ref().map(Arg::Keep),
             _ => None,
         })?;

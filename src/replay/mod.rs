@@ -85,11 +85,12 @@ pub fn tolerance(dtype: DType) -> f64 {
 pub fn replay(device: &Device, trajectory: &Trajectory, dtype: DType) -> Result<Deviations, ReplayError> {
     let plan = StepPlan { samples: trajectory.samples, state: StatePlan::Explicit, ..StepPlan::default() };
     let noise = NoiseSource::Input;
-    let recipe = Recipe { dtype, noise, plan, ..Recipe::new(&trajectory.model, trajectory.rule.rule()) };
+    let recipe =
+        Recipe { dtype, noise, plan, ..Recipe::new(trajectory.model.model(), trajectory.rule.rule()) };
     let rows = trajectory.labels.len();
     let mut values = recipe.values(rows, trajectory.steps.len() as u64);
     let mut session = Session::new(device, &recipe, rows, &values, 0)?;
-    let features = to_bytes(dtype, &trajectory.features);
+    let features = [to_bytes(dtype, &trajectory.features)];
     let labels = to_bytes(DType::U32, &trajectory.labels);
     let names: Vec<String> = trajectory.model.params().into_iter().map(|param| param.name).collect();
 

@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use natgrad_ir::DType;
-use natgrad_layers::{Activation, Mlp, Model};
+use natgrad_layers::{Activation, Mlp, NamedModel};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -19,7 +19,7 @@ pub struct Trajectory {
     /// Its name.
     pub name: String,
     /// The model.
-    pub model: Model,
+    pub model: NamedModel,
     /// The optimizer with its hyperparameters.
     pub rule: NamedRule,
     /// Monte-Carlo samples of the gradient a step.
@@ -132,7 +132,7 @@ impl Trajectory {
         plan.validate(samples).map_err(|error| errors.malformed(format!("`mc_samples`: {error}")))?;
         let tensors = |at: &str, map: &Map<String, Value>| tensors(&model, at, map, &errors);
 
-        let inputs = model.features(DType::F64).shape.elements();
+        let inputs = model.features(DType::F64)[0].shape.elements();
         let features = flatten(&raw.x, &[raw.y.len(), inputs]).ok_or_else(|| {
             errors.malformed(format!("`x` must have the shape [{}, {inputs}]", raw.y.len()))
         })?;
@@ -180,7 +180,7 @@ fn draws(
     noise.iter().enumerate().map(|(index, draw)| tensors(&format!("{at}[{index}]"), draw)).collect()
 }
 
-fn model(raw: &RawModel, errors: &Errors) -> Result<Model, ReplayError> {
+fn model(raw: &RawModel, errors: &Errors) -> Result<NamedModel, ReplayError> {
     if raw.kind != "mlp" {
         return Err(errors.unsupported(format!("the model kind `{}` (only `mlp`)", raw.kind)));
     }
@@ -192,7 +192,7 @@ fn model(raw: &RawModel, errors: &Errors) -> Result<Model, ReplayError> {
         "relu" => Activation::Relu,
         other => return Err(errors.unsupported(format!("the activation `{other}` (only `tanh` and `relu`)"))),
     };
-    let model = Model::Mlp(Mlp { sizes: raw.sizes.clone(), activation });
+    let model = NamedModel::Mlp(Mlp { sizes: raw.sizes.clone(), activation });
     model.validate().map_err(|error| errors.malformed(format!("model: {error}")))?;
     Ok(model)
 }
@@ -329,7 +329,7 @@ fn rule(raw: &RawFile, errors: &Errors) -> Result<NamedRule, ReplayError> {
 }
 
 fn tensors(
-    model: &Model,
+    model: &NamedModel,
     at: &str,
     map: &Map<String, Value>,
     errors: &Errors,

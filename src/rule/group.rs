@@ -136,10 +136,10 @@ pub fn set_values(groups: &[ParamGroup], values: &mut HyperValues) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use natgrad_layers::{Activation, Mlp, Model};
+    use natgrad_layers::{Activation, Mlp, NamedModel};
 
     fn params() -> Vec<Param> {
-        Model::Mlp(Mlp { sizes: vec![3, 4, 2], activation: Activation::Relu }).params()
+        NamedModel::Mlp(Mlp { sizes: vec![3, 4, 2], activation: Activation::Relu }).params()
     }
 
     fn named(names: &[&str]) -> ParamGroup {

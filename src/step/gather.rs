@@ -19,12 +19,12 @@ pub(super) fn gather(stage: &mut Stage) -> Vec<(Slot, Value)> {
         Some(images) => {
             let crops = stage.get(Slot::Crops(Extent::Batch));
             let cropped = cropped(&mut stage.b, features, rows, crops, images);
-            stage.b.reshape(cropped, interface.ty(Slot::Features(Extent::Batch)).shape)
+            stage.b.reshape(cropped, interface.ty(Slot::Features(0, Extent::Batch)).shape)
         }
     };
     let labels = stage.get(Slot::TableLabels);
     let labels = stage.b.take(labels, rows);
-    vec![(Slot::Features(Extent::Batch), features), (Slot::Labels(Extent::Batch), labels)]
+    vec![(Slot::Features(0, Extent::Batch), features), (Slot::Labels(Extent::Batch), labels)]
 }
 
 /// The images `[rows, height, width, channels]` with these numbers, each moved and mirrored: every pixel is taken by its

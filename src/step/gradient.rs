@@ -2,7 +2,7 @@
 
 use natgrad_ir::verify::verify_function;
 use natgrad_ir::{Builder, DType, DotDims, Function, Module, Op, Shape, Value, grad, vectorize};
-use natgrad_layers::Model;
+use natgrad_layers::{MaskDrawing, Model};
 
 use super::StepError;
 use super::interface::Interface;
@@ -12,21 +12,26 @@ use crate::rule::StateKind;
 
 /// Loss, hits, gradients and what else the rule needs, at [`Slot::Theta`] on one micro-batch.
 pub(super) fn loss_and_gradient(
-    model: &Model,
+    model: &dyn Model,
     interface: &Interface,
     module: &mut Module,
 ) -> Result<StageFunction, StepError> {
     let trained: Vec<usize> = interface.trained().collect();
     let compute = interface.plan.compute_type(interface.dtype);
     let mut inputs: Vec<Slot> = (0..interface.params.len()).map(Slot::Theta).collect();
-    inputs.extend([Slot::Features(Extent::Batch), Slot::Labels(Extent::Batch)]);
+    inputs.extend(interface.inputs(Extent::Batch));
+    inputs.push(Slot::Labels(Extent::Batch));
+    if interface.masks > 0 {
+        inputs.push(Slot::MaskKeys);
+    }
     let mut outputs = vec![Slot::Metric(Metric::Loss), Slot::Metric(Metric::counted(interface.task))];
     outputs.extend(trained.iter().copied().map(Slot::Gradient));
     if interface.needs.squared_gradients {
         outputs.extend(trained.iter().copied().map(Slot::SquaredGradient));
         return per_example(model, interface, module, &trained, inputs, outputs);
     }
-    let (loss, constants) = model.loss(interface.rows, interface.dtype, compute)?;
+    let (loss, constants) =
+        model.loss_function(interface.rows, interface.dtype, compute, Some(masks(false)))?;
     verify_function(&loss)?;
     let mut function = if interface.needs.hessian_product {
         inputs.extend(trained.iter().copied().map(Slot::Probe));
@@ -39,9 +44,14 @@ pub(super) fn loss_and_gradient(
     Ok(StageFunction { function, inputs, outputs })
 }
 
+/// How dropout's masks are drawn, for a batch or for one example of it: the same bits.
+fn masks(is_of_one_row: bool) -> MaskDrawing {
+    MaskDrawing { draw: super::sample::mask, is_of_one_row }
+}
+
 /// One example's loss and gradient, vectorized over the rows; then their means, and the mean of squares.
 fn per_example(
-    model: &Model,
+    model: &dyn Model,
     interface: &Interface,
     module: &mut Module,
     trained: &[usize],
@@ -49,11 +59,15 @@ fn per_example(
     outputs: Vec<Slot>,
 ) -> Result<StageFunction, StepError> {
     let compute = interface.plan.compute_type(interface.dtype);
-    let (loss, constants) = model.loss(1, interface.dtype, compute)?;
+    let (loss, constants) = model.loss_function(1, interface.dtype, compute, Some(masks(true)))?;
     verify_function(&loss)?;
     let example = grad::value_and_grad_with(&loss, trained, &constants)?;
     let mut batched = vec![false; interface.params.len()];
-    batched.extend([true, true]);
+    batched.extend(vec![true; interface.features.len() + 1]);
+    if interface.masks > 0 {
+        // The keys are those of all rows; each has a number.
+        batched.extend([false, true]);
+    }
     let mut examples = vectorize::vectorize(&example, &batched, interface.rows)?;
     examples.name = "examples".to_string();
     let gradients = take_gradients(&mut examples, 2);
@@ -61,11 +75,14 @@ fn per_example(
     let mut b = Builder::new(StageKind::LossAndGradient.name());
     let params: Vec<_> =
         inputs.iter().map(|&slot| b.param(interface.name(slot), interface.ty(slot))).collect();
-    let mut operands = params[..interface.params.len()].to_vec();
-    for (&param, example) in
-        params[interface.params.len()..].iter().zip([&interface.features, &interface.labels])
-    {
-        operands.push(b.reshape(param, Shape::new([&[interface.rows, 1], example.shape.dims()].concat())));
+    let mut operands = params.clone();
+    let of_one = interface.features.iter().map(|(_, ty)| ty).chain([&interface.labels]);
+    for (operand, example) in operands[interface.params.len()..].iter_mut().zip(of_one) {
+        let shape = Shape::new([&[interface.rows, 1], example.shape.dims()].concat());
+        *operand = b.reshape(*operand, shape);
+    }
+    if interface.masks > 0 {
+        operands.push(b.iota(DType::U32, [interface.rows], 0));
     }
     let callee = module.push(examples);
     let results = b.call(module, callee, &operands);

@@ -29,8 +29,8 @@ pub struct Interface {
     pub needs: Needs,
     /// Rows of a micro-batch.
     pub rows: usize,
-    /// The features of one example.
-    pub features: TensorType,
+    /// The features of one example: the model's inputs, by name.
+    pub features: Vec<(String, TensorType)>,
     /// The labels of one example.
     pub labels: TensorType,
     /// The predictions for `rows` examples.
@@ -41,6 +41,8 @@ pub struct Interface {
     pub task: Task,
     /// Number of classes, or of different tokens.
     pub classes: usize,
+    /// Number of dropout masks that an evaluation of the loss draws.
+    pub masks: usize,
     /// The floating-point type of state and scalars.
     pub dtype: DType,
     /// Where noise comes from.
@@ -73,19 +75,21 @@ pub struct Images {
 
 impl Interface {
     /// The interface of programs of this model on micro-batches of `rows`, all of whose parameters are trained alike.
-    pub fn new(model: &Model, needs: Needs, rows: usize, dtype: DType, noise: NoiseSource) -> Interface {
-        let params = model.params();
+    pub fn new(model: &dyn Model, needs: Needs, rows: usize, dtype: DType, noise: NoiseSource) -> Interface {
+        let natgrad_layers::Description { params, masks, .. } = model.describe();
+        let inputs = model.inputs().into_iter();
         Interface {
             members: vec![Member::default(); params.len()],
             params,
             needs,
             rows,
-            features: model.features(dtype),
+            features: inputs.map(|input| (input.name.clone(), input.ty(dtype))).collect(),
             labels: model.labels(dtype),
             prediction: model.prediction(rows, dtype),
             cache: Vec::new(),
             task: model.task(),
             classes: model.classes(),
+            masks,
             dtype,
             noise,
             plan: StepPlan::default(),
@@ -178,10 +182,15 @@ impl Interface {
         self.table.as_ref().map_or(0, |table| table.examples)
     }
 
+    /// The inputs of the model.
+    pub fn inputs(&self, extent: Extent) -> Vec<Slot> {
+        (0..self.features.len()).map(|input| Slot::Features(input, extent)).collect()
+    }
+
     /// What a call of the step program takes of the data.
     pub fn data(&self, extent: Extent) -> Vec<Slot> {
         match &self.table {
-            None => vec![Slot::Features(extent), Slot::Labels(extent)],
+            None => self.inputs(extent).into_iter().chain([Slot::Labels(extent)]).collect(),
             Some(DeviceTable { images: None, .. }) => vec![Slot::Rows(extent)],
             Some(DeviceTable { images: Some(_), .. }) => vec![Slot::Rows(extent), Slot::Crops(extent)],
         }
@@ -232,6 +241,7 @@ impl Interface {
                 TensorType::scalar(DType::U32)
             }
             Slot::Seed => TensorType::scalar(DType::U64),
+            Slot::MaskKeys => TensorType::new(DType::U32, [self.masks, 4]),
             Slot::Keys | Slot::NextKeys => TensorType::new(DType::U32, [self.params.len(), 4]),
             Slot::Hyper(_)
             | Slot::Metric(_)
@@ -239,11 +249,11 @@ impl Interface {
             | Slot::ClippedCount(_)
             | Slot::ClipScale => TensorType::scalar(self.dtype),
             Slot::Trace(_) => TensorType::new(self.dtype, [self.plan.per_call as usize]),
-            Slot::TableFeatures => with_rows(self.examples(), &self.features),
+            Slot::TableFeatures => with_rows(self.examples(), &self.features[0].1),
             Slot::TableLabels => with_rows(self.examples(), &self.labels),
             Slot::Rows(extent) => self.extended(extent, &TensorType::scalar(DType::U32)),
             Slot::Crops(extent) => self.extended(extent, &TensorType::new(DType::U32, [3])),
-            Slot::Features(extent) => self.extended(extent, &self.features),
+            Slot::Features(input, extent) => self.extended(extent, &self.features[input].1),
             Slot::Labels(extent) => self.extended(extent, &self.labels),
             Slot::Prediction => self.prediction.clone(),
             Slot::Next => TensorType::new(self.dtype, [self.classes]),
@@ -274,6 +284,7 @@ impl Interface {
             Slot::Seed => "seed".to_string(),
             Slot::Keys => "keys".to_string(),
             Slot::NextKeys => "next_keys".to_string(),
+            Slot::MaskKeys => "mask_keys".to_string(),
             Slot::SampleIndex => "sample_index".to_string(),
             Slot::StepCount => "step_count".to_string(),
             Slot::Draw => "draw".to_string(),
@@ -283,7 +294,7 @@ impl Interface {
             Slot::TableLabels => "table/labels".to_string(),
             Slot::Rows(_) => "rows".to_string(),
             Slot::Crops(_) => "crops".to_string(),
-            Slot::Features(_) => "features".to_string(),
+            Slot::Features(input, _) => self.features[input].0.clone(),
             Slot::Labels(_) => "labels".to_string(),
             Slot::ClipScale => "clip_scale".to_string(),
             Slot::Metric(metric) => metric.name().to_string(),

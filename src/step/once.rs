@@ -8,7 +8,7 @@ use super::gradient::{loss_and_gradient, theta};
 use super::interface::{Interface, NoiseSource};
 use super::part::{self, Part};
 use super::program::{Recipe, keys, recover, resample};
-use super::sample::{Draw, offsets, sample_all};
+use super::sample::{Draw, mask_keys, offsets, sample_all};
 use super::slot::{Extent, Metric, Slot};
 use super::stage::{StageFunction, StageKind};
 use super::wiring::{Callee, Wiring, build_stage};
@@ -48,7 +48,7 @@ pub(super) fn one_step(
         pick_batch(&mut wiring, first, Extent::Step, Extent::Batch);
     }
     let evaluation = Evaluation::new(recipe, interface, module)?;
-    if needs.hessian_product {
+    if needs.hessian_product || interface.masks > 0 {
         let zero = wiring.b.scalar(DType::U32, 0.0);
         wiring.set(Slot::Draw, zero);
     }
@@ -108,6 +108,7 @@ pub(super) fn pick_batch(wiring: &mut Wiring, number: Value, from: Extent, to: E
 struct Evaluation {
     gather: Option<Callee>,
     probe: Option<Callee>,
+    masks: Option<Callee>,
     gradient: Option<Callee>,
     product: Option<Callee>,
 }
@@ -122,6 +123,8 @@ impl Evaluation {
             None
         };
         let probe = probe.map(|stage| Callee::push(module, stage)).transpose()?;
+        let masks = build_stage(interface, StageKind::MaskKey, mask_keys)?;
+        let masks = masks.map(|stage| Callee::push(module, stage)).transpose()?;
         let gradient = match interface.without {
             Some(Part::Gradient) => None,
             Some(Part::Curvature | Part::Update | Part::Sampling) | None => {
@@ -135,12 +138,12 @@ impl Evaluation {
             None
         };
         let product = product.map(|stage| Callee::push(module, stage)).transpose()?;
-        Ok(Evaluation { gather, probe, gradient, product })
+        Ok(Evaluation { gather, probe, masks, gradient, product })
     }
 
     /// Evaluates at [`Slot::Theta`].
     fn call(&self, module: &Module, wiring: &mut Wiring) {
-        for callee in self.gather.iter().chain(&self.probe) {
+        for callee in self.gather.iter().chain(&self.probe).chain(&self.masks) {
             wiring.call(module, callee);
         }
         match &self.gradient {

@@ -117,12 +117,16 @@ mod tests {
     use super::*;
     use crate::rule::{NamedRule, Schedule};
     use crate::step::{Compute, Program, Recipe, StatePlan, StepPlan};
-    use natgrad_layers::{Activation, Mlp, Model};
+    use natgrad_layers::{Activation, Mlp, NamedModel};
 
     fn step(rule: &NamedRule, plan: StepPlan, without: Option<Part>) -> Program {
-        let model = Model::Mlp(Mlp { sizes: vec![3, 4, 2], activation: Activation::Tanh });
-        let recipe =
-            Recipe { schedule: Schedule::default(), plan, without, ..Recipe::new(&model, rule.rule()) };
+        let model = NamedModel::Mlp(Mlp { sizes: vec![3, 4, 2], activation: Activation::Tanh });
+        let recipe = Recipe {
+            schedule: Schedule::default(),
+            plan,
+            without,
+            ..Recipe::new(model.model(), rule.rule())
+        };
         recipe.step(5).unwrap()
     }
 
@@ -170,7 +174,7 @@ mod tests {
         let rule = NamedRule::Ivon(crate::rule::Ivon::default());
         let lacks = |part, slot| !step(&rule, StepPlan::default(), Some(part)).inputs.contains(&slot);
         assert!(lacks(Part::Sampling, Slot::Seed));
-        assert!(lacks(Part::Gradient, Slot::Features(crate::step::Extent::Batch)));
+        assert!(lacks(Part::Gradient, Slot::Features(0, crate::step::Extent::Batch)));
         let functions = |part| {
             let program = step(&rule, StepPlan::default(), Some(part));
             program.module.module().functions.iter().map(|function| function.name.clone()).collect::<Vec<_>>()

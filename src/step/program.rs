@@ -93,7 +93,7 @@ impl Program {
 #[derive(Clone, Debug)]
 pub struct Recipe<'a> {
     /// The model.
-    pub model: &'a Model,
+    pub model: &'a dyn Model,
     /// The optimizer.
     pub rule: &'a dyn Rule,
     /// Parameters that are frozen or have hyperparameters of their own.
@@ -114,7 +114,7 @@ pub struct Recipe<'a> {
 
 impl<'a> Recipe<'a> {
     /// A recipe in single precision at a constant rate, with the default plan.
-    pub fn new(model: &'a Model, rule: &'a dyn Rule) -> Recipe<'a> {
+    pub fn new(model: &'a dyn Model, rule: &'a dyn Rule) -> Recipe<'a> {
         Recipe {
             model,
             rule,
@@ -212,8 +212,8 @@ impl<'a> Recipe<'a> {
     /// See [`StepError`].
     pub fn predict(&self, rows: usize) -> Result<Program, StepError> {
         let interface = self.interface(rows)?;
-        let function = self.model.predict(rows, self.dtype)?;
-        let mut inputs = vec![Slot::Features(Extent::Batch)];
+        let function = self.model.predict_function(rows, self.dtype)?;
+        let mut inputs = interface.inputs(Extent::Batch);
         match interface.task {
             Task::Tokens => inputs.push(Slot::Labels(Extent::Batch)),
             Task::Classes | Task::Numbers { noise: _ } => {}
@@ -227,8 +227,8 @@ impl<'a> Recipe<'a> {
     /// # Errors
     /// See [`StepError`].
     pub fn next(&self, positions: usize) -> Result<Option<Program>, StepError> {
-        let Some(function) = self.model.next(positions, self.dtype) else { return Ok(None) };
-        let inputs = vec![Slot::Features(Extent::Batch), Slot::Position];
+        let Some(function) = self.model.next_function(positions, self.dtype) else { return Ok(None) };
+        let inputs = vec![Slot::Features(0, Extent::Batch), Slot::Position];
         let interface = self.text_interface(positions, positions)?;
         let outputs = [vec![Slot::Next], interface.cached()].concat();
         of_model(&interface, StageKind::Next, function?, inputs, outputs).map(Some)
@@ -240,16 +240,16 @@ impl<'a> Recipe<'a> {
     /// # Errors
     /// See [`StepError`].
     pub fn extend(&self, positions: usize) -> Result<Option<Program>, StepError> {
-        let Some(function) = self.model.extend(positions, self.dtype) else { return Ok(None) };
+        let Some(function) = self.model.extend_function(positions, self.dtype) else { return Ok(None) };
         let interface = self.text_interface(1, positions)?;
-        let inputs = [vec![Slot::Features(Extent::Batch), Slot::Position], interface.cached()].concat();
+        let inputs = [vec![Slot::Features(0, Extent::Batch), Slot::Position], interface.cached()].concat();
         let outputs = [vec![Slot::Next], interface.cached()].concat();
         of_model(&interface, StageKind::Extend, function?, inputs, outputs).map(Some)
     }
 
     /// The interface of programs that take so many tokens of one sequence of so many positions.
     fn text_interface(&self, tokens: usize, positions: usize) -> Result<Interface, StepError> {
-        let features = TensorType::new(DType::U32, [tokens]);
+        let features = vec![("features".to_string(), TensorType::new(DType::U32, [tokens]))];
         Ok(Interface { features, cache: self.model.cache(positions, self.dtype), ..self.interface(1)? })
     }
 
@@ -357,13 +357,14 @@ pub(super) fn recover(
 mod tests {
     use super::*;
     use crate::rule::{AdamW, Ivon, NamedRule};
-    use natgrad_layers::{Activation, Mlp};
+    use natgrad_layers::{Activation, Mlp, NamedModel};
 
     const TENSORS: usize = 4;
 
     fn programs(rule: &NamedRule, noise: NoiseSource) -> Vec<Program> {
-        let model = Model::Mlp(Mlp { sizes: vec![3, 4, 2], activation: Activation::Tanh });
-        let recipe = Recipe { schedule: Schedule::default(), noise, ..Recipe::new(&model, rule.rule()) };
+        let model = NamedModel::Mlp(Mlp { sizes: vec![3, 4, 2], activation: Activation::Tanh });
+        let recipe =
+            Recipe { schedule: Schedule::default(), noise, ..Recipe::new(model.model(), rule.rule()) };
         let mut programs = vec![recipe.step(5).unwrap(), recipe.start().unwrap(), recipe.predict(7).unwrap()];
         if rule.has_posterior() {
             programs.push(recipe.draw().unwrap());
@@ -449,13 +450,16 @@ mod tests {
             width: 2,
             ..Default::default()
         };
-        let (model, rule) = (Model::Gpt2(gpt2), NamedRule::Ivon(Ivon::default()));
-        let recipe = Recipe::new(&model, rule.rule());
+        let (model, rule) = (NamedModel::Gpt2(gpt2), NamedRule::Ivon(Ivon::default()));
+        let recipe = Recipe::new(model.model(), rule.rule());
         for positions in [4, 3] {
             let next = recipe.next(positions).unwrap().unwrap();
-            let tokens = next.interface.ty(Slot::Features(Extent::Batch));
+            let tokens = next.interface.ty(Slot::Features(0, Extent::Batch));
             assert_eq!(tokens, TensorType::new(DType::U32, [1, positions]));
-            assert_eq!(next.inputs[next.inputs.len() - 2..], [Slot::Features(Extent::Batch), Slot::Position]);
+            assert_eq!(
+                next.inputs[next.inputs.len() - 2..],
+                [Slot::Features(0, Extent::Batch), Slot::Position]
+            );
             assert_eq!(next.outputs, [Slot::Next, Slot::Cache(0), Slot::Cache(1)]);
             assert_eq!(next.interface.ty(Slot::Next), TensorType::new(DType::F32, [5]));
             let signature = next.module.module().entry().unwrap().signature();
@@ -464,7 +468,7 @@ mod tests {
             assert!(next.donation().iter().all(Option::is_none));
 
             let extend = recipe.extend(positions).unwrap().unwrap();
-            let token = extend.interface.ty(Slot::Features(Extent::Batch));
+            let token = extend.interface.ty(Slot::Features(0, Extent::Batch));
             assert_eq!(token, TensorType::new(DType::U32, [1, 1]));
             assert_eq!(extend.inputs[extend.inputs.len() - 2..], [Slot::Cache(0), Slot::Cache(1)]);
             assert_eq!(extend.outputs, next.outputs);
@@ -478,9 +482,9 @@ mod tests {
             let donated = extend.donation().into_iter().flatten();
             assert_eq!(donated.collect::<Vec<_>>(), [1, 2]);
         }
-        let perceptron = Model::Mlp(Mlp { sizes: vec![3, 2], activation: Activation::Tanh });
-        assert!(Recipe::new(&perceptron, rule.rule()).next(3).unwrap().is_none());
-        assert!(Recipe::new(&perceptron, rule.rule()).extend(3).unwrap().is_none());
+        let perceptron = NamedModel::Mlp(Mlp { sizes: vec![3, 2], activation: Activation::Tanh });
+        assert!(Recipe::new(perceptron.model(), rule.rule()).next(3).unwrap().is_none());
+        assert!(Recipe::new(perceptron.model(), rule.rule()).extend(3).unwrap().is_none());
     }
 
     #[test]

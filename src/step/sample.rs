@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 
 use natgrad_ir::{Builder, DType, Expr, TensorType, Value};
+use natgrad_layers::MaskSite;
 
 use super::interface::{Interface, NoiseSource};
 use super::slot::Slot;
@@ -85,6 +86,21 @@ fn stream(stage: &mut Stage, purpose: Purpose, count: Slot, draw: Option<Slot>) 
 pub(super) fn keys(stage: &mut Stage, purpose: Purpose, count: Slot, draw: Option<Slot>) -> Value {
     let params = stage.params();
     stream(stage, purpose, count, draw).keys(&mut stage.b, 1, params)[0]
+}
+
+/// The keys of dropout's masks in the evaluation that [`Slot::Draw`] numbers; nothing where nothing is dropped.
+pub(super) fn mask_keys(stage: &mut Stage) -> Vec<(Slot, Value)> {
+    let masks = stage.interface().masks;
+    if masks == 0 {
+        return Vec::new();
+    }
+    let stream = stream(stage, Purpose::Mask, Slot::Step, Some(Slot::Draw));
+    vec![(Slot::MaskKeys, stream.keys(&mut stage.b, 1, masks)[0])]
+}
+
+/// The mask of a dropout.
+pub(super) fn mask(b: &mut Builder, site: &MaskSite) -> Value {
+    Key::of(b, site.keys, site.number).keeps(b, &site.shape, site.keep, site.row)
 }
 
 /// The keys of carried samples, as slots that follow each other, [`Slot::Keys`] being those of the sample that

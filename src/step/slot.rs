@@ -97,8 +97,8 @@ pub enum Slot {
     SampleIndex,
     /// A hyperparameter, a scalar of the program's floating-point type.
     Hyper(Hyper),
-    /// Features.
-    Features(Extent),
+    /// An input of the model, by its number: the features.
+    Features(usize, Extent),
     /// Labels.
     Labels(Extent),
     /// The features of every training example, where the device has them.
@@ -124,6 +124,8 @@ pub enum Slot {
     Offset(usize),
     /// Random signs.
     Probe(usize),
+    /// The keys of an evaluation's dropout masks, `u32[masks, 4]`.
+    MaskKeys,
     /// The gradient of the loss.
     Gradient(usize),
     /// The mean over examples of their squared gradients.
@@ -150,13 +152,13 @@ pub enum Slot {
     Index,
     /// A scalar of each step of a call.
     Trace(Metric),
-    /// What [`natgrad_layers::Model::predict`] gives.
+    /// What [`natgrad_layers::NamedModel::predict`] gives.
     Prediction,
     /// Which token of a sequence the next is predicted after, `u32[]`.
     Position,
-    /// What [`natgrad_layers::Model::next`] gives.
+    /// What [`natgrad_layers::NamedModel::next`] gives.
     Next,
-    /// A tensor of what is kept of the tokens before, by its number in [`natgrad_layers::Model::cache`].
+    /// A tensor of what is kept of the tokens before, by its number in [`natgrad_layers::NamedModel::cache`].
     Cache(usize),
 }
 

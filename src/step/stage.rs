@@ -21,6 +21,8 @@ pub enum StageKind {
     Recover,
     /// Random signs for Hessian-vector products.
     Probe,
+    /// The keys of dropout's masks.
+    MaskKey,
     /// A batch out of the training examples on the device.
     Gather,
     /// The loss and its gradient at the carried sample.
@@ -59,10 +61,11 @@ pub enum StageKind {
 
 impl StageKind {
     /// Every stage: those of a step in their order, then the others.
-    pub const ALL: [StageKind; 20] = [
+    pub const ALL: [StageKind; 21] = [
         StageKind::Key,
         StageKind::Recover,
         StageKind::Probe,
+        StageKind::MaskKey,
         StageKind::Gather,
         StageKind::LossAndGradient,
         StageKind::Further,
@@ -88,6 +91,7 @@ impl StageKind {
             StageKind::Key => "key",
             StageKind::Recover => "recover",
             StageKind::Probe => "probe",
+            StageKind::MaskKey => "mask_key",
             StageKind::Gather => "gather",
             StageKind::LossAndGradient => "loss_and_gradient",
             StageKind::Further => "further_sample",

@@ -141,13 +141,13 @@ mod tests {
     use crate::rule::{Ivon, NamedRule};
     use crate::step::{NoiseSource, Recipe};
     use natgrad_ir::DType;
-    use natgrad_layers::{Activation, Mlp, Model};
+    use natgrad_layers::{Activation, Mlp, NamedModel};
 
     #[test]
     fn a_function_with_other_parameters_or_results_than_slots_is_refused() {
-        let model = Model::Mlp(Mlp { sizes: vec![3, 4, 2], activation: Activation::Tanh });
+        let model = NamedModel::Mlp(Mlp { sizes: vec![3, 4, 2], activation: Activation::Tanh });
         let rule = NamedRule::Ivon(Ivon::default());
-        let recipe = Recipe { noise: NoiseSource::Input, ..Recipe::new(&model, rule.rule()) };
+        let recipe = Recipe { noise: NoiseSource::Input, ..Recipe::new(model.model(), rule.rule()) };
         let interface = recipe.interface(5).unwrap();
         let mut stage = Stage::new(StageKind::Draw, &interface);
         let step = stage.get(Slot::Step);

@@ -1,7 +1,7 @@
 //! Whether data and configuration fit each other, before anything is compiled or written.
 
-use natgrad_ir::DType;
-use natgrad_layers::Model;
+use natgrad_ir::{DType, TensorType};
+use natgrad_layers::NamedModel;
 
 use super::TrainError;
 use crate::config::{MAX_STEPS, RunConfig};
@@ -14,20 +14,24 @@ use crate::data::{Batches, ExampleType, Splits};
 /// Names the field, its value, what the data has and what would be right.
 pub fn check(config: &RunConfig, splits: &Splits) -> Result<(), TrainError> {
     let (inputs, classes) = match &config.model {
-        Model::Linear(linear) => {
+        NamedModel::Linear(linear) => {
             (("model.inputs", linear.inputs.to_string()), ("model.classes", linear.classes.to_string()))
         }
-        Model::LinearRegression(regression) => {
+        NamedModel::LinearRegression(regression) => {
             (("model.inputs", regression.inputs.to_string()), ("model.kind", "linear-regression".to_string()))
         }
-        Model::Mlp(mlp) => {
+        NamedModel::Mlp(mlp) => {
             let sizes = ("model.sizes", format!("{:?}", mlp.sizes));
             (sizes.clone(), sizes)
         }
-        Model::ResNet(resnet) => {
+        NamedModel::ResNet(resnet) => {
             (("model.image", format!("{:?}", resnet.image)), ("model.classes", resnet.classes.to_string()))
         }
-        Model::Gpt2(gpt2) => {
+        NamedModel::Own(own) => {
+            let name = ("model", own.0.name().to_string());
+            (name.clone(), name)
+        }
+        NamedModel::Gpt2(gpt2) => {
             (("model.context", gpt2.context.to_string()), ("model.vocabulary", gpt2.vocabulary.to_string()))
         }
     };
@@ -36,11 +40,16 @@ pub fn check(config: &RunConfig, splits: &Splits) -> Result<(), TrainError> {
     };
     let example = splits.train.example();
     let (features, labels) = (config.model.features(DType::F32), config.model.labels(DType::F32));
-    let elements = example.features.shape.elements();
-    if elements != features.shape.elements() || example.features.dtype != features.dtype {
-        let wanted = match example.features.dtype == features.dtype {
-            true => format!("the model must take {elements} inputs"),
-            false => format!("the model must take {}, but takes {features}", example.features),
+    let fits = |found: &TensorType, wanted: &TensorType| {
+        (found.dtype, found.shape.elements()) == (wanted.dtype, wanted.shape.elements())
+    };
+    let same_number = example.features.len() == features.len();
+    if !same_number || !example.features.iter().zip(&features).all(|(found, wanted)| fits(found, wanted)) {
+        let wanted = match (&example.features[..], &features[..]) {
+            ([found], [wanted]) if found.dtype == wanted.dtype => {
+                format!("the model must take {} inputs", found.shape.elements())
+            }
+            _ => format!("the model must take {}, but takes {}", list(&example.features), list(&features)),
         };
         return wrong(inputs, found_features(example), wanted);
     }
@@ -73,9 +82,14 @@ pub fn check(config: &RunConfig, splits: &Splits) -> Result<(), TrainError> {
 
 /// The features in words.
 fn found_features(example: &ExampleType) -> String {
-    match (example.features.dtype.is_float(), example.features.shape.dims()) {
+    let [features] = &example.features[..] else { return format!("examples of {}", list(&example.features)) };
+    match (features.dtype.is_float(), features.shape.dims()) {
         (true, [columns]) => format!("{columns} feature columns"),
         (true, [height, width, channels]) => format!("images of {height} x {width} x {channels}"),
-        _ => format!("examples of {}", example.features),
+        _ => format!("examples of {features}"),
     }
+}
+
+fn list(types: &[TensorType]) -> String {
+    types.iter().map(TensorType::to_string).collect::<Vec<_>>().join(" and ")
 }

@@ -26,7 +26,7 @@ pub(super) fn table_on_device(
         (Placement::Host, _) | (Placement::Auto, Placement::Auto | Placement::Host) => return None,
     };
     let table = examples.small_table(most)?;
-    let images = match (table.augment(), table.example().features.shape.dims()) {
+    let images = match (table.augment(), table.example().features[0].shape.dims()) {
         (Some(_), &[height, width, channels]) => {
             Some(Images { shape: [height, width, channels], black: table.black() })
         }
@@ -141,6 +141,6 @@ pub(super) fn whole(examples: &Examples) -> Result<Batch, DataError> {
     let mut all = Batch::default();
     let rows: Vec<u32> = (0..examples.len() as u32).collect();
     examples.append(&rows, None, &mut all)?;
-    debug_assert_eq!(examples.example().features.dtype, DType::F32);
+    debug_assert_eq!(examples.example().features[0].dtype, DType::F32);
     Ok(all)
 }

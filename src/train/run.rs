@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use natgrad_ir::DType;
+use natgrad_ir::{DType, TensorType};
 use natgrad_layers::Task;
 
 use super::TrainError;
@@ -129,7 +129,7 @@ impl Run<'_> {
         let mut session = Session::new(self.device, &recipe, config.batch, &values, config.seed)?;
         if recipe.table.is_some() {
             let all = whole(&splits.train)?;
-            session.hold(&all.features, &all.labels)?;
+            session.hold(&all.features[0], &all.labels)?;
         }
         let predictor = Predictor::new(self.device, &recipe, predict_rows(config, splits.test.len()))?;
 
@@ -174,7 +174,8 @@ fn predict_rows(config: &RunConfig, test: usize) -> usize {
     let most = match config.model.task() {
         Task::Tokens => config.batch,
         Task::Classes | Task::Numbers { noise: _ } => {
-            let row = config.model.features(DType::F32).size_bytes().max(1);
+            let row =
+                config.model.features(DType::F32).iter().map(TensorType::size_bytes).sum::<usize>().max(1);
             (PREDICT_BYTES / row).clamp(1, PREDICT_ROWS)
         }
     };

@@ -91,8 +91,8 @@ impl PendingSteps {
 pub enum CallRows<'a> {
     /// Themselves, row-major.
     Given {
-        /// The features.
-        features: &'a [u8],
+        /// The features, input by input.
+        features: &'a [Vec<u8>],
         /// The labels.
         labels: &'a [u8],
     },
@@ -289,7 +289,10 @@ impl<'a> Session<'a> {
         let mut uploaded = Vec::new();
         for slot in interface.data(extent) {
             let bytes = match (slot, rows) {
-                (Slot::Features(_), CallRows::Given { features, .. }) => features,
+                (Slot::Features(input, _), CallRows::Given { features, .. }) => match features.get(input) {
+                    Some(features) => features,
+                    None => continue,
+                },
                 (Slot::Labels(_), CallRows::Given { labels, .. }) => labels,
                 (Slot::Rows(_), CallRows::Numbered { rows, .. }) => rows,
                 (Slot::Crops(_), CallRows::Numbered { crops, .. }) => crops,

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use natgrad_ir::DType;
-use natgrad_layers::{Model, Param};
+use natgrad_layers::{NamedModel, Param};
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 use serde_json::Value;
@@ -20,7 +20,7 @@ use crate::files::write_atomically;
 ///
 /// # Errors
 /// Names the file that cannot be written: also a `config.json` that is there and describes no such model.
-pub fn export(path: &Path, model: &Model, weights: &[Vec<f64>]) -> Result<Vec<PathBuf>, WeightsError> {
+pub fn export(path: &Path, model: &NamedModel, weights: &[Vec<f64>]) -> Result<Vec<PathBuf>, WeightsError> {
     let fail = |reason: String| WeightsError::Write { path: path.to_path_buf(), reason };
     let description = description(model).map(|value| (path.with_file_name(DESCRIPTION), value));
     if let Some((beside, _)) = &description {
@@ -65,14 +65,14 @@ fn check_replaceable(path: &Path) -> Result<(), WeightsError> {
 }
 
 /// Names, shapes and bytes.
-fn tensors(model: &Model, weights: &[Vec<f64>]) -> Vec<(String, Vec<usize>, Vec<u8>)> {
+fn tensors(model: &NamedModel, weights: &[Vec<f64>]) -> Vec<(String, Vec<usize>, Vec<u8>)> {
     let of = |name: String, param: &Param, numbers: &[f64]| {
         (name, param.shape.dims().to_vec(), to_bytes(DType::F32, numbers))
     };
     let given: HashMap<String, &Vec<f64>> =
         model.params().into_iter().map(|param| param.name).zip(weights).collect();
     match model {
-        Model::Gpt2(gpt2) => {
+        NamedModel::Gpt2(gpt2) => {
             let with_biases = natgrad_layers::Gpt2 { bias: true, ..gpt2.clone() };
             let tensor = |param: Param| {
                 let zeros =
@@ -80,9 +80,13 @@ fn tensors(model: &Model, weights: &[Vec<f64>]) -> Vec<(String, Vec<usize>, Vec<
                 let numbers = given.get(&param.name).map_or(&zeros, |numbers| numbers);
                 of(format!("{PREFIX}{}", param.name), &param, numbers)
             };
-            with_biases.params().into_iter().map(tensor).collect()
+            NamedModel::Gpt2(with_biases).params().into_iter().map(tensor).collect()
         }
-        Model::Linear(_) | Model::Mlp(_) | Model::LinearRegression(_) | Model::ResNet(_) => {
+        NamedModel::Linear(_)
+        | NamedModel::Mlp(_)
+        | NamedModel::LinearRegression(_)
+        | NamedModel::ResNet(_)
+        | NamedModel::Own(_) => {
             let params = model.params();
             params
                 .iter()

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use natgrad_layers::{Activation, Gpt2, Model};
+use natgrad_layers::{Activation, Gpt2, NamedModel};
 use serde_json::{Value, json};
 
 use super::WeightsError;
@@ -40,8 +40,8 @@ fn activation(activation: Activation) -> &'static str {
 }
 
 /// The description of a model that transformers know; none of others.
-pub(super) fn description(model: &Model) -> Option<Value> {
-    let Model::Gpt2(gpt2) = model else { return None };
+pub(super) fn description(model: &NamedModel) -> Option<Value> {
+    let NamedModel::Gpt2(gpt2) = model else { return None };
     Some(json!({
         "architectures": ["GPT2LMHeadModel"],
         "model_type": "gpt2",
@@ -70,8 +70,8 @@ fn end_of_text(gpt2: &Gpt2) -> Option<usize> {
 }
 
 /// Checks what shapes do not tell against the description beside weights, if there is one.
-pub(super) fn check_description(weights: &Path, model: &Model) -> Result<(), WeightsError> {
-    let Model::Gpt2(gpt2) = model else { return Ok(()) };
+pub(super) fn check_description(weights: &Path, model: &NamedModel) -> Result<(), WeightsError> {
+    let NamedModel::Gpt2(gpt2) = model else { return Ok(()) };
     let path = weights.with_file_name(DESCRIPTION);
     let Ok(text) = std::fs::read_to_string(&path) else { return Ok(()) };
     let found: Value = match serde_json::from_str(&text) {

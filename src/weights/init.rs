@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use natgrad_layers::{Model, Param};
+use natgrad_layers::{NamedModel, Param};
 
 use super::WeightsError;
 use super::hugging_face::{EMBEDDING, HEAD, POSITIONS, PREFIX, check_description, is_buffer};
@@ -14,7 +14,7 @@ use super::set::{Tensor, WeightsSet};
 ///
 /// # Errors
 /// Names the file, the tensor, its shape and what would be right.
-pub fn check(path: &Path, model: &Model) -> Result<(), WeightsError> {
+pub fn check(path: &Path, model: &NamedModel) -> Result<(), WeightsError> {
     let set = WeightsSet::open(path)?;
     matched(&set, model).map(|_| ())
 }
@@ -30,7 +30,7 @@ pub fn check(path: &Path, model: &Model) -> Result<(), WeightsError> {
 ///
 /// # Errors
 /// Names the file, the tensor, its shape and what would be right.
-pub fn read(path: &Path, model: &Model) -> Result<Vec<Vec<f64>>, WeightsError> {
+pub fn read(path: &Path, model: &NamedModel) -> Result<Vec<Vec<f64>>, WeightsError> {
     let set = WeightsSet::open(path)?;
     let matched = matched(&set, model)?;
     check_left_over(&matched)?;
@@ -67,7 +67,7 @@ struct Matched<'a> {
     head: Option<[Tensor<'a>; 2]>,
 }
 
-fn matched<'a>(set: &'a WeightsSet, model: &Model) -> Result<Matched<'a>, WeightsError> {
+fn matched<'a>(set: &'a WeightsSet, model: &NamedModel) -> Result<Matched<'a>, WeightsError> {
     check_description(&set.path, model)?;
     if let Some(file) = set.files().iter().find(|file| file.notes.contains_key("natgrad")) {
         let reason = "it is a checkpoint of natgrad, whose weights natgrad export writes to such a file";
@@ -97,7 +97,7 @@ fn matched<'a>(set: &'a WeightsSet, model: &Model) -> Result<Matched<'a>, Weight
     let head = given.remove(HEAD).and_then(|head| Some([head, embedding?]));
     let mut biases = Vec::new();
     for (short, tensor) in given {
-        let of_model = matches!(model, Model::Gpt2(_));
+        let of_model = matches!(model, NamedModel::Gpt2(_));
         if of_model && is_buffer(short) {
             continue;
         }
@@ -112,10 +112,10 @@ fn matched<'a>(set: &'a WeightsSet, model: &Model) -> Result<Matched<'a>, Weight
 }
 
 /// Whether a tensor of this shape can become the parameter.
-fn fits(model: &Model, param: &Param, shape: &[usize]) -> bool {
+fn fits(model: &NamedModel, param: &Param, shape: &[usize]) -> bool {
     let wanted = param.shape.dims();
     match (model, wanted, shape) {
-        (Model::Gpt2(_), &[wanted, columns], &[rows, width]) if columns == width && rows > 0 => {
+        (NamedModel::Gpt2(_), &[wanted, columns], &[rows, width]) if columns == width && rows > 0 => {
             match param.name.as_str() {
                 EMBEDDING => rows <= wanted,
                 POSITIONS => rows >= wanted,

@@ -1,6 +1,6 @@
 use std::path::PathBuf;
 
-use natgrad_layers::{Activation, Gpt2, Model, ResNet};
+use natgrad_layers::{Activation, Gpt2, NamedModel, ResNet};
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 
@@ -25,7 +25,7 @@ fn tensors(model: &Gpt2, prefix: &str) -> Tensors {
         let numbers = (0..param.shape.elements()).map(|_| next()).collect();
         (format!("{prefix}{}", param.name), param.shape.dims().to_vec(), numbers)
     };
-    model.params().into_iter().map(of).collect()
+    NamedModel::Gpt2(model.clone()).params().into_iter().map(of).collect()
 }
 
 fn write(folder: &tempfile::TempDir, tensors: &[Named], dtype: Dtype) -> PathBuf {
@@ -79,7 +79,7 @@ fn as_f64(tensors: &Tensors) -> Vec<Vec<f64>> {
 #[test]
 fn weights_of_each_type_are_read_with_and_without_prefix() {
     let folder = tempfile::tempdir().unwrap();
-    let model = Model::Gpt2(tiny());
+    let model = NamedModel::Gpt2(tiny());
     for (prefix, dtype) in [("", Dtype::F32), ("transformer.", Dtype::BF16), ("transformer.", Dtype::F16)] {
         let wanted = tensors(&tiny(), prefix);
         let mut stored = wanted.clone();
@@ -96,9 +96,9 @@ fn weights_of_each_type_are_read_with_and_without_prefix() {
 #[test]
 fn what_was_exported_is_read_bit_for_bit() {
     for model in [
-        Model::Gpt2(tiny()),
-        Model::Gpt2(Gpt2 { bias: false, ..tiny() }),
-        Model::ResNet(ResNet {
+        NamedModel::Gpt2(tiny()),
+        NamedModel::Gpt2(Gpt2 { bias: false, ..tiny() }),
+        NamedModel::ResNet(ResNet {
             depth: 8,
             image: [8, 8, 1],
             classes: 2,
@@ -113,7 +113,7 @@ fn what_was_exported_is_read_bit_for_bit() {
         let written = export(&path, &model, &weights).unwrap();
         assert_eq!(read(&path, &model).unwrap(), weights);
         let beside = folder.path().join("config.json");
-        let is_gpt2 = matches!(model, Model::Gpt2(_));
+        let is_gpt2 = matches!(model, NamedModel::Gpt2(_));
         let files = if is_gpt2 { vec![path.clone(), beside.clone()] } else { vec![path.clone()] };
         assert_eq!(written, files);
         // A second time replaces both; what describes something else stays.
@@ -133,7 +133,7 @@ fn more_tokens_get_the_mean_and_more_positions_are_cut_off() {
     let folder = tempfile::tempdir().unwrap();
     let stored = tensors(&tiny(), "");
     let path = write(&folder, &stored, Dtype::F32);
-    let model = Model::Gpt2(Gpt2 { vocabulary: 7, context: 2, ..tiny() });
+    let model = NamedModel::Gpt2(Gpt2 { vocabulary: 7, context: 2, ..tiny() });
     let found = read(&path, &model).unwrap();
     let wanted = as_f64(&stored);
     assert_eq!(found[0][..20], wanted[0]);
@@ -152,7 +152,7 @@ fn weights_in_several_files_are_those_in_one() {
     stored.push(("lm_head.weight".to_string(), vec![5, 4], stored[0].2.clone()));
     let index = write_shards(&folder, &stored);
     stored.pop();
-    let model = Model::Gpt2(tiny());
+    let model = NamedModel::Gpt2(tiny());
     check(&index, &model).unwrap();
     assert_eq!(read(&index, &model).unwrap(), as_f64(&stored));
     assert_eq!(read(folder.path(), &model).unwrap(), as_f64(&stored));
@@ -174,7 +174,7 @@ fn an_index_that_does_not_fit_its_files_is_refused() {
     let index = write_shards(&folder, &stored);
     let good: serde_json::Value = serde_json::from_slice(&std::fs::read(&index).unwrap()).unwrap();
     let refused = |path: &std::path::Path| {
-        let message = check(path, &Model::Gpt2(tiny())).unwrap_err().to_string();
+        let message = check(path, &NamedModel::Gpt2(tiny())).unwrap_err().to_string();
         message.replace(&folder.path().display().to_string(), "FOLDER")
     };
     let with = |tensor: &str, value: serde_json::Value| {
@@ -237,7 +237,7 @@ fn an_index_that_does_not_fit_its_files_is_refused() {
     assert!(message.contains("would be at"), "{message}");
 
     let empty = tempfile::tempdir().unwrap();
-    let message = check(empty.path(), &Model::Gpt2(tiny())).unwrap_err().to_string();
+    let message = check(empty.path(), &NamedModel::Gpt2(tiny())).unwrap_err().to_string();
     let wanted = "the folder has neither model.safetensors nor model.safetensors.index.json";
     assert_eq!(message, format!("cannot read the weights {}: {wanted}", empty.path().display()));
 }
@@ -248,7 +248,7 @@ fn refused(change: impl FnOnce(&mut Tensors), model: &Gpt2) -> String {
     let mut stored = tensors(&tiny(), "transformer.");
     change(&mut stored);
     let path = write(&folder, &stored, Dtype::F32);
-    let message = read(&path, &Model::Gpt2(model.clone())).unwrap_err().to_string();
+    let message = read(&path, &NamedModel::Gpt2(model.clone())).unwrap_err().to_string();
     message.replace(&path.display().to_string(), "FILE")
 }
 
@@ -292,7 +292,7 @@ fn a_description_beside_the_weights_is_heeded() {
     let beside = folder.path().join("config.json");
     let with = |text: &str| {
         std::fs::write(&beside, text).unwrap();
-        let found = check(&path, &Model::Gpt2(tiny()));
+        let found = check(&path, &NamedModel::Gpt2(tiny()));
         found.map_err(|error| error.to_string().replace(&beside.display().to_string(), "FILE"))
     };
     let usual = r#"{"model_type": "gpt2", "n_head": 2, "activation_function": "gelu_new"}"#;
@@ -335,9 +335,9 @@ fn headers_that_lie_are_errors() {
         (tensor("[1]", 0, 4), "4 bytes come after its last tensor"),
     ] {
         std::fs::write(&path, bytes).unwrap();
-        let message = check(&path, &Model::Gpt2(tiny())).unwrap_err().to_string();
+        let message = check(&path, &NamedModel::Gpt2(tiny())).unwrap_err().to_string();
         assert!(message.contains(wanted), "{message}, not {wanted}");
     }
-    let message = check(&folder.path().join("absent"), &Model::Gpt2(tiny())).unwrap_err().to_string();
+    let message = check(&folder.path().join("absent"), &NamedModel::Gpt2(tiny())).unwrap_err().to_string();
     assert!(message.contains("absent"), "{message}");
 }

@@ -2,7 +2,7 @@
 
 use natgrad::train::Checkpoint;
 use natgrad::weights;
-use natgrad_layers::{Gpt2, Model};
+use natgrad_layers::{Gpt2, NamedModel};
 
 use crate::support::Bench;
 
@@ -22,7 +22,7 @@ fn trained(more: &[&str]) -> Bench {
     bench
 }
 
-fn means(checkpoint: &Checkpoint, model: &Model) -> Vec<Vec<f64>> {
+fn means(checkpoint: &Checkpoint, model: &NamedModel) -> Vec<Vec<f64>> {
     let of = |param: natgrad_layers::Param| {
         let name = format!("mean/{}", param.name);
         checkpoint.tensors.iter().find(|tensor| tensor.name == name).unwrap().numbers()
@@ -92,7 +92,7 @@ fn shard(bench: &Bench, whole: &str, folder: &str) {
 fn weights_go_out_and_in_bit_for_bit() {
     let bench = trained(&[]);
     let gpt2 = Gpt2 { vocabulary: 15, context: 8, layers: 1, heads: 2, width: 8, ..Gpt2::default() };
-    let model = Model::Gpt2(gpt2);
+    let model = NamedModel::Gpt2(gpt2);
     bench.ok(&["export", "out", "--out", "mean/model.safetensors"]);
     assert_eq!(bench.list("mean"), ["config.json", "model.safetensors", "tokenizer.json"]);
     let read = |name: &str| weights::read(&bench.path(name), &model).unwrap();

@@ -15,7 +15,7 @@ use natgrad::rule::{HyperValues, Ivon, NamedRule};
 use natgrad::step::{NoiseSource, Recipe, Slot, StateKind};
 use natgrad_ir::interp::Tensor;
 use natgrad_ir::{DType, Shape};
-use natgrad_layers::{Linear, Model};
+use natgrad_layers::{NamedModel, SoftmaxRegression};
 
 use battery::{Battery, LIMIT};
 use device::{DEVICE, download, upload};
@@ -233,11 +233,11 @@ fn it_is_the_same_every_time_and_in_every_shape() {
 /// around zero with unit precision is noise alone.
 #[test]
 fn programs_draw_this_noise() {
-    let model = Model::Linear(Linear { inputs: 40, classes: 25 });
+    let model = NamedModel::Linear(SoftmaxRegression { inputs: 40, classes: 25 });
     let ivon = Ivon { ess: Some(1.0), hess_init: 1.0, weight_decay: 0.0, ..Ivon::default() };
     let rule = NamedRule::Ivon(ivon);
     let (dtype, noise) = (DType::F32, NoiseSource::Counter);
-    let recipe = Recipe { dtype, noise, ..Recipe::new(&model, rule.rule()) };
+    let recipe = Recipe { dtype, noise, ..Recipe::new(model.model(), rule.rule()) };
     let hypers: HyperValues = recipe.values(1, 1);
     let shapes = [Shape::from([40, 25]), Shape::from([25])];
     let cases = [

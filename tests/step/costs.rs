@@ -4,7 +4,7 @@ use natgrad::compile::{Target, stablehlo};
 use natgrad::inspect::{About, HloModule, Node, Optimized, Phase, Report, Stage, StageCost, Traffic};
 use natgrad::lower::Loops;
 use natgrad::rule::{AdamW, Ivon, NamedRule};
-use natgrad_layers::{Activation, Model};
+use natgrad_layers::{Activation, NamedModel};
 
 use crate::device::lowering;
 use crate::hlo::{compile, mlp, natgrads_own, step};
@@ -14,11 +14,11 @@ const SIZES: [u64; 3] = [8, 16, 4];
 /// Bytes of a number.
 const F32: u64 = 4;
 
-fn model() -> Model {
+fn model() -> NamedModel {
     mlp(&SIZES.map(|size| size as usize), Activation::Relu)
 }
 
-fn optimized(model: Model, rule: NamedRule, rows: usize) -> Optimized {
+fn optimized(model: NamedModel, rule: NamedRule, rows: usize) -> Optimized {
     let program = step(model, rule, rows);
     let text = stablehlo(&program, lowering()).unwrap();
     let executable = compile(&text, &natgrads_own());
@@ -26,7 +26,7 @@ fn optimized(model: Model, rule: NamedRule, rows: usize) -> Optimized {
     Optimized { program, module, assigned: executable.memory_stats().ok().map(Into::into) }
 }
 
-pub fn report(model: Model, rule: NamedRule, rows: usize) -> Report {
+pub fn report(model: NamedModel, rule: NamedRule, rows: usize) -> Report {
     let own = optimized(model.clone(), rule.clone(), rows);
     let adamw = optimized(model, NamedRule::Adamw(AdamW::default()), rows);
     let interface = &own.program.interface;

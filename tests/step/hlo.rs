@@ -11,7 +11,7 @@ use natgrad::rule::{Adam, AdamW, Estimator, Ivon, NamedRule, Schedule};
 use natgrad::step::{NoiseSource, Program, Slot, StatePlan, StepPlan};
 use natgrad_ir::graph::{Def, ValueData};
 use natgrad_ir::{DType, FuncId, Function, Inst, Value, verify};
-use natgrad_layers::{Activation, Mlp, Model};
+use natgrad_layers::{Activation, Mlp, NamedModel};
 
 use crate::device::{DEVICE, lowering, upload};
 use crate::kit::Setup;
@@ -21,16 +21,16 @@ const HASHES: u64 = 2;
 const POINT: &[Stage] = &[Stage::LossAndGradient, Stage::Update];
 const VARIATIONAL: &[Stage] = &[Stage::LossAndGradient, Stage::Estimate, Stage::Update, Stage::Resample];
 
-pub fn mlp(sizes: &[usize], activation: Activation) -> Model {
-    Model::Mlp(Mlp { sizes: sizes.to_vec(), activation })
+pub fn mlp(sizes: &[usize], activation: Activation) -> NamedModel {
+    NamedModel::Mlp(Mlp { sizes: sizes.to_vec(), activation })
 }
 
-pub fn small() -> Model {
+pub fn small() -> NamedModel {
     mlp(&[4, 3, 2], Activation::Tanh)
 }
 
 /// The step program in single precision, as training compiles it.
-pub fn step(model: Model, rule: NamedRule, rows: usize) -> Program {
+pub fn step(model: NamedModel, rule: NamedRule, rows: usize) -> Program {
     let schedule = Schedule::default();
     Setup { dtype: DType::F32, schedule, rows, ..Setup::new(model, rule) }.recipe().step(rows).unwrap()
 }
@@ -222,7 +222,7 @@ fn costs(rule: &NamedRule, executable: &Executable, program: &Program) -> (Vec<S
 ///
 /// XLA:CPU decides all of this from shapes. How many threads share a loop and which instructions it is made of
 /// depend on the machine, and are not in here.
-fn compare(name: &str, model: &Model, rows: usize) {
+fn compare(name: &str, model: &NamedModel, rows: usize) {
     let [(ivon, ivon_text), (adamw, adamw_text)] =
         [(NamedRule::Ivon(Ivon::default()), VARIATIONAL), (NamedRule::Adamw(AdamW::default()), POINT)].map(
             |(rule, stages)| {

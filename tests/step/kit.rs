@@ -6,7 +6,7 @@ use natgrad::rule::{HyperValues, NamedRule, ParamGroup, Schedule};
 use natgrad::step::{Extent, NoiseSource, Program, Recipe, Slot, StateKind, StepPlan};
 use natgrad_ir::DType;
 use natgrad_ir::interp::{Tensor, evaluate};
-use natgrad_layers::Model;
+use natgrad_layers::NamedModel;
 
 /// The values of slots.
 pub type Values = BTreeMap<Slot, Tensor>;
@@ -14,7 +14,7 @@ pub type Values = BTreeMap<Slot, Tensor>;
 /// All that a run of an interpreter or a device follows from.
 #[derive(Clone, Debug)]
 pub struct Setup {
-    pub model: Model,
+    pub model: NamedModel,
     pub rule: NamedRule,
     pub schedule: Schedule,
     pub dtype: DType,
@@ -28,7 +28,7 @@ pub struct Setup {
 
 impl Setup {
     /// A run of four steps in double precision at a constant rate, on two rows.
-    pub fn new(model: Model, rule: NamedRule) -> Setup {
+    pub fn new(model: NamedModel, rule: NamedRule) -> Setup {
         Setup {
             model,
             rule,
@@ -45,7 +45,7 @@ impl Setup {
 
     pub fn recipe(&self) -> Recipe<'_> {
         Recipe {
-            model: &self.model,
+            model: self.model.model(),
             rule: self.rule.rule(),
             groups: &self.groups,
             schedule: self.schedule,
@@ -76,7 +76,7 @@ impl Setup {
                 }
                 Slot::Seed => Tensor::from_u64s([], &[self.seed]).unwrap(),
                 Slot::SampleIndex => tensor(slot, &[0.0]),
-                Slot::Features(_) => tensor(slot, &self.features(0)),
+                Slot::Features(..) => tensor(slot, &self.features(0)),
                 Slot::Labels(_) => tensor(slot, &self.labels(0)),
                 Slot::StepCount => tensor(slot, &[f64::from(self.plan.per_call)]),
                 Slot::Noise(param) => tensor(slot, &self.given_noise(0, param)),
@@ -101,7 +101,7 @@ impl Setup {
         numbers(
             self.seed ^ 2,
             step as usize,
-            self.rows_per_call() * self.model.features(self.dtype).shape.elements(),
+            self.rows_per_call() * self.model.features(self.dtype)[0].shape.elements(),
             2.0,
         )
     }
@@ -143,7 +143,7 @@ impl Setup {
             }
         };
         for extent in [Extent::Batch, Extent::Step, Extent::Call] {
-            refill(values, Slot::Features(extent), &self.features(step));
+            refill(values, Slot::Features(0, extent), &self.features(step));
             refill(values, Slot::Labels(extent), &self.labels(step));
         }
         for param in 0..self.model.params().len() {

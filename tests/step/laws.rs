@@ -6,7 +6,7 @@ use natgrad::rule::{Adam, AdamW, Estimator, Ivon, NamedRule, Schedule, Span};
 use natgrad::step::{Metric, NoiseSource, Slot, StateKind};
 use natgrad_ir::interp::{Precision, Tensor, evaluate_flat};
 use natgrad_ir::{Builder, DType, TensorType};
-use natgrad_layers::{Activation, Model};
+use natgrad_layers::{Activation, NamedModel};
 use proptest::prelude::*;
 
 use crate::device::lowering;
@@ -316,7 +316,7 @@ proptest! {
     ) {
         // The slope of a rectifier jumps; without decay of old gradients the momentum is the gradient.
         let model = match model {
-            Model::Mlp(perceptron) => mlp(&perceptron.sizes, Activation::Tanh),
+            NamedModel::Mlp(perceptron) => mlp(&perceptron.sizes, Activation::Tanh),
             linear => linear,
         };
         let ivon = NamedRule::Ivon(Ivon { beta1: 0.0, ess: Some(50.0), ..Ivon::default() });

@@ -57,7 +57,7 @@ fn furthest(setup: &Setup, steps: u64) -> (f64, String) {
         let labels = to_bytes(DType::U32, &setup.labels(step));
         let (noise, further_noise) = (noise(step + 1), further_noise(step));
         let data = CallData {
-            rows: CallRows::Given { features: &features, labels: &labels },
+            rows: CallRows::Given { features: &[features], labels: &labels },
             steps: setup.plan.per_call as usize,
             noise: &noise,
             further_noise: &further_noise,

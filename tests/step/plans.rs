@@ -18,7 +18,7 @@ fn a_loop_of_steps_is_the_steps() {
         let (single, mut values) = begin(&setup(rule.clone(), StepPlan::default()));
         let (looped, start) = begin(&setup(rule.clone(), StepPlan { per_call: 3, ..StepPlan::default() }));
         let (features, labels) =
-            (floats(&start, Slot::Features(Extent::Call)), floats(&start, Slot::Labels(Extent::Call)));
+            (floats(&start, Slot::Features(0, Extent::Call)), floats(&start, Slot::Labels(Extent::Call)));
         for count in 1..=3 {
             let mut given = start.clone();
             given.insert(Slot::StepCount, Tensor::from_u32s([], &[count]).unwrap());
@@ -30,7 +30,7 @@ fn a_loop_of_steps_is_the_steps() {
                 (slot, Tensor::from_f64s(ty, &numbers[begin..begin + size]).unwrap())
             };
             values.extend([
-                part(&features, Slot::Features(Extent::Batch)),
+                part(&features, Slot::Features(0, Extent::Batch)),
                 part(&labels, Slot::Labels(Extent::Batch)),
             ]);
             values.extend(interpret(&single, &values));
@@ -129,7 +129,9 @@ fn every_evaluation_has_a_draw_of_its_own_and_products_are_averaged() {
                 let slot = Slot::State(StateKind::MEAN, param);
                 at.insert(slot, Tensor::from_f64s(program.interface.ty(slot), theta).unwrap());
             }
-            for (from, to) in [(Slot::Features as fn(Extent) -> Slot, 3), (Slot::Labels, 1)] {
+            for (from, to) in
+                [((|extent| Slot::Features(0, extent)) as fn(Extent) -> Slot, 3), (Slot::Labels, 1)]
+            {
                 let all = floats(&values, from(Extent::Step));
                 let rows = &all[first_row * to..(first_row + setup.rows) * to];
                 let slot = from(Extent::Batch);

@@ -5,7 +5,7 @@ use natgrad::rule::{
     Adam, AdamW, Blr, Estimator, Ivon, NamedRule, ParamGroup, RmsProp, Schedule, Sgd, Span, Vadam, Vogn, Von,
 };
 use natgrad::step::{NoiseSource, StatePlan, StepPlan};
-use natgrad_layers::{Activation, Linear, Mlp, Model};
+use natgrad_layers::{Activation, Mlp, NamedModel, SoftmaxRegression};
 use proptest::prelude::*;
 
 use crate::kit::Setup;
@@ -15,13 +15,13 @@ fn activations() -> impl Strategy<Value = Activation> {
     prop_oneof![Just(Activation::Relu), Just(Activation::Tanh)]
 }
 
-pub fn models() -> impl Strategy<Value = Model> {
+pub fn models() -> impl Strategy<Value = NamedModel> {
     let mlp = (1..5usize, prop::collection::vec(1..5usize, 1..3), 2..4usize, activations());
     prop_oneof![
-        1 => (1..5usize, 2..4usize).prop_map(|(inputs, classes)| Model::Linear(Linear { inputs, classes })),
+        1 => (1..5usize, 2..4usize).prop_map(|(inputs, classes)| NamedModel::Linear(SoftmaxRegression { inputs, classes })),
         3 => mlp.prop_map(|(inputs, hidden, classes, activation)| {
             let sizes = [vec![inputs], hidden, vec![classes]].concat();
-            Model::Mlp(Mlp { sizes, activation })
+            NamedModel::Mlp(Mlp { sizes, activation })
         }),
     ]
 }

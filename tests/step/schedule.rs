@@ -4,7 +4,7 @@ use natgrad::rule::{Adam, AdamW, Ivon, NamedRule, Schedule, Span};
 use natgrad::step::{Metric, Slot};
 use natgrad_ir::DType;
 use natgrad_ir::interp::Tensor;
-use natgrad_layers::{Linear, Model};
+use natgrad_layers::{NamedModel, SoftmaxRegression};
 use proptest::prelude::*;
 
 use crate::kit::{Setup, interpret, scalar};
@@ -36,7 +36,7 @@ fn rates(setup: &Setup, steps: impl Iterator<Item = u64>) -> Vec<f64> {
 }
 
 fn setup(rule: NamedRule, schedule: Schedule, total_steps: u64) -> Setup {
-    let model = Model::Linear(Linear { inputs: 1, classes: 2 });
+    let model = NamedModel::Linear(SoftmaxRegression { inputs: 1, classes: 2 });
     Setup { schedule, total_steps, rows: 1, ..Setup::new(model, rule) }
 }
 

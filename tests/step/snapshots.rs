@@ -10,7 +10,7 @@ use natgrad::lower::{Lowering, Materialization};
 use natgrad::rule::{AdamW, Ivon, NamedRule, ParamGroup, Schedule};
 use natgrad::step::{NoiseSource, Program};
 use natgrad_ir::{DType, text};
-use natgrad_layers::{Activation, Linear, LinearRegression, Model};
+use natgrad_layers::{Activation, LinearRegression, NamedModel, SoftmaxRegression};
 
 use crate::costs;
 use crate::device::DEVICE;
@@ -22,7 +22,7 @@ const CHOSEN: Lowering = Lowering::chosen(Materialization::Call);
 
 /// One layer, with few kernels.
 fn ivon() -> Program {
-    step(Model::Linear(Linear { inputs: 3, classes: 2 }), NamedRule::Ivon(Ivon::default()), 2)
+    step(NamedModel::Linear(SoftmaxRegression { inputs: 3, classes: 2 }), NamedRule::Ivon(Ivon::default()), 2)
 }
 
 fn adamw() -> Program {
@@ -31,7 +31,7 @@ fn adamw() -> Program {
 
 /// A step that learns one tensor, whose noise is an input: small enough to be read.
 fn small(rule: NamedRule) -> Program {
-    let model = Model::LinearRegression(LinearRegression { inputs: 3, noise: 1.0 });
+    let model = NamedModel::LinearRegression(LinearRegression { inputs: 3, noise: 1.0 });
     let frozen = ParamGroup { names: vec!["*.bias".into()], frozen: true, ..ParamGroup::default() };
     let setup = Setup { dtype: DType::F32, noise: NoiseSource::Input, ..Setup::new(model, rule) };
     Setup { schedule: Schedule::default(), groups: vec![frozen], ..setup }.recipe().step(2).unwrap()
@@ -66,7 +66,7 @@ fn optimized_summary() {
 
 #[test]
 fn report() {
-    let model = Model::Linear(Linear { inputs: 3, classes: 2 });
+    let model = NamedModel::Linear(SoftmaxRegression { inputs: 3, classes: 2 });
     let report = costs::report(model, NamedRule::Ivon(Ivon::default()), 2);
     insta::assert_snapshot!("ivon_report", report.text());
 }

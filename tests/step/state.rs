@@ -63,7 +63,7 @@ fn a_run_may_continue_with_the_other_plan() {
         let features = to_bytes(DType::F32, &setup.features(number));
         let labels = to_bytes(DType::U32, &setup.labels(number));
         let data = CallData {
-            rows: CallRows::Given { features: &features, labels: &labels },
+            rows: CallRows::Given { features: &[features], labels: &labels },
             steps: 1,
             noise: &[],
             further_noise: &[],

@@ -10,7 +10,7 @@ use natgrad::rule::{Ivon, NamedRule};
 use natgrad::step::{Extent, Slot, StateKind};
 use natgrad_ir::DType;
 use natgrad_ir::interp::Tensor;
-use natgrad_layers::{Gpt2, Model};
+use natgrad_layers::{Gpt2, NamedModel};
 
 use crate::device::{DEVICE, download, lowering, upload};
 use crate::hlo::{compile, faults, natgrads_own, summary};
@@ -29,7 +29,7 @@ fn setup(dtype: DType) -> Setup {
         bias: false,
         ..Default::default()
     };
-    Setup { dtype, ..Setup::new(Model::Gpt2(gpt2), NamedRule::Ivon(Ivon::default())) }
+    Setup { dtype, ..Setup::new(NamedModel::Gpt2(gpt2), NamedRule::Ivon(Ivon::default())) }
 }
 
 /// Parameters that single precision holds exactly; places count more than tokens, or the likeliest token is always the same.
@@ -49,7 +49,7 @@ fn parameters(setup: &Setup, seed: u64) -> Values {
 fn text(tokens: &[u32], position: usize) -> Values {
     let tokens = Tensor::from_u32s([1, tokens.len()], tokens).unwrap();
     let position = Tensor::from_u32s([], &[position as u32]).unwrap();
-    [(Slot::Features(Extent::Batch), tokens), (Slot::Position, position)].into()
+    [(Slot::Features(0, Extent::Batch), tokens), (Slot::Position, position)].into()
 }
 
 /// Runs a program and takes the next token's log-probabilities from what it gives; the rest is what it keeps.

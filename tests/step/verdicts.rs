@@ -10,7 +10,7 @@ use natgrad::pjrt::CompileOptions;
 use natgrad::rule::{AdamW, Ivon, NamedRule, Schedule, Vogn, Von};
 use natgrad::step::{Compute, Program, StatePlan, StepPlan};
 use natgrad_ir::{CallKind, DType, Op, UnaryOp, verify};
-use natgrad_layers::{Activation, Model};
+use natgrad_layers::{Activation, NamedModel};
 
 use crate::device::lowering;
 use crate::hlo::{self, changed, compile, mlp, natgrads_own, small};
@@ -36,7 +36,7 @@ fn failed(verdicts: &[Verdict]) -> Vec<Promise> {
     verdicts.iter().filter(|verdict| !verdict.pass).map(|verdict| verdict.name).collect()
 }
 
-fn planned(model: Model, rule: NamedRule, plan: StepPlan) -> Program {
+fn planned(model: NamedModel, rule: NamedRule, plan: StepPlan) -> Program {
     let setup =
         Setup { dtype: DType::F32, schedule: Schedule::default(), rows: 5, plan, ..Setup::new(model, rule) };
     setup.recipe().step(5).unwrap()

@@ -26,6 +26,7 @@ pub(super) fn draws(program: &Program) -> BTreeMap<Stage, u64> {
                 Stage::Probe => evaluations,
                 Stage::Key
                 | Stage::Recover
+                | Stage::MaskKey
                 | Stage::Gather
                 | Stage::LossAndGradient
                 | Stage::Product

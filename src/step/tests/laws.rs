@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use natgrad_ir::interp::{Precision, Tensor, evaluate_flat};
 use natgrad_ir::{DType, Function};
-use natgrad_layers::{Linear, Model};
+use natgrad_layers::{NamedModel, SoftmaxRegression};
 use proptest::prelude::*;
 
 use crate::rule::*;
@@ -73,9 +73,9 @@ struct Machine {
 
 impl Machine {
     fn new(rule: NamedRule, mean: &[f64]) -> Machine {
-        let model = Model::Linear(Linear { inputs: 1, classes: 2 });
+        let model = NamedModel::Linear(SoftmaxRegression { inputs: 1, classes: 2 });
         let interface =
-            Interface::new(&model, Needs::of(rule.rule()).unwrap(), 1, DType::F64, NoiseSource::Input);
+            Interface::new(model.model(), Needs::of(rule.rule()).unwrap(), 1, DType::F64, NoiseSource::Input);
         // With several samples the estimate is made from the mean of products.
         let interface = Interface {
             plan: StepPlan { samples: SAMPLES.len() as u32, ..StepPlan::default() },

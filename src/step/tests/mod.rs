@@ -5,15 +5,15 @@ mod laws;
 
 use natgrad_ir::interp::{Precision, Tensor, evaluate_flat};
 use natgrad_ir::{DType, Value};
-use natgrad_layers::{Linear, Model};
+use natgrad_layers::{NamedModel, SoftmaxRegression};
 
 use crate::rule::{Ivon, Needs, Rule};
 use crate::step::{Interface, NoiseSource, Slot, Stage, StageKind};
 
 /// The interface of a model of one input and two classes, whose parameters are a weight and a bias of two elements each.
 fn interface(rule: &dyn Rule) -> Interface {
-    let model = Model::Linear(Linear { inputs: 1, classes: 2 });
-    Interface::new(&model, Needs::of(rule).unwrap(), 1, DType::F64, NoiseSource::Input)
+    let model = NamedModel::Linear(SoftmaxRegression { inputs: 1, classes: 2 });
+    Interface::new(model.model(), Needs::of(rule).unwrap(), 1, DType::F64, NoiseSource::Input)
 }
 
 /// As [`evaluate_by`], where the rule does not matter.

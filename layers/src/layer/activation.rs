@@ -2,7 +2,7 @@
 
 use std::f64::consts::{FRAC_1_SQRT_2, PI};
 
-use natgrad_ir::{Builder, CompareOp, Expr, Value};
+use natgrad_ir::{CompareOp, Expr};
 use serde::{Deserialize, Serialize};
 
 /// The nonlinearity between layers.
@@ -22,8 +22,10 @@ pub enum Activation {
 }
 
 impl Activation {
-    pub(crate) fn apply(self, b: &mut Builder, x: Value) -> Value {
-        b.formula([x], |[x]| match self {
+    /// The nonlinearity of every element.
+    #[track_caller]
+    pub fn apply(self, x: Expr<'_>) -> Expr<'_> {
+        match self {
             Activation::Relu => {
                 // A select, not a maximum: its slope at zero is zero, as in PyTorch, and NaN goes through.
                 let zero = x.constant(0.0);
@@ -35,7 +37,7 @@ impl Activation {
                 let inner = x * (x.square() * 0.044715 + 1.0) * (2.0 / PI).sqrt();
                 half_times(x, inner.tanh())
             }
-        })
+        }
     }
 }
 

@@ -15,15 +15,18 @@
 //! `frn1.gamma`, `frn1.beta` and `frn1.tau` for `bn1.weight` and `bn1.bias`. **Kernels are stored as
 //! `[height, width, inputs, outputs]`** and `fc.weight` as `[inputs, outputs]`, where PyTorch has outputs first.
 
-use natgrad_ir::{Builder, ConvDims, DType, TensorType, Value};
+use natgrad_ir::Expr;
 use serde::{Deserialize, Serialize};
 
-use crate::activation::Activation;
+use crate::error::ModelError;
 use crate::init::Init;
+use crate::layer::activation::Activation;
+use crate::layer::conv::{Conv, Padding};
+use crate::layer::linear::Linear;
+use crate::layer::norm::FilterResponseNorm;
+use crate::layer::pool::{max_pool, spatial_mean};
+use crate::model::{Input, Model, Task};
 use crate::network::Network;
-use crate::norm::{accumulator, filter_response_norm};
-use crate::pool::max_pool;
-use crate::spec::{ModelError, Param};
 
 /// A residual network. In JSON: `{"kind": "resnet", "depth": 20, "image": [32, 32, 3], "classes": 10}`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -105,7 +108,7 @@ impl Plan {
 
 /// A convolution without its inputs.
 #[derive(Clone, Copy, Debug)]
-struct Conv {
+struct Size {
     /// Height and width of the kernel.
     kernel: usize,
     stride: usize,
@@ -135,37 +138,6 @@ impl ResNet {
         }
     }
 
-    /// The type of one example's image: `[height, width, channels]`.
-    pub fn features(&self, dtype: DType) -> TensorType {
-        TensorType::new(dtype, self.image)
-    }
-
-    /// The parameters, in the order of their use.
-    pub fn params(&self) -> Vec<Param> {
-        let [height, width, channels] = self.image;
-        let image = TensorType::new(DType::F32, [1, height, width, channels]);
-        Network::declare(image, |net, image| self.describe(net, image))
-    }
-
-    /// The logits `[rows, classes]` of images `[rows, height, width, channels]`.
-    pub fn logits(&self, b: &mut Builder, params: &[Value], images: Value) -> Value {
-        Network::build(b, params, |net| self.describe(net, images)).0
-    }
-
-    fn describe(&self, net: &mut Network, images: Value) -> Value {
-        let Some(plan) = Plan::of(self.depth) else { return images };
-        let mut x = self.stem(net, &plan, images);
-        for (stage, &blocks) in plan.stages.iter().enumerate() {
-            let channels = self.first_width(&plan) << stage;
-            for block in 0..blocks {
-                let stride = if stage > 0 && block == 0 { 2 } else { 1 };
-                let name = format!("layer{}.{block}", stage + 1);
-                x = net.module(&name, |net| self.block(net, &plan, x, channels, stride));
-            }
-        }
-        self.head(net, x)
-    }
-
     fn first_width(&self, plan: &Plan) -> usize {
         self.width.unwrap_or(match plan.family {
             Family::Small => 16,
@@ -173,7 +145,7 @@ impl ResNet {
         })
     }
 
-    fn stem(&self, net: &mut Network, plan: &Plan, images: Value) -> Value {
+    fn stem<'b>(&self, net: &Network<'b>, plan: &Plan, images: Expr<'b>) -> Expr<'b> {
         let outputs = self.first_width(plan);
         let stem = self.stem.unwrap_or(match plan.family {
             Family::Small => Stem::Small,
@@ -181,17 +153,24 @@ impl ResNet {
         });
         match stem {
             Stem::Small => {
-                plan.conv_norm(net, ["conv1", "frn1"], images, Conv { kernel: 3, stride: 1, outputs })
+                plan.conv_norm(net, ["conv1", "frn1"], images, Size { kernel: 3, stride: 1, outputs })
             }
             Stem::Large => {
                 let x =
-                    plan.conv_norm(net, ["conv1", "frn1"], images, Conv { kernel: 7, stride: 2, outputs });
-                net.module("maxpool", |net| max_pool(net, x, 3, 2, 1))
+                    plan.conv_norm(net, ["conv1", "frn1"], images, Size { kernel: 7, stride: 2, outputs });
+                net.module("maxpool", || max_pool(net, x, 3, 2, 1))
             }
         }
     }
 
-    fn block(&self, net: &mut Network, plan: &Plan, x: Value, channels: usize, stride: usize) -> Value {
+    fn block<'b>(
+        &self,
+        net: &Network<'b>,
+        plan: &Plan,
+        x: Expr<'b>,
+        channels: usize,
+        stride: usize,
+    ) -> Expr<'b> {
         let wide = 4 * channels;
         let (convs, outputs): (&[_], _) = match plan.bottleneck {
             false => (&[(3, stride, channels), (3, 1, channels)], channels),
@@ -200,84 +179,70 @@ impl ResNet {
         let mut out = x;
         for (index, &(kernel, stride, outputs)) in convs.iter().enumerate() {
             let names = [format!("conv{}", index + 1), format!("frn{}", index + 1)];
-            out = plan.conv_norm(
-                net,
-                names.each_ref().map(String::as_str),
-                out,
-                Conv { kernel, stride, outputs },
-            );
+            let names = names.each_ref().map(String::as_str);
+            out = plan.conv_norm(net, names, out, Size { kernel, stride, outputs });
         }
-        let shortcut = if stride > 1 || net.ty(x).shape.dims()[3] != outputs {
-            plan.conv_norm(net, ["downsample.0", "downsample.1"], x, Conv { kernel: 1, stride, outputs })
+        let shortcut = if stride > 1 || x.dims()[3] != outputs {
+            plan.conv_norm(net, ["downsample.0", "downsample.1"], x, Size { kernel: 1, stride, outputs })
         } else {
             x
         };
-        let sum = net.add(out, shortcut);
-        if self.residual_relu { Activation::Relu.apply(net, sum) } else { sum }
+        let sum = out + shortcut;
+        if self.residual_relu { Activation::Relu.apply(sum) } else { sum }
+    }
+}
+
+impl Model for ResNet {
+    fn name(&self) -> &str {
+        "resnet"
     }
 
-    fn head(&self, net: &mut Network, x: Value) -> Value {
-        let ty = net.ty(x).clone();
-        let [_, _, _, channels] = *ty.shape.dims() else { return x };
-        let mean = net.module("avgpool", |net| {
-            net.formula([x], |[x]| x.convert(accumulator(ty.dtype)).mean(&[1, 2]).convert(ty.dtype))
-        });
-        net.module("fc", |net| {
-            let init = Init::linear(channels);
-            let weight = net.param("weight", [channels, self.classes], init);
-            let bias = net.param("bias", [self.classes], init);
-            let product = net.matmul(mean, weight);
-            let shape = net.ty(product).shape.clone();
-            let bias = net.broadcast(bias, shape, &[1]);
-            let logits = net.add(product, bias);
-            net.name(logits, "logits")
-        })
+    fn inputs(&self) -> Vec<Input> {
+        vec![Input::numbers("features", self.image)]
+    }
+
+    fn task(&self) -> Task {
+        Task::Classes
+    }
+
+    fn outputs<'b>(&self, net: &Network<'b>, inputs: &[Expr<'b>]) -> Expr<'b> {
+        let images = inputs[0];
+        let Some(plan) = Plan::of(self.depth) else {
+            net.refuse(format!("there is no residual network of {} layers", self.depth));
+            return images;
+        };
+        let mut x = self.stem(net, &plan, images);
+        for (stage, &blocks) in plan.stages.iter().enumerate() {
+            let channels = self.first_width(&plan) << stage;
+            for block in 0..blocks {
+                let stride = if stage > 0 && block == 0 { 2 } else { 1 };
+                let name = format!("layer{}.{block}", stage + 1);
+                x = net.module(&name, || self.block(net, &plan, x, channels, stride));
+            }
+        }
+        let mean = net.module("avgpool", || spatial_mean(net, x));
+        Linear::new("fc", self.classes).apply(net, mean).named("logits")
     }
 }
 
 impl Plan {
     /// A convolution and its normalization, with these names.
-    fn conv_norm(&self, net: &mut Network, [conv, norm]: [&str; 2], x: Value, shape: Conv) -> Value {
-        let x = net.module(conv, |net| self.conv(net, x, shape));
-        net.module(norm, |net| filter_response_norm(net, x))
-    }
-
-    fn conv(&self, net: &mut Network, x: Value, Conv { kernel, stride, outputs }: Conv) -> Value {
-        let [_, height, width, channels] = *net.ty(x).shape.dims() else { return x };
-        let init = match self.family {
-            Family::Small => Init::linear(kernel * kernel * channels),
-            Family::Large => Init::kaiming_fan_out(kernel, kernel, outputs),
-        };
-        let weight = net.param("weight", [kernel, kernel, channels, outputs], init);
-        let padding = [height, width].map(|size| self.padding(size, kernel, stride));
-        let dims = ConvDims {
-            low: padding.map(|(before, _)| before).to_vec(),
-            high: padding.map(|(_, after)| after).to_vec(),
-            ..ConvDims::padded(2, stride, 0)
-        };
-        let x = net.conv(x, weight, dims);
-        match self.family {
-            Family::Small => {
-                let bias = net.param("bias", [outputs], init);
-                let shape = net.ty(x).shape.clone();
-                let bias = net.broadcast(bias, shape, &[3]);
-                net.add(x, bias)
+    fn conv_norm<'b>(
+        &self,
+        net: &Network<'b>,
+        [conv, norm]: [&str; 2],
+        x: Expr<'b>,
+        Size { kernel, stride, outputs }: Size,
+    ) -> Expr<'b> {
+        let conv = Conv::new(conv, kernel, outputs).stride(stride);
+        let conv = match self.family {
+            Family::Small => conv,
+            Family::Large => {
+                let init = Init::kaiming_fan_out(kernel, kernel, outputs);
+                conv.padding(Padding::Around(kernel / 2)).bias(false).init(init)
             }
-            Family::Large => x,
-        }
-    }
-
-    /// What is put before and after a side of this size.
-    fn padding(&self, size: usize, kernel: usize, stride: usize) -> (i64, i64) {
-        let (before, after) = match self.family {
-            // The last window ends at the image's end or beyond; of an odd number, the larger half comes after.
-            Family::Small => {
-                let total = ((size.div_ceil(stride) - 1) * stride + kernel).saturating_sub(size);
-                (total / 2, total - total / 2)
-            }
-            Family::Large => (kernel / 2, kernel / 2),
         };
-        (before as i64, after as i64)
+        FilterResponseNorm::new(norm).apply(net, conv.apply(net, x))
     }
 }
 

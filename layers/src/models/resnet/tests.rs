@@ -1,17 +1,24 @@
 use super::*;
-use crate::spec::Model;
+use natgrad_ir::{DType, TensorType};
+
+use crate::init::Param;
+use crate::models::named::NamedModel;
 
 fn of(depth: usize, image: [usize; 3], classes: usize) -> ResNet {
     ResNet { depth, image, classes, width: None, stem: None, residual_relu: false }
 }
 
+fn params(model: &ResNet) -> Vec<Param> {
+    (model as &dyn Model).params()
+}
+
 fn count(model: &ResNet) -> usize {
-    model.params().iter().map(|param| param.shape.elements()).sum()
+    params(model).iter().map(|param| param.shape.elements()).sum()
 }
 
 /// Channels that are normalized: a batch norm has two parameters for each, a filter response norm three.
 fn channels(model: &ResNet) -> usize {
-    let taus = model.params().into_iter().filter(|param| param.name.ends_with(".tau"));
+    let taus = params(model).into_iter().filter(|param| param.name.ends_with(".tau"));
     taus.map(|param| param.shape.elements()).sum()
 }
 
@@ -50,7 +57,7 @@ fn three_stages_differ_from_he_et_al_by_biases_and_shortcuts() {
 #[test]
 fn parameters_are_named_in_torchvisions_way() {
     let lines = |model: ResNet| -> Vec<String> {
-        let params = model.params().into_iter();
+        let params = params(&model).into_iter();
         params.filter(|p| !p.name.ends_with(".beta")).map(|p| format!("{}{}", p.name, p.shape)).collect()
     };
     let small = lines(ResNet { width: Some(2), ..of(8, [9, 8, 3], 4) });
@@ -61,21 +68,9 @@ fn parameters_are_named_in_torchvisions_way() {
 
 #[test]
 fn kernels_start_as_the_authors() {
-    let first = |depth| of(depth, [64, 64, 3], 10).params()[0].init;
+    let first = |depth| params(&of(depth, [64, 64, 3], 10))[0].init;
     assert_eq!(first(20), Init::Uniform { bound: 27f64.powf(-0.5) });
     assert_eq!(first(50), Init::Normal { std: (2.0f64 / (7 * 7 * 64) as f64).sqrt() });
-}
-
-/// TensorFlow's SAME: with stride 2, an even side is padded after its end only.
-#[test]
-fn padding_keeps_or_halves_sizes() {
-    let (small, large) = (Plan::of(20).unwrap(), Plan::of(50).unwrap());
-    assert_eq!(small.padding(32, 3, 1), (1, 1));
-    assert_eq!(small.padding(32, 3, 2), (0, 1));
-    assert_eq!(small.padding(7, 3, 2), (1, 1));
-    assert_eq!(small.padding(32, 1, 2), (0, 0));
-    assert_eq!(large.padding(56, 3, 2), (1, 1));
-    assert_eq!(large.padding(224, 7, 2), (3, 3));
 }
 
 #[test]
@@ -110,14 +105,14 @@ fn configurations_are_checked() {
 #[test]
 fn every_depth_builds_in_every_type() {
     for depth in [8, 18, 50] {
-        let model = Model::ResNet(ResNet { width: Some(2), ..of(depth, [17, 12, 3], 4) });
+        let model = NamedModel::ResNet(ResNet { width: Some(2), ..of(depth, [17, 12, 3], 4) });
         for compute in [DType::F32, DType::BF16] {
-            let (loss, _) = model.loss(3, DType::F32, compute).unwrap();
+            let (loss, _) = model.loss_function(3, DType::F32, compute, None).unwrap();
             natgrad_ir::verify::verify_function(&loss).unwrap();
             let gradient = natgrad_ir::grad::value_and_grad(&loss, &[0, 1]).unwrap();
             natgrad_ir::verify::verify_function(&gradient).unwrap();
         }
-        let predict = model.predict(3, DType::F64).unwrap();
+        let predict = model.predict_function(3, DType::F64).unwrap();
         assert_eq!(predict.signature().results, [TensorType::new(DType::F64, [3, 4])]);
     }
 }

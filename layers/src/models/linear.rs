@@ -1,15 +1,18 @@
 //! Linear models: perceptrons without hidden layers.
 
+use natgrad_ir::Expr;
 use serde::{Deserialize, Serialize};
 
-use crate::activation::Activation;
-use crate::mlp::Mlp;
-use crate::spec::ModelError;
+use super::mlp::Mlp;
+use crate::error::ModelError;
+use crate::layer::activation::Activation;
+use crate::model::{Input, Model, Task};
+use crate::network::Network;
 
 /// Softmax regression, with two classes logistic regression: one linear layer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Linear {
+pub struct SoftmaxRegression {
     /// Number of inputs.
     pub inputs: usize,
     /// Number of classes.
@@ -31,7 +34,7 @@ fn default_noise() -> f64 {
     1.0
 }
 
-impl Linear {
+impl SoftmaxRegression {
     /// Checks the widths.
     ///
     /// # Errors
@@ -45,7 +48,7 @@ impl Linear {
     }
 
     /// The same model as a perceptron without hidden layers.
-    pub fn as_mlp(&self) -> Mlp {
+    fn as_mlp(&self) -> Mlp {
         Mlp { sizes: vec![self.inputs, self.classes], activation: Activation::default() }
     }
 }
@@ -64,8 +67,44 @@ impl LinearRegression {
     }
 
     /// The same model as a perceptron without hidden layers.
-    pub fn as_mlp(&self) -> Mlp {
+    fn as_mlp(&self) -> Mlp {
         Mlp { sizes: vec![self.inputs, 1], activation: Activation::default() }
+    }
+}
+
+impl Model for SoftmaxRegression {
+    fn name(&self) -> &str {
+        "linear"
+    }
+
+    fn inputs(&self) -> Vec<Input> {
+        vec![Input::numbers("features", [self.inputs])]
+    }
+
+    fn task(&self) -> Task {
+        Task::Classes
+    }
+
+    fn outputs<'b>(&self, net: &Network<'b>, inputs: &[Expr<'b>]) -> Expr<'b> {
+        self.as_mlp().describe(net, inputs[0])
+    }
+}
+
+impl Model for LinearRegression {
+    fn name(&self) -> &str {
+        "linear-regression"
+    }
+
+    fn inputs(&self) -> Vec<Input> {
+        vec![Input::numbers("features", [self.inputs])]
+    }
+
+    fn task(&self) -> Task {
+        Task::Numbers { noise: self.noise }
+    }
+
+    fn outputs<'b>(&self, net: &Network<'b>, inputs: &[Expr<'b>]) -> Expr<'b> {
+        self.as_mlp().describe(net, inputs[0])
     }
 }
 

@@ -1,0 +1,66 @@
+//! What can be wrong with a model.
+
+use natgrad_ir::{BuildErrors, TensorType};
+
+/// A field of a model configuration that is out of range.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{field} is {value}, but must be {wanted}")]
+pub struct ModelError {
+    /// The field.
+    pub field: &'static str,
+    /// Its value, printed.
+    pub value: String,
+    /// What would be right.
+    pub wanted: &'static str,
+}
+
+impl ModelError {
+    pub(crate) fn new(field: &'static str, value: &impl std::fmt::Debug, wanted: &'static str) -> ModelError {
+        ModelError { field, value: format!("{value:?}"), wanted }
+    }
+}
+
+/// A mistake in how a model describes its network.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ModelFault {
+    /// The network cannot be built.
+    #[error("the model `{model}`: {errors}")]
+    Build {
+        /// The model.
+        model: String,
+        /// Every mistake.
+        errors: BuildErrors,
+    },
+    /// It has no inputs, or two of one name.
+    #[error("the model `{model}` wants inputs with names of their own, but has {found}")]
+    Inputs {
+        /// The model.
+        model: String,
+        /// The names.
+        found: String,
+    },
+    /// The outputs do not fit the task.
+    #[error("the model `{model}` gives {found} for 2 rows, but its task needs {wanted}")]
+    Outputs {
+        /// The model.
+        model: String,
+        /// The type of the outputs.
+        found: TensorType,
+        /// What would be right.
+        wanted: &'static str,
+    },
+    /// Its own loss is not a number.
+    #[error("the loss of the model `{model}` is {found}, but must be one number, the mean over the rows")]
+    Loss {
+        /// The model.
+        model: String,
+        /// Its type.
+        found: TensorType,
+    },
+    /// It has no parameters.
+    #[error("the model `{model}` has no parameters, so there is nothing to train")]
+    NoParameters {
+        /// The model.
+        model: String,
+    },
+}

@@ -1,0 +1,265 @@
+//! The functions that a model gives: its loss, and its predictions.
+
+use std::cell::RefCell;
+
+use natgrad_ir::{BuildErrors, Builder, DType, Expr, Function, TensorType, Value};
+
+use crate::describe::{Description, input_with_rows, with_rows};
+use crate::loss;
+use crate::model::{Model, Task};
+use crate::network::{DrawMask, Draws, Network};
+
+/// How masks of dropout come into a loss function.
+#[derive(Clone, Copy, Debug)]
+pub struct MaskDrawing {
+    /// What draws one.
+    pub draw: DrawMask,
+    /// Whether the function is of one example, whose number it is given.
+    pub is_of_one_row: bool,
+}
+
+impl<'m> dyn Model + 'm {
+    /// The training loss `(params..., inputs[rows, ...]..., labels[rows, ...]) -> (loss, counted)`, with the values that
+    /// differentiation may treat as constants. The loss is the mean negative log-likelihood of the labels in nats, for
+    /// numbers less its constant, or the model's own; counted are the labels with the largest logit, or the sum of squared
+    /// errors. Parameters, float inputs and results have the type `dtype`; the outputs are computed in the type `compute`,
+    /// and the loss from them in `dtype`.
+    ///
+    /// With `masks`, a network with dropout drops, and the function takes the keys of its masks, `u32[masks, 4]`, after
+    /// the labels, then the number of its example, `u32[]`, where it is of one.
+    ///
+    /// # Errors
+    /// Mistakes of the description.
+    pub fn loss_function(
+        &self,
+        rows: usize,
+        dtype: DType,
+        compute: DType,
+        masks: Option<MaskDrawing>,
+    ) -> Result<(Function, Vec<Value>), BuildErrors> {
+        let described = self.describe();
+        let mut b = Builder::new("loss");
+        let params = declare_params(&described, &mut b, dtype);
+        let inputs = declare(self, &mut b, rows, dtype);
+        let labels = b.param("labels", with_rows(rows, &self.labels(dtype)));
+        let draws = masks.filter(|_| described.masks > 0).map(|masks| Draws {
+            draw: masks.draw,
+            keys: b.param("mask_keys", TensorType::new(DType::U32, [described.masks, 4])),
+            row: masks.is_of_one_row.then(|| b.param("row", TensorType::scalar(DType::U32))),
+        });
+        let params: Vec<Value> = params.into_iter().map(|param| b.convert(param, compute)).collect();
+        let computed = |b: &mut Builder, input: Value| match b.ty(input).dtype.is_float() {
+            true => b.convert(input, compute),
+            false => input,
+        };
+        let inputs: Vec<Value> = inputs.into_iter().map(|input| computed(&mut b, input)).collect();
+
+        let cell = RefCell::new(b);
+        let net = Network::of(&cell, described.named(&params), draws);
+        let inputs: Vec<Expr> = inputs.into_iter().map(|input| net.expr(input)).collect();
+        let outputs = shaped(self, self.outputs(&net, &inputs), rows).convert(dtype);
+        let labels = net.expr(labels);
+        let (loss, counted) = match (self.loss(&net, outputs, labels), self.task()) {
+            (None, Task::Classes | Task::Tokens) => {
+                let labels = flat(labels);
+                let out = net.module("cross_entropy", || {
+                    net.build(|b| loss::mean_cross_entropy(b, outputs.value(), labels.value()))
+                });
+                net.hold(net.expr(out.shift));
+                (out.loss, out.correct)
+            }
+            (None, Task::Numbers { noise }) => {
+                let predicted = self.predicted(outputs).value();
+                net.module("squared_error", || {
+                    net.build(|b| loss::mean_squared_error(b, predicted, labels.value(), noise))
+                })
+            }
+            (Some(own), task) => {
+                let counted = net.module("counted", || match task {
+                    Task::Classes | Task::Tokens => {
+                        let labels = flat(labels).value();
+                        net.build(|b| loss::mean_cross_entropy(b, outputs.value(), labels)).correct
+                    }
+                    Task::Numbers { noise: _ } => (self.predicted(outputs) - labels).square().total().value(),
+                });
+                (own.value(), counted)
+            }
+        };
+        let held = net.held();
+        drop(net);
+        Ok((cell.into_inner().finish(&[loss, counted])?, held))
+    }
+
+    /// What the model predicts: the log-probabilities of classes, `(params..., inputs...) -> [rows, classes]`; those of
+    /// the labels where tokens are predicted, `(params..., inputs..., labels) -> [rows, positions]`; numbers,
+    /// `(params..., inputs...) -> [rows, ...]`. Nothing is dropped.
+    ///
+    /// # Errors
+    /// Mistakes of the description.
+    pub fn predict_function(&self, rows: usize, dtype: DType) -> Result<Function, BuildErrors> {
+        let described = self.describe();
+        let mut b = Builder::new("predict");
+        let params = declare_params(&described, &mut b, dtype);
+        let inputs = declare(self, &mut b, rows, dtype);
+        let labels = match self.task() {
+            Task::Tokens => Some(b.param("labels", with_rows(rows, &self.labels(dtype)))),
+            Task::Classes | Task::Numbers { noise: _ } => None,
+        };
+        let cell = RefCell::new(b);
+        let net = Network::of(&cell, described.named(&params), None);
+        let inputs: Vec<Expr> = inputs.into_iter().map(|input| net.expr(input)).collect();
+        let outputs = shaped(self, self.outputs(&net, &inputs), rows);
+        let prediction = match (self.task(), labels) {
+            (Task::Tokens, Some(labels)) => {
+                let labels = flat(net.expr(labels)).value();
+                let picked = net.build(|b| loss::label_log_probabilities(b, outputs.value(), labels));
+                net.expr(picked).reshape(self.prediction(rows, dtype).shape).value()
+            }
+            (Task::Numbers { noise: _ }, _) => self.predicted(outputs).value(),
+            (Task::Classes | Task::Tokens, _) => net.build(|b| loss::log_softmax(b, outputs.value())),
+        };
+        drop(net);
+        cell.into_inner().finish(&[prediction])
+    }
+}
+
+impl Description {
+    /// These values as those of the parameters, by name.
+    pub(crate) fn named<'a>(&'a self, values: &'a [Value]) -> impl Iterator<Item = (String, Value)> + 'a {
+        self.params.iter().zip(values).map(|(param, &value)| (param.name.clone(), value))
+    }
+}
+
+/// The network alone, with every mistake of its description.
+pub(crate) fn network(model: &dyn Model, rows: usize) -> Result<Function, BuildErrors> {
+    let b = RefCell::new(Builder::new("outputs"));
+    let outputs = {
+        let net = Network::declaring(&b);
+        let inputs = declare_inputs(model, &net, rows, DType::F32);
+        model.outputs(&net, &inputs).value()
+    };
+    b.into_inner().finish(&[outputs])
+}
+
+/// The type of the model's own loss, if it has one.
+pub(crate) fn own_loss_type(model: &dyn Model, rows: usize) -> Option<TensorType> {
+    let b = RefCell::new(Builder::new("loss"));
+    let net = Network::declaring(&b);
+    let inputs = declare_inputs(model, &net, rows, DType::F32);
+    let labels = with_rows(rows, &model.labels(DType::F32));
+    let labels = net.expr(net.build(|b| b.param("labels", labels)));
+    let outputs = shaped(model, model.outputs(&net, &inputs), rows);
+    model.loss(&net, outputs, labels).map(Expr::ty)
+}
+
+/// The parameters of a function.
+pub(crate) fn declare_params(described: &Description, b: &mut Builder, dtype: DType) -> Vec<Value> {
+    let params = described.params.iter();
+    params.map(|param| b.param(param.name.clone(), TensorType::new(dtype, param.shape.clone()))).collect()
+}
+
+/// The inputs of a function, as parameters of it.
+fn declare(model: &dyn Model, b: &mut Builder, rows: usize, dtype: DType) -> Vec<Value> {
+    let inputs = model.inputs();
+    inputs.iter().map(|input| b.param(input.name.clone(), input_with_rows(rows, input, dtype))).collect()
+}
+
+/// The same as expressions.
+pub(crate) fn declare_inputs<'b>(
+    model: &dyn Model,
+    net: &Network<'b>,
+    rows: usize,
+    dtype: DType,
+) -> Vec<Expr<'b>> {
+    let inputs = net.build(|b| declare(model, b, rows, dtype));
+    inputs.into_iter().map(|input| net.expr(input)).collect()
+}
+
+/// Outputs in the shape that the task's formulas want: `[rows, classes]`, `[rows * positions, tokens]`, or as the labels.
+fn shaped<'b>(model: &dyn Model, outputs: Expr<'b>, rows: usize) -> Expr<'b> {
+    let dims = outputs.dims();
+    match model.task() {
+        Task::Classes => outputs,
+        Task::Tokens => match dims.split_last() {
+            Some((&tokens, before)) if before.len() > 1 => outputs.reshape([before.iter().product(), tokens]),
+            _ => outputs,
+        },
+        Task::Numbers { noise: _ } if dims == [rows, 1] => outputs.reshape([rows]),
+        Task::Numbers { noise: _ } => outputs,
+    }
+}
+
+/// Labels in one dimension.
+fn flat(labels: Expr<'_>) -> Expr<'_> {
+    labels.reshape([labels.ty().shape.elements()])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Activation, LinearRegression, Mlp, NamedModel};
+
+    fn mlp() -> NamedModel {
+        NamedModel::Mlp(Mlp { sizes: vec![6, 10, 3], activation: Activation::Tanh })
+    }
+
+    #[test]
+    fn functions_have_the_declared_types() {
+        let (loss, _) = mlp().loss_function(4, DType::F32, DType::BF16, None).unwrap();
+        let signature = loss.signature();
+        assert_eq!(signature.params.len(), 6);
+        assert_eq!(signature.results, vec![TensorType::scalar(DType::F32); 2]);
+        natgrad_ir::verify::verify_function(&loss).unwrap();
+
+        let predict = mlp().predict_function(7, DType::F64).unwrap();
+        assert_eq!(predict.signature().results, [TensorType::new(DType::F64, [7, 3])]);
+        natgrad_ir::verify::verify_function(&predict).unwrap();
+    }
+
+    #[test]
+    fn parameters_are_named_and_shaped() {
+        let names: Vec<String> =
+            mlp().params().into_iter().map(|p| format!("{}{}", p.name, p.shape)).collect();
+        assert_eq!(
+            names,
+            ["layers.0.weight[6,10]", "layers.0.bias[10]", "layers.1.weight[10,3]", "layers.1.bias[3]"]
+        );
+    }
+
+    /// The gradient of the loss is that of the mean squared error over twice the squared noise.
+    #[test]
+    fn linear_regression_is_gaussian() {
+        let model = NamedModel::LinearRegression(LinearRegression { inputs: 2, noise: 0.5 });
+        let (loss, _) = model.loss_function(3, DType::F64, DType::F64, None).unwrap();
+        let tensor = |dims: &[usize], x: &[f64]| {
+            natgrad_ir::interp::Tensor::from_f64s(TensorType::new(DType::F64, dims), x).unwrap()
+        };
+        let given = [
+            tensor(&[2, 1], &[1.0, -2.0]),
+            tensor(&[1], &[0.5]),
+            tensor(&[3, 2], &[1.0, 0.0, 0.0, 1.0, 1.0, 1.0]),
+            tensor(&[3], &[1.0, -1.5, 0.5]),
+        ];
+        let results =
+            natgrad_ir::interp::evaluate_flat(&loss, &given, natgrad_ir::interp::Precision::AsTyped).unwrap();
+        // Outputs 1.5, -1.5, -0.5, so errors 0.5, 0, -1.
+        assert_eq!(results[1].to_f64s(), [1.25]);
+        assert!((results[0].to_f64s()[0] - 1.25 / (2.0 * 0.25 * 3.0)).abs() < 1e-15);
+        assert_eq!(
+            model.predict_function(3, DType::F64).unwrap().signature().results,
+            [TensorType::new(DType::F64, [3])]
+        );
+        let wrong = NamedModel::LinearRegression(LinearRegression { inputs: 2, noise: 0.0 });
+        assert_eq!(
+            wrong.validate().unwrap_err().to_string(),
+            "noise is 0.0, but must be a standard deviation above 0"
+        );
+    }
+
+    #[test]
+    fn bad_sizes_are_named() {
+        let model = NamedModel::Mlp(Mlp { sizes: vec![784, 0, 10], activation: Activation::Relu });
+        let text = model.validate().unwrap_err().to_string();
+        assert_eq!(text, "sizes is [784, 0, 10], but must be widths of at least 1");
+    }
+}

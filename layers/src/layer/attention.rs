@@ -1,0 +1,203 @@
+//! Self-attention.
+
+use natgrad_ir::{CompareOp, DType, DotDims, Expr, ReduceOp};
+
+use super::linear::Linear;
+use super::norm::accumulator;
+use crate::network::{Network, Owner};
+
+/// Self-attention with several heads (Vaswani et al. 2017, sec. 3.2): `NAME.c_attn`, a linear layer that gives every token's
+/// query, key and value, and `NAME.c_proj`, one of what the token reads.
+#[derive(Clone, Debug)]
+pub struct Attention {
+    name: String,
+    heads: usize,
+    causal: bool,
+    owners: [Owner; 2],
+}
+
+impl Attention {
+    /// Attention with so many heads, where each token reads all tokens. Heads divide the tokens' width.
+    pub fn new(name: impl Into<String>, heads: usize) -> Attention {
+        Attention { name: name.into(), heads, causal: false, owners: [Owner::new(), Owner::new()] }
+    }
+
+    /// Each token reads itself and those before it only.
+    #[must_use]
+    pub fn causal(self) -> Attention {
+        Attention { causal: true, ..self }
+    }
+
+    /// What each token reads, `[rows, time, width]`, of `x[rows, time, width]`.
+    #[track_caller]
+    pub fn apply<'b>(&self, net: &Network<'b>, x: Expr<'b>) -> Expr<'b> {
+        let (&[rows, time, width], true) = (x.dims().as_slice(), x.ty().dtype.is_float()) else {
+            net.refuse(format!(
+                "the attention `{}` wants numbers `[rows, time, width]`, but is given {}",
+                self.name,
+                x.ty()
+            ));
+            return x;
+        };
+        if self.heads == 0 || width % self.heads != 0 {
+            net.refuse(format!(
+                "the attention `{}` has {} heads, which do not divide the width {width}",
+                self.name, self.heads
+            ));
+            return x;
+        }
+        let sizes = Sizes { rows, time, heads: self.heads, head: width / self.heads };
+        net.module(&self.name, || {
+            let x = x.reshape([rows * time, width]);
+            let [inner, outer] = self.owners;
+            let qkv = Linear::owned(inner, "c_attn", 3 * width).apply(net, x);
+            let read = attention(net, qkv, sizes, self.causal).read;
+            Linear::owned(outer, "c_proj", width).apply(net, read).reshape([rows, time, width])
+        })
+    }
+}
+
+/// Sizes of an attention.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sizes {
+    /// Sequences.
+    pub(crate) rows: usize,
+    /// Tokens of each.
+    pub(crate) time: usize,
+    /// Heads.
+    pub(crate) heads: usize,
+    /// Width of each.
+    pub(crate) head: usize,
+}
+
+impl Sizes {
+    fn width(self) -> usize {
+        self.heads * self.head
+    }
+}
+
+/// What an attention gives.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Attended<'b> {
+    /// What each token reads, `[rows*time, width]`.
+    pub(crate) read: Expr<'b>,
+    /// The tokens' keys, `[rows*heads, time, head]`.
+    pub(crate) keys: Expr<'b>,
+    /// The tokens' values, `[rows*heads, time, head]`.
+    pub(crate) values: Expr<'b>,
+}
+
+/// What each token reads from all tokens, or from itself and those before it, given its query, key and value side by
+/// side, `[rows*time, 3*width]`.
+///
+/// Products run over `[rows*heads, time, head]`. The weights' sum divides after the product with the values: that
+/// needs fewer divisions, and its gradient no sum over `time` times `time` weights.
+pub(crate) fn attention<'b>(net: &Network<'b>, qkv: Expr<'b>, sizes: Sizes, causal: bool) -> Attended<'b> {
+    let Sizes { rows, time, heads, head } = sizes;
+    let dtype = qkv.ty().dtype;
+    let query = columns(qkv, 0, sizes) * (1.0 / (head as f64).sqrt());
+    let query = split_heads(query, sizes);
+    let keys = split_heads(columns(qkv, 1, sizes), sizes);
+    let values = split_heads(columns(qkv, 2, sizes), sizes);
+
+    let scores = query.dot(keys, batched(2, 2)).convert(accumulator(dtype));
+    let scores = match causal {
+        true => {
+            let (now, then) = (scores.iota(DType::U32, 1), scores.iota(DType::U32, 2));
+            let past = now.compare(CompareOp::Ge, then);
+            past.with(|b, past| {
+                let never = b.scalar(accumulator(dtype), f64::NEG_INFINITY);
+                b.select(past, scores.value(), never)
+            })
+        }
+        false => scores,
+    };
+
+    let (read, sum) = weighted(net, scores, values);
+
+    // Merged again before the division: between products and their operands there are transposes alone, which the gradient
+    // can turn into others.
+    let read = read.reshape([rows, heads, time, head]).transpose(&[0, 2, 1, 3]);
+    let read = read.reshape([rows * time, sizes.width()]);
+    let sum = sum.convert(dtype).reshape([rows, heads, time]).transpose(&[0, 2, 1]);
+    let sum = sum.broadcast([rows, time, heads, head], &[0, 1, 2]).reshape([rows * time, sizes.width()]);
+    Attended { read: read / sum, keys, values }
+}
+
+/// The attention of the token at `position`, a `u32[]`, alone, given its `qkv[1, 3*width]` and the keys and values of
+/// the tokens before it, `[heads, time, head]`, which are given back with its own put in. What they hold from the
+/// position on makes no difference, as long as it is finite. `sizes` are those of the whole text, of one row.
+pub(crate) fn attention_at<'b>(
+    net: &Network<'b>,
+    qkv: Expr<'b>,
+    keys: Expr<'b>,
+    values: Expr<'b>,
+    position: Expr<'b>,
+    sizes: Sizes,
+) -> Attended<'b> {
+    let Sizes { rows: _, time, heads, head } = sizes;
+    let one = Sizes { time: 1, ..sizes };
+    let dtype = qkv.ty().dtype;
+    let query = columns(qkv, 0, one) * (1.0 / (head as f64).sqrt());
+    let query = query.reshape([heads, 1, head]);
+    let keys = put(net, keys, columns(qkv, 1, one), position, sizes);
+    let values = put(net, values, columns(qkv, 2, one), position, sizes);
+
+    let scores = query.dot(keys, batched(2, 2)).convert(accumulator(dtype));
+    let scores = net.expr(net.build(|b| {
+        let then = b.iota(DType::U32, [heads, 1, time], 2);
+        let now = b.splat(position.value(), [heads, 1, time]);
+        let past = b.compare(CompareOp::Ge, now, then);
+        let never = b.scalar(accumulator(dtype), f64::NEG_INFINITY);
+        b.select(past, scores.value(), never)
+    }));
+
+    let (read, sum) = weighted(net, scores, values);
+
+    let sum = sum.convert(dtype).broadcast([heads, 1, head], &[0, 1]);
+    Attended { read: (read / sum).reshape([1, sizes.width()]), keys, values }
+}
+
+/// What each row of `scores[heads, rows, time]` reads of `values[heads, time, head]`, not yet divided by the sum of its
+/// weights; and that sum, `[heads, rows]`.
+fn weighted<'b>(net: &Network<'b>, scores: Expr<'b>, values: Expr<'b>) -> (Expr<'b>, Expr<'b>) {
+    let shift = scores.reduce(ReduceOp::Max, &[2]);
+    let weights = (scores - shift.broadcast_like(scores, &[0, 1])).exp();
+    let sum = weights.sum(&[2]);
+    net.hold(shift);
+    (weights.convert(values.ty().dtype).dot(values, batched(2, 1)), sum)
+}
+
+/// `all[heads, time, head]` with `one[1, width]` at a position.
+///
+/// A select over the whole, which XLA carries out in place where `all` is donated.
+fn put<'b>(net: &Network<'b>, all: Expr<'b>, one: Expr<'b>, position: Expr<'b>, sizes: Sizes) -> Expr<'b> {
+    let Sizes { rows: _, time, heads, head } = sizes;
+    let shape = [heads, time, head];
+    let one = one.reshape([heads, head]).broadcast(shape, &[0, 2]);
+    let place = net.expr(net.build(|b| b.iota(DType::U32, shape, 1)));
+    let here = place.compare(CompareOp::Eq, position.splat(shape));
+    here.select(one, all)
+}
+
+/// Columns `[part*width, (part+1)*width)` of `qkv`.
+fn columns(qkv: Expr<'_>, part: usize, sizes: Sizes) -> Expr<'_> {
+    let width = sizes.width();
+    qkv.slice(1, part * width..(part + 1) * width)
+}
+
+/// `x[rows*time, width]` as `[rows*heads, time, head]`.
+fn split_heads(x: Expr<'_>, sizes: Sizes) -> Expr<'_> {
+    let Sizes { rows, time, heads, head } = sizes;
+    x.reshape([rows, time, heads, head]).transpose(&[0, 2, 1, 3]).reshape([rows * heads, time, head])
+}
+
+/// A product of matrices for each index of the first dimension.
+fn batched(lhs_contract: usize, rhs_contract: usize) -> DotDims {
+    DotDims {
+        lhs_batch: vec![0],
+        rhs_batch: vec![0],
+        lhs_contract: vec![lhs_contract],
+        rhs_contract: vec![rhs_contract],
+    }
+}

@@ -1,0 +1,101 @@
+//! Models by the names that configurations give them: natgrad's own, and one of the program's.
+
+use std::fmt;
+use std::ops::Deref;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::gpt2::Gpt2;
+use super::linear::{LinearRegression, SoftmaxRegression};
+use super::mlp::Mlp;
+use super::resnet::ResNet;
+use crate::error::ModelError;
+use crate::model::Model;
+
+/// The model of a configuration: `{"kind": "mlp", "sizes": [784, 512, 10], "activation": "relu"}`. This is the only list of
+/// models.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum NamedModel {
+    /// Softmax regression.
+    Linear(SoftmaxRegression),
+    /// A multilayer perceptron.
+    Mlp(Mlp),
+    /// Linear regression.
+    LinearRegression(LinearRegression),
+    /// A residual network with filter response normalization.
+    #[serde(rename = "resnet")]
+    ResNet(ResNet),
+    /// A GPT-2.
+    #[serde(rename = "gpt2")]
+    Gpt2(Gpt2),
+    /// One of the program's own, which configurations cannot name.
+    #[serde(skip)]
+    Own(OwnModel),
+}
+
+impl NamedModel {
+    /// The model.
+    pub fn model(&self) -> &(dyn Model + 'static) {
+        match self {
+            NamedModel::Linear(linear) => linear,
+            NamedModel::Mlp(mlp) => mlp,
+            NamedModel::LinearRegression(regression) => regression,
+            NamedModel::ResNet(resnet) => resnet,
+            NamedModel::Gpt2(gpt2) => gpt2,
+            NamedModel::Own(own) => &*own.0,
+        }
+    }
+
+    /// Checks the configuration. A model of the program's own has none; see `check`.
+    ///
+    /// # Errors
+    /// Names the field and the value.
+    pub fn validate(&self) -> Result<(), ModelError> {
+        match self {
+            NamedModel::Linear(linear) => linear.validate(),
+            NamedModel::Mlp(mlp) => mlp.validate(),
+            NamedModel::LinearRegression(regression) => regression.validate(),
+            NamedModel::ResNet(resnet) => resnet.validate(),
+            NamedModel::Gpt2(gpt2) => gpt2.validate(),
+            NamedModel::Own(_) => Ok(()),
+        }
+    }
+}
+
+impl Deref for NamedModel {
+    type Target = dyn Model;
+
+    fn deref(&self) -> &(dyn Model + 'static) {
+        self.model()
+    }
+}
+
+/// A model of the program's own.
+#[derive(Clone)]
+pub struct OwnModel(pub Arc<dyn Model>);
+
+impl fmt::Debug for OwnModel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// The same value, not an equal one.
+impl PartialEq for OwnModel {
+    fn eq(&self, other: &OwnModel) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+macro_rules! named {
+    ($($model:ty => $variant:ident),*) => {$(
+        impl From<$model> for NamedModel {
+            fn from(model: $model) -> NamedModel {
+                NamedModel::$variant(model)
+            }
+        }
+    )*};
+}
+named!(SoftmaxRegression => Linear, Mlp => Mlp, LinearRegression => LinearRegression, ResNet => ResNet, Gpt2 => Gpt2);
