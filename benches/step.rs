@@ -7,9 +7,9 @@ use std::path::Path;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use natgrad::compare::{Case, Cases, Entrant, From};
-use natgrad::compile::{Cache, Device, Target, stablehlo};
+use natgrad::compile::{Device, Target, stablehlo};
 use natgrad::lower::Loops;
-use natgrad::pjrt::{Client, Plugin, TrustedLibrary, keep_freed_memory};
+use natgrad::pjrt::keep_freed_memory;
 use natgrad::step::StatePlan;
 
 const WORKLOADS: [&str; 4] = ["mlp", "resnet20", "gpt-6x384", "gpt2-small"];
@@ -23,11 +23,7 @@ fn workload(name: &str) -> Case {
 
 fn open_device() -> Device {
     keep_freed_memory();
-    let plugin = natgrad::assets::cpu_plugin().expect("the CPU plugin");
-    let plugin = Plugin::load(&TrustedLibrary::at(plugin)).expect("a PJRT plugin");
-    let client = Client::create(&plugin, &Target::Cpu.client_options()).expect("a client");
-    let cache = Cache::open(natgrad::assets::cache_root().expect("a cache folder").join("executables"));
-    Device::new(client, cache, Loops::Merged)
+    Device::cpu().expect("the processor")
 }
 
 fn building(c: &mut Criterion) {

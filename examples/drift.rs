@@ -6,11 +6,9 @@
 
 use anyhow::{Context, Result};
 use natgrad::assets;
-use natgrad::compile::{Cache, Device, Target};
+use natgrad::compile::Device;
 use natgrad::config::RunConfig;
 use natgrad::data::{Batch, Batches, Splits};
-use natgrad::lower::Loops;
-use natgrad::pjrt::{Client, Plugin, TrustedLibrary};
 use natgrad::rule::{Group, Hyper, HyperValues};
 use natgrad::step::{StatePlan, StepPlan};
 use natgrad::train::{CallData, CallRows, HostTensor, Session};
@@ -85,11 +83,7 @@ fn distance(of: &[HostTensor], from: &[HostTensor], values: &HyperValues) -> Res
 
 fn main() -> Result<()> {
     let total: u64 = std::env::args().nth(1).map_or(Ok(100_000), |steps| steps.parse())?;
-    let client = Client::create(
-        &Plugin::load(&TrustedLibrary::at(assets::cpu_plugin()?))?,
-        &Target::Cpu.client_options(),
-    )?;
-    let device = Device::new(client, Cache::open(assets::cache_root()?.join("executables")), Loops::Merged);
+    let device = Device::cpu()?;
     for model in ["model.kind=linear", "model.kind=mlp"] {
         let shape = match model {
             "model.kind=linear" => [r#"model.inputs=784"#, r#"model.classes=10"#],

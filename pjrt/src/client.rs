@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::ptr::NonNull;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 
 use super::buffer::Buffer;
 use super::device_info::{self, DeviceInfo, DeviceMemory};
@@ -22,6 +22,10 @@ use super::types::{ElementType, OptionValue, Shape};
 pub struct Client {
     pub(super) inner: Arc<Inner>,
 }
+
+/// A client that keeps nothing alive: whether the runtime still runs, and if so, the client of it.
+#[derive(Clone)]
+pub struct WeakClient(Weak<Inner>);
 
 /// The runtime itself, shared by everything made with it.
 pub(super) struct Inner {
@@ -118,6 +122,11 @@ impl Client {
             inner.devices.push(device);
         }
         Ok(Client { inner: Arc::new(inner) })
+    }
+
+    /// The same, without keeping the runtime alive.
+    pub fn downgrade(&self) -> WeakClient {
+        WeakClient(Arc::downgrade(&self.inner))
     }
 
     /// The plugin this client runs on.
@@ -254,6 +263,19 @@ impl Client {
     }
 }
 
+impl WeakClient {
+    /// The client, unless the runtime has stopped.
+    pub fn upgrade(&self) -> Option<Client> {
+        Some(Client { inner: self.0.upgrade()? })
+    }
+}
+
+impl fmt::Debug for WeakClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("WeakClient").field(&self.upgrade()).finish()
+    }
+}
+
 /// The smallest program.
 const NOTHING: &str = r#"module @nothing {
   "func.func"() ({
@@ -341,6 +363,17 @@ mod tests {
         let error = Client::create(&plugin, &[]).unwrap_err().to_string();
         assert!(error.contains("PJRT_Device_GetDescription gave no handle"), "{error}");
         assert_eq!(fake::live("client"), 0);
+    }
+
+    #[test]
+    fn a_weak_client_lives_as_long_as_what_was_made_with_it() {
+        let client = testing::client();
+        let weak = client.downgrade();
+        let buffer = client.upload(ElementType::U8, &[1], &[7]).unwrap();
+        drop(client);
+        assert_eq!(weak.upgrade().unwrap().platform_name(), "cpu");
+        drop(buffer);
+        assert!(weak.upgrade().is_none());
     }
 
     #[test]

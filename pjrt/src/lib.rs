@@ -48,7 +48,7 @@ mod types;
 
 pub use artifact::{Artifact, MemoryStats};
 pub use buffer::{Buffer, PendingRead};
-pub use client::Client;
+pub use client::{Client, WeakClient};
 pub use device_info::{DeviceInfo, DeviceMemory};
 pub use environment::{NotAlone, default_environment, quiet_log};
 pub use error::{Code, Error, Identity, Result};

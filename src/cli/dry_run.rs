@@ -11,7 +11,6 @@ use crate::report::columns;
 
 /// Compiles the step and prints parameters, memory and the step's stages. Reads no data and writes nothing.
 pub(super) fn dry_run(config: &RunConfig, wanted: Option<Wanted>) -> Result<(), Failure> {
-    backend::prepare(wanted)?;
     let compiler = backend::compiler(wanted)?;
     let recipe = config.recipe(compiler.target().state_plan());
     let program = recipe.step(config.batch)?;

@@ -12,7 +12,7 @@ use self::against::{Against, Other};
 use super::print::print;
 use super::target::{self, TargetArg};
 use super::{Failure, backend};
-use crate::compile::{Compiler, DeviceModel, Target, Unit, Wanted, stablehlo};
+use crate::compile::{Compiler, DeviceModel, Target, Unit, Wanted, open, stablehlo};
 use crate::config::RunConfig;
 use crate::inspect::{About, DeviceFigures, Difference, HloModule, Optimized, Report};
 use crate::step::{Program, StatePlan};
@@ -113,9 +113,10 @@ impl Inspect {
         let reports = self.json.is_some() || self.html.is_some() || other.is_some();
         let what = self.what.unwrap_or(if reports { What::All } else { What::Ir });
         let compiles = reports || self.dump.is_some() || !matches!(what, What::Ir | What::Stablehlo);
-        backend::prepare(wanted)?;
-        if let Some(Other::Program(_, wanted)) = &other {
-            backend::prepare(*wanted)?;
+        // Opening the first device starts threads.
+        let others = if let Some(Other::Program(_, wanted)) = &other { *wanted } else { None };
+        for wanted in [wanted, others].into_iter().flatten() {
+            wanted.prepare()?;
         }
         let compiler = if compiles { Some(backend::compiler(wanted)?) } else { None };
         // For the CPU, where nothing is opened and no other target wanted.
@@ -123,7 +124,7 @@ impl Inspect {
         let target = compiler.as_ref().map_or(unopened, Compiler::target);
         let program = self.program.build(&config, target.state_plan())?;
         let ir = text::print(program.module.module());
-        let unopened = target.lowering(backend::loops());
+        let unopened = target.lowering(open::loops());
         let lowering = compiler.as_ref().map_or(unopened, Compiler::lowering);
         let stablehlo = stablehlo(&program, lowering)?;
         let Some(compiler) = compiler else {
@@ -198,10 +199,9 @@ struct Machine {
 impl Machine {
     fn of(compiler: Compiler, wanted: Option<Wanted>) -> Result<Machine, Failure> {
         let (device, figures) = match (&compiler, wanted) {
-            (Compiler::Attached(device), _) => (
-                device.client().platform_name().to_owned(),
-                Some(DeviceFigures::measure(device.client(), device.options())?),
-            ),
+            (Compiler::Attached(device), _) => {
+                (device.client().platform_name().to_owned(), Some(DeviceFigures::measure(device)?))
+            }
             (Compiler::Ahead(_), Some(Wanted::Model(model))) => (model.name.clone(), figures_of(model)),
             (Compiler::Ahead(_), Some(Wanted::Attached(_)) | None) => (String::new(), None),
         };

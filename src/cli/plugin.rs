@@ -6,8 +6,8 @@ use clap::{Args, Subcommand, ValueEnum};
 
 use super::print::{print, tell};
 use super::{Failure, backend};
-use crate::assets::{self, Asset};
-use crate::compile::Target;
+use crate::assets;
+use crate::compile::{Target, open};
 use crate::lower::Loops;
 use crate::pjrt::{Client, Executable};
 
@@ -29,7 +29,7 @@ enum Action {
 
 /// A plugin that can be installed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum PluginName {
+enum PluginName {
     /// For the CPU, which is fetched by itself where it is needed
     Cpu,
     /// For NVIDIA GPUs, with CUDA 13's assembler, linker and library of functions
@@ -39,30 +39,11 @@ pub(super) enum PluginName {
 }
 
 impl PluginName {
-    /// The plugin that compiles for a target, of those natgrad has.
-    pub(super) fn of(target: Target) -> Option<PluginName> {
-        match target {
-            Target::Cpu => Some(PluginName::Cpu),
-            Target::Gpu => Some(PluginName::Cuda13),
-            Target::Tpu => Some(PluginName::Tpu),
-            Target::Other => None,
-        }
-    }
-
-    pub(super) fn asset(self) -> Asset {
+    fn target(self) -> Target {
         match self {
-            PluginName::Cpu => Asset::CpuPlugin,
-            PluginName::Cuda13 => Asset::CudaPlugin,
-            PluginName::Tpu => Asset::TpuPlugin,
-        }
-    }
-
-    /// The name on the command line.
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            PluginName::Cpu => "cpu",
-            PluginName::Cuda13 => "cuda13",
-            PluginName::Tpu => "tpu",
+            PluginName::Cpu => Target::Cpu,
+            PluginName::Cuda13 => Target::Gpu,
+            PluginName::Tpu => Target::Tpu,
         }
     }
 }
@@ -81,8 +62,9 @@ impl PluginCommand {
     pub(super) fn run(self) -> Result<ExitCode, Failure> {
         match self.action {
             Some(Action::Install { plugin }) => {
-                let path = assets::fetch(plugin.asset())?;
-                tell(format_args!("{} is installed: {}", plugin.name(), path.display()));
+                let (asset, name) = open::own_plugin(plugin.target());
+                let path = assets::fetch(asset)?;
+                tell(format_args!("{name} is installed: {}", path.display()));
             }
             None => list()?,
         }
@@ -91,7 +73,7 @@ impl PluginCommand {
 }
 
 fn list() -> Result<(), Failure> {
-    let plugin = backend::open_plugin()?;
+    let (plugin, client) = backend::plugin()?;
     let installed = assets::installed();
     let begin = if installed.is_empty() { "nothing installed in" } else { "installed in" };
     let mut text = format!("{begin} {}:\n", assets::cache_root()?.display());
@@ -100,7 +82,6 @@ fn list() -> Result<(), Failure> {
         text.push_str(&format!("  {} {} ({megabytes:.1} MB)\n", item.name, item.version));
     }
     text.push_str(&format!("\n{}\n", plugin.path().display()));
-    let client = backend::open_client(&plugin, None)?;
     let mut rows = vec![
         pair("PJRT API", plugin.api_version().to_string()),
         pair("platform", format!("{} ({})", client.platform_name(), client.platform_version())),

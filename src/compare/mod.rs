@@ -121,7 +121,7 @@ pub fn compare(
 ) -> Result<Report, CompareError> {
     // The bounds of the cost model, which one case has none of.
     let has_model = comparison.cases.len() > 1;
-    let measure = || DeviceFigures::measure(device.client(), device.options());
+    let measure = || DeviceFigures::measure(device);
     let before = has_model.then(measure).transpose()?;
     let mut report = Report { wanted_width: comparison.budget.width, ..Report::default() };
     for case in &comparison.cases {

@@ -122,9 +122,7 @@ impl Compiler {
     /// The model of the device, where there is a file for it.
     pub fn model(&self) -> Option<&'static DeviceModel> {
         match self {
-            Compiler::Attached(device) => {
-                device.client().devices().first().and_then(|device| DeviceModel::of_kind(&device.kind))
-            }
+            Compiler::Attached(device) => DeviceModel::of_kind(device.kind()),
             Compiler::Ahead(device) => Some(device.model()),
         }
     }

@@ -5,7 +5,7 @@ use std::time::Instant;
 use natgrad_ir::TensorType;
 
 use super::bytes::{element_type, to_bytes};
-use super::{Cache, CacheOutcome, Target};
+use super::{Cache, CacheOutcome, OpenError, Refusal, Target};
 use crate::lower::{self, Loops, Lowering};
 use crate::pjrt::{self, Arg, Buffer, Client, CompileOptions, Executable};
 use crate::rule::HyperValues;
@@ -44,10 +44,25 @@ pub enum DeviceError {
     },
 }
 
-/// A client with a cache of executables.
+impl DeviceError {
+    /// What can be done about it on this target, where that is known.
+    pub fn advice(&self, target: Target) -> Option<String> {
+        match self {
+            DeviceError::Pjrt(error) => Refusal::of(error).advice(target),
+            DeviceError::Lower(_)
+            | DeviceError::Topology { .. }
+            | DeviceError::NoTopology { .. }
+            | DeviceError::Unsupplied { .. } => None,
+        }
+    }
+}
+
+/// A device of a client, with a cache of executables.
 #[derive(Debug)]
 pub struct Device {
     client: Client,
+    /// Its place among the client's devices.
+    place: usize,
     cache: Cache,
     options: CompileOptions,
     lowering: Lowering,
@@ -67,16 +82,41 @@ pub struct Compiled {
 }
 
 impl Device {
-    /// A device from its client and cache, with natgrad's options for its target. `loops` are those that the plugin of a
-    /// CPU takes ([`Target::lowering`]).
+    /// The first device of a client that this process can use, with natgrad's options for its target. `loops` are those
+    /// that the plugin of a CPU takes ([`Target::lowering`]).
     pub fn new(client: Client, cache: Cache, loops: Loops) -> Device {
         let target = Target::of(&client);
-        Device { client, cache, options: target.options(loops), lowering: target.lowering(loops) }
+        // Where there is none, uploads say so.
+        let place = client.devices().iter().position(|info| info.addressable).unwrap_or(0);
+        Device { client, place, cache, options: target.options(loops), lowering: target.lowering(loops) }
+    }
+
+    /// As [`Device::new`], the device of this index among those that this process can use.
+    ///
+    /// # Errors
+    /// There is no such device: [`OpenError::NoSuchDevice`].
+    pub fn at(client: Client, index: usize, cache: Cache, loops: Loops) -> Result<Device, OpenError> {
+        let usable = || client.devices().iter().enumerate().filter(|(_, info)| info.addressable);
+        let Some((place, info)) = usable().nth(index) else {
+            let platform = client.platform_name().to_owned();
+            let kinds = usable().map(|(_, info)| info.kind.clone()).collect();
+            return Err(OpenError::NoSuchDevice { index, platform, kinds });
+        };
+        let id = info.id;
+        let device = Device::new(client, cache, loops);
+        // The first is what XLA compiles for by default.
+        let options = if index == 0 { device.options } else { device.options.device_id(id) };
+        Ok(Device { place, options, ..device })
     }
 
     /// The client.
     pub fn client(&self) -> &Client {
         &self.client
+    }
+
+    /// Its vendor's name, such as `cpu` or `NVIDIA H100 80GB HBM3`.
+    pub fn kind(&self) -> &str {
+        self.client.devices().get(self.place).map_or("", |info| &info.kind)
     }
 
     /// What natgrad knows of its platform.
@@ -119,7 +159,7 @@ impl Device {
     /// The device's own, such as too little memory.
     pub fn upload(&self, ty: &TensorType, bytes: &[u8]) -> Result<Buffer, DeviceError> {
         let dims: Vec<i64> = ty.shape.dims().iter().map(|&dim| dim as i64).collect();
-        Ok(self.client.upload(element_type(ty.dtype), &dims, bytes)?)
+        Ok(self.client.upload_to(self.place, element_type(ty.dtype), &dims, bytes)?)
     }
 
     /// Uploads the hyperparameters that a program asks for.

@@ -1,5 +1,7 @@
 //! Why a compiler refused a program, as far as it can be told.
 
+use super::Target;
+use super::open::own_plugin;
 use crate::pjrt::{Code, Error};
 
 /// What stood in the way.
@@ -26,6 +28,28 @@ impl Refusal {
             | Error::Version { .. }
             | Error::Unfit { .. } => Refusal::Other,
         }
+    }
+
+    /// What can be done about it on this target, where that is known.
+    pub fn advice(self, target: Target) -> Option<String> {
+        let advice = match self {
+            Refusal::Tools => {
+                let (_, plugin) = own_plugin(target);
+                return Some(format!(
+                    "XLA looks for ptxas, nvlink and libdevice in nvidia/cu13 beside the plugin's folder \
+                     jax_plugins: `natgrad plugin install {plugin}` puts them there"
+                ));
+            }
+            Refusal::Memory => {
+                "take fewer rows a micro-batch (`batch`) and more micro-batches (`step.accumulation`), or a device \
+                 with more memory"
+            }
+            Refusal::Unsupported => {
+                "this target lacks an operation of the program; where it is that of the noise, set step.noise=fast"
+            }
+            Refusal::Other => return None,
+        };
+        Some(advice.to_owned())
     }
 
     /// XLA has no code for missing tools, and reports operations that it does not have under several.

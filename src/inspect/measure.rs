@@ -6,9 +6,9 @@ use std::time::Instant;
 use natgrad_ir::{BuildErrors, Builder, DType, DotDims, Module, TensorType, Value, Violations, verify};
 
 use super::roofline::DeviceFigures;
-use crate::compile::bytes::element_type;
+use crate::compile::{Device, DeviceError};
 use crate::lower::{Donation, LowerError, Lowering, Materialization, to_stablehlo};
-use crate::pjrt::{self, Arg, Buffer, Client, CompileOptions};
+use crate::pjrt::{self, Arg, Buffer};
 
 /// Why a device could not be measured.
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +28,9 @@ pub enum MeasureError {
     /// The device failed.
     #[error(transparent)]
     Pjrt(#[from] pjrt::Error),
+    /// No array could be put on the device.
+    #[error(transparent)]
+    Device(Box<DeviceError>),
 }
 
 /// Elements of the array that is read and written: no cache holds it.
@@ -51,13 +54,13 @@ const RUN_SECONDS: f64 = 5e-3;
 const CALLS: usize = 64;
 
 impl DeviceFigures {
-    /// Measures the first device of a client: how fast it adds one to a large array and to one that caches hold,
+    /// Measures a device: how fast it adds one to a large array and to one that caches hold,
     /// multiplies matrices of each type, and computes on a small array. Takes a second or two on a processor of a few cores.
     ///
     /// # Errors
     /// See [`MeasureError`].
-    pub fn measure(client: &Client, options: &CompileOptions) -> Result<DeviceFigures, MeasureError> {
-        let measured = Measured { client, options };
+    pub fn measure(device: &Device) -> Result<DeviceFigures, MeasureError> {
+        let measured = Measured { device };
         let array = |elements| TensorType::new(DType::F32, [elements]);
         let moved = |elements| -> Result<f64, MeasureError> {
             let seconds = measured.fastest(&array(elements), Memory::Same, |b, x| b.add_const(x, 1.0))?;
@@ -75,7 +78,7 @@ impl DeviceFigures {
             products.insert(dtype.name().to_owned(), measured.products(dtype)?);
         }
         Ok(DeviceFigures {
-            name: format!("this {}, as measured", client.platform_name()),
+            name: format!("this {}, as measured", device.client().platform_name()),
             bandwidth,
             cached: Some(cached.max(bandwidth)),
             products,
@@ -112,8 +115,7 @@ enum Memory {
 /// What is measured.
 #[derive(Clone, Copy, Debug)]
 struct Measured<'a> {
-    client: &'a Client,
-    options: &'a CompileOptions,
+    device: &'a Device,
 }
 
 impl Measured<'_> {
@@ -150,8 +152,7 @@ impl Measured<'_> {
         };
         let donation = Donation { aliases: vec![output] };
         let text = to_stablehlo(&verify(module)?, &donation, Lowering::chosen(Materialization::Barrier))?;
-        let executable = self.client.compile(text.as_bytes(), self.options)?;
-        let dims: Vec<i64> = ty.shape.dims().iter().map(|&dim| dim as i64).collect();
+        let executable = self.device.client().compile(text.as_bytes(), self.device.options())?;
         // Each call works on what the one before it made.
         let run = |mut array: Buffer, calls: usize| -> Result<(Buffer, f64), MeasureError> {
             let begin = Instant::now();
@@ -161,7 +162,10 @@ impl Measured<'_> {
             array.wait()?;
             Ok((array, begin.elapsed().as_secs_f64() / calls as f64))
         };
-        let array = self.client.upload(element_type(ty.dtype), &dims, &vec![0; ty.size_bytes()])?;
+        let array = self
+            .device
+            .upload(ty, &vec![0; ty.size_bytes()])
+            .map_err(|error| MeasureError::Device(Box::new(error)))?;
         // The first call also gets memory.
         let (array, _) = run(array, 1)?;
         let (mut array, seconds) = run(array, 1)?;
@@ -194,9 +198,7 @@ mod tests {
 
     #[test]
     fn the_device_at_hand_is_measured() {
-        let client = crate::compile::testing::client();
-        let options = crate::compile::Target::of(&client).options(crate::lower::Loops::Chosen);
-        let figures = DeviceFigures::measure(&client, &options).unwrap();
+        let figures = DeviceFigures::measure(&Device::cpu().unwrap()).unwrap();
         let rates = figures.products.values().copied().chain([figures.bandwidth, figures.elementwise]);
         assert!(rates.into_iter().all(|rate| rate.is_finite() && rate > 0.0), "{figures:?}");
         assert!(figures.cached >= Some(figures.bandwidth), "{figures:?}");

@@ -3,6 +3,7 @@
 mod costs;
 #[path = "../support/device.rs"]
 mod device;
+mod devices;
 mod hlo;
 mod kit;
 mod laws;

@@ -1,0 +1,250 @@
+//! Opening devices: which plugin, its runtime, and which of its devices programs run on.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use super::{AheadDevice, Cache, Compiler, Device, DeviceError, OpenError, Target, Wanted};
+use crate::assets::{self, Asset, PLUGIN_VARIABLE};
+use crate::lower::Loops;
+use crate::pjrt::{self, Client, Plugin, TrustedLibrary, WeakClient};
+
+/// Devices that are open at the same time share their plugin's runtime, so that buffers of one run in programs of the
+/// other. Executables are cached in natgrad's cache folder.
+impl Device {
+    /// This machine's processor, as one device. natgrad's own plugin is fetched if it is not here yet;
+    /// `NATGRAD_PJRT_PLUGIN` may name another file.
+    ///
+    /// ```
+    /// use natgrad::compile::Device;
+    /// use natgrad_ir::{DType, TensorType};
+    ///
+    /// let device = Device::cpu()?;
+    /// let x = device.upload_numbers(&TensorType::new(DType::F32, [2]), &[1.5, 4.0])?;
+    /// assert_eq!(x.to_host()?, [1.5_f32, 4.0].map(f32::to_ne_bytes).as_flattened());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// See [`OpenError`].
+    pub fn cpu() -> Result<Device, OpenError> {
+        attached(Some(Target::Cpu), 0)
+    }
+
+    /// A GPU of this machine, by its index among those that the process can use (`CUDA_VISIBLE_DEVICES` says which). The
+    /// plugin must be installed, once, by `natgrad plugin install cuda13`; `NATGRAD_PJRT_PLUGIN` may name another file.
+    ///
+    /// ```no_run
+    /// use natgrad::compile::Device;
+    ///
+    /// let device = Device::cuda(0)?;
+    /// println!("{}", device.kind()); // such as NVIDIA H100 80GB HBM3
+    /// # Ok::<(), natgrad::compile::OpenError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// See [`OpenError`].
+    pub fn cuda(index: usize) -> Result<Device, OpenError> {
+        attached(Some(Target::Gpu), index)
+    }
+
+    /// A TPU of this machine, by its index among those that the process can use. The plugin must be installed, once, by
+    /// `natgrad plugin install tpu`; `NATGRAD_PJRT_PLUGIN` may name another file.
+    ///
+    /// ```no_run
+    /// let device = natgrad::compile::Device::tpu(0)?;
+    /// # Ok::<(), natgrad::compile::OpenError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// See [`OpenError`].
+    pub fn tpu(index: usize) -> Result<Device, OpenError> {
+        attached(Some(Target::Tpu), index)
+    }
+
+    /// The first device of the plugin that `NATGRAD_PJRT_PLUGIN` names, whatever its platform; without it, as
+    /// [`Device::cpu`].
+    ///
+    /// ```
+    /// let device = natgrad::compile::Device::from_env()?;
+    /// println!("{:?}", device.target());
+    /// # Ok::<(), natgrad::compile::OpenError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// See [`OpenError`].
+    pub fn from_env() -> Result<Device, OpenError> {
+        attached(None, 0)
+    }
+
+    /// The first device of a PJRT plugin, by the path of its file. The plugin's code runs in this process: open a file
+    /// that you trust.
+    ///
+    /// ```no_run
+    /// let device = natgrad::compile::Device::open("/opt/xla/pjrt_c_api_cpu_plugin.so")?;
+    /// # Ok::<(), natgrad::compile::OpenError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// See [`OpenError`].
+    pub fn open(path: impl AsRef<Path>) -> Result<Device, OpenError> {
+        let plugin = Plugin::load(&TrustedLibrary::at(path.as_ref())).map_err(OpenError::Plugin)?;
+        let client = share(&plugin).map_err(OpenError::Runtime)?;
+        // Only natgrad's own plugin is known to take merged loops.
+        Device::at(client, 0, cache()?, Loops::Chosen)
+    }
+}
+
+impl Compiler {
+    /// What compiles for a device: one of this machine, or a model of one that need not be here. Without a wish, for
+    /// [`Device::from_env`].
+    ///
+    /// ```no_run
+    /// use natgrad::compile::Compiler;
+    ///
+    /// let compiler = Compiler::open(Some("cuda:h100".parse()?))?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// See [`OpenError`].
+    pub fn open(wanted: Option<Wanted>) -> Result<Compiler, OpenError> {
+        let Some(Wanted::Model(model)) = wanted else {
+            return Ok(Compiler::Attached(attached(wanted.map(Wanted::target), 0)?));
+        };
+        let target = model.target();
+        Wanted::Model(model).prepare()?;
+        let device =
+            AheadDevice::open(model, &plugin_for(target)?, cache()?).map_err(|error| match error {
+                DeviceError::Topology { .. } if is_chosen() => {
+                    OpenError::ChosenLacksModel { error: Box::new(error), plugin: own_plugin(target).1 }
+                }
+                DeviceError::Topology { .. } => OpenError::LacksModel(Box::new(error)),
+                other => OpenError::Model(Box::new(other)),
+            })?;
+        Ok(Compiler::Ahead(device))
+    }
+}
+
+impl Wanted {
+    /// Sets what the runtime of a device that need not be here reads from the environment. [`Compiler::open`] does so
+    /// itself; a program that opens several calls this for each before the first, as opening one starts threads.
+    ///
+    /// # Errors
+    /// Other threads run already, and a variable that is needed is not set.
+    pub fn prepare(self) -> Result<(), pjrt::NotAlone> {
+        match self {
+            Wanted::Model(model) => pjrt::default_environment(model.target().ahead_environment()),
+            Wanted::Attached(_) => Ok(()),
+        }
+    }
+}
+
+/// The loops that programs for the CPU are told with: of CPU plugins only natgrad's own is known to take merged ones.
+pub(crate) fn loops() -> Loops {
+    if is_chosen() { Loops::Chosen } else { Loops::Merged }
+}
+
+/// natgrad's own plugin for a target, and its name for `natgrad plugin install`.
+pub(crate) fn own_plugin(target: Target) -> (Asset, &'static str) {
+    match target {
+        Target::Gpu => (Asset::CudaPlugin, "cuda13"),
+        Target::Tpu => (Asset::TpuPlugin, "tpu"),
+        Target::Cpu | Target::Other => (Asset::CpuPlugin, "cpu"),
+    }
+}
+
+/// A device of the platform that is wanted; without a wish, of the plugin that the user chose, else the CPU.
+pub(crate) fn attached(wanted: Option<Target>, index: usize) -> Result<Device, OpenError> {
+    if wanted == Some(Target::Tpu) && !is_chosen() {
+        check_for_tpu()?;
+    }
+    let plugin = match wanted {
+        Some(target) => plugin_for(target)?,
+        None => default_plugin()?,
+    };
+    let client = runtime(&plugin, wanted)?;
+    if wanted.is_some_and(|target| target != Target::of(&client)) {
+        return Err(OpenError::OtherPlatform { found: client.platform_name().to_owned() });
+    }
+    Device::at(client, index, cache()?, loops())
+}
+
+/// The plugin that the user chose, or natgrad's own for the CPU, which is fetched if need be.
+pub(crate) fn default_plugin() -> Result<Plugin, OpenError> {
+    load(&assets::cpu_plugin()?)
+}
+
+/// The plugin that the user chose, or natgrad's own for the target, which must be installed but for the CPU's.
+fn plugin_for(target: Target) -> Result<Plugin, OpenError> {
+    if let Some(path) = assets::chosen_plugin()? {
+        return load(&path);
+    }
+    match own_plugin(target) {
+        (Asset::CpuPlugin, _) => default_plugin(),
+        (asset, plugin) => load(&assets::look(asset)?.ok_or(OpenError::NotInstalled { plugin })?),
+    }
+}
+
+fn load(path: &Path) -> Result<Plugin, OpenError> {
+    let wrong = if is_chosen() { OpenError::ChosenPlugin } else { OpenError::Plugin };
+    Plugin::load(&TrustedLibrary::at(path)).map_err(wrong)
+}
+
+/// The runtime of a plugin of those above.
+pub(crate) fn runtime(plugin: &Plugin, wanted: Option<Target>) -> Result<Client, OpenError> {
+    share(plugin).map_err(|error| match wanted {
+        _ if is_chosen() => OpenError::ChosenRuntime(error),
+        Some(Target::Gpu) => OpenError::NoGpu(error),
+        Some(Target::Tpu) => OpenError::NoTpu(error),
+        Some(Target::Cpu | Target::Other) | None => OpenError::Runtime(error),
+    })
+}
+
+/// The runtimes in use, by the paths of their plugins.
+static CLIENTS: Mutex<Vec<(PathBuf, WeakClient)>> = Mutex::new(Vec::new());
+
+/// The plugin's runtime, which is started unless it is in use: a second one would claim all memory of the GPUs once
+/// more, and for TPUs there can be but one.
+fn share(plugin: &Plugin) -> pjrt::Result<Client> {
+    let mut clients = CLIENTS.lock().unwrap_or_else(PoisonError::into_inner);
+    let known = clients.iter().find(|(path, _)| path == plugin.path());
+    if let Some(client) = known.and_then(|(_, client)| client.upgrade()) {
+        return Ok(client);
+    }
+    let client = start(plugin)?;
+    clients.retain(|(path, _)| path != plugin.path());
+    clients.push((plugin.path().to_owned(), client.downgrade()));
+    Ok(client)
+}
+
+/// Starts the plugin's runtime. Whether it is a CPU's is only known from the client itself, so one that shows several
+/// devices by default is started again with one.
+fn start(plugin: &Plugin) -> pjrt::Result<Client> {
+    let client = Client::create(plugin, &[])?;
+    let options = Target::of(&client).client_options();
+    if options.is_empty() || client.devices().len() == 1 {
+        return Ok(client);
+    }
+    Client::create(plugin, &options)
+}
+
+/// Google's number among the vendors of PCI devices.
+const GOOGLE: &str = "0x1ae0";
+
+/// An error where Linux lists this machine's devices and none is Google's: libtpu would ask Google Cloud's metadata
+/// server for a TPU, and wait for minutes.
+fn check_for_tpu() -> Result<(), OpenError> {
+    let Ok(devices) = std::fs::read_dir("/sys/bus/pci/devices") else { return Ok(()) };
+    let mut vendors =
+        devices.flatten().filter_map(|device| std::fs::read_to_string(device.path().join("vendor")).ok());
+    if vendors.any(|vendor| vendor.trim() == GOOGLE) { Ok(()) } else { Err(OpenError::NoTpuAttached) }
+}
+
+fn cache() -> Result<Cache, OpenError> {
+    Ok(Cache::open(assets::cache_root()?.join("executables")))
+}
+
+/// Whether the user chose the plugin.
+fn is_chosen() -> bool {
+    std::env::var_os(PLUGIN_VARIABLE).is_some_and(|value| !value.is_empty())
+}
