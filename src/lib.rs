@@ -13,6 +13,7 @@ pub mod inspect;
 pub mod lower;
 pub mod noise;
 pub mod posterior;
+pub mod prelude;
 pub mod replay;
 pub mod report;
 pub mod rule;
@@ -23,3 +24,4 @@ pub mod weights;
 
 pub use natgrad_assets as assets;
 pub use natgrad_pjrt as pjrt;
+pub use ndarray;

@@ -12,9 +12,9 @@ use super::interrupt::Interrupt;
 use super::print::tell;
 use super::{Failure, backend, dry_run};
 use crate::assets;
-use crate::compile::{CacheOutcome, Wanted};
+use crate::compile::{CacheOutcome, Device, Wanted};
 use crate::config::{Length, RunConfig};
-use crate::data::{DataError, Examples};
+use crate::data::{DataError, Examples, Splits};
 use crate::posterior::Scores;
 use crate::report::columns;
 use crate::text;
@@ -96,7 +96,7 @@ impl Train {
             DataError::Fetch(_) => Failure::Failed(error.into()),
             other => Failure::usage(other),
         })?;
-        check(&config, &splits).map_err(|error| failure(error, None))?;
+        check(&config, &splits.train, Some(&splits.test)).map_err(|error| failure(error, None))?;
         if let (Some(path), None) = (&config.init, &resume) {
             weights::check(path, &config.model).map_err(Failure::usage)?;
         }
@@ -131,8 +131,12 @@ impl Train {
             config.seed
         ));
         let interrupt = Interrupt::new()?;
-        let run = Run { device: &device, config: &config, splits: &splits, out: Some(&out) };
-        let report = train(run, resume, &interrupt)?;
+        let run = Run::of(config.clone()).splits(splits.clone()).out(&out);
+        let run = match resume {
+            Some(checkpoint) => run.resume_from(checkpoint),
+            None => run,
+        };
+        let report = train(run, &device, &interrupt)?;
         let mut summary = summarize(&config, &report);
         let mut rows = vec![
             header(config.model.task()),
@@ -145,7 +149,8 @@ impl Train {
         if let Some(Against::Adamw) = self.against {
             // Already now, so that the run's scores outlive whatever happens to its opponent's.
             write_atomically(&out.join("summary.json"), pretty(&summary)?.as_bytes())?;
-            let (tuned, report, trials) = against_adamw(run, self.tune_epochs, &interrupt)?;
+            let (tuned, report, trials) =
+                against_adamw(&device, &config, &splits, self.tune_epochs, &interrupt)?;
             rows.push(row(&format!("adamw at lr {}", tuned.rule.lr()), &report.test.mean));
             let mut other = summarize(&tuned, &report);
             other["lr"] = json!(tuned.rule.lr());
@@ -209,7 +214,7 @@ fn save_tokenizer(folder: &Path, examples: &Examples) -> Result<(), Failure> {
     let path = folder.join(text::FILE_NAME);
     let tokenizer = match examples {
         Examples::Tokens(tokens) => tokens.tokenizer(),
-        Examples::Table(_) | Examples::Images(_) => None,
+        Examples::Table(_) | Examples::Images(_) | Examples::Arrays(_) => None,
     };
     match tokenizer {
         Some(tokenizer) => Ok(write_atomically(&path, tokenizer.to_json()?.as_bytes())?),
@@ -237,6 +242,7 @@ fn failure(error: TrainError, interrupt: Option<&Interrupt>) -> Failure {
     match error {
         TrainError::Data(_)
         | TrainError::Weights(_)
+        | TrainError::Config(_)
         | TrainError::Mismatch { .. }
         | TrainError::Checkpoint(_) => Failure::usage(error),
         TrainError::Stopped { ref checkpoint, .. } => {
@@ -251,7 +257,7 @@ fn failure(error: TrainError, interrupt: Option<&Interrupt>) -> Failure {
 }
 
 /// Trains with a progress bar.
-fn train(run: Run, resume: Option<Checkpoint>, interrupt: &Interrupt) -> Result<RunReport, Failure> {
+fn train(run: Run, device: &Device, interrupt: &Interrupt) -> Result<RunReport, Failure> {
     let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
     let style = ProgressStyle::with_template("{bar:30} {pos}/{len} steps  {msg}  {elapsed} left {eta}")?;
     bar.set_style(style.progress_chars("=> "));
@@ -313,7 +319,10 @@ fn train(run: Run, resume: Option<Checkpoint>, interrupt: &Interrupt) -> Result<
             bar.finish();
         }
     };
-    let outcome = run.train_until(resume, &mut observer, &|| interrupt.received().is_some());
+    let outcome = run.start_with(device, &mut observer).and_then(|mut training| {
+        training.fit_until(&mut observer, &|| interrupt.received().is_some())?;
+        training.report(&mut observer)
+    });
     interrupt.release();
     let report = outcome.map_err(|error| failure(error, Some(interrupt)))?;
     tell(format_args!(
@@ -328,11 +337,13 @@ fn train(run: Run, resume: Option<Checkpoint>, interrupt: &Interrupt) -> Result<
 
 /// The same run with AdamW at its tuned learning rate.
 fn against_adamw(
-    run: Run,
+    device: &Device,
+    config: &RunConfig,
+    splits: &Splits,
     tune_epochs: Option<u64>,
     interrupt: &Interrupt,
 ) -> Result<(RunConfig, RunReport, Vec<Trial>), Failure> {
-    let task = run.config.model.task();
+    let task = config.model.task();
     let by = match task {
         Task::Classes => "accuracy",
         Task::Numbers { noise: _ } => "error",
@@ -341,20 +352,21 @@ fn against_adamw(
     tell(format_args!(
         "\nadamw: choosing its learning rate by the {by} on every tenth training row, trained on the others"
     ));
-    let (tuned, trials) = tune_adamw(run, tune_epochs, &mut |trial| match (trial.nll, trial.error) {
-        (Some(nll), Some(error)) => {
-            let error = match task {
-                Task::Classes => format!("accuracy {:.2} %, ", 100.0 * (1.0 - error)),
-                Task::Numbers { noise: _ } => format!("RMSE {error:.4}, "),
-                Task::Tokens => String::new(),
-            };
-            tell(format_args!("  lr {:<7} held-out {error}NLL {nll:.4}", trial.lr));
-        }
-        _ => tell(format_args!("  lr {:<7} diverged", trial.lr)),
-    })
-    .map_err(|error| failure(error, None))?;
+    let (tuned, trials) =
+        tune_adamw(device, config, splits, tune_epochs, &mut |trial| match (trial.nll, trial.error) {
+            (Some(nll), Some(error)) => {
+                let error = match task {
+                    Task::Classes => format!("accuracy {:.2} %, ", 100.0 * (1.0 - error)),
+                    Task::Numbers { noise: _ } => format!("RMSE {error:.4}, "),
+                    Task::Tokens => String::new(),
+                };
+                tell(format_args!("  lr {:<7} held-out {error}NLL {nll:.4}", trial.lr));
+            }
+            _ => tell(format_args!("  lr {:<7} diverged", trial.lr)),
+        })
+        .map_err(|error| failure(error, None))?;
     tell(format_args!("adamw at lr {}, on all training rows:", tuned.rule.lr()));
-    let report = train(Run { config: &tuned, out: None, ..run }, None, interrupt)?;
+    let report = train(Run::of(tuned.clone()).splits(splits.clone()), device, interrupt)?;
     Ok((tuned, report, trials))
 }
 

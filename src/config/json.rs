@@ -5,10 +5,14 @@
 
 use std::path::Path;
 
-use serde_json::{Map, Value};
+use natgrad_layers::NamedModel;
+use serde_json::{Map, Value, json};
 
 use super::{ConfigError, Overrides, RunConfig};
 use crate::rule::{NamedRule, OwnRule};
+
+/// The kind of models that are a program's own.
+const OWN_MODEL: &str = "own";
 
 /// The sections that are choices.
 const CHOICES: [&str; 4] = ["model", "rule", "schedule", "data"];
@@ -92,6 +96,14 @@ pub(super) fn parse(source: &str, mut value: Value) -> Result<RunConfig, ConfigE
         let message = format!("{length} must be {{\"epochs\": N}} or {{\"steps\": N}}");
         return Err(field("length", message));
     }
+    if object.get("model").is_some_and(|model| model["kind"] == OWN_MODEL) {
+        let name = object["model"]["name"].as_str().unwrap_or(OWN_MODEL);
+        let message = format!(
+            "the model `{name}` is a program's own, and only that program has it: there, `Run::new(model, rule)` \
+             and `Run::resume` go on with it"
+        );
+        return Err(field("model.kind", message));
+    }
     let own = own_rule(object).transpose().map_err(|message| field("rule", message))?;
     let mut kinds = Vec::new();
     for section in CHOICES {
@@ -157,6 +169,11 @@ fn plain(message: &str) -> String {
 }
 
 pub(super) fn print(config: &RunConfig) -> Value {
+    if let NamedModel::Own(own) = &config.model {
+        let mut value = print(&RunConfig { model: RunConfig::default().model, ..config.clone() });
+        value["model"] = json!({"kind": OWN_MODEL, "name": own.0.name()});
+        return value;
+    }
     if let NamedRule::Own(own) = &config.rule {
         let mut value = print(&RunConfig { rule: RunConfig::default().rule, ..config.clone() });
         let mut rule = Map::from_iter([("kind".to_string(), Value::from(own.kind()))]);

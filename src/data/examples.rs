@@ -2,7 +2,7 @@
 
 use natgrad_ir::TensorType;
 
-use super::{Augment, Crop, DataError, ImageFolder, Table, Tokens};
+use super::{ArrayExamples, Augment, Crop, DataError, ImageFolder, Table, Tokens};
 
 /// What one example is.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,6 +24,8 @@ pub enum Examples {
     Images(ImageFolder),
     /// Windows of a long text.
     Tokens(Tokens),
+    /// Arrays of the program's own.
+    Arrays(ArrayExamples),
 }
 
 /// Examples as bytes of this machine's order, row-major.
@@ -67,6 +69,7 @@ impl Examples {
             Examples::Table(table) => table.len(),
             Examples::Images(images) => images.len(),
             Examples::Tokens(tokens) => tokens.len(),
+            Examples::Arrays(arrays) => arrays.len(),
         }
     }
 
@@ -81,6 +84,7 @@ impl Examples {
             Examples::Table(table) => table.example(),
             Examples::Images(images) => images.example(),
             Examples::Tokens(tokens) => tokens.example(),
+            Examples::Arrays(arrays) => arrays.example(),
         }
     }
 
@@ -91,7 +95,7 @@ impl Examples {
                 let size = table.len().saturating_mul(table.example().features[0].size_bytes());
                 (size <= bytes && u32::try_from(size).is_ok()).then_some(table)
             }
-            Examples::Images(_) | Examples::Tokens(_) => None,
+            Examples::Images(_) | Examples::Tokens(_) | Examples::Arrays(_) => None,
         }
     }
 
@@ -101,6 +105,7 @@ impl Examples {
             Examples::Table(table) => Some(table.bytes()),
             Examples::Images(_) => None,
             Examples::Tokens(tokens) => tokens.bytes(),
+            Examples::Arrays(arrays) => Some(arrays.bytes()),
         }
     }
 
@@ -114,6 +119,7 @@ impl Examples {
                 images.is_train().then(|| Crop::draw(augment, seed, step, rows))
             }
             Examples::Tokens(tokens) => tokens.crops(seed, epoch, rows),
+            Examples::Arrays(_) => None,
         }
     }
 
@@ -133,6 +139,10 @@ impl Examples {
                 Ok(())
             }
             Examples::Images(images) => images.append(numbers, crops, out),
+            Examples::Arrays(arrays) => {
+                numbered.for_each(|(_, number)| arrays.append(number, out));
+                Ok(())
+            }
             Examples::Tokens(tokens) => {
                 numbered.try_for_each(|(index, number)| tokens.append(number, crop(index), out))
             }
@@ -153,6 +163,10 @@ impl Examples {
             Examples::Tokens(tokens) => {
                 let (picked, rest) = tokens.partition(every);
                 (Examples::Tokens(picked), Examples::Tokens(rest))
+            }
+            Examples::Arrays(arrays) => {
+                let (picked, rest) = arrays.partition(every);
+                (Examples::Arrays(picked), Examples::Arrays(rest))
             }
         }
     }

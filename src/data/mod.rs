@@ -1,6 +1,7 @@
 //! Data sets and batching: what a configuration names is read into [`Examples`], whose rows [`Batches`]
 //! picks for each step.
 
+mod arrays;
 mod augment;
 mod batches;
 mod cifar;
@@ -18,6 +19,7 @@ mod table;
 mod text;
 mod tokens;
 
+pub use arrays::{ArrayError, ArrayExamples, Arrays, Element};
 pub use augment::{Augment, Crop};
 pub use batches::Batches;
 pub use cifar::Cifar;

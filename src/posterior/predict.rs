@@ -73,6 +73,11 @@ impl<'a> Predictor<'a> {
         Ok(Predictor { device, predict, draw })
     }
 
+    /// Rows at a time.
+    pub fn rows(&self) -> usize {
+        self.interface().rows
+    }
+
     /// The compiled programs.
     pub fn programs(&self) -> impl Iterator<Item = &Compiled> {
         std::iter::once(&self.predict).chain(&self.draw)

@@ -1,5 +1,6 @@
 //! Rules by the names that configurations give them: natgrad's own, and those that a program registers.
 
+use std::any::Any;
 use std::fmt;
 use std::ops::Deref;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -92,18 +93,42 @@ impl Deref for NamedRule {
     }
 }
 
-/// A rule of a kind that the program registered.
+/// A rule of natgrad's becomes one that configurations can name, any other one of the program's own: configurations and
+/// checkpoints that are loaded can name it only once it is registered ([`register`]).
+impl<R: Rule + Serialize + 'static> From<R> for NamedRule {
+    fn from(rule: R) -> NamedRule {
+        let any: &dyn Any = &rule;
+        let known = any
+            .downcast_ref()
+            .cloned()
+            .map(NamedRule::Sgd)
+            .or_else(|| any.downcast_ref().cloned().map(NamedRule::Rmsprop))
+            .or_else(|| any.downcast_ref().cloned().map(NamedRule::Adam))
+            .or_else(|| any.downcast_ref().cloned().map(NamedRule::Adamw))
+            .or_else(|| any.downcast_ref().cloned().map(NamedRule::Blr))
+            .or_else(|| any.downcast_ref().cloned().map(NamedRule::Von))
+            .or_else(|| any.downcast_ref().cloned().map(NamedRule::Vogn))
+            .or_else(|| any.downcast_ref().cloned().map(NamedRule::Vadam))
+            .or_else(|| any.downcast_ref().cloned().map(NamedRule::Ivon));
+        known.unwrap_or_else(|| {
+            let (kind, fields) = (rule.name().to_string(), serde_json::to_value(&rule).unwrap_or_default());
+            NamedRule::Own(OwnRule { kind, rule: Arc::new(rule), fields })
+        })
+    }
+}
+
+/// A rule of a kind of the program's own.
 #[derive(Clone)]
 pub struct OwnRule {
-    kind: &'static str,
+    kind: String,
     rule: Arc<dyn Rule>,
     fields: Value,
 }
 
 impl OwnRule {
     /// The kind in configurations.
-    pub fn kind(&self) -> &'static str {
-        self.kind
+    pub fn kind(&self) -> &str {
+        &self.kind
     }
 
     /// The rule.
@@ -128,7 +153,7 @@ impl OwnRule {
             let name = rule.name().to_string();
             let wrong =
                 || serde::de::Error::custom(format!("the rule registered as `{kind}` calls itself `{name}`"));
-            if name == kind { Ok(OwnRule { kind, rule, fields }) } else { Err(wrong()) }
+            if name == kind { Ok(OwnRule { kind: name, rule, fields }) } else { Err(wrong()) }
         }))
     }
 }
@@ -141,7 +166,7 @@ impl fmt::Debug for OwnRule {
 
 impl PartialEq for OwnRule {
     fn eq(&self, other: &OwnRule) -> bool {
-        (self.kind, &self.fields) == (other.kind, &other.fields)
+        (&self.kind, &self.fields) == (&other.kind, &other.fields)
     }
 }
 

@@ -5,14 +5,14 @@ use natgrad_layers::NamedModel;
 
 use super::TrainError;
 use crate::config::{MAX_STEPS, RunConfig};
-use crate::data::{Batches, ExampleType, Splits};
+use crate::data::{Batches, ExampleType, Examples};
 
 /// Checks that the model takes the data's columns and classes, that there are rows for a batch, and that the steps
-/// can be counted. [`super::Run::train`] does so too.
+/// can be counted. [`super::Run::start`] does so too.
 ///
 /// # Errors
 /// Names the field, its value, what the data has and what would be right.
-pub fn check(config: &RunConfig, splits: &Splits) -> Result<(), TrainError> {
+pub fn check(config: &RunConfig, train: &Examples, test: Option<&Examples>) -> Result<(), TrainError> {
     let (inputs, classes) = match &config.model {
         NamedModel::Linear(linear) => {
             (("model.inputs", linear.inputs.to_string()), ("model.classes", linear.classes.to_string()))
@@ -38,7 +38,7 @@ pub fn check(config: &RunConfig, splits: &Splits) -> Result<(), TrainError> {
     let wrong = |(field, value): (&'static str, String), found: String, wanted: String| {
         Err(TrainError::Mismatch { field, value, found, wanted })
     };
-    let example = splits.train.example();
+    let example = train.example();
     let (features, labels) = (config.model.features(DType::F32), config.model.labels(DType::F32));
     let fits = |found: &TensorType, wanted: &TensorType| {
         (found.dtype, found.shape.elements()) == (wanted.dtype, wanted.shape.elements())
@@ -57,20 +57,19 @@ pub fn check(config: &RunConfig, splits: &Splits) -> Result<(), TrainError> {
         let wanted = format!("the model must learn {}, but learns {labels}", example.labels);
         return wrong(classes, format!("labels {}", example.labels), wanted);
     }
-    let found = example.classes.max(splits.test.example().classes);
+    let found = example.classes.max(test.map_or(0, |test| test.example().classes));
     if found > config.model.classes() {
         let wanted = format!("the model must have at least {found} classes");
         return wrong(classes, format!("{found} classes"), wanted);
     }
-    let (rows, accumulation) = (splits.train.len(), config.step.accumulation);
+    let (rows, accumulation) = (train.len(), config.step.accumulation);
     if accumulation > 1 && config.batch <= rows && config.rows_per_step() > rows {
         let field = ("step.accumulation", accumulation.to_string());
         let batch = config.batch;
         let wanted = format!("{accumulation} times the `batch` of {batch} must be at most that");
         return wrong(field, format!("{rows} training rows"), wanted);
     }
-    let steps_per_epoch =
-        Batches::new(splits.train.len(), config.rows_per_step(), config.seed)?.steps_per_epoch();
+    let steps_per_epoch = Batches::new(train.len(), config.rows_per_step(), config.seed)?.steps_per_epoch();
     let total = config.total_steps(steps_per_epoch);
     if total > MAX_STEPS {
         let length = ("length", format!("{total} steps"));

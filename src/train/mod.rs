@@ -6,11 +6,14 @@ mod diverge;
 mod evaluate;
 mod feed;
 mod files;
+mod fit;
 mod metrics;
+mod progress;
 mod run;
 mod running_mean;
 mod save_clock;
 mod session;
+mod training;
 mod tune;
 
 use std::path::PathBuf;
@@ -20,8 +23,11 @@ pub use checkpoint::{Checkpoint, FILE_NAME as CHECKPOINT_FILE, Header};
 pub use diverge::{Divergence, Symptom};
 pub use evaluate::TestScores;
 pub use files::write_atomically;
-pub use run::{Observer, Progress, Run, RunReport};
+pub use metrics::Record;
+pub use progress::{Observer, Progress, RunReport};
+pub use run::Run;
 pub use session::{CallData, CallRows, HostTensor, PendingSteps, Session, StepScalars, UploadedRows};
+pub use training::Training;
 pub use tune::{Trial, rows_to_tune_on, tune_adamw};
 
 use crate::compile::DeviceError;
@@ -48,6 +54,23 @@ pub enum TrainError {
     /// A prediction failed.
     #[error(transparent)]
     Predict(#[from] PredictorError),
+    /// A field of the configuration is out of range.
+    #[error(transparent)]
+    Config(#[from] crate::config::ConfigError),
+    /// A mistake in how a model describes its network.
+    #[error(transparent)]
+    Model(#[from] natgrad_layers::ModelFault),
+    /// Arrays do not fit the model.
+    #[error(transparent)]
+    Arrays(#[from] crate::data::ArrayError),
+    /// A call that cannot be done now.
+    #[error("`{call}` is refused: {reason}")]
+    Refused {
+        /// The call.
+        call: &'static str,
+        /// Why, and what to do.
+        reason: String,
+    },
     /// The data does not fit the model.
     #[error("`{field}` is {value}, but the data has {found}: {wanted}")]
     Mismatch {

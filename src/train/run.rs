@@ -1,400 +1,268 @@
-//! A whole run: from the data and a configuration to a trained model and its scores.
+//! A run being described: model, rule, data and options.
 
-use std::collections::VecDeque;
-use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
 
-use natgrad_ir::{DType, TensorType};
-use natgrad_layers::Task;
+use natgrad_ir::DType;
+use natgrad_layers::NamedModel;
+use serde_json::Value;
 
 use super::TrainError;
 use super::check::check;
-use super::checkpoint::{Checkpoint, Header};
-use super::diverge::{self, Divergence, Symptom};
-use super::evaluate::{TestScores, evaluate};
-use super::feed::{CallBatch, Feed, table_on_device, whole};
-use super::metrics::{Record, Writer};
-use super::running_mean::RunningMean;
-use super::save_clock::SaveClock;
-use super::session::{CallData, HostTensor, PendingSteps, Session};
-use crate::compile::{CacheOutcome, Compiled, Device};
-use crate::config::{Evaluation, RunConfig};
-use crate::data::{Batches, Splits};
-use crate::posterior::{Judging, Predictor};
-use crate::step::{Metric, Recipe};
+use super::checkpoint::Checkpoint;
+use super::progress::Observer;
+use super::training::Training;
+use crate::compile::Device;
+use crate::config::{Length, RunConfig};
+use crate::data::{Arrays, Batches, DataConfig, Examples, Splits};
+use crate::rule::NamedRule;
 use crate::weights;
 
-/// Calls that may be under way before the oldest one's losses are waited for.
-const CALLS_IN_FLIGHT: usize = 3;
-/// Steps that one line of `metrics.jsonl` averages over.
-const STEPS_PER_RECORD: u64 = 10;
-/// The most rows that a prediction takes at once, and the most bytes of their features.
-const PREDICT_ROWS: usize = 500;
-const PREDICT_BYTES: usize = 8 << 20;
+/// Sections of a configuration that a resumed run may change.
+const FREE_SECTIONS: [&str; 2] = ["evaluation", "checkpoint"];
 
-/// News of a run.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Progress<'a> {
-    /// A program is ready.
-    Program {
-        /// Its name.
-        name: &'a str,
-        /// Where its executable came from.
-        outcome: &'a CacheOutcome,
-    },
-    /// The loop begins, or continues from a checkpoint.
-    Begin {
-        /// Steps done.
-        step: u64,
-        /// Steps of the whole run.
-        total: u64,
-    },
-    /// A record was written.
-    Record {
-        /// Means over the last steps.
-        record: &'a Record,
-    },
-    /// The loop has ended and the model is being judged.
-    Evaluating,
+/// A run being described; [`Run::start`] makes it ready on a device.
+///
+/// What is left out has the value that [`RunConfig`] documents: 30 epochs, seed 0, the schedule `constant`. Batches are of 50
+/// rows, or of all where there are fewer.
+#[derive(Clone, Debug)]
+pub struct Run {
+    config: RunConfig,
+    /// The batch, where it was not chosen.
+    batch: Option<usize>,
+    train: Option<Given>,
+    test: Option<Given>,
+    /// Training rows, where there is no data.
+    rows: Option<usize>,
+    out: Option<PathBuf>,
+    checkpoint: Option<Checkpoint>,
 }
 
-/// Told of a run's progress.
-pub type Observer<'a> = &'a mut dyn FnMut(Progress);
-
-/// What to run.
-#[derive(Clone, Copy, Debug)]
-pub struct Run<'a> {
-    /// The device.
-    pub device: &'a Device,
-    /// The configuration.
-    pub config: &'a RunConfig,
-    /// The data.
-    pub splits: &'a Splits,
-    /// The output folder; nothing is written without one.
-    pub out: Option<&'a Path>,
+/// Examples as they were given.
+#[derive(Clone, Debug)]
+enum Given {
+    Arrays(Arrays),
+    Examples(Examples),
 }
 
-/// What a run gave.
-#[derive(Clone, Debug, PartialEq)]
-pub struct RunReport {
-    /// Steps done.
-    pub steps: u64,
-    /// Seconds of training, over all parts of a resumed run.
-    pub seconds: f64,
-    /// Seconds spent compiling, or loading executables from the cache.
-    pub compile_seconds: f64,
-    /// Number of programs that had to be compiled.
-    pub compiled: usize,
-    /// Number of programs that came from the cache.
-    pub cached: usize,
-    /// Number of parameters.
-    pub parameters: usize,
-    /// Scores on the test rows.
-    pub test: TestScores,
+/// What is needed of a run to start it.
+pub(super) struct Ready {
+    pub config: RunConfig,
+    pub train: Option<Examples>,
+    pub test: Option<Examples>,
+    pub batches: Option<Batches>,
+    /// Labels of all training rows.
+    pub labels: usize,
+    /// Steps of the run.
+    pub total: u64,
+    pub out: Option<PathBuf>,
+    pub checkpoint: Option<Checkpoint>,
 }
 
-impl Run<'_> {
-    /// Trains from the start, or from `resume`, and scores the result.
-    ///
-    /// # Errors
-    /// See [`TrainError`].
-    pub fn train(&self, resume: Option<Checkpoint>, observer: Observer) -> Result<RunReport, TrainError> {
-        self.train_until(resume, observer, &|| false)
+impl Run {
+    /// A run of a model by a rule: natgrad's own or yours.
+    pub fn new(model: impl Into<NamedModel>, rule: impl Into<NamedRule>) -> Run {
+        let (model, rule) = (model.into(), rule.into());
+        let data = DataConfig::Arrays {};
+        let run = Run::of(RunConfig { model, rule, data, ..RunConfig::default() });
+        Run { batch: None, ..run }
     }
 
-    /// As [`Run::train`], but ends after the step during which `stop` becomes true: the state is saved then, and
-    /// the error is [`TrainError::Stopped`].
+    /// The run of a configuration, such as that of a file.
+    pub fn of(config: RunConfig) -> Run {
+        let batch = Some(config.batch);
+        Run { config, batch, train: None, test: None, rows: None, out: None, checkpoint: None }
+    }
+
+    /// The run in a folder, or of a checkpoint's file: to use it, or to go on. It needs data only to train.
     ///
     /// # Errors
-    /// See [`TrainError`].
-    pub fn train_until(
-        &self,
-        resume: Option<Checkpoint>,
-        observer: Observer,
-        stop: &dyn Fn() -> bool,
-    ) -> Result<RunReport, TrainError> {
-        let config = self.config;
-        check(config, self.splits)?;
-        if let (Some(path), None) = (&config.init, &resume) {
+    /// There is no checkpoint, or it is of a model or rule of a program's own: that program goes on by [`Run::resume`].
+    pub fn load(folder: impl AsRef<Path>) -> Result<Run, TrainError> {
+        let folder = folder.as_ref();
+        let checkpoint = Checkpoint::load(folder)?;
+        let config = RunConfig::from_json(&folder.display().to_string(), checkpoint.header.config.clone())?;
+        Ok(Run { checkpoint: Some(checkpoint), ..Run::of(config) })
+    }
+
+    /// Goes on from the checkpoint in a folder, which must be of such a run. The end is that of a run that was never
+    /// stopped, bit for bit.
+    ///
+    /// # Errors
+    /// There is no checkpoint. Whether it fits is seen by [`Run::start`].
+    pub fn resume(self, folder: impl AsRef<Path>) -> Result<Run, TrainError> {
+        Ok(self.resume_from(Checkpoint::load(folder.as_ref())?))
+    }
+
+    /// As [`Run::resume`], from a checkpoint that was loaded.
+    #[must_use]
+    pub fn resume_from(self, checkpoint: Checkpoint) -> Run {
+        Run { checkpoint: Some(checkpoint), ..self }
+    }
+
+    /// Rows to train on, with their labels: `(&x, &y)` for a model with one input.
+    #[must_use]
+    pub fn data(self, rows: impl Into<Arrays>) -> Run {
+        Run { train: Some(Given::Arrays(rows.into())), ..self }
+    }
+
+    /// Rows to judge the trained model by ([`Training::evaluate`]).
+    #[must_use]
+    pub fn test(self, rows: impl Into<Arrays>) -> Run {
+        Run { test: Some(Given::Arrays(rows.into())), ..self }
+    }
+
+    /// Examples that natgrad read from files ([`DataConfig::load`]).
+    #[must_use]
+    pub fn splits(self, Splits { train, test }: Splits) -> Run {
+        Run { train: Some(Given::Examples(train)), test: Some(Given::Examples(test)), ..self }
+    }
+
+    /// How many rows there are to train on, for a loop of your own over [`Training::step`] without [`Run::data`]:
+    /// variational rules weigh the loss by that number.
+    #[must_use]
+    pub fn rows(self, rows: usize) -> Run {
+        Run { rows: Some(rows), ..self }
+    }
+
+    /// Rows of a batch.
+    #[must_use]
+    pub fn batch(self, rows: usize) -> Run {
+        Run { batch: Some(rows), ..self }
+    }
+
+    /// Trains for so many passes over the training rows.
+    #[must_use]
+    pub fn epochs(self, epochs: u64) -> Run {
+        self.with(|config| config.length = Length::Epochs(epochs))
+    }
+
+    /// Trains for so many steps.
+    #[must_use]
+    pub fn steps(self, steps: u64) -> Run {
+        self.with(|config| config.length = Length::Steps(steps))
+    }
+
+    /// The seed of initialization, batches and noise.
+    #[must_use]
+    pub fn seed(self, seed: u64) -> Run {
+        self.with(|config| config.seed = seed)
+    }
+
+    /// Sets any field of the configuration, such as `|config| config.step.samples = 2`.
+    #[must_use]
+    pub fn with(mut self, set: impl FnOnce(&mut RunConfig)) -> Run {
+        set(&mut self.config);
+        self
+    }
+
+    /// The folder that [`Training::fit`] writes checkpoints and `metrics.jsonl` into. Without it nothing is written but by
+    /// [`Training::save`].
+    #[must_use]
+    pub fn out(self, folder: impl Into<PathBuf>) -> Run {
+        Run { out: Some(folder.into()), ..self }
+    }
+
+    /// The configuration so far.
+    pub fn config(&self) -> &RunConfig {
+        &self.config
+    }
+
+    /// Checks the run, compiles its programs, and puts its state on the device: at its start, or at the checkpoint.
+    ///
+    /// # Errors
+    /// See [`TrainError`]: what is wrong with model, rule, options or data, or that they do not fit each other.
+    pub fn start(self, device: &Device) -> Result<Training<'_>, TrainError> {
+        self.start_with(device, &mut |_| {})
+    }
+
+    /// As [`Run::start`]; `observer` is told of every program.
+    ///
+    /// # Errors
+    /// See [`Run::start`].
+    pub fn start_with<'a>(self, device: &'a Device, observer: Observer) -> Result<Training<'a>, TrainError> {
+        Training::new(device, self.ready()?, observer)
+    }
+
+    fn ready(self) -> Result<Ready, TrainError> {
+        let Run { mut config, batch, train, test, rows, out, checkpoint } = self;
+        let examples = |given: Option<Given>| {
+            given.map(|given| match given {
+                Given::Arrays(arrays) => arrays.examples(config.model.model(), true).map(Examples::Arrays),
+                Given::Examples(examples) => Ok(examples),
+            })
+        };
+        config.model.check()?;
+        let (train, test) = (examples(train).transpose()?, examples(test).transpose()?);
+        let rows = train.as_ref().map(Examples::len).or(rows);
+        if let Some(batch) = batch.or_else(|| Some(config.batch.min(rows?))) {
+            config.batch = batch;
+        }
+        config.validate("the run")?;
+        if let Some(train) = &train {
+            check(&config, train, test.as_ref())?;
+        }
+        if let (Some(path), None) = (&config.init, &checkpoint) {
             weights::check(path, &config.model)?;
         }
-        let splits = self.splits;
-        let batches = Batches::new(splits.train.len(), config.rows_per_step(), config.seed)?;
-        let total = config.total_steps(batches.steps_per_epoch());
-        let target = self.device.target();
-        let table = table_on_device(config, target, &splits.train);
-        let recipe = Recipe { table, ..config.recipe(target.state_plan()) };
-        let values = recipe.values(self.labels(), total);
-        let mut session = Session::new(self.device, &recipe, config.batch, &values, config.seed)?;
-        if recipe.table.is_some() {
-            let all = whole(&splits.train)?;
-            session.hold(&all.features[0], &all.labels)?;
-        }
-        let predictor = Predictor::new(self.device, &recipe, predict_rows(config, splits.test.len()))?;
-
-        let mut report = Tally::default();
-        for program in session.programs().chain(predictor.programs()) {
-            report.add(program);
-            observer(Progress::Program {
-                name: program.program.module.module().name.as_str(),
-                outcome: &program.outcome,
-            });
-        }
-
-        let mut looping =
-            Loop { run: self, splits, session, batches, total, seconds_before: 0.0, saved: None };
-        let seconds = looping.run_steps(resume, observer, stop)?;
-        observer(Progress::Evaluating);
-        let Evaluation { samples, bins, examples } = config.evaluation;
-        let examples = examples.unwrap_or(usize::MAX);
-        let judging = Judging { values: &values, seed: config.seed, samples, bins, examples };
-        let test = evaluate(&looping.session, &predictor, judging, &splits.test)?;
-        Ok(RunReport {
-            steps: total,
-            seconds,
-            compile_seconds: report.seconds,
-            compiled: report.compiled,
-            cached: report.cached,
-            parameters: config.model.params().iter().map(|param| param.shape.elements()).sum(),
-            test,
-        })
-    }
-}
-
-impl Run<'_> {
-    /// Labels of the training rows.
-    fn labels(&self) -> usize {
-        self.splits.train.len() * self.config.model.labels(DType::F32).shape.elements()
-    }
-}
-
-/// Rows that a prediction takes at once. Of tokens as many as a batch has: activations are large beside them.
-fn predict_rows(config: &RunConfig, test: usize) -> usize {
-    let most = match config.model.task() {
-        Task::Tokens => config.batch,
-        Task::Classes | Task::Numbers { noise: _ } => {
-            let row =
-                config.model.features(DType::F32).iter().map(TensorType::size_bytes).sum::<usize>().max(1);
-            (PREDICT_BYTES / row).clamp(1, PREDICT_ROWS)
-        }
-    };
-    test.clamp(1, most)
-}
-
-#[derive(Default)]
-struct Tally {
-    seconds: f64,
-    compiled: usize,
-    cached: usize,
-}
-
-impl Tally {
-    fn add(&mut self, program: &Compiled) {
-        self.seconds += program.seconds;
-        match program.outcome {
-            CacheOutcome::Hit { .. } => self.cached += 1,
-            CacheOutcome::Miss { .. } => self.compiled += 1,
-        }
-    }
-}
-
-/// The step loop.
-struct Loop<'a> {
-    run: &'a Run<'a>,
-    splits: &'a Splits,
-    session: Session<'a>,
-    batches: Batches,
-    total: u64,
-    /// Seconds of training before a resume.
-    seconds_before: f64,
-    /// The last checkpoint and its step.
-    saved: Option<(PathBuf, u64)>,
-}
-
-impl Loop<'_> {
-    /// Runs every step and returns the seconds of training.
-    fn run_steps(
-        &mut self,
-        resume: Option<Checkpoint>,
-        observer: Observer,
-        stop: &dyn Fn() -> bool,
-    ) -> Result<f64, TrainError> {
-        let first = self.begin(resume)?;
-        observer(Progress::Begin { step: first, total: self.total });
-        let mut writer = self.run.out.map(|out| Writer::open(out, first)).transpose()?;
-        self.save(first, self.seconds_before)?;
-        let begin = Instant::now();
-        let mut saving = SaveClock::new(self.run.config.checkpoint.every_steps);
-        let mut pending: VecDeque<(u64, PendingSteps)> = VecDeque::new();
-        let mut mean = RunningMean::default();
-        let per_call = self.session.steps_per_call() as u64;
-        let mut feed = self.feed(first..self.total, per_call)?;
-        let per_record = if self.run.config.step.diagnostics { 1 } else { STEPS_PER_RECORD };
-        let mut step = first;
-        while step < self.total {
-            let steps = (self.total - step).min(per_call);
-            let Some(rows) = feed.next_call()? else { break };
-            pending.push_back((step, self.call(&rows, steps)?));
-            feed.give_back(rows);
-            let before = step;
-            step += steps;
-            let stopping = stop();
-            let ending = stopping || step == self.total;
-            let save = ending || saving.is_due(before, step);
-            let keep = if save { 0 } else { CALLS_IN_FLIGHT };
-            while pending.len() > keep {
-                let Some((mut done, call)) = pending.pop_front() else { break };
-                for scalars in call.wait()? {
-                    done += 1;
-                    if !scalars.loss().is_finite() {
-                        let symptom = Symptom::Loss { step: done, loss: scalars.loss() };
-                        return Err(self.diverged(symptom, Some(scalars.get(Metric::LearningRate)))?);
-                    }
-                    mean.add(scalars);
-                    if done.is_multiple_of(per_record) || (ending && done == step) {
-                        let seconds = self.seconds_before + begin.elapsed().as_secs_f64();
-                        let record = self.record(done, &mut mean, seconds);
-                        if let Some(writer) = &mut writer {
-                            writer.write(&record)?;
-                        }
-                        observer(Progress::Record { record: &record });
-                    }
-                }
-            }
-            if save {
-                // Records first: a run that continues from the checkpoint does not write them again.
-                if let Some(writer) = &mut writer {
-                    writer.flush()?;
-                }
-                let started = Instant::now();
-                self.save(step, self.seconds_before + begin.elapsed().as_secs_f64())?;
-                saving.saved(started.elapsed());
-            }
-            if stopping && step < self.total {
-                let checkpoint = self.saved.take().map(|(path, _)| path);
-                return Err(TrainError::Stopped { step, total: self.total, checkpoint });
-            }
-        }
-        Ok(self.seconds_before + begin.elapsed().as_secs_f64())
-    }
-
-    /// The examples of steps, so many steps a call.
-    fn feed(&self, steps: Range<u64>, per_call: u64) -> Result<Feed, TrainError> {
-        Ok(Feed::new(self.session.takes_numbers(), &self.splits.train, &self.batches, steps, per_call)?)
-    }
-
-    /// Starts so many steps with their rows, in one call.
-    fn call(&mut self, rows: &CallBatch, steps: u64) -> Result<PendingSteps, TrainError> {
-        self.session.step(CallData {
-            rows: rows.rows(),
-            steps: steps as usize,
-            noise: &[],
-            further_noise: &[],
-        })
-    }
-
-    /// Puts the state at its start, or at a checkpoint, and returns the steps done.
-    fn begin(&mut self, resume: Option<Checkpoint>) -> Result<u64, TrainError> {
-        let Some(checkpoint) = resume else {
-            let config = self.run.config;
-            let means = match &config.init {
-                Some(path) => weights::read(path, &config.model)?,
-                None => config.model.initial_values(config.seed),
-            };
-            self.session.begin(&means, &[])?;
-            return Ok(0);
-        };
-        if checkpoint.header.total_steps != self.total {
-            return Err(TrainError::Checkpoint(format!(
-                "it is of a run of {} steps, but this run has {}",
-                checkpoint.header.total_steps, self.total
-            )));
-        }
-        self.session.restore(&checkpoint.tensors)?;
-        self.seconds_before = checkpoint.header.seconds;
-        Ok(checkpoint.header.step)
-    }
-
-    /// Saves a checkpoint, unless a tensor is not finite: then the last good one stays.
-    fn save(&mut self, step: u64, seconds: f64) -> Result<(), TrainError> {
-        let tensors = self.session.state_to_host()?;
-        if diverge::first_not_finite(&tensors).is_some() {
-            return Err(self.diverged(Symptom::State { step }, None)?);
-        }
-        if let Some(out) = self.run.out {
-            let config = self.run.config.to_json();
-            let labels = Some(self.run.labels() as u64);
-            let header = Header { version: 1, step, total_steps: self.total, seconds, labels, config };
-            self.saved = Some((Checkpoint { header, tensors }.save(out)?, step));
-        }
-        Ok(())
-    }
-
-    fn record(&self, step: u64, mean: &mut RunningMean, seconds: f64) -> Record {
-        let (mean, last) = mean.take();
-        let task = self.run.config.model.task();
-        let always = Metric::always(task);
-        let told = |metric: Metric| mean.get(metric);
-        let labels = self.run.config.model.labels(DType::F32).shape.elements();
-        let labels = (self.run.config.rows_per_step() * labels) as f64;
-        let counted = told(Metric::counted(task)) / labels;
-        let (accuracy, rmse) = match task {
-            Task::Classes | Task::Tokens => (Some(counted), None),
-            Task::Numbers { noise: _ } => (None, Some(counted.sqrt())),
-        };
-        let beside = |(metric, value): (Metric, f64)| {
-            (!always.contains(&metric)).then(|| (metric.name().to_string(), finite(value)))
-        };
-        Record {
-            step,
-            epoch: step as f64 / self.batches.steps_per_epoch() as f64,
-            loss: told(Metric::Loss),
-            accuracy,
-            rmse,
-            learning_rate: last.get(Metric::LearningRate),
-            seconds,
-            diagnostics: mean.iter().filter_map(beside).collect(),
-        }
-    }
-
-    /// Runs the steps since the last good checkpoint again to find the tensor that lost its numbers first.
-    fn diverged(&mut self, symptom: Symptom, learning_rate: Option<f64>) -> Result<TrainError, TrainError> {
-        let checkpoint = match &self.saved {
-            Some((path, _)) => Some(Checkpoint::load(path)?),
+        let of_row = config.model.labels(DType::F32).shape.elements();
+        let batches = match &train {
+            Some(train) => Some(Batches::new(train.len(), config.rows_per_step(), config.seed)?),
             None => None,
         };
-        let mut step = self.begin(checkpoint)?;
-        let mut divergence = Divergence {
-            symptom,
-            learning_rate,
-            tensor: None,
-            largest: None,
-            checkpoint: self.saved.clone(),
+        let header = checkpoint.as_ref().map(|checkpoint| &checkpoint.header);
+        let labels = rows.map(|rows| rows * of_row);
+        let labels = labels.or_else(|| header.and_then(|header| header.labels).map(|labels| labels as usize));
+        let per_epoch = rows.map(|rows| (rows / config.rows_per_step()).max(1) as u64);
+        let total = per_epoch.map(|per_epoch| config.total_steps(per_epoch));
+        let total = total.or_else(|| header.map(|header| header.total_steps));
+        let (Some(labels), Some(total)) = (labels, total) else {
+            let reason = "there is no data: give it by `Run::data`, or for a loop of your own the number of training \
+                          rows by `Run::rows`";
+            return Err(TrainError::Refused { call: "start", reason: reason.to_string() });
         };
-        let mut feed = self.feed(step..self.total, 1)?;
-        loop {
-            let tensors: Vec<HostTensor> = self.session.state_to_host()?;
-            if let Some(tensor) = diverge::first_not_finite(&tensors) {
-                divergence.tensor = Some((tensor.name.clone(), step));
-                break;
+        if let Some(header) = header {
+            if header.total_steps != total {
+                return Err(TrainError::Checkpoint(format!(
+                    "it is of a run of {} steps, but this run has {total}",
+                    header.total_steps
+                )));
             }
-            divergence.largest = diverge::largest(&tensors);
-            if step == symptom.last_state() {
-                break;
-            }
-            let Some(rows) = feed.next_call()? else { break };
-            let again = self.call(&rows, 1)?.wait()?;
-            step += 1;
-            if let Symptom::State { .. } = symptom {
-                divergence.learning_rate = again.first().map(|again| again.get(Metric::LearningRate));
+            let mut differences = Vec::new();
+            // Of an older natgrad's checkpoint fields may be missing, which have their defaults.
+            let then = RunConfig::from_json("the checkpoint", header.config.clone());
+            let then = then.map_or_else(|_| header.config.clone(), |then| then.to_json());
+            differ("", &then, &config.to_json(), &mut differences);
+            if let Some(first) = differences.first() {
+                return Err(TrainError::Checkpoint(first.clone()));
             }
         }
-        Ok(TrainError::Diverged(Box::new(divergence)))
+        Ok(Ready { config, train, test, batches, labels, total, out, checkpoint })
     }
 }
 
-/// Numbers that JSON can hold.
-fn finite(value: f64) -> Option<f64> {
-    value.is_finite().then_some(value)
+/// Says where two configurations differ, beside the free sections.
+fn differ(path: &str, then: &Value, now: &Value, found: &mut Vec<String>) {
+    match (then, now) {
+        (Value::Object(then), Value::Object(now)) => {
+            let mut keys: Vec<&String> = then.keys().chain(now.keys()).collect();
+            keys.sort();
+            keys.dedup();
+            for key in keys {
+                if path.is_empty() && FREE_SECTIONS.contains(&key.as_str()) {
+                    continue;
+                }
+                let at = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+                differ(
+                    &at,
+                    then.get(key).unwrap_or(&Value::Null),
+                    now.get(key).unwrap_or(&Value::Null),
+                    found,
+                );
+            }
+        }
+        (then, now) if then != now => {
+            found.push(format!("it is of a run with `{path}` {then}, but this run has {now}"));
+        }
+        _ => {}
+    }
 }

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::TrainError;
 use super::run::Run;
+use crate::compile::Device;
 use crate::config::{Length, RunConfig};
 use crate::data::Splits;
 use crate::rule::{Adam, AdamW, NamedRule};
@@ -39,26 +40,30 @@ pub struct Trial {
 /// # Errors
 /// See [`TrainError`]; a trial that diverges is no error.
 pub fn tune_adamw(
-    run: Run,
+    device: &Device,
+    config: &RunConfig,
+    splits: &Splits,
     epochs: Option<u64>,
     tried: &mut dyn FnMut(Trial),
 ) -> Result<(RunConfig, Vec<Trial>), TrainError> {
-    let (held_out, kept) = run.splits.train.partition(HELD_OUT_EVERY);
+    let (held_out, kept) = splits.train.partition(HELD_OUT_EVERY);
     let splits = Splits { train: kept, test: held_out };
-    let with_rate = |lr| RunConfig {
-        rule: NamedRule::Adamw(AdamW(Adam { lr, ..Adam::default() })),
-        ..run.config.clone()
-    };
+    let with_rate =
+        |lr| RunConfig { rule: NamedRule::Adamw(AdamW(Adam { lr, ..Adam::default() })), ..config.clone() };
     let mut trials = Vec::new();
     for lr in RATES {
         let mut config = with_rate(lr);
         if let Some(epochs) = epochs {
             config.length = Length::Epochs(epochs);
         }
-        let trial = Run { config: &config, splits: &splits, out: None, ..run };
-        let trial = match trial.train(None, &mut |_| {}) {
-            Ok(report) => {
-                let scores = report.test.mean;
+        let trial = || {
+            let mut training = Run::of(config).splits(splits.clone()).start(device)?;
+            training.fit(|_| {})?;
+            training.evaluate()
+        };
+        let trial = match trial() {
+            Ok(test) => {
+                let scores = test.mean;
                 Trial { lr, nll: Some(scores.nll()), error: Some(scores.error()) }
             }
             Err(TrainError::Diverged(_)) => Trial { lr, nll: None, error: None },

@@ -86,8 +86,8 @@ fn stop_in_the_middle(bench: &Bench, at_record: u64) -> Checkpoint {
             middle = Some(Checkpoint::load(&out).unwrap());
         }
     };
-    let run = Run { device: &DEVICE, config: &config, splits: &splits, out: Some(&out) };
-    run.train(None, &mut observer).unwrap();
+    let run = Run::of(config).splits(splits).out(&out);
+    run.start(&DEVICE).unwrap().fit_until(&mut observer, &|| false).unwrap();
     let middle = middle.unwrap();
     middle.save(&out).unwrap();
     middle

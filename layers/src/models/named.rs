@@ -1,5 +1,6 @@
 //! Models by the names that configurations give them: natgrad's own, and one of the program's.
 
+use std::any::Any;
 use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
@@ -89,13 +90,18 @@ impl PartialEq for OwnModel {
     }
 }
 
-macro_rules! named {
-    ($($model:ty => $variant:ident),*) => {$(
-        impl From<$model> for NamedModel {
-            fn from(model: $model) -> NamedModel {
-                NamedModel::$variant(model)
-            }
-        }
-    )*};
+/// A model of natgrad's becomes one that configurations can name, any other one of the program's own.
+impl<M: Model + 'static> From<M> for NamedModel {
+    fn from(model: M) -> NamedModel {
+        let any: &dyn Any = &model;
+        let known = any
+            .downcast_ref()
+            .cloned()
+            .map(NamedModel::Linear)
+            .or_else(|| any.downcast_ref().cloned().map(NamedModel::Mlp))
+            .or_else(|| any.downcast_ref().cloned().map(NamedModel::LinearRegression))
+            .or_else(|| any.downcast_ref().cloned().map(NamedModel::ResNet))
+            .or_else(|| any.downcast_ref().cloned().map(NamedModel::Gpt2));
+        known.unwrap_or_else(|| NamedModel::Own(OwnModel(Arc::new(model))))
+    }
 }
-named!(SoftmaxRegression => Linear, Mlp => Mlp, LinearRegression => LinearRegression, ResNet => ResNet, Gpt2 => Gpt2);

@@ -1,0 +1,210 @@
+//! The loop of a run over its data.
+
+use std::collections::VecDeque;
+use std::ops::Range;
+use std::time::Instant;
+
+use natgrad_ir::DType;
+use natgrad_layers::Task;
+
+use super::TrainError;
+use super::checkpoint::Checkpoint;
+use super::diverge::{self, Divergence, Symptom};
+use super::feed::{CallBatch, Feed};
+use super::metrics::{Record, Writer};
+use super::progress::{Observer, Progress};
+use super::running_mean::RunningMean;
+use super::save_clock::SaveClock;
+use super::session::{CallData, HostTensor, PendingSteps};
+use super::training::Training;
+use crate::data::Batches;
+use crate::step::Metric;
+
+/// Calls that may be under way before the oldest one's losses are waited for.
+const CALLS_IN_FLIGHT: usize = 3;
+/// Steps that one record averages over.
+const STEPS_PER_RECORD: u64 = 10;
+
+impl Training<'_> {
+    /// Runs the steps that are left; `each` is told of every record, the means over ten steps.
+    ///
+    /// # Errors
+    /// There is no data, the loss is not finite, or the device or a file fails.
+    pub fn fit(&mut self, mut each: impl FnMut(&Record)) -> Result<(), TrainError> {
+        let mut observer = |progress: Progress| {
+            if let Progress::Record { record } = progress {
+                each(record);
+            }
+        };
+        self.fit_until(&mut observer, &|| false)
+    }
+
+    /// As [`Training::fit`], but ends after the step during which `stop` becomes true: the state is saved then, and
+    /// the error is [`TrainError::Stopped`].
+    ///
+    /// # Errors
+    /// See [`Training::fit`].
+    pub fn fit_until(&mut self, observer: Observer, stop: &dyn Fn() -> bool) -> Result<(), TrainError> {
+        let first = self.step;
+        let mut feed = self.feed(first..self.total, self.session.steps_per_call() as u64)?;
+        observer(Progress::Begin { step: first, total: self.total });
+        let mut writer = self.out.as_deref().map(|out| Writer::open(out, first)).transpose()?;
+        self.save_out()?;
+        let seconds_before = self.seconds;
+        let begin = Instant::now();
+        let mut saving = SaveClock::new(self.config.checkpoint.every_steps);
+        let mut pending: VecDeque<(u64, PendingSteps)> = VecDeque::new();
+        let mut mean = RunningMean::default();
+        let per_call = self.session.steps_per_call() as u64;
+        let per_record = if self.config.step.diagnostics { 1 } else { STEPS_PER_RECORD };
+        let mut step = first;
+        while step < self.total {
+            let steps = (self.total - step).min(per_call);
+            let Some(rows) = feed.next_call()? else { break };
+            pending.push_back((step, self.call(&rows, steps)?));
+            feed.give_back(rows);
+            let before = step;
+            step += steps;
+            self.step = step;
+            let stopping = stop();
+            let ending = stopping || step == self.total;
+            let save = ending || saving.is_due(before, step);
+            let keep = if save { 0 } else { CALLS_IN_FLIGHT };
+            while pending.len() > keep {
+                let Some((mut done, call)) = pending.pop_front() else { break };
+                for scalars in call.wait()? {
+                    done += 1;
+                    if !scalars.loss().is_finite() {
+                        let symptom = Symptom::Loss { step: done, loss: scalars.loss() };
+                        return Err(self.diverged(symptom, Some(scalars.get(Metric::LearningRate)))?);
+                    }
+                    mean.add(scalars);
+                    if done.is_multiple_of(per_record) || (ending && done == step) {
+                        let seconds = seconds_before + begin.elapsed().as_secs_f64();
+                        let record = self.record(done, &mut mean, seconds);
+                        if let Some(writer) = &mut writer {
+                            writer.write(&record)?;
+                        }
+                        observer(Progress::Record { record: &record });
+                    }
+                }
+            }
+            if save {
+                // Records first: a run that continues from the checkpoint does not write them again.
+                if let Some(writer) = &mut writer {
+                    writer.flush()?;
+                }
+                let started = Instant::now();
+                self.seconds = seconds_before + begin.elapsed().as_secs_f64();
+                self.save_out()?;
+                saving.saved(started.elapsed());
+            }
+            if stopping && step < self.total {
+                let checkpoint = self.saved.take().map(|(path, _)| path);
+                return Err(TrainError::Stopped { step, total: self.total, checkpoint });
+            }
+        }
+        self.seconds = seconds_before + begin.elapsed().as_secs_f64();
+        Ok(())
+    }
+
+    /// The examples of steps, so many steps a call.
+    fn feed(&self, steps: Range<u64>, per_call: u64) -> Result<Feed, TrainError> {
+        let (Some(train), Some(batches)) = (&self.train, &self.batches) else {
+            let reason = "the run has no data: give it by `Run::data`".to_string();
+            return Err(TrainError::Refused { call: "fit", reason });
+        };
+        Ok(Feed::new(self.session.takes_numbers(), train, batches, steps, per_call)?)
+    }
+
+    /// Starts so many steps with their rows, in one call.
+    fn call(&mut self, rows: &CallBatch, steps: u64) -> Result<PendingSteps, TrainError> {
+        self.session.step(CallData {
+            rows: rows.rows(),
+            steps: steps as usize,
+            noise: &[],
+            further_noise: &[],
+        })
+    }
+
+    /// Saves a checkpoint into the output folder, unless a tensor is not finite: then the last good one stays.
+    fn save_out(&mut self) -> Result<(), TrainError> {
+        let checkpoint = self.checkpoint()?;
+        let step = self.step;
+        if diverge::first_not_finite(&checkpoint.tensors).is_some() {
+            return Err(self.diverged(Symptom::State { step }, None)?);
+        }
+        if let Some(out) = &self.out {
+            self.saved = Some((checkpoint.save(out)?, step));
+        }
+        Ok(())
+    }
+
+    fn record(&self, step: u64, mean: &mut RunningMean, seconds: f64) -> Record {
+        let (mean, last) = mean.take();
+        let task = self.config.model.task();
+        let always = Metric::always(task);
+        let told = |metric: Metric| mean.get(metric);
+        let labels = self.config.model.labels(DType::F32).shape.elements();
+        let labels = (self.config.rows_per_step() * labels) as f64;
+        let counted = told(Metric::counted(task)) / labels;
+        let (accuracy, rmse) = match task {
+            Task::Classes | Task::Tokens => (Some(counted), None),
+            Task::Numbers { noise: _ } => (None, Some(counted.sqrt())),
+        };
+        let beside = |(metric, value): (Metric, f64)| {
+            (!always.contains(&metric)).then(|| (metric.name().to_string(), finite(value)))
+        };
+        Record {
+            step,
+            epoch: step as f64 / self.batches.as_ref().map_or(1, Batches::steps_per_epoch) as f64,
+            loss: told(Metric::Loss),
+            accuracy,
+            rmse,
+            learning_rate: last.get(Metric::LearningRate),
+            seconds,
+            diagnostics: mean.iter().filter_map(beside).collect(),
+        }
+    }
+
+    /// Runs the steps since the last good checkpoint again to find the tensor that lost its numbers first.
+    fn diverged(&mut self, symptom: Symptom, learning_rate: Option<f64>) -> Result<TrainError, TrainError> {
+        let checkpoint = match &self.saved {
+            Some((path, _)) => Some(Checkpoint::load(path)?),
+            None => None,
+        };
+        self.begin(checkpoint.as_ref())?;
+        let mut step = self.step;
+        let mut divergence = Divergence {
+            symptom,
+            learning_rate,
+            tensor: None,
+            largest: None,
+            checkpoint: self.saved.clone(),
+        };
+        let mut feed = self.feed(step..self.total, 1)?;
+        loop {
+            let tensors: Vec<HostTensor> = self.session.state_to_host()?;
+            if let Some(tensor) = diverge::first_not_finite(&tensors) {
+                divergence.tensor = Some((tensor.name.clone(), step));
+                break;
+            }
+            divergence.largest = diverge::largest(&tensors);
+            if step == symptom.last_state() {
+                break;
+            }
+            let Some(rows) = feed.next_call()? else { break };
+            let again = self.call(&rows, 1)?.wait()?;
+            step += 1;
+            if let Symptom::State { .. } = symptom {
+                divergence.learning_rate = again.first().map(|again| again.get(Metric::LearningRate));
+            }
+        }
+        Ok(TrainError::Diverged(Box::new(divergence)))
+    }
+}
+
+/// Numbers that JSON can hold.
+fn finite(value: f64) -> Option<f64> {
+    value.is_finite().then_some(value)
+}

@@ -1,0 +1,74 @@
+//! What a run tells while it goes on, and at its end.
+
+use super::evaluate::TestScores;
+use super::metrics::Record;
+use crate::compile::{CacheOutcome, Compiled};
+
+/// News of a run.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Progress<'a> {
+    /// A program is ready.
+    Program {
+        /// Its name.
+        name: &'a str,
+        /// Where its executable came from.
+        outcome: &'a CacheOutcome,
+    },
+    /// The loop begins, or continues from a checkpoint.
+    Begin {
+        /// Steps done.
+        step: u64,
+        /// Steps of the whole run.
+        total: u64,
+    },
+    /// A record was written.
+    Record {
+        /// Means over the last steps.
+        record: &'a Record,
+    },
+    /// The loop has ended and the model is being judged.
+    Evaluating,
+}
+
+/// Told of a run's progress.
+pub type Observer<'a> = &'a mut dyn FnMut(Progress);
+
+/// What a run gave.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RunReport {
+    /// Steps done.
+    pub steps: u64,
+    /// Seconds of training, over all parts of a resumed run.
+    pub seconds: f64,
+    /// Seconds spent compiling, or loading executables from the cache.
+    pub compile_seconds: f64,
+    /// Number of programs that had to be compiled.
+    pub compiled: usize,
+    /// Number of programs that came from the cache.
+    pub cached: usize,
+    /// Number of parameters.
+    pub parameters: usize,
+    /// Scores on the test rows.
+    pub test: TestScores,
+}
+
+/// What compiling took.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct CompileTally {
+    pub seconds: f64,
+    pub compiled: usize,
+    pub cached: usize,
+}
+
+impl CompileTally {
+    /// Counts a program, and tells of it.
+    pub fn add(&mut self, program: &Compiled, observer: Observer) {
+        self.seconds += program.seconds;
+        match program.outcome {
+            CacheOutcome::Hit { .. } => self.cached += 1,
+            CacheOutcome::Miss { .. } => self.compiled += 1,
+        }
+        let name = program.program.module.module().name.as_str();
+        observer(Progress::Program { name, outcome: &program.outcome });
+    }
+}

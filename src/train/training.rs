@@ -1,0 +1,294 @@
+//! A run on its device: trained, judged, used and saved.
+
+use std::path::{Path, PathBuf};
+
+use natgrad_ir::{DType, TensorType};
+use natgrad_layers::Task;
+
+use super::TrainError;
+use super::checkpoint::{Checkpoint, Header};
+use super::diverge::{self, Divergence, Symptom};
+use super::evaluate::{TestScores, evaluate};
+use super::feed::{table_on_device, whole};
+use super::progress::{CompileTally, Observer, Progress, RunReport};
+use super::run::Ready;
+use super::session::{CallData, CallRows, HostTensor, Session, StepScalars};
+use crate::compile::Device;
+use crate::config::{Evaluation, RunConfig};
+use crate::data::{Arrays, Batches, Examples};
+use crate::posterior::{Judging, Predictor};
+use crate::rule::HyperValues;
+use crate::step::Recipe;
+use crate::weights;
+
+/// The most rows that a prediction takes at once, and the most bytes of their features.
+const PREDICT_ROWS: usize = 500;
+const PREDICT_BYTES: usize = 8 << 20;
+
+/// A run on its device, from [`Run::start`](super::Run::start).
+///
+/// Calls may come in any order: a model can be used before it is trained, and trained further by steps of your own after
+/// [`Training::fit`] was stopped. What cannot be done is refused with the reason.
+#[derive(Debug)]
+pub struct Training<'a> {
+    pub(super) device: &'a Device,
+    pub(super) config: RunConfig,
+    pub(super) train: Option<Examples>,
+    test: Option<Examples>,
+    pub(super) out: Option<PathBuf>,
+    values: HyperValues,
+    pub(super) session: Session<'a>,
+    pub(super) batches: Option<Batches>,
+    /// Labels of all training rows.
+    labels: usize,
+    /// Steps done, and those of the whole run.
+    pub(super) step: u64,
+    pub(super) total: u64,
+    /// Seconds of training so far.
+    pub(super) seconds: f64,
+    /// The last checkpoint and its step.
+    pub(super) saved: Option<(PathBuf, u64)>,
+    /// What predicts, by its rows at a time.
+    predictor: Option<Predictor<'a>>,
+    tally: CompileTally,
+}
+
+impl<'a> Training<'a> {
+    pub(super) fn new(
+        device: &'a Device,
+        ready: Ready,
+        observer: Observer,
+    ) -> Result<Training<'a>, TrainError> {
+        let Ready { config, train, test, batches, labels, total, out, checkpoint } = ready;
+        let target = device.target();
+        let table = train.as_ref().and_then(|train| table_on_device(&config, target, train));
+        let recipe = Recipe { table, ..config.recipe(target.state_plan()) };
+        let values = recipe.values(labels, total);
+        let mut session = Session::new(device, &recipe, config.batch, &values, config.seed)?;
+        if let (Some(_), Some(train)) = (&recipe.table, &train) {
+            let all = whole(train)?;
+            session.hold(&all.features[0], &all.labels)?;
+        }
+        let mut tally = CompileTally::default();
+        session.programs().for_each(|program| tally.add(program, observer));
+        let (step, seconds, saved) = (0, 0.0, None);
+        let mut training = Training {
+            device,
+            config,
+            train,
+            test,
+            out,
+            values,
+            session,
+            batches,
+            labels,
+            step,
+            total,
+            seconds,
+            saved,
+            predictor: None,
+            tally,
+        };
+        if let Some(rows) = training.test.as_ref().map(Examples::len) {
+            training.predictor(rows, observer)?;
+        }
+        training.begin(checkpoint.as_ref())?;
+        Ok(training)
+    }
+
+    /// Where the run's programs come from.
+    pub(super) fn recipe(&self) -> Recipe<'_> {
+        self.config.recipe(self.device.target().state_plan())
+    }
+
+    /// Puts the state at its start, or at a checkpoint.
+    pub(super) fn begin(&mut self, checkpoint: Option<&Checkpoint>) -> Result<(), TrainError> {
+        match checkpoint {
+            Some(checkpoint) => {
+                self.session.restore(&checkpoint.tensors)?;
+                (self.step, self.seconds) = (checkpoint.header.step, checkpoint.header.seconds);
+            }
+            None => {
+                let means = match &self.config.init {
+                    Some(path) => weights::read(path, &self.config.model)?,
+                    None => self.config.model.initial_values(self.config.seed),
+                };
+                self.session.begin(&means, &[])?;
+                (self.step, self.seconds) = (0, 0.0);
+            }
+        }
+        Ok(())
+    }
+
+    /// The configuration.
+    pub fn config(&self) -> &RunConfig {
+        &self.config
+    }
+
+    /// Steps done.
+    pub fn steps_done(&self) -> u64 {
+        self.step
+    }
+
+    /// Steps of the whole run, after which the learning rate's schedule ends.
+    pub fn total_steps(&self) -> u64 {
+        self.total
+    }
+
+    /// One step on a batch of your own, with labels: as many rows as a batch has.
+    ///
+    /// # Errors
+    /// The batch does not fit, the run is at its end, or the loss is not finite.
+    pub fn step(&mut self, batch: impl Into<Arrays>) -> Result<StepScalars, TrainError> {
+        let refused = |reason: String| TrainError::Refused { call: "step", reason };
+        if self.session.takes_numbers() {
+            let reason = "the device holds the training rows: set `step.data` to `host`";
+            return Err(refused(reason.to_string()));
+        }
+        if self.config.step.per_call > 1 {
+            let per_call = self.config.step.per_call;
+            return Err(refused(format!("`step.per_call` is {per_call}, and a batch is of one step")));
+        }
+        if self.step >= self.total {
+            let total = self.total;
+            return Err(refused(format!(
+                "the run is at its end, of {total} steps; give it more by `Run::steps`"
+            )));
+        }
+        let rows = batch.into().examples(self.config.model.model(), true)?;
+        let wanted = self.config.rows_per_step();
+        if rows.len() != wanted {
+            return Err(refused(format!("a step takes {wanted} rows, but is given {}", rows.len())));
+        }
+        let batch = rows.whole();
+        let rows = CallRows::Given { features: &batch.features, labels: &batch.labels };
+        let begin = std::time::Instant::now();
+        let pending = self.session.step(CallData { rows, steps: 1, noise: &[], further_noise: &[] })?;
+        let scalars = pending.wait()?.pop().unwrap_or_default();
+        self.step += 1;
+        self.seconds += begin.elapsed().as_secs_f64();
+        if !scalars.loss().is_finite() {
+            let symptom = Symptom::Loss { step: self.step, loss: scalars.loss() };
+            let learning_rate = Some(scalars.get(crate::step::Metric::LearningRate));
+            let divergence = Divergence {
+                symptom,
+                learning_rate,
+                tensor: None,
+                largest: None,
+                checkpoint: self.saved.clone(),
+            };
+            return Err(TrainError::Diverged(Box::new(divergence)));
+        }
+        Ok(scalars)
+    }
+
+    /// The state as a checkpoint.
+    ///
+    /// # Errors
+    /// The device fails.
+    pub fn checkpoint(&self) -> Result<Checkpoint, TrainError> {
+        let header = Header {
+            version: 1,
+            step: self.step,
+            total_steps: self.total,
+            seconds: self.seconds,
+            labels: Some(self.labels as u64),
+            config: self.config.to_json(),
+        };
+        Ok(Checkpoint { header, tensors: self.session.state_to_host()? })
+    }
+
+    /// Writes the run into a folder, which is made if need be: [`Run::load`](super::Run::load) and
+    /// [`Run::resume`](super::Run::resume) read it, and so do the commands.
+    ///
+    /// # Errors
+    /// The device fails, the state is not finite, or the folder cannot be written.
+    pub fn save(&self, folder: impl AsRef<Path>) -> Result<(), TrainError> {
+        let folder = folder.as_ref();
+        let checkpoint = self.checkpoint()?;
+        if diverge::first_not_finite(&checkpoint.tensors).is_some() {
+            return Err(self.not_finite());
+        }
+        let fail = |error: std::io::Error| TrainError::Write {
+            path: folder.to_path_buf(),
+            reason: error.to_string(),
+        };
+        std::fs::create_dir_all(folder).map_err(fail)?;
+        checkpoint.save(folder).map(drop)
+    }
+
+    fn not_finite(&self) -> TrainError {
+        let symptom = Symptom::State { step: self.step };
+        let checkpoint = self.saved.clone();
+        let divergence = Divergence { symptom, learning_rate: None, tensor: None, largest: None, checkpoint };
+        TrainError::Diverged(Box::new(divergence))
+    }
+
+    /// The carried tensors by name, such as `mean/layers.0.weight` and `hess/layers.0.weight`.
+    ///
+    /// # Errors
+    /// The device fails.
+    pub fn state(&self) -> Result<Vec<HostTensor>, TrainError> {
+        self.session.state_to_host()
+    }
+
+    /// What predicts so many rows.
+    pub(super) fn predictor(&mut self, rows: usize, observer: Observer) -> Result<(), TrainError> {
+        let rows = predict_rows(&self.config, rows);
+        if self.predictor.as_ref().is_some_and(|predictor| predictor.rows() >= rows) {
+            return Ok(());
+        }
+        let predictor = Predictor::new(self.device, &self.recipe(), rows)?;
+        predictor.programs().for_each(|program| self.tally.add(program, observer));
+        self.predictor = Some(predictor);
+        Ok(())
+    }
+
+    /// The scores on the test rows, at the mean and, where the rule leaves a posterior, averaged over samples of it.
+    ///
+    /// # Errors
+    /// There are no test rows, or the device fails.
+    pub fn evaluate(&mut self) -> Result<TestScores, TrainError> {
+        let Some(test) = self.test.clone() else {
+            let reason = "there are no test rows: give them by `Run::test`".to_string();
+            return Err(TrainError::Refused { call: "evaluate", reason });
+        };
+        self.predictor(test.len(), &mut |_| {})?;
+        let Evaluation { samples, bins, examples } = self.config.evaluation;
+        let examples = examples.unwrap_or(usize::MAX);
+        let judging = Judging { values: &self.values, seed: self.config.seed, samples, bins, examples };
+        let Some(predictor) = &self.predictor else { return Err(self.not_finite()) };
+        evaluate(&self.session, predictor, judging, &test)
+    }
+
+    /// What the run gave: its length, what compiling took, and the scores on the test rows.
+    ///
+    /// # Errors
+    /// See [`Training::evaluate`].
+    pub fn report(&mut self, observer: Observer) -> Result<RunReport, TrainError> {
+        observer(Progress::Evaluating);
+        let test = self.evaluate()?;
+        Ok(RunReport {
+            steps: self.total,
+            seconds: self.seconds,
+            compile_seconds: self.tally.seconds,
+            compiled: self.tally.compiled,
+            cached: self.tally.cached,
+            parameters: self.config.model.params().iter().map(|param| param.shape.elements()).sum(),
+            test,
+        })
+    }
+}
+
+/// Rows that a prediction takes at once. Of tokens as many as a batch has: activations are large beside them.
+fn predict_rows(config: &RunConfig, test: usize) -> usize {
+    let most = match config.model.task() {
+        Task::Tokens => config.batch,
+        Task::Classes | Task::Numbers { noise: _ } => {
+            let row =
+                config.model.features(DType::F32).iter().map(TensorType::size_bytes).sum::<usize>().max(1);
+            (PREDICT_BYTES / row).clamp(1, PREDICT_ROWS)
+        }
+    };
+    test.clamp(1, most)
+}
