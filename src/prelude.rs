@@ -2,9 +2,9 @@
 
 pub use natgrad_ir::Expr;
 pub use natgrad_layers::{
-    Activation, Attention, Conv, Dropout, Embedding, FilterResponseNorm, Gpt2, Init, Input, LayerNorm, Linear,
-    LinearRegression, Mlp, Model, Network, Padding, ResNet, SoftmaxRegression, Task, max_pool, mean_pool,
-    spatial_mean,
+    Activation, Attention, Conv, Dropout, Embedding, FilterResponseNorm, Gpt2, Init, Input, LayerNorm,
+    Linear, LinearRegression, Mlp, Model, Network, Padding, ResNet, SoftmaxRegression, Task, max_pool,
+    mean_pool, spatial_mean,
 };
 
 pub use crate::compile::{Device, OpenError};

@@ -9,6 +9,7 @@ mod generate;
 mod inspect;
 mod interrupt;
 mod plugin;
+mod predict;
 mod print;
 mod replay;
 mod target;
@@ -32,6 +33,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Train(train::Train),
+    Predict(predict::Predict),
     Compare(compare::Compare),
     Generate(generate::Generate),
     Export(export::Export),
@@ -89,6 +91,7 @@ pub fn main() -> ExitCode {
         .init();
     let outcome = match cli.command {
         Command::Train(command) => command.run(),
+        Command::Predict(command) => command.run(),
         Command::Compare(command) => command.run(),
         Command::Generate(command) => command.run(),
         Command::Export(command) => command.run(),

@@ -1,15 +1,19 @@
 //! The run of a folder, trained.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use natgrad_ir::DType;
 
 use super::{Failure, backend};
 use crate::compile::Device;
 use crate::config::RunConfig;
+use crate::data::Taught;
 use crate::pjrt::Buffer;
 use crate::posterior::Posterior;
+use crate::rule::HyperValues;
 use crate::step::Recipe;
+use crate::text::Tokenizer;
 use crate::train::Checkpoint;
 
 /// A run's configuration and its last checkpoint.
@@ -50,12 +54,28 @@ impl Trained {
         self.config.recipe(device.target().state_plan())
     }
 
+    /// The hyperparameters, which samples depend on.
+    pub(super) fn values(&self, recipe: &Recipe) -> HyperValues {
+        let header = &self.checkpoint.header;
+        recipe.values(header.labels.unwrap_or(1) as usize, header.total_steps)
+    }
+
+    /// What rows to predict must be like; the tokenizer is that of the run's folder.
+    pub(super) fn taught(&self, tokenizer: Option<Tokenizer>) -> Taught {
+        let model = &self.config.model;
+        Taught {
+            features: model.features(DType::F32).swap_remove(0),
+            labels: model.labels(DType::F32),
+            classes: model.classes(),
+            class_names: self.checkpoint.header.class_names.clone(),
+            tokenizer: tokenizer.map(Arc::new),
+        }
+    }
+
     /// The posterior on the device.
     pub(super) fn posterior<'a>(&self, device: &'a Device) -> Result<Posterior<'a>, Failure> {
         let recipe = self.recipe(device);
-        let header = &self.checkpoint.header;
-        let values = recipe.values(header.labels.unwrap_or(1) as usize, header.total_steps);
-        Ok(Posterior::new(device, &recipe, values, |name| {
+        Ok(Posterior::new(device, &recipe, self.values(&recipe), |name| {
             let tensor = self.checkpoint.tensors.iter().find(|tensor| tensor.name == name)?;
             Some((&tensor.ty, tensor.bytes.as_slice()))
         })?)

@@ -205,7 +205,13 @@ impl Arrays {
         };
         let kinds = inputs.iter().map(|input| input.ty(DType::F32)).collect();
         let example = ExampleType { features: kinds, labels: ty, classes: model.classes() };
-        Ok(ArrayExamples { example, rows: rows.unwrap_or(0), features, labels: Arc::new(labels) })
+        Ok(ArrayExamples {
+            example,
+            rows: rows.unwrap_or(0),
+            features,
+            labels: Arc::new(labels),
+            is_labelled: self.labels.is_some(),
+        })
     }
 }
 
@@ -363,12 +369,18 @@ pub struct ArrayExamples {
     /// Each input's bytes, row-major.
     features: Vec<Arc<Vec<u8>>>,
     labels: Arc<Vec<u8>>,
+    is_labelled: bool,
 }
 
 impl ArrayExamples {
     /// What one example is.
     pub fn example(&self) -> &ExampleType {
         &self.example
+    }
+
+    /// Whether the labels were given; else they are zeros.
+    pub fn is_labelled(&self) -> bool {
+        self.is_labelled
     }
 
     /// Number of examples.
@@ -408,7 +420,8 @@ impl ArrayExamples {
             let count = rows.map(|row| self.append(row, &mut batch)).count();
             let features = batch.features.into_iter().map(Arc::new).collect();
             let example = self.example.clone();
-            ArrayExamples { example, rows: count, features, labels: Arc::new(batch.labels) }
+            let labels = Arc::new(batch.labels);
+            ArrayExamples { example, rows: count, features, labels, is_labelled: self.is_labelled }
         };
         (pick(true), pick(false))
     }

@@ -88,6 +88,40 @@ impl Cifar {
         Ok((self.read_files(folder, train)?, self.read_files(folder, &[test])?))
     }
 
+    /// Images of one file, with or without labels before the pixels of each.
+    pub(super) fn read_to_predict(self, path: &Path) -> Result<Table, DataError> {
+        let bytes = read_file(path)?;
+        let record = self.labels() + 3 * PIXELS;
+        if bytes.is_empty() || bytes.len().is_multiple_of(record) {
+            let (folder, name) = (path.parent().unwrap_or(path), path.file_name().unwrap_or_default());
+            return self.read_files(folder, &[&name.to_string_lossy()]);
+        }
+        if !bytes.len().is_multiple_of(3 * PIXELS) {
+            let reason = format!(
+                "has {} bytes, but must have {record} for each image with labels, or {} without",
+                bytes.len(),
+                3 * PIXELS
+            );
+            return Err(DataError::content(path, reason));
+        }
+        let pixels = bytes.chunks_exact(3 * PIXELS).flat_map(channels_last).collect();
+        let (mean, std) = self.moments();
+        let rows = bytes.len() / (3 * PIXELS);
+        Ok(Table::unlabelled([SIZE, SIZE, 3], Features::pixels(pixels, &mean, &std), rows))
+    }
+
+    /// The names of the classes, if the file that lists them is in the folder too.
+    pub(super) fn class_names(self, folder: &Path) -> Option<Vec<String>> {
+        let name = match self {
+            Cifar::Ten => "batches.meta.txt",
+            Cifar::Hundred => "fine_label_names.txt",
+        };
+        let text = std::fs::read_to_string(folder.join(name)).ok()?;
+        let names: Vec<String> =
+            text.lines().map(|line| line.trim().to_string()).filter(|line| !line.is_empty()).collect();
+        (names.len() == self.classes()).then_some(names)
+    }
+
     fn read_files(self, folder: &Path, names: &[&str]) -> Result<Table, DataError> {
         let record = self.labels() + 3 * PIXELS;
         let (mut pixels, mut classes) = (Vec::new(), Vec::new());
@@ -116,7 +150,7 @@ impl Cifar {
                     return Err(DataError::content(&path, reason));
                 }
                 classes.push(u32::from(class));
-                pixels.extend((0..3 * PIXELS).map(|element| image[element % 3 * PIXELS + element / 3]));
+                pixels.extend(channels_last(image));
             }
         }
         let (mean, std) = self.moments();
@@ -124,4 +158,9 @@ impl Cifar {
             Table::new([SIZE, SIZE, 3], Features::pixels(pixels, &mean, &std), Labels::classes(classes));
         Ok(table.with_classes(self.classes()))
     }
+}
+
+/// The pixels of an image whose red ones come before the green and the blue ones.
+fn channels_last(image: &[u8]) -> impl Iterator<Item = u8> + '_ {
+    (0..3 * PIXELS).map(|element| image[element % 3 * PIXELS + element / 3])
 }

@@ -5,8 +5,31 @@ use std::path::Path;
 use super::error::{DataError, read_file};
 use super::{Features, LabelKind, Labels, Table};
 
+/// What columns a table has.
+#[derive(Clone, Copy, Debug)]
+enum Columns {
+    /// As many as its first line says, the label last.
+    Labelled,
+    /// So many features, with or without a label after them.
+    Features(usize),
+}
+
 /// Reads a table. The first line is a header, and skipped, if its last cell is no number.
 pub(super) fn read(path: &Path, scale: f32, target: LabelKind) -> Result<Table, DataError> {
+    read_columns(path, scale, target, Columns::Labelled)
+}
+
+/// Reads a table of so many features whose labels may be missing.
+pub(super) fn read_to_predict(
+    path: &Path,
+    scale: f32,
+    target: LabelKind,
+    features: usize,
+) -> Result<Table, DataError> {
+    read_columns(path, scale, target, Columns::Features(features))
+}
+
+fn read_columns(path: &Path, scale: f32, target: LabelKind, wanted: Columns) -> Result<Table, DataError> {
     if !(scale.is_finite() && scale > 0.0) {
         return Err(DataError::content(path, format!("`data.scale` is {scale}, but must be above 0")));
     }
@@ -15,7 +38,7 @@ pub(super) fn read(path: &Path, scale: f32, target: LabelKind) -> Result<Table, 
     let mut reader =
         csv::ReaderBuilder::new().has_headers(false).flexible(true).trim(csv::Trim::All).from_reader(bytes);
     let (mut features, mut classes, mut numbers, mut columns) = (Vec::new(), Vec::new(), Vec::new(), 0);
-    let mut is_first = true;
+    let (mut is_first, mut is_labelled, mut rows) = (true, true, 0);
     for record in reader.records() {
         let record = record.map_err(|error| DataError::content(path, error.to_string()))?;
         let wrong = |reason: String| {
@@ -25,19 +48,36 @@ pub(super) fn read(path: &Path, scale: f32, target: LabelKind) -> Result<Table, 
         let is_header =
             is_first && record.iter().next_back().is_some_and(|cell| cell.parse::<f64>().is_err());
         if std::mem::take(&mut is_first) {
-            columns = record.len().saturating_sub(1);
-            if columns == 0 {
-                return Err(wrong(
-                    ": 1 column, but a table needs features and then a class or number".to_string(),
-                ));
+            columns = match wanted {
+                Columns::Labelled => record.len().saturating_sub(1),
+                Columns::Features(features) => features,
+            };
+            is_labelled = record.len() != columns;
+            let found = match record.len() {
+                1 => "1 column".to_string(),
+                many => format!("{many} columns"),
+            };
+            match wanted {
+                Columns::Labelled if columns == 0 => {
+                    return Err(wrong(format!(
+                        ": {found}, but a table needs features and then a class or number"
+                    )));
+                }
+                Columns::Features(_) if is_labelled && record.len() != columns + 1 => {
+                    let right = format!("{columns}, or {} with a label in the last", columns + 1);
+                    return Err(wrong(format!(": {found}, but the model takes {right}")));
+                }
+                Columns::Labelled | Columns::Features(_) => {}
             }
         }
-        if record.len() != columns + 1 {
-            return Err(wrong(format!(": {} columns, but the first line has {}", record.len(), columns + 1)));
+        let in_a_row = columns + usize::from(is_labelled);
+        if record.len() != in_a_row {
+            return Err(wrong(format!(": {} columns, but the first line has {in_a_row}", record.len())));
         }
         if is_header {
             continue;
         }
+        rows += 1;
         for (column, cell) in record.iter().enumerate() {
             let no = |wanted: &str| wrong(format!(", column {}: `{cell}` is no {wanted}", column + 1));
             let number = || {
@@ -59,10 +99,14 @@ pub(super) fn read(path: &Path, scale: f32, target: LabelKind) -> Result<Table, 
         LabelKind::Class => Labels::classes(classes),
         LabelKind::Number => Labels::numbers(numbers),
     };
-    if labels.is_empty() {
+    if rows == 0 {
         return Err(DataError::content(path, "has no rows".to_string()));
     }
-    Ok(Table::new([columns], Features::numbers(features), labels))
+    let features = Features::numbers(features);
+    Ok(match is_labelled {
+        true => Table::new([columns], features, labels),
+        false => Table::unlabelled([columns], features, rows),
+    })
 }
 
 /// The line, counted from 1, of the first cell at or after a byte: the reader's own position is before blank lines

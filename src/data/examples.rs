@@ -88,6 +88,32 @@ impl Examples {
         }
     }
 
+    /// Whether the examples' labels are known: rows to predict may have none.
+    pub fn is_labelled(&self) -> bool {
+        match self {
+            Examples::Table(table) => table.is_labelled(),
+            Examples::Images(images) => images.is_labelled(),
+            Examples::Tokens(_) => true,
+            Examples::Arrays(arrays) => arrays.is_labelled(),
+        }
+    }
+
+    /// What each example is called: an image by its file, from the folder on; none for other examples.
+    pub fn names(&self) -> Option<Vec<String>> {
+        match self {
+            Examples::Images(images) => Some(images.names()),
+            Examples::Table(_) | Examples::Tokens(_) | Examples::Arrays(_) => None,
+        }
+    }
+
+    /// How many labels of an example, counted from the last, stand for none: those after the end of a text.
+    pub fn padding(&self, number: usize) -> usize {
+        match self {
+            Examples::Tokens(tokens) => tokens.padding(number),
+            Examples::Table(_) | Examples::Images(_) | Examples::Arrays(_) => 0,
+        }
+    }
+
     /// The table that a device can hold, if it is one whose features take at most so many bytes as numbers.
     pub fn small_table(&self, bytes: usize) -> Option<&Table> {
         match self {

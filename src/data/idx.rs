@@ -7,19 +7,35 @@ use super::{Features, Labels, Table};
 
 /// Reads images `[height, width, 1]`, pixels divided by 255, and their labels.
 pub(super) fn read(images: &Path, labels: &Path) -> Result<Table, DataError> {
-    let (image_dims, pixels) = read_array::<3>(images, "images [count, height, width]")?;
+    let (rows, shape, pixels) = read_images(images)?;
     let (label_dims, classes) = read_array::<1>(labels, "labels [count]")?;
-    let [rows, height, width] = image_dims;
     if label_dims[0] != rows {
         let reason = format!("{} labels, but {} has {rows} images", label_dims[0], images.display());
         return Err(DataError::content(labels, reason));
     }
+    Ok(Table::new(shape, pixels, Labels::classes(classes.into_iter().map(u32::from).collect())))
+}
+
+/// Reads images, and their labels if the file of MNIST's name for them is beside: `x-labels-idx1-ubyte` beside
+/// `x-images-idx3-ubyte`.
+pub(super) fn read_to_predict(images: &Path) -> Result<Table, DataError> {
+    let name = images.file_name().unwrap_or_default().to_string_lossy();
+    let labels = images.with_file_name(name.replace("images", "labels").replace("idx3", "idx1"));
+    if labels != images && labels.is_file() {
+        return read(images, &labels);
+    }
+    let (rows, shape, pixels) = read_images(images)?;
+    Ok(Table::unlabelled(shape, pixels, rows))
+}
+
+/// How many images there are, the shape of each, and their pixels.
+fn read_images(path: &Path) -> Result<(usize, [usize; 3], Features), DataError> {
+    let ([rows, height, width], pixels) = read_array::<3>(path, "images [count, height, width]")?;
     if pixels.is_empty() {
         let reason = format!("has {rows} images of {height} x {width} pixels, but must have some");
-        return Err(DataError::content(images, reason));
+        return Err(DataError::content(path, reason));
     }
-    let labels = Labels::classes(classes.into_iter().map(u32::from).collect());
-    Ok(Table::new([height, width, 1], Features::pixels(pixels, &[0.0], &[1.0]), labels))
+    Ok((rows, [height, width, 1], Features::pixels(pixels, &[0.0], &[1.0])))
 }
 
 /// Sizes and elements.

@@ -1,5 +1,7 @@
 //! Folders of images, one for each class: decoded, cut out and resized when they are wanted.
 
+mod unseen;
+
 use std::io::BufReader;
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
@@ -8,6 +10,8 @@ use std::sync::Arc;
 use image::imageops::{self, FilterType};
 use image::{ImageDecoder, ImageReader, RgbImage};
 use natgrad_ir::{DType, TensorType};
+
+pub(super) use unseen::open_to_predict;
 
 use super::random::SplitMix;
 use super::{Batch, Crop, DataError, ExampleType};
@@ -36,6 +40,7 @@ pub struct ImageFolder {
     files: Arc<Vec<Entry>>,
     size: u32,
     is_train: bool,
+    is_labelled: bool,
     /// The number of each value of a byte, by channel.
     numbers: Arc<[[f32; 256]; 3]>,
 }
@@ -96,17 +101,22 @@ impl ImageFolder {
                 continue;
             }
             for name in names(&of_class)? {
-                let extension = name.rsplit_once('.').map(|(_, extension)| extension.to_ascii_lowercase());
-                if !extension.is_some_and(|extension| EXTENSIONS.contains(&extension.as_str())) {
-                    let reason = "is no image: its name must end in .jpg, .jpeg or .png".to_string();
-                    return Err(DataError::content(&of_class.join(name), reason));
-                }
-                files.push(Entry { class: class as u32, name: name.into() });
+                files.push(Entry { class: class as u32, name: image_name(&of_class, name)? });
             }
         }
         if files.is_empty() {
             return Err(DataError::content(&folder, "has no images in its folders of classes".to_string()));
         }
+        Ok(ImageFolder::of_files(folder, classes, files, size, is_train))
+    }
+
+    fn of_files(
+        folder: PathBuf,
+        classes: Arc<Vec<String>>,
+        files: Vec<Entry>,
+        size: u32,
+        is_train: bool,
+    ) -> ImageFolder {
         let side = size as usize;
         let example = ExampleType {
             features: vec![TensorType::new(DType::F32, [side, side, 3])],
@@ -116,7 +126,7 @@ impl ImageFolder {
         let number = |channel: usize, pixel: usize| (pixel as f32 / 255.0 - MEAN[channel]) / STD[channel];
         let numbers = std::array::from_fn(|channel| std::array::from_fn(|pixel| number(channel, pixel)));
         let (files, numbers) = (Arc::new(files), Arc::new(numbers));
-        Ok(ImageFolder { example, folder, classes, files, size, is_train, numbers })
+        ImageFolder { example, folder, classes, files, size, is_train, is_labelled: true, numbers }
     }
 
     /// Number of images.
@@ -137,6 +147,20 @@ impl ImageFolder {
     /// The names of the classes.
     pub fn classes(&self) -> &[String] {
         &self.classes
+    }
+
+    /// Whether the images' classes are known.
+    pub(super) fn is_labelled(&self) -> bool {
+        self.is_labelled
+    }
+
+    /// The file of each image, from the folder on.
+    pub(super) fn names(&self) -> Vec<String> {
+        let name = |entry: &Entry| match self.classes[entry.class as usize].as_str() {
+            "" => entry.name.to_string(),
+            class => format!("{class}/{}", entry.name),
+        };
+        self.files.iter().map(name).collect()
     }
 
     /// Whether images are cut out and mirrored by chance.
@@ -227,6 +251,16 @@ impl ImageFolder {
         };
         (part(true), part(false))
     }
+}
+
+/// The name of a file of a folder, which must be that of an image.
+fn image_name(folder: &Path, name: String) -> Result<Box<str>, DataError> {
+    let extension = name.rsplit_once('.').map(|(_, extension)| extension.to_ascii_lowercase());
+    if extension.is_some_and(|extension| EXTENSIONS.contains(&extension.as_str())) {
+        return Ok(name.into());
+    }
+    let reason = "is no image: its name must end in .jpg, .jpeg or .png".to_string();
+    Err(DataError::content(&folder.join(name), reason))
 }
 
 /// The names in a folder that do not begin with a dot, sorted.

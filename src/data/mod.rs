@@ -5,6 +5,7 @@ mod arrays;
 mod augment;
 mod batches;
 mod cifar;
+mod class_names;
 mod config;
 mod csv;
 mod error;
@@ -18,6 +19,7 @@ pub(crate) mod random;
 mod table;
 mod text;
 mod tokens;
+mod unseen;
 
 pub use arrays::{ArrayError, ArrayExamples, Arrays, Element};
 pub use augment::{Augment, Crop};
@@ -31,6 +33,7 @@ pub use prefetch::Prefetch;
 pub use table::{Features, Labels, Pixels, Table};
 pub use text::Encoding;
 pub use tokens::Tokens;
+pub use unseen::Taught;
 
 #[cfg(test)]
 mod tests;

@@ -49,16 +49,56 @@ pub(super) fn read(features: &Path, labels: &Path) -> Result<Table, DataError> {
     table((features, "", array(features)?), (labels, "", array(labels)?))
 }
 
+/// Reads features alone.
+pub(super) fn read_unlabelled(path: &Path) -> Result<Table, DataError> {
+    let array = parse(&mut read_file(path)?.as_slice(), path, "")?;
+    let (rows, shape, features) = features((path, "", array))?;
+    Ok(Table::unlabelled(shape.as_slice(), features, rows))
+}
+
+/// Reads features, and labels if the archive has an array of their name.
+pub(super) fn read_archive_to_predict(path: &Path, features: &str, labels: &str) -> Result<Table, DataError> {
+    let mut archive = Archive::open(path)?;
+    let array = archive.array(features)?;
+    if archive.has(labels) {
+        let label_array = archive.array(labels)?;
+        return table((path, features, array), (path, labels, label_array));
+    }
+    let (rows, shape, features) = self::features((path, features, array))?;
+    Ok(Table::unlabelled(shape.as_slice(), features, rows))
+}
+
 /// Reads features and labels from two arrays of an archive.
 pub(super) fn read_archive(path: &Path, features: &str, labels: &str) -> Result<Table, DataError> {
-    let failed = |source| DataError::Read { path: path.to_path_buf(), source };
-    let file = File::open(path).map_err(failed)?;
-    if !file.metadata().map_err(failed)?.is_file() {
-        return Err(DataError::content(path, "is no file, but an npz archive is one".to_string()));
+    let mut archive = Archive::open(path)?;
+    let (feature_array, label_array) = (archive.array(features)?, archive.array(labels)?);
+    table((path, features, feature_array), (path, labels, label_array))
+}
+
+/// An open archive.
+struct Archive<'a> {
+    path: &'a Path,
+    archive: zip::ZipArchive<BufReader<File>>,
+}
+
+impl Archive<'_> {
+    fn open(path: &Path) -> Result<Archive<'_>, DataError> {
+        let failed = |source| DataError::Read { path: path.to_path_buf(), source };
+        let file = File::open(path).map_err(failed)?;
+        if !file.metadata().map_err(failed)?.is_file() {
+            return Err(DataError::content(path, "is no file, but an npz archive is one".to_string()));
+        }
+        let archive = zip::ZipArchive::new(BufReader::new(file))
+            .map_err(|error| DataError::content(path, format!("is no npz archive: {error}")))?;
+        Ok(Archive { path, archive })
     }
-    let mut archive = zip::ZipArchive::new(BufReader::new(file))
-        .map_err(|error| DataError::content(path, format!("is no npz archive: {error}")))?;
-    let mut array = |name: &str| {
+
+    fn has(&self, name: &str) -> bool {
+        self.archive.file_names().any(|file| file.trim_end_matches(".npy") == name)
+    }
+
+    fn array(&mut self, name: &str) -> Result<Array, DataError> {
+        let Archive { path, archive } = self;
         let names: Vec<String> =
             archive.file_names().map(|name| format!("`{}`", name.trim_end_matches(".npy"))).collect();
         let mut entry = archive.by_name(&format!("{name}.npy")).map_err(|error| {
@@ -67,9 +107,7 @@ pub(super) fn read_archive(path: &Path, features: &str, labels: &str) -> Result<
             DataError::content(path, reason)
         })?;
         parse(&mut entry, path, &format!("the array `{name}` "))
-    };
-    let (feature_array, label_array) = (array(features)?, array(labels)?);
-    table((path, features, feature_array), (path, labels, label_array))
+    }
 }
 
 /// Rows of features, with labels that are classes if they are whole numbers, and else numbers to predict.
@@ -77,41 +115,15 @@ fn table(
     (feature_path, feature_name, features): (&Path, &str, Array),
     (label_path, label_name, labels): (&Path, &str, Array),
 ) -> Result<Table, DataError> {
-    let named = |name: &str| if name.is_empty() { String::new() } else { format!("the array `{name}` ") };
-    let wrong_features =
-        |reason: String| DataError::content(feature_path, format!("{}{reason}", named(feature_name)));
+    let (rows, shape, features) = self::features((feature_path, feature_name, features))?;
     let wrong_labels =
         |reason: String| DataError::content(label_path, format!("{}{reason}", named(label_name)));
-    let (rows, shape) = match features.shape.as_slice() {
-        &[rows, columns] => (rows, vec![columns]),
-        &[rows, height, width] => (rows, vec![height, width, 1]),
-        &[rows, height, width, channels] => (rows, vec![height, width, channels]),
-        other => {
-            let wanted = "[rows, columns], [rows, height, width] or [rows, height, width, channels]";
-            return Err(wrong_features(format!("has the shape {other:?}, but features must have {wanted}")));
-        }
-    };
-    if features.shape.contains(&0) {
-        let shape = &features.shape;
-        return Err(wrong_features(format!("has the shape {shape:?}, but must have some elements")));
-    }
     if !matches!(labels.shape.as_slice(), &[count] | &[count, 1] if count == rows) {
         let shape = &labels.shape;
         return Err(wrong_labels(format!(
             "has the shape {shape:?}, but the {rows} rows have [{rows}] labels"
         )));
     }
-    let finite = |numbers: Vec<f32>| match numbers.iter().position(|number| !number.is_finite()) {
-        None => Ok(numbers),
-        Some(at) => Err(format!("its element {at} is {}, but must be a finite number", numbers[at])),
-    };
-    let features = match features.elements {
-        Elements::Bytes(bytes) => Features::pixels(bytes, &[0.0], &[1.0]),
-        Elements::Whole(numbers) => {
-            Features::numbers(numbers.into_iter().map(|number| number as f32).collect())
-        }
-        Elements::Floats(numbers) => Features::numbers(finite(numbers).map_err(wrong_features)?),
-    };
     let class = |(at, number): (usize, i64)| match u16::try_from(number) {
         Ok(class) => Ok(u32::from(class)),
         Err(_) => Err(wrong_labels(format!("its element {at} is {number}, but classes are from 0 to 65535"))),
@@ -124,6 +136,45 @@ fn table(
         Elements::Floats(numbers) => Labels::numbers(finite(numbers).map_err(wrong_labels)?),
     };
     Ok(Table::new(shape.as_slice(), features, labels))
+}
+
+/// Rows of features, the shape of each, and how many there are.
+fn features((path, name, array): (&Path, &str, Array)) -> Result<(usize, Vec<usize>, Features), DataError> {
+    let wrong = |reason: String| DataError::content(path, format!("{}{reason}", named(name)));
+    let (rows, shape) = match array.shape.as_slice() {
+        &[rows, columns] => (rows, vec![columns]),
+        &[rows, height, width] => (rows, vec![height, width, 1]),
+        &[rows, height, width, channels] => (rows, vec![height, width, channels]),
+        other => {
+            let wanted = "[rows, columns], [rows, height, width] or [rows, height, width, channels]";
+            return Err(wrong(format!("has the shape {other:?}, but features must have {wanted}")));
+        }
+    };
+    if array.shape.contains(&0) {
+        let shape = &array.shape;
+        return Err(wrong(format!("has the shape {shape:?}, but must have some elements")));
+    }
+    let features = match array.elements {
+        Elements::Bytes(bytes) => Features::pixels(bytes, &[0.0], &[1.0]),
+        Elements::Whole(numbers) => {
+            Features::numbers(numbers.into_iter().map(|number| number as f32).collect())
+        }
+        Elements::Floats(numbers) => Features::numbers(finite(numbers).map_err(wrong)?),
+    };
+    Ok((rows, shape, features))
+}
+
+/// An array in errors: that of a file is the file itself.
+fn named(name: &str) -> String {
+    if name.is_empty() { String::new() } else { format!("the array `{name}` ") }
+}
+
+/// The numbers, all of which must be finite.
+fn finite(numbers: Vec<f32>) -> Result<Vec<f32>, String> {
+    match numbers.iter().position(|number| !number.is_finite()) {
+        None => Ok(numbers),
+        Some(at) => Err(format!("its element {at} is {}, but must be a finite number", numbers[at])),
+    }
 }
 
 /// Reads an array. No more is kept than there is, whatever the header says.

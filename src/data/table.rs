@@ -6,12 +6,13 @@ use natgrad_ir::{DType, Shape, TensorType};
 
 use super::{Augment, Batch, Crop, ExampleType};
 
-/// Labelled rows in memory. A clone shares them.
+/// Rows in memory, labelled unless they are only to be predicted. A clone shares them.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Table {
     example: ExampleType,
     features: Features,
     labels: Labels,
+    is_labelled: bool,
     augment: Option<Augment>,
 }
 
@@ -162,7 +163,18 @@ impl Table {
             labels: labels.ty(),
             classes: labels.count_classes(),
         };
-        Table { example, features, labels, augment: None }
+        Table { example, features, labels, is_labelled: true, augment: None }
+    }
+
+    /// Rows to predict whose labels are not known, as [`Table::new`] has them. Zeros stand for the labels.
+    pub fn unlabelled(shape: impl Into<Shape>, features: Features, rows: usize) -> Table {
+        let table = Table::new(shape, features, Labels::classes(vec![0; rows]));
+        Table { is_labelled: false, ..table }
+    }
+
+    /// Whether the rows' labels are known.
+    pub fn is_labelled(&self) -> bool {
+        self.is_labelled
     }
 
     /// The same rows, of which each has features of another shape with as many elements.
@@ -253,6 +265,7 @@ impl Table {
                 example: self.example.clone(),
                 features: self.features.pick(self.width(), &keep),
                 labels: self.labels.pick(&keep),
+                is_labelled: self.is_labelled,
                 augment: self.augment,
             }
         };

@@ -47,6 +47,8 @@ enum Store {
 pub(super) enum Use {
     Train,
     Test,
+    /// As [`Use::Test`], but to the last token: the last window may have fewer.
+    Predict,
 }
 
 impl Tokens {
@@ -106,12 +108,18 @@ impl Tokens {
         }
         let tokens = store.len();
         let wide = context as u64;
-        if tokens <= wide {
+        if purpose == Use::Predict && tokens < 2 {
+            let found = format!("{tokens} token{}", if tokens == 1 { "" } else { "s" });
+            let reason =
+                format!("has {found}, but must have at least 2: each is predicted after those before it");
+            return Err(DataError::content(path, reason));
+        }
+        if tokens <= wide && purpose != Use::Predict {
             let reason = format!(
                 "the {} text has {tokens} tokens, but with `data.context` {context} one example takes {}",
                 match purpose {
                     Use::Train => "training",
-                    Use::Test => "test",
+                    Use::Test | Use::Predict => "test",
                 },
                 wide.saturating_add(1)
             );
@@ -121,6 +129,7 @@ impl Tokens {
             // Enough for every phase, if there are so many.
             Use::Train => ((tokens - wide) / wide).max(1),
             Use::Test => (tokens - 1) / wide,
+            Use::Predict => (tokens - 1).div_ceil(wide),
         };
         if windows > u64::from(u32::MAX) {
             let reason = format!(
@@ -131,7 +140,7 @@ impl Tokens {
         }
         let phases = match purpose {
             Use::Train => (tokens - windows * wide).min(wide) as usize,
-            Use::Test => 1,
+            Use::Test | Use::Predict => 1,
         };
         let ty = TensorType::new(DType::U32, [context]);
         let example = ExampleType { features: vec![ty.clone()], labels: ty, classes: vocabulary };
@@ -174,12 +183,24 @@ impl Tokens {
         (self.phases > 1).then(|| vec![crop; rows])
     }
 
-    /// Appends a window's tokens and the tokens after them.
+    /// How many labels of a window stand for none, as the text ends before them.
+    pub(super) fn padding(&self, window: usize) -> usize {
+        let first = self.place(window) as u64 * self.context as u64;
+        self.context - (self.store.len() - 1 - first).min(self.context as u64) as usize
+    }
+
+    /// The place of a window among all of the text.
+    fn place(&self, window: usize) -> usize {
+        self.picked.as_ref().map_or(window, |picked| picked[window] as usize)
+    }
+
+    /// Appends a window's tokens and the tokens after them, zeros where the text has ended.
     pub(super) fn append(&self, window: usize, crop: Option<Crop>, out: &mut Batch) -> Result<(), DataError> {
-        let window = self.picked.as_ref().map_or(window, |picked| picked[window] as usize);
         let shift = crop.map_or(0, |crop| usize::try_from(crop.dx).unwrap_or(0)).min(self.phases - 1);
-        let first = window as u64 * self.context as u64 + shift as u64;
-        let tokens = self.store.read(first, self.context + 1, self.example.classes)?;
+        let first = self.place(window) as u64 * self.context as u64 + shift as u64;
+        let there = (self.store.len() - first).min(self.context as u64 + 1) as usize;
+        let mut tokens = self.store.read(first, there, self.example.classes)?;
+        tokens.resize(self.context + 1, 0);
         let bytes = |tokens: &[u32]| tokens.iter().flat_map(|token| token.to_ne_bytes()).collect::<Vec<u8>>();
         out.input(0).extend(bytes(&tokens[..self.context]));
         out.labels.extend(bytes(&tokens[1..]));

@@ -4,6 +4,8 @@
 use natgrad_layers::Task;
 use serde::{Deserialize, Serialize};
 
+use super::averaged::Averaged;
+
 /// How good predictions are.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
@@ -69,46 +71,11 @@ struct Bin {
     hits: f64,
 }
 
-/// What a row is predicted by, averaged over samples.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Averaged {
-    /// Probabilities of classes, row-major; of the labels, where tokens are predicted; densities of the numbers.
-    pub probabilities: Vec<f64>,
-    /// Predicted numbers; empty otherwise.
-    pub numbers: Vec<f64>,
-}
-
-impl Averaged {
-    /// Adds one sample's predictions, each with this weight: log-probabilities, or numbers, of the density about which
-    /// the labels are judged.
-    pub fn add(&mut self, task: Task, predictions: &[f64], labels: &[f64], weight: f64) {
-        self.probabilities.resize(predictions.len(), 0.0);
-        match task {
-            Task::Classes | Task::Tokens => {
-                for (sum, log) in self.probabilities.iter_mut().zip(predictions) {
-                    *sum += weight * log.exp();
-                }
-            }
-            Task::Numbers { noise } => {
-                self.numbers.resize(predictions.len(), 0.0);
-                let constant = 1.0 / (noise * (2.0 * std::f64::consts::PI).sqrt());
-                let densities = self.probabilities.iter_mut().zip(&mut self.numbers);
-                for ((density, number), (prediction, label)) in densities.zip(predictions.iter().zip(labels))
-                {
-                    let z = (label - prediction) / noise;
-                    *density += weight * constant * (-0.5 * z * z).exp();
-                    *number += weight * prediction;
-                }
-            }
-        }
-    }
-}
-
 impl Tally {
-    /// Nothing counted yet; `bins` are those of the calibration error.
+    /// Nothing counted yet; `bins` are those of the calibration error, at least 1.
     pub fn new(task: Task, bins: usize) -> Tally {
         let bins = match task {
-            Task::Classes => bins,
+            Task::Classes => bins.max(1),
             Task::Tokens | Task::Numbers { noise: _ } => 0,
         };
         Tally { task, count: 0.0, nll: 0.0, counted: 0.0, bins: vec![Bin::default(); bins] }
@@ -124,7 +91,7 @@ impl Tally {
                     self.add_row(row, label as usize);
                 }
             }
-            Task::Tokens => self.nll += predicted.probabilities.iter().copied().map(surprise).sum::<f64>(),
+            Task::Tokens => self.nll -= predicted.log_probabilities().sum::<f64>(),
             Task::Numbers { noise: _ } => {
                 self.nll += predicted.probabilities.iter().copied().map(surprise).sum::<f64>();
                 let errors = predicted.numbers.iter().zip(labels).map(|(number, label)| number - label);
@@ -174,7 +141,10 @@ mod tests {
 
     fn classes(probabilities: &[f64], labels: &[f64], bins: usize) -> (f64, f64, f64) {
         let mut tally = Tally::new(Task::Classes, bins);
-        tally.add(&Averaged { probabilities: probabilities.to_vec(), numbers: Vec::new() }, labels);
+        let mut averaged = Averaged::default();
+        let logs: Vec<f64> = probabilities.iter().map(|p| p.ln()).collect();
+        averaged.add(Task::Classes, &logs, labels);
+        tally.add(&averaged, labels);
         match tally.scores() {
             Scores::Classes { accuracy, nll, ece } => (accuracy, nll, ece),
             other => panic!("{other:?}"),
@@ -207,8 +177,8 @@ mod tests {
     fn numbers_are_judged_by_the_mixture() {
         let task = Task::Numbers { noise: 1.0 };
         let mut averaged = Averaged::default();
-        averaged.add(task, &[0.0], &[2.0], 0.5);
-        averaged.add(task, &[2.0], &[2.0], 0.5);
+        averaged.add(task, &[0.0], &[2.0]);
+        averaged.add(task, &[2.0], &[2.0]);
         let mut tally = Tally::new(task, 20);
         tally.add(&averaged, &[2.0]);
         let density = 0.5 * ((-2.0f64).exp() + 1.0) / (2.0 * std::f64::consts::PI).sqrt();
@@ -219,7 +189,7 @@ mod tests {
     #[test]
     fn tokens_are_judged_by_the_labels_probability() {
         let mut averaged = Averaged::default();
-        averaged.add(Task::Tokens, &[0.5f64.ln(), 0.25f64.ln()], &[3.0, 4.0], 1.0);
+        averaged.add(Task::Tokens, &[0.5f64.ln(), 0.25f64.ln()], &[3.0, 4.0]);
         let mut tally = Tally::new(Task::Tokens, 20);
         tally.add(&averaged, &[3.0, 4.0]);
         assert!((tally.scores().nll() - 1.5 * 2.0f64.ln()).abs() < 1e-12);

@@ -1,13 +1,19 @@
 //! What the posterior is for: samples, averaged predictions and their calibration.
 
+mod averaged;
 pub mod calibration;
 mod choose;
 mod generate;
 mod predict;
+mod predictions;
 mod sample;
+mod sheet;
 
+pub use averaged::Averaged;
 pub use calibration::Scores;
 pub use choose::Choice;
 pub use generate::{Generator, Prompt, Text};
-pub use predict::{Judging, Predictor, PredictorError, StateRef};
+pub use predict::{At, Judging, Predictor, PredictorError, StateRef};
+pub use predictions::{ClassPredictions, NumberPredictions, Predicted, Predictions, TokenPredictions};
 pub use sample::{Posterior, to_host};
+pub use sheet::{Format, Sheet, SheetError};

@@ -1,8 +1,11 @@
 //! Predictions at one set of parameters, and averaged over samples of the posterior.
 
-use natgrad_layers::{Task, with_rows};
+use natgrad_ir::{DType, TensorType};
+use natgrad_layers::{Model, Task, with_rows};
 
-use super::calibration::{Averaged, Scores, Tally};
+use super::averaged::Averaged;
+use super::calibration::{Scores, Tally};
+use super::predictions::Predictions;
 use super::sample::draw_sample;
 use crate::compile::bytes::from_bytes;
 use crate::compile::{Compiled, Device, DeviceError};
@@ -13,6 +16,11 @@ use crate::step::{Extent, Interface, Recipe, Slot, StateKind, StepError};
 
 /// The most bytes of features on the device at a time: samples are drawn once for as many rows as fit.
 const CHUNK_BYTES: usize = 256 << 20;
+/// Bytes that [`Averaged`] keeps for each predicted element.
+const BYTES_OF_A_PREDICTION: usize = 24;
+/// The most rows that a prediction takes at once, and the most bytes of their features.
+const MOST_ROWS: usize = 500;
+const MOST_BYTES: usize = 8 << 20;
 
 /// Why a prediction failed.
 #[derive(Debug, thiserror::Error)]
@@ -26,6 +34,23 @@ pub enum PredictorError {
     /// The data cannot be read.
     #[error(transparent)]
     Data(#[from] DataError),
+    /// The rows are not such as the model takes.
+    #[error("the rows have {found}, but the model takes {wanted}")]
+    Mismatch {
+        /// What a row has.
+        found: String,
+        /// What would be right.
+        wanted: String,
+    },
+    /// No samples to average over.
+    #[error("predictions cannot be averaged over samples: {0}")]
+    NoSamples(&'static str),
+    /// A prediction that is no finite number.
+    #[error("the prediction of row {row}, counted from 0, is no finite number: its features are too large")]
+    NotFinite {
+        /// The row, or of tokens the window.
+        row: usize,
+    },
 }
 
 /// Compiled prediction and, for variational rules, sampling.
@@ -38,6 +63,22 @@ pub struct Predictor<'a> {
 
 /// A state tensor, borrowed by what it is.
 pub type StateRef<'a> = &'a dyn Fn(StateKind, usize) -> Option<&'a Buffer>;
+
+/// Which parameters rows are predicted with.
+#[derive(Clone, Copy, Debug)]
+pub enum At<'a> {
+    /// The mean.
+    Mean,
+    /// Samples of the posterior, over which predictions are averaged.
+    Samples {
+        /// The hyperparameters, which samples depend on.
+        values: &'a HyperValues,
+        /// The seed of the samples.
+        seed: u64,
+        /// How many, at least 1.
+        count: u32,
+    },
+}
 
 /// How predictions are judged.
 #[derive(Clone, Copy, Debug)]
@@ -78,6 +119,19 @@ impl<'a> Predictor<'a> {
         self.interface().rows
     }
 
+    /// How many rows to predict at a time, of so many, with a model that is trained on batches of `batch` rows. Of
+    /// tokens it is as many as a batch has: activations are large beside them.
+    pub fn rows_at_a_time(model: &dyn Model, batch: usize, examples: usize) -> usize {
+        let most = match model.task() {
+            Task::Tokens => batch,
+            Task::Classes | Task::Numbers { noise: _ } => {
+                let row: usize = model.features(DType::F32).iter().map(TensorType::size_bytes).sum();
+                (MOST_BYTES / row.max(1)).clamp(1, MOST_ROWS)
+            }
+        };
+        examples.clamp(1, most)
+    }
+
     /// The compiled programs.
     pub fn programs(&self) -> impl Iterator<Item = &Compiled> {
         std::iter::once(&self.predict).chain(&self.draw)
@@ -98,51 +152,108 @@ impl<'a> Predictor<'a> {
         judging: Judging,
     ) -> Result<(Scores, Option<Scores>), PredictorError> {
         let task = self.interface().task;
-        let rows = self.interface().rows;
-        let size: usize =
-            self.interface().features.iter().map(|(_, ty)| with_rows(rows, ty).size_bytes()).sum();
-        let chunk = (CHUNK_BYTES / size.max(1)).max(1) * rows;
         let mut at_mean = Tally::new(task, judging.bins);
         let mut averaged = Tally::new(task, judging.bins);
-        let examples = judging.examples.min(data.len());
+        let Judging { values, seed, samples: count, .. } = judging;
+        self.in_chunks(data, judging.examples.min(data.len()), |batches| {
+            for (predicted, batch) in self.average(state, batches, At::Mean)?.iter().zip(batches) {
+                at_mean.add(predicted, &batch.labels);
+            }
+            if self.draw.is_some() {
+                let at = At::Samples { values, seed, count };
+                for (predicted, batch) in self.average(state, batches, at)?.iter().zip(batches) {
+                    averaged.add(predicted, &batch.labels);
+                }
+            }
+            Ok(())
+        })?;
+        Ok((at_mean.scores(), self.draw.is_some().then(|| averaged.scores())))
+    }
+
+    /// Predictions of every row, in order; where the rows have labels, with their scores, whose calibration error has
+    /// so many `bins`.
+    ///
+    /// # Errors
+    /// See [`PredictorError`]: also rows that the model does not take, and samples where the rule leaves no posterior.
+    pub fn predict_rows(
+        &self,
+        state: StateRef,
+        data: &Examples,
+        at: At,
+        bins: usize,
+    ) -> Result<Predictions, PredictorError> {
+        let interface = self.interface();
+        interface_takes(interface, data)?;
+        let mut tally = Tally::new(interface.task, bins);
+        let mut predictions = Predictions::none_yet(interface, at, data);
+        self.in_chunks(data, data.len(), |batches| {
+            for (predicted, batch) in self.average(state, batches, at)?.iter().zip(batches) {
+                predictions.push(predicted, &batch.labels)?;
+                if data.is_labelled() {
+                    tally.add(predicted, &batch.labels);
+                }
+            }
+            Ok(())
+        })?;
+        predictions.scores = data.is_labelled().then(|| tally.scores());
+        Ok(predictions)
+    }
+
+    /// Gives `each` the first `examples`, as many at a time as fit on the device.
+    fn in_chunks(
+        &self,
+        data: &Examples,
+        examples: usize,
+        mut each: impl FnMut(&[Rows]) -> Result<(), PredictorError>,
+    ) -> Result<(), PredictorError> {
+        let rows = self.interface().rows;
+        let predicted = self.interface().prediction.shape.elements() * BYTES_OF_A_PREDICTION;
+        let features = self.interface().features.iter().map(|(_, ty)| with_rows(rows, ty).size_bytes());
+        let size = features.sum::<usize>().max(predicted);
+        let chunk = (CHUNK_BYTES / size.max(1)).max(1) * rows;
         for start in (0..examples).step_by(chunk) {
             let end = examples.min(start + chunk);
             let batches = (start..end)
                 .step_by(rows)
                 .map(|first| self.upload(data, first, end.min(first + rows)))
                 .collect::<Result<Vec<Rows>, _>>()?;
-            for batch in &batches {
-                let mut predicted = Averaged::default();
-                let at = |param| state(StateKind::MEAN, param);
-                predicted.add(task, &self.predict(&at, batch)?, &batch.labels, 1.0);
-                at_mean.add(&predicted, &batch.labels);
-            }
-            for (predicted, batch) in self.average(state, &batches, judging)?.iter().zip(&batches) {
-                averaged.add(predicted, &batch.labels);
-            }
+            each(&batches)?;
         }
-        Ok((at_mean.scores(), self.draw.is_some().then(|| averaged.scores())))
+        Ok(())
     }
 
-    /// The predictions of each batch averaged over samples of the posterior; none without a posterior.
-    fn average(
-        &self,
-        state: StateRef,
-        batches: &[Rows],
-        judging: Judging,
-    ) -> Result<Vec<Averaged>, PredictorError> {
-        let Some(draw) = &self.draw else { return Ok(Vec::new()) };
-        let task = self.interface().task;
-        let weight = 1.0 / f64::from(judging.samples);
+    /// The predictions of each batch, averaged over the samples that are asked for: each is drawn once for all batches.
+    fn average(&self, state: StateRef, batches: &[Rows], at: At) -> Result<Vec<Averaged>, PredictorError> {
         let mut averaged = vec![Averaged::default(); batches.len()];
-        for sample in 0..judging.samples {
-            let drawn = draw_sample(self.device, draw, state, judging.values, judging.seed, sample)?;
-            let at = |param: usize| drawn.get(param).map(|(_, buffer)| buffer);
-            for (sum, batch) in averaged.iter_mut().zip(batches) {
-                sum.add(task, &self.predict(&at, batch)?, &batch.labels, weight);
+        match at {
+            At::Mean => self.add(&mut averaged, batches, &|param| state(StateKind::MEAN, param))?,
+            At::Samples { count: 0, .. } => {
+                return Err(PredictorError::NoSamples("0 of them were asked for"));
+            }
+            At::Samples { values, seed, count } => {
+                let none = PredictorError::NoSamples("the rule leaves no posterior");
+                let draw = self.draw.as_ref().ok_or(none)?;
+                for sample in 0..count {
+                    let drawn = draw_sample(self.device, draw, state, values, seed, sample)?;
+                    let at = |param: usize| drawn.get(param).map(|(_, buffer)| buffer);
+                    self.add(&mut averaged, batches, &at)?;
+                }
             }
         }
         Ok(averaged)
+    }
+
+    /// Adds what these parameters predict for each batch.
+    fn add<'b>(
+        &self,
+        averaged: &mut [Averaged],
+        batches: &[Rows],
+        parameters: &dyn Fn(usize) -> Option<&'b Buffer>,
+    ) -> Result<(), PredictorError> {
+        for (sum, batch) in averaged.iter_mut().zip(batches) {
+            sum.add(self.interface().task, &self.predict(parameters, batch)?, &batch.labels);
+        }
+        Ok(())
     }
 
     /// Examples on the device, a batch that is not full filled up with zeros.
@@ -151,7 +262,8 @@ impl<'a> Predictor<'a> {
         let rows: Vec<u32> = (first as u32..end as u32).collect();
         let mut batch = Batch::default();
         data.append(&rows, None, &mut batch)?;
-        let labels = from_bytes(interface.labels.dtype, &batch.labels);
+        let mut labels = from_bytes(interface.labels.dtype, &batch.labels);
+        labels.truncate(labels.len() - end.checked_sub(1).map_or(0, |last| data.padding(last)));
         let upload = |slot: Slot, mut bytes: Vec<u8>| {
             let ty = interface.ty(slot);
             bytes.resize(ty.size_bytes(), 0);
@@ -189,4 +301,29 @@ impl<'a> Predictor<'a> {
         predictions.truncate(predictions.len() / labels * batch.labels.len());
         Ok(predictions)
     }
+}
+
+/// An error unless the rows are such as the programs take, and their labels, if they have some.
+fn interface_takes(interface: &Interface, data: &Examples) -> Result<(), PredictorError> {
+    let example = data.example();
+    let differ = |found: &TensorType, wanted: &TensorType| {
+        found.dtype != wanted.dtype || found.shape.elements() != wanted.shape.elements()
+    };
+    let mismatch = |found: String, wanted: String| Err(PredictorError::Mismatch { found, wanted });
+    if example.features.len() != interface.features.len() {
+        let inputs = |count: usize| format!("{count} inputs");
+        return mismatch(inputs(example.features.len()), inputs(interface.features.len()));
+    }
+    for (found, (name, wanted)) in example.features.iter().zip(&interface.features) {
+        if differ(found, wanted) {
+            return mismatch(format!("{name} {found}"), wanted.to_string());
+        }
+    }
+    if data.is_labelled() && differ(&example.labels, &interface.labels) {
+        return mismatch(format!("labels {}", example.labels), interface.labels.to_string());
+    }
+    if data.is_labelled() && example.classes > interface.classes {
+        return mismatch(format!("{} classes", example.classes), format!("at most {}", interface.classes));
+    }
+    Ok(())
 }

@@ -71,7 +71,8 @@ impl<'a> Posterior<'a> {
         Ok(Posterior { device, draw, state, values })
     }
 
-    fn state(&self, kind: StateKind, param: usize) -> Option<&Buffer> {
+    /// A tensor of the state that samples and predictions are made of.
+    pub fn state(&self, kind: StateKind, param: usize) -> Option<&Buffer> {
         let wanted = Slot::State(kind, param);
         self.state.iter().find(|(slot, _)| *slot == wanted).map(|(_, buffer)| buffer)
     }

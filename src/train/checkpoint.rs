@@ -39,6 +39,9 @@ pub struct Header {
     /// Labels of the training rows, which the posterior depends on; absent from older checkpoints.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub labels: Option<u64>,
+    /// What the classes are called, by their number; absent where they have no names, and from older checkpoints.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub class_names: Vec<String>,
     /// The run's configuration.
     pub config: serde_json::Value,
 }

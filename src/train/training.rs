@@ -2,9 +2,6 @@
 
 use std::path::{Path, PathBuf};
 
-use natgrad_ir::{DType, TensorType};
-use natgrad_layers::Task;
-
 use super::TrainError;
 use super::checkpoint::{Checkpoint, Header};
 use super::diverge::{self, Divergence, Symptom};
@@ -20,10 +17,6 @@ use crate::posterior::{Judging, Predictor};
 use crate::rule::HyperValues;
 use crate::step::Recipe;
 use crate::weights;
-
-/// The most rows that a prediction takes at once, and the most bytes of their features.
-const PREDICT_ROWS: usize = 500;
-const PREDICT_BYTES: usize = 8 << 20;
 
 /// A run on its device, from [`Run::start`](super::Run::start).
 ///
@@ -41,6 +34,8 @@ pub struct Training<'a> {
     pub(super) batches: Option<Batches>,
     /// Labels of all training rows.
     labels: usize,
+    /// What the classes are called, where they have names.
+    class_names: Vec<String>,
     /// Steps done, and those of the whole run.
     pub(super) step: u64,
     pub(super) total: u64,
@@ -69,6 +64,11 @@ impl<'a> Training<'a> {
             let all = whole(train)?;
             session.hold(&all.features[0], &all.labels)?;
         }
+        let class_names = match (&train, &checkpoint) {
+            (Some(train), _) => config.data.class_names(train).unwrap_or_default(),
+            (None, Some(checkpoint)) => checkpoint.header.class_names.clone(),
+            (None, None) => Vec::new(),
+        };
         let mut tally = CompileTally::default();
         session.programs().for_each(|program| tally.add(program, observer));
         let (step, seconds, saved) = (0, 0.0, None);
@@ -82,6 +82,7 @@ impl<'a> Training<'a> {
             session,
             batches,
             labels,
+            class_names,
             step,
             total,
             seconds,
@@ -193,6 +194,7 @@ impl<'a> Training<'a> {
             total_steps: self.total,
             seconds: self.seconds,
             labels: Some(self.labels as u64),
+            class_names: self.class_names.clone(),
             config: self.config.to_json(),
         };
         Ok(Checkpoint { header, tensors: self.session.state_to_host()? })
@@ -234,7 +236,7 @@ impl<'a> Training<'a> {
 
     /// What predicts so many rows.
     pub(super) fn predictor(&mut self, rows: usize, observer: Observer) -> Result<(), TrainError> {
-        let rows = predict_rows(&self.config, rows);
+        let rows = Predictor::rows_at_a_time(self.config.model.model(), self.config.batch, rows);
         if self.predictor.as_ref().is_some_and(|predictor| predictor.rows() >= rows) {
             return Ok(());
         }
@@ -278,17 +280,4 @@ impl<'a> Training<'a> {
             test,
         })
     }
-}
-
-/// Rows that a prediction takes at once. Of tokens as many as a batch has: activations are large beside them.
-fn predict_rows(config: &RunConfig, test: usize) -> usize {
-    let most = match config.model.task() {
-        Task::Tokens => config.batch,
-        Task::Classes | Task::Numbers { noise: _ } => {
-            let row =
-                config.model.features(DType::F32).iter().map(TensorType::size_bytes).sum::<usize>().max(1);
-            (PREDICT_BYTES / row).clamp(1, PREDICT_ROWS)
-        }
-    };
-    test.clamp(1, most)
 }

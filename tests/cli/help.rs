@@ -5,7 +5,9 @@ use crate::support::Bench;
 #[test]
 fn help() {
     let bench = Bench::cold();
-    for command in ["", "train", "compare", "generate", "export", "tokenize", "inspect", "plugin", "replay"] {
+    for command in
+        ["", "train", "predict", "compare", "generate", "export", "tokenize", "inspect", "plugin", "replay"]
+    {
         let args: Vec<&str> = [command, "--help"].into_iter().filter(|word| !word.is_empty()).collect();
         let name = format!("help_{}", if command.is_empty() { "natgrad" } else { command });
         insta::assert_snapshot!(name, bench.ok(&args).stdout);

@@ -10,6 +10,7 @@ mod inspect;
 mod outputs;
 mod page;
 mod plugins;
+mod predict;
 mod replay;
 mod resume;
 mod support;

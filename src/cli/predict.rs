@@ -1,0 +1,188 @@
+//! `natgrad predict`.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Args, ValueEnum};
+
+use super::print::{print, tell};
+use super::trained::Trained;
+use super::{Failure, backend};
+use crate::assets;
+use crate::data::{DataError, Examples, Taught};
+use crate::posterior::{At, Format, Predictions, Predictor, PredictorError, Scores, Sheet};
+use crate::text::Tokenizer;
+use crate::train::check;
+
+/// Rows that are printed.
+const PRINTED: usize = 20;
+
+/// Predict rows with a trained model, and say how sure it is
+#[derive(Debug, Args)]
+pub(super) struct Predict {
+    /// The output folder of the run
+    run: PathBuf,
+    /// A file of rows, or folder of images, as the run's data are, with labels or without [default: the run's test rows]
+    #[arg(long, value_name = "FILE")]
+    data: Option<PathBuf>,
+    /// Average over S samples of the posterior [default: the run's evaluation.samples, where the rule leaves a posterior]
+    #[arg(long, value_name = "S", allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..))]
+    samples: Option<u32>,
+    /// Predict with the mean of the weights, not samples
+    #[arg(long, conflicts_with_all = ["samples", "seed"])]
+    at: Option<Point>,
+    /// Write all rows here, by the name's end as .csv, .npz or .json [default: print the first rows]
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// The seed of samples [default: that of the run]
+    #[arg(long, allow_negative_numbers = true)]
+    seed: Option<u64>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Point {
+    Mean,
+}
+
+impl Predict {
+    pub(super) fn run(self) -> Result<ExitCode, Failure> {
+        let trained = Trained::load(&self.run)?;
+        let samples = self.samples(&trained)?;
+        if let Some(out) = &self.out {
+            self.check_out(out)?;
+        }
+        let taught = trained.taught(Tokenizer::of_run(&self.run).map_err(Failure::usage)?);
+        let (examples, name) = self.examples(&trained, &taught)?;
+
+        let config = &trained.config;
+        let device = backend::open(None)?;
+        let recipe = trained.recipe(&device);
+        let values = trained.values(&recipe);
+        let posterior = trained.posterior(&device)?;
+        let rows =
+            Predictor::rows_at_a_time(config.model.model(), config.batch, examples.len().next_power_of_two());
+        let predictor = Predictor::new(&device, &recipe, rows)?;
+        let seed = self.seed.unwrap_or(config.seed);
+        let at = match samples {
+            Some(count) => At::Samples { values: &values, seed, count },
+            None => At::Mean,
+        };
+        let state = |kind, param| posterior.state(kind, param);
+        let predictions =
+            predictor.predict_rows(&state, &examples, at, config.evaluation.bins).map_err(failure)?;
+
+        let how = match samples {
+            Some(1) => "at 1 sample".to_string(),
+            Some(count) => format!("over {count} samples"),
+            None => "at the mean".to_string(),
+        };
+        tell(format_args!("{} {how}: {} of {name}", config.rule.name(), count(&predictions)));
+        let sheet = Sheet::new(&predictions, &taught.class_names, taught.tokenizer.as_deref());
+        match &self.out {
+            Some(out) => sheet.write(out)?,
+            None => print(&table(&sheet))?,
+        }
+        if let Some(scores) = &predictions.scores {
+            let gap = if self.out.is_none() { "\n" } else { "" };
+            tell(format_args!("{gap}{}", summary(scores)));
+        }
+        if let Some(out) = &self.out {
+            tell(format_args!("written to {}", out.display()));
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    /// How many samples to average over; none at the mean.
+    fn samples(&self, trained: &Trained) -> Result<Option<u32>, Failure> {
+        if let Some(Point::Mean) = self.at {
+            return Ok(None);
+        }
+        if self.samples.is_some() {
+            trained.must_sample("--samples")?;
+        } else if self.seed.is_some() {
+            trained.must_sample("--seed")?;
+        } else if !trained.config.rule.has_posterior() {
+            return Ok(None);
+        } else {
+            trained.must_sample("without --at mean")?;
+        }
+        Ok(Some(self.samples.unwrap_or(trained.config.evaluation.samples)))
+    }
+
+    /// Tries whether the file can be written, before any time is spent on predictions.
+    fn check_out(&self, out: &Path) -> Result<(), Failure> {
+        Format::of(out).map_err(|error| Failure::Usage(anyhow::Error::new(error).context("--out")))?;
+        let wrong = |reason: &dyn std::fmt::Display| {
+            Failure::usage(anyhow::anyhow!("--out {}: {reason}", out.display()))
+        };
+        if out.is_dir() {
+            return Err(wrong(&"is a folder, but must be a file"));
+        }
+        let is_data = |data: &PathBuf| {
+            data.canonicalize().is_ok_and(|data| out.canonicalize().is_ok_and(|out| out == data))
+        };
+        if self.data.as_ref().is_some_and(is_data) {
+            return Err(wrong(&"is the --data, which would be replaced"));
+        }
+        // A name alone has an empty folder, which is where the command runs.
+        let folder = out.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."));
+        std::fs::create_dir_all(folder).map_err(|error| wrong(&error))?;
+        tempfile::tempfile_in(folder).map(drop).map_err(|error| wrong(&error))
+    }
+
+    /// The rows, and what they are called.
+    fn examples(&self, trained: &Trained, taught: &Taught) -> Result<(Examples, String), Failure> {
+        let config = &trained.config;
+        match &self.data {
+            Some(path) => {
+                let examples = config.data.open_to_predict(path, taught).map_err(Failure::usage)?;
+                Ok((examples, path.display().to_string()))
+            }
+            None => {
+                let splits = config.data.load(assets::fetch).map_err(|error| match error {
+                    DataError::Fetch(_) => Failure::Failed(error.into()),
+                    other => Failure::usage(other),
+                })?;
+                check(config, &splits.train, Some(&splits.test)).map_err(Failure::usage)?;
+                Ok((splits.test, format!("{}, the run's test data", config.data.name())))
+            }
+        }
+    }
+}
+
+fn failure(error: PredictorError) -> Failure {
+    match error {
+        PredictorError::Data(_) | PredictorError::Mismatch { .. } | PredictorError::NotFinite { .. } => {
+            Failure::usage(error)
+        }
+        other => Failure::Failed(other.into()),
+    }
+}
+
+fn count(predictions: &Predictions) -> String {
+    let what =
+        if let crate::posterior::Predicted::Tokens(_) = predictions.predicted { "token" } else { "row" };
+    match predictions.predicted.len() {
+        1 => format!("1 {what}"),
+        many => format!("{many} {what}s"),
+    }
+}
+
+fn table(sheet: &Sheet) -> String {
+    let mut text = format!("\n{}", sheet.text(PRINTED));
+    if sheet.len() > PRINTED {
+        let more = sheet.len() - PRINTED;
+        text.push_str(&format!("and {more} more: --out FILE.csv, .npz or .json writes them all\n"));
+    }
+    text
+}
+
+fn summary(scores: &Scores) -> String {
+    match *scores {
+        Scores::Classes { accuracy, nll, ece } => {
+            format!("accuracy {:.2} %, NLL {nll:.4}, ECE {ece:.4}", 100.0 * accuracy)
+        }
+        Scores::Numbers { rmse, nll } => format!("RMSE {rmse:.4}, NLL {nll:.4}"),
+        Scores::Tokens { nll } => format!("NLL {nll:.4}, perplexity {:.2}", nll.exp()),
+    }
+}

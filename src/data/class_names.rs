@@ -1,0 +1,30 @@
+//! What classes are called.
+
+use super::{DataConfig, Examples};
+
+/// Fashion-MNIST's classes, as its authors list them.
+const FASHION_MNIST: [&str; 10] = [
+    "T-shirt/top",
+    "Trouser",
+    "Pullover",
+    "Dress",
+    "Coat",
+    "Sandal",
+    "Shirt",
+    "Sneaker",
+    "Bag",
+    "Ankle boot",
+];
+
+impl DataConfig {
+    /// What the classes of the training examples are called, by their number; none where they have no names but their
+    /// numbers.
+    pub fn class_names(&self, train: &Examples) -> Option<Vec<String>> {
+        match (self, train) {
+            (_, Examples::Images(images)) => Some(images.classes().to_vec()),
+            (DataConfig::FashionMnist { .. }, _) => Some(FASHION_MNIST.map(str::to_string).to_vec()),
+            (DataConfig::Cifar { folder, classes, .. }, _) => classes.class_names(folder),
+            (_, Examples::Table(_) | Examples::Tokens(_) | Examples::Arrays(_)) => None,
+        }
+    }
+}
