@@ -10,4 +10,4 @@ pub use natgrad_layers::{
 pub use crate::compile::{Device, OpenError};
 pub use crate::data::Arrays;
 pub use crate::rule::{Adam, AdamW, Blr, Ivon, RmsProp, Rule, Schedule, Sgd, Vadam, Vogn, Von};
-pub use crate::train::{Record, Run, TrainError, Training};
+pub use crate::train::{At, Prediction, Record, Run, TrainError, Training};

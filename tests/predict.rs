@@ -11,7 +11,7 @@ use std::sync::Arc;
 use device::DEVICE;
 use natgrad::config::RunConfig;
 use natgrad::data::{DataConfig, Examples, Features, Labels, Table, Taught};
-use natgrad::posterior::{At, Posterior, Predicted, Predictions, Predictor, PredictorError, Scores};
+use natgrad::posterior::{Posterior, Predicted, Predictions, Predictor, PredictorError, Scores, WeightsAt};
 use natgrad::rule::HyperValues;
 use natgrad::step::{Recipe, StatePlan};
 use natgrad::text::Tokenizer;
@@ -81,7 +81,8 @@ impl Trained {
             Some((&tensor.ty, tensor.bytes.as_slice()))
         })?;
         let predictor = Predictor::new(&DEVICE, &recipe, rows)?;
-        let at = samples.map_or(At::Mean, |count| At::Samples { values: &values, seed: 5, count });
+        let at =
+            samples.map_or(WeightsAt::Mean, |count| WeightsAt::Samples { values: &values, seed: 5, count });
         predictor.predict_rows(&|kind, param| posterior.state(kind, param), data, at, 20)
     }
 }

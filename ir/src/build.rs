@@ -40,6 +40,8 @@ pub struct Builder {
     scope: Vec<String>,
     taken: HashSet<String>,
     errors: Vec<BuildError>,
+    /// Where mistakes are said to be made, if not where the builder is called.
+    place: Option<&'static Location<'static>>,
 }
 
 macro_rules! unary_methods {
@@ -70,6 +72,7 @@ impl Builder {
             scope: Vec::new(),
             taken: HashSet::new(),
             errors: Vec::new(),
+            place: None,
         }
     }
 
@@ -167,6 +170,16 @@ impl Builder {
         self.append(op, Vec::new(), vec![ty], Origin::Unknown)[0]
     }
 
+    /// Says where mistakes are made from now on: `None` stands for where the builder is called. Gives what was said before.
+    ///
+    /// Layers are told apart by who used them, not by their own lines of code.
+    pub fn set_place(
+        &mut self,
+        place: Option<&'static Location<'static>>,
+    ) -> Option<&'static Location<'static>> {
+        std::mem::replace(&mut self.place, place)
+    }
+
     /// Records a mistake of whoever calls this, which [`Builder::finish`] will report.
     #[track_caller]
     pub fn refuse(&mut self, message: impl Into<String>) {
@@ -176,6 +189,7 @@ impl Builder {
     fn fail(&mut self, place: &'static Location<'static>, message: String) {
         let function = self.function.name.clone();
         let scope = self.scope.join("/");
+        let place = self.place.unwrap_or(place);
         self.errors.push(BuildError { function, scope, origin: Origin::Code(place), message });
     }
 

@@ -300,6 +300,16 @@ impl<'b> Expr<'b> {
         self.made(self.builder.borrow_mut().reshape(self.value, shape))
     }
 
+    /// All but the first dimension as one: `[rows, rest]`.
+    #[track_caller]
+    #[must_use]
+    pub fn flatten(self) -> Expr<'b> {
+        match self.dims().split_first() {
+            Some((&rows, rest)) => self.reshape([rows, rest.iter().product()]),
+            None => self.reshape([1, 1]),
+        }
+    }
+
     /// Dimension `i` of the result is dimension `perm[i]` of this.
     #[track_caller]
     #[must_use]

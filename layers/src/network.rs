@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::panic::Location;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use natgrad_ir::{Builder, DType, Expr, Shape, TensorType, Value};
@@ -172,6 +173,18 @@ impl<'b> Network<'b> {
         let result = describe();
         self.builder.borrow_mut().leave();
         self.path.borrow_mut().pop();
+        result
+    }
+
+    /// As [`Network::module`], for a layer: mistakes are said to be made where it is applied.
+    #[track_caller]
+    pub(crate) fn layer<T>(&self, name: &str, describe: impl FnOnce() -> T) -> T {
+        let caller = Location::caller();
+        let before = self.builder.borrow_mut().set_place(Some(caller));
+        // A layer within a layer was not written by whoever made the mistake.
+        self.builder.borrow_mut().set_place(before.or(Some(caller)));
+        let result = self.module(name, describe);
+        self.builder.borrow_mut().set_place(before);
         result
     }
 

@@ -10,7 +10,7 @@ use super::trained::Trained;
 use super::{Failure, backend};
 use crate::assets;
 use crate::data::{DataError, Examples, Taught};
-use crate::posterior::{At, Format, Predictions, Predictor, PredictorError, Scores, Sheet};
+use crate::posterior::{Format, Predictions, Predictor, PredictorError, Sheet, WeightsAt};
 use crate::text::Tokenizer;
 use crate::train::check;
 
@@ -64,8 +64,8 @@ impl Predict {
         let predictor = Predictor::new(&device, &recipe, rows)?;
         let seed = self.seed.unwrap_or(config.seed);
         let at = match samples {
-            Some(count) => At::Samples { values: &values, seed, count },
-            None => At::Mean,
+            Some(count) => WeightsAt::Samples { values: &values, seed, count },
+            None => WeightsAt::Mean,
         };
         let state = |kind, param| posterior.state(kind, param);
         let predictions =
@@ -84,7 +84,7 @@ impl Predict {
         }
         if let Some(scores) = &predictions.scores {
             let gap = if self.out.is_none() { "\n" } else { "" };
-            tell(format_args!("{gap}{}", summary(scores)));
+            tell(format_args!("{gap}{scores}"));
         }
         if let Some(out) = &self.out {
             tell(format_args!("written to {}", out.display()));
@@ -175,14 +175,4 @@ fn table(sheet: &Sheet) -> String {
         text.push_str(&format!("and {more} more: --out FILE.csv, .npz or .json writes them all\n"));
     }
     text
-}
-
-fn summary(scores: &Scores) -> String {
-    match *scores {
-        Scores::Classes { accuracy, nll, ece } => {
-            format!("accuracy {:.2} %, NLL {nll:.4}, ECE {ece:.4}", 100.0 * accuracy)
-        }
-        Scores::Numbers { rmse, nll } => format!("RMSE {rmse:.4}, NLL {nll:.4}"),
-        Scores::Tokens { nll } => format!("NLL {nll:.4}, perplexity {:.2}", nll.exp()),
-    }
 }

@@ -186,6 +186,8 @@ fn plugin_for(target: Target) -> Result<Plugin, OpenError> {
 }
 
 fn load(path: &Path) -> Result<Plugin, OpenError> {
+    // XLA reads the level of its log when the plugin is opened.
+    pjrt::quiet_log();
     let wrong = if is_chosen() { OpenError::ChosenPlugin } else { OpenError::Plugin };
     Plugin::load(&TrustedLibrary::at(path)).map_err(wrong)
 }

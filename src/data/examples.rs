@@ -1,6 +1,7 @@
 //! Examples, wherever they come from.
 
 use natgrad_ir::TensorType;
+use ndarray::ArrayD;
 
 use super::{ArrayExamples, Augment, Crop, DataError, ImageFolder, Table, Tokens};
 
@@ -195,5 +196,36 @@ impl Examples {
                 (Examples::Arrays(picked), Examples::Arrays(rest))
             }
         }
+    }
+}
+
+impl Examples {
+    /// All examples as arrays with rows first: the features, where they are one input of numbers, and the labels, where they
+    /// are indices. Nothing is changed for learning.
+    ///
+    /// # Errors
+    /// The examples are of another kind, or cannot be read.
+    pub fn arrays(&self) -> Result<(ArrayD<f32>, ArrayD<u32>), DataError> {
+        let ExampleType { features, labels, .. } = self.example();
+        let (dtype, wanted) = match &features[..] {
+            [one] if !one.dtype.is_float() => (one.dtype.to_string(), "numbers"),
+            [_] if labels.dtype.is_float() => (labels.dtype.to_string(), "classes"),
+            [_] => (String::new(), ""),
+            several => (format!("{} inputs", several.len()), "one input"),
+        };
+        if !dtype.is_empty() {
+            return Err(DataError::field("data", dtype, format!("of {wanted} to become arrays")));
+        }
+        let mut all = Batch::default();
+        self.append(&(0..self.len() as u32).collect::<Vec<_>>(), None, &mut all)?;
+        let words = |bytes: &[u8]| bytes.as_chunks().0.to_vec();
+        let numbers = words(all.input(0)).into_iter().map(f32::from_ne_bytes).collect();
+        let indices = words(&all.labels).into_iter().map(u32::from_ne_bytes).collect();
+        let shape = |ty: &TensorType| [&[self.len()], ty.shape.dims()].concat();
+        let wrong = |error: ndarray::ShapeError| DataError::Thread(std::io::Error::other(error));
+        Ok((
+            ArrayD::from_shape_vec(shape(&features[0]), numbers).map_err(wrong)?,
+            ArrayD::from_shape_vec(shape(labels), indices).map_err(wrong)?,
+        ))
     }
 }

@@ -1,6 +1,8 @@
 //! Scores of predictions: of classes accuracy, negative log-likelihood and expected calibration error; of tokens
 //! the negative log-likelihood; of numbers the error too.
 
+use std::fmt;
+
 use natgrad_layers::Task;
 use serde::{Deserialize, Serialize};
 
@@ -32,6 +34,19 @@ pub enum Scores {
         /// Mean negative logarithm of the token's probability, in nats.
         nll: f64,
     },
+}
+
+/// In one line, such as `accuracy 95.20 %, NLL 0.1789, ECE 0.0174`.
+impl fmt::Display for Scores {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Scores::Classes { accuracy, nll, ece } => {
+                write!(f, "accuracy {:.2} %, NLL {nll:.4}, ECE {ece:.4}", 100.0 * accuracy)
+            }
+            Scores::Numbers { rmse, nll } => write!(f, "RMSE {rmse:.4}, NLL {nll:.4}"),
+            Scores::Tokens { nll } => write!(f, "NLL {nll:.4}, perplexity {:.2}", nll.exp()),
+        }
+    }
 }
 
 impl Scores {

@@ -13,7 +13,7 @@ pub use averaged::Averaged;
 pub use calibration::Scores;
 pub use choose::Choice;
 pub use generate::{Generator, Prompt, Text};
-pub use predict::{At, Judging, Predictor, PredictorError, StateRef};
+pub use predict::{Judging, Predictor, PredictorError, StateRef, WeightsAt};
 pub use predictions::{ClassPredictions, NumberPredictions, Predicted, Predictions, TokenPredictions};
 pub use sample::{Posterior, to_host};
 pub use sheet::{Format, Sheet, SheetError};

@@ -66,7 +66,7 @@ pub type StateRef<'a> = &'a dyn Fn(StateKind, usize) -> Option<&'a Buffer>;
 
 /// Which parameters rows are predicted with.
 #[derive(Clone, Copy, Debug)]
-pub enum At<'a> {
+pub enum WeightsAt<'a> {
     /// The mean.
     Mean,
     /// Samples of the posterior, over which predictions are averaged.
@@ -156,11 +156,11 @@ impl<'a> Predictor<'a> {
         let mut averaged = Tally::new(task, judging.bins);
         let Judging { values, seed, samples: count, .. } = judging;
         self.in_chunks(data, judging.examples.min(data.len()), |batches| {
-            for (predicted, batch) in self.average(state, batches, At::Mean)?.iter().zip(batches) {
+            for (predicted, batch) in self.average(state, batches, WeightsAt::Mean)?.iter().zip(batches) {
                 at_mean.add(predicted, &batch.labels);
             }
             if self.draw.is_some() {
-                let at = At::Samples { values, seed, count };
+                let at = WeightsAt::Samples { values, seed, count };
                 for (predicted, batch) in self.average(state, batches, at)?.iter().zip(batches) {
                     averaged.add(predicted, &batch.labels);
                 }
@@ -179,7 +179,7 @@ impl<'a> Predictor<'a> {
         &self,
         state: StateRef,
         data: &Examples,
-        at: At,
+        at: WeightsAt,
         bins: usize,
     ) -> Result<Predictions, PredictorError> {
         let interface = self.interface();
@@ -223,14 +223,19 @@ impl<'a> Predictor<'a> {
     }
 
     /// The predictions of each batch, averaged over the samples that are asked for: each is drawn once for all batches.
-    fn average(&self, state: StateRef, batches: &[Rows], at: At) -> Result<Vec<Averaged>, PredictorError> {
+    fn average(
+        &self,
+        state: StateRef,
+        batches: &[Rows],
+        at: WeightsAt,
+    ) -> Result<Vec<Averaged>, PredictorError> {
         let mut averaged = vec![Averaged::default(); batches.len()];
         match at {
-            At::Mean => self.add(&mut averaged, batches, &|param| state(StateKind::MEAN, param))?,
-            At::Samples { count: 0, .. } => {
+            WeightsAt::Mean => self.add(&mut averaged, batches, &|param| state(StateKind::MEAN, param))?,
+            WeightsAt::Samples { count: 0, .. } => {
                 return Err(PredictorError::NoSamples("0 of them were asked for"));
             }
-            At::Samples { values, seed, count } => {
+            WeightsAt::Samples { values, seed, count } => {
                 let none = PredictorError::NoSamples("the rule leaves no posterior");
                 let draw = self.draw.as_ref().ok_or(none)?;
                 for sample in 0..count {

@@ -4,7 +4,7 @@ use natgrad_layers::Task;
 
 use super::averaged::{Averaged, entropy};
 use super::calibration::Scores;
-use super::predict::{At, PredictorError};
+use super::predict::{PredictorError, WeightsAt};
 use crate::data::Examples;
 use crate::step::Interface;
 
@@ -106,7 +106,7 @@ impl Predicted {
 
 impl Predictions {
     /// Those of no rows of `data`.
-    pub(super) fn none_yet(interface: &Interface, at: At, data: &Examples) -> Predictions {
+    pub(super) fn none_yet(interface: &Interface, at: WeightsAt, data: &Examples) -> Predictions {
         let is_labelled = data.is_labelled();
         let predicted = match interface.task {
             Task::Classes => Predicted::Classes(ClassPredictions {
@@ -125,8 +125,8 @@ impl Predictions {
             }),
         };
         let samples = match at {
-            At::Mean => None,
-            At::Samples { count, .. } => Some(count),
+            WeightsAt::Mean => None,
+            WeightsAt::Samples { count, .. } => Some(count),
         };
         Predictions { samples, names: data.names(), predicted, scores: None }
     }

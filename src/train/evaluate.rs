@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::TrainError;
 use crate::data::Examples;
-use crate::posterior::{Judging, Predictor, Scores};
+use crate::posterior::{Judging, Predictor, Scores, StateRef};
 use crate::step::Slot;
 
 use super::session::Session;
@@ -26,12 +26,22 @@ pub(super) fn evaluate(
     judging: Judging,
     data: &Examples,
 ) -> Result<TestScores, TrainError> {
+    with_state(session, |state| {
+        let (mean, posterior) = predictor.judge(state, data, judging)?;
+        Ok(TestScores { mean, posterior })
+    })
+}
+
+/// What `use_state` makes of the state tensors of a session, the means among them where they are not kept.
+pub(super) fn with_state<T>(
+    session: &Session,
+    use_state: impl FnOnce(StateRef) -> Result<T, TrainError>,
+) -> Result<T, TrainError> {
     let recovered = session.recovered()?;
     let state = |kind, param| {
         let kept = session.state(kind, param);
         let wanted = Slot::State(kind, param);
         kept.or_else(|| recovered.iter().find(|(slot, _)| *slot == wanted).map(|(_, buffer)| buffer))
     };
-    let (mean, posterior) = predictor.judge(&state, data, judging)?;
-    Ok(TestScores { mean, posterior })
+    use_state(&state)
 }

@@ -245,7 +245,7 @@ fn differ(path: &str, then: &Value, now: &Value, found: &mut Vec<String>) {
     match (then, now) {
         (Value::Object(then), Value::Object(now)) => {
             let mut keys: Vec<&String> = then.keys().chain(now.keys()).collect();
-            keys.sort();
+            keys.sort_by_key(|key| (*key != "kind", *key));
             keys.dedup();
             for key in keys {
                 if path.is_empty() && FREE_SECTIONS.contains(&key.as_str()) {

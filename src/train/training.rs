@@ -29,7 +29,7 @@ pub struct Training<'a> {
     pub(super) train: Option<Examples>,
     test: Option<Examples>,
     pub(super) out: Option<PathBuf>,
-    values: HyperValues,
+    pub(super) values: HyperValues,
     pub(super) session: Session<'a>,
     pub(super) batches: Option<Batches>,
     /// Labels of all training rows.
@@ -44,7 +44,7 @@ pub struct Training<'a> {
     /// The last checkpoint and its step.
     pub(super) saved: Option<(PathBuf, u64)>,
     /// What predicts, by its rows at a time.
-    predictor: Option<Predictor<'a>>,
+    pub(super) predictor: Option<Predictor<'a>>,
     tally: CompileTally,
 }
 
@@ -90,6 +90,11 @@ impl<'a> Training<'a> {
             predictor: None,
             tally,
         };
+        if let Some(out) = &training.out {
+            let fail =
+                |error: std::io::Error| TrainError::Write { path: out.clone(), reason: error.to_string() };
+            std::fs::create_dir_all(out).map_err(fail)?;
+        }
         if let Some(rows) = training.test.as_ref().map(Examples::len) {
             training.predictor(rows, observer)?;
         }
@@ -219,7 +224,7 @@ impl<'a> Training<'a> {
         checkpoint.save(folder).map(drop)
     }
 
-    fn not_finite(&self) -> TrainError {
+    pub(super) fn not_finite(&self) -> TrainError {
         let symptom = Symptom::State { step: self.step };
         let checkpoint = self.saved.clone();
         let divergence = Divergence { symptom, learning_rate: None, tensor: None, largest: None, checkpoint };

@@ -3,6 +3,7 @@
 mod compare;
 mod device_data;
 mod diverge;
+mod examples;
 mod fetch;
 mod help;
 mod input;

@@ -174,17 +174,3 @@ fn a_dry_run_needs_no_data_and_writes_nothing() {
     }
     assert_eq!(bench.list("."), ["run.json", "table.csv"]);
 }
-
-/// Trains by two rules that natgrad does not have, compares them, kills and resumes them.
-#[test]
-fn the_example_of_own_rules_keeps_its_word() {
-    let tests = std::env::current_exe().unwrap();
-    let example = tests.parent().unwrap().parent().unwrap().join("examples/own_rule");
-    let outcome = run(&mut std::process::Command::new(example));
-    assert_eq!(outcome.code, Some(0), "{outcome:?}");
-    for rule in ["lion", "noisy-adam"] {
-        let resumed = format!("{rule}, killed after step ");
-        assert!(outcome.stdout.contains(&resumed), "{outcome:?}");
-        assert!(outcome.stdout.contains(&format!("{rule} at the mean")), "{outcome:?}");
-    }
-}

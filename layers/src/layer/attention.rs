@@ -47,7 +47,7 @@ impl Attention {
             return x;
         }
         let sizes = Sizes { rows, time, heads: self.heads, head: width / self.heads };
-        net.module(&self.name, || {
+        net.layer(&self.name, || {
             let x = x.reshape([rows * time, width]);
             let [inner, outer] = self.owners;
             let qkv = Linear::owned(inner, "c_attn", 3 * width).apply(net, x);

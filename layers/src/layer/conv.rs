@@ -106,7 +106,7 @@ impl Conv {
             net.refuse(format!("the convolution `{}` wants a size and a stride of at least 1", self.name));
             return x;
         }
-        net.module(&self.name, || {
+        net.layer(&self.name, || {
             let default = Init::linear(self.size * self.size * channels);
             let shape = [self.size, self.size, channels, self.outputs];
             let weight = net.owned_param(self.owner, "weight", shape, self.init.unwrap_or(default));

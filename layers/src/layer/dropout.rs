@@ -27,7 +27,7 @@ impl Dropout {
             return x;
         }
         let keep = 1.0 - self.rate;
-        net.module("dropout", || match net.mask(x.ty().shape, keep) {
+        net.layer("dropout", || match net.mask(x.ty().shape, keep) {
             Some(mask) => mask.select(x * (1.0 / keep), x.constant(0.0)),
             None => x,
         })

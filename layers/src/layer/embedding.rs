@@ -30,13 +30,13 @@ impl Embedding {
     /// The table, `[count, width]`, for an output that is tied to it.
     #[track_caller]
     pub fn table<'b>(&self, net: &Network<'b>) -> Expr<'b> {
-        net.module(&self.name, || net.owned_param(self.owner, "weight", [self.count, self.width], self.init))
+        net.layer(&self.name, || net.owned_param(self.owner, "weight", [self.count, self.width], self.init))
     }
 
     /// `[..., width]`: the vectors with these `indices`, `u32[...]`. An index past the end takes the last vector.
     #[track_caller]
     pub fn apply<'b>(&self, net: &Network<'b>, indices: Expr<'b>) -> Expr<'b> {
         let table = self.table(net);
-        net.module(&self.name, || table.take(indices))
+        net.layer(&self.name, || table.take(indices))
     }
 }

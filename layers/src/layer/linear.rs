@@ -58,7 +58,7 @@ impl Linear {
             ));
             return x;
         };
-        net.module(&self.name, || {
+        net.layer(&self.name, || {
             let default = Init::linear(inputs);
             let weight =
                 net.owned_param(self.owner, "weight", [inputs, self.outputs], self.init.unwrap_or(default));

@@ -53,7 +53,7 @@ impl LayerNorm {
         };
         let width = ty.shape.dims()[last];
         let before: Vec<usize> = (0..last).collect();
-        net.module(&self.name, || {
+        net.layer(&self.name, || {
             let weight = net.owned_param(self.owner, "weight", [width], Init::Constant(1.0));
             let bias = self.bias.then(|| net.owned_param(self.owner, "bias", [width], Init::Constant(0.0)));
             let x = x.convert(accumulator(ty.dtype));
@@ -93,7 +93,7 @@ impl FilterResponseNorm {
             ));
             return x;
         };
-        net.module(&self.name, || {
+        net.layer(&self.name, || {
             let [gamma, beta, tau] = [("gamma", 1.0), ("beta", 0.0), ("tau", 0.0)]
                 .map(|(name, start)| net.owned_param(self.owner, name, [channels], Init::Constant(start)));
             let mean = x.convert(accumulator(ty.dtype)).square().mean(&[1, 2]);

@@ -1,0 +1,58 @@
+//! Every program of `examples/` does what it says.
+
+use std::io::Read;
+use std::process::{Command, Stdio};
+
+use super::support::{Bench, Outcome, run};
+
+/// A program of `examples/`.
+fn example(name: &str) -> Command {
+    let tests = std::env::current_exe().unwrap();
+    Command::new(tests.parent().unwrap().parent().unwrap().join("examples").join(name))
+}
+
+fn ok(command: &mut Command) -> Outcome {
+    let outcome = run(command);
+    assert_eq!(outcome.code, Some(0), "{outcome:?}");
+    outcome
+}
+
+/// Trains by two rules that natgrad does not have, compares them, kills and resumes them.
+#[test]
+fn own_rule_keeps_its_word() {
+    let outcome = ok(&mut example("own_rule"));
+    for rule in ["lion", "noisy-adam"] {
+        let resumed = format!("{rule}, killed after step ");
+        assert!(outcome.stdout.contains(&resumed), "{outcome:?}");
+        assert!(outcome.stdout.contains(&format!("{rule} at the mean")), "{outcome:?}");
+    }
+}
+
+/// Trains a network that natgrad does not have, whose curve is drawn then.
+#[test]
+fn own_model_learns_and_its_curve_is_drawn() {
+    let bench = Bench::new();
+    let outcome = ok(example("own_model").current_dir(bench.path(".")));
+    let scores = outcome.stdout.lines().find_map(|line| line.strip_prefix("over 32 samples: accuracy "));
+    let accuracy: f64 = scores.unwrap().split_once(' ').unwrap().0.parse().unwrap();
+    assert!(accuracy > 85.0, "{outcome:?}");
+    ok(example("curves").args(["curves.svg", "runs/same-digit"]).current_dir(bench.path(".")));
+    assert!(std::fs::read_to_string(bench.path("curves.svg")).unwrap().starts_with("<svg"));
+}
+
+#[test]
+fn the_studies_of_noise_and_drift_run() {
+    let outcome = ok(example("noise_normals").args(["--grade", "fast", "--draws", "1e6"]));
+    assert!(outcome.stdout.ends_with("passed\n"), "{outcome:?}");
+    let outcome = ok(example("drift").arg("20"));
+    assert!(outcome.stdout.contains("implicit"), "{outcome:?}");
+
+    let mut stream = example("noise_stream");
+    let mut stream =
+        stream.args(["--order", "tensors", "--seed", "1"]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut words = [0; 4096];
+    stream.stdout.take().unwrap().read_exact(&mut words).unwrap();
+    // The reader is gone, and that is its end.
+    assert!(stream.wait().unwrap().success());
+    assert!(words.iter().any(|&byte| byte != words[0]));
+}
