@@ -13,7 +13,7 @@ use super::{Evaluation, Numbers, Param, Product, Rule, RuleError, Sampling, Star
 /// the mean of the products `ghat (theta - m)`. The estimators `per-example` and `hessian-vector` are in neither.
 ///
 /// The defaults of `lr`, `hess_init` and `weight_decay` are those of the default run, chosen by the negative
-/// log-likelihood of held-out training rows (ARCHITECTURE.md, measured facts).
+/// log-likelihood of held-out training rows (docs/measured.md).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Ivon {
