@@ -1,4 +1,4 @@
-//! What the parts of a step cost: each is the whole step less the step without it, in turns.
+//! What the parts of a step cost: the time of the whole step less the time of the step without the part. The two take turns.
 
 use super::entrant::{Entrant, From};
 use super::report::{PartCost, Parts};

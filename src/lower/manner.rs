@@ -38,9 +38,9 @@ pub enum Materialization {
 pub enum Loops {
     /// XLA decides what it fuses.
     Chosen,
-    /// Each is a fusion with all that it needs (`mhlo.fusion`), so that none waits for another. XLA:CPU makes one loop
-    /// of those that read the same tensors, but only where an option of the compilation says so: by itself it fuses
-    /// what leads to one result, never several results.
+    /// Each result is written as a fusion of its own (`mhlo.fusion`) that computes everything it needs, so no fusion reads
+    /// what another gives. XLA:CPU then makes one loop of the fusions that read the same tensors, but only where an option
+    /// of the compilation says so: by itself it fuses what leads to one result, never several results.
     Merged,
 }
 

@@ -8,8 +8,8 @@ use super::stage::Stage;
 use super::wiring::Wiring;
 use crate::rule::{Needs, StateKind};
 
-/// A part of a step. A step without one is the same program with a stand-in in its place, which reads and writes nothing that
-/// the rest does not; it trains nothing.
+/// A part of a step. A step without a part is the same program, but with a stand-in in the place of the part. The stand-in reads
+/// and writes nothing that the rest of the step does not read or write. Such a step trains nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Part {
     /// Drawing samples. Without it the carried sample stays as it is, and further samples are the mean and a scalar.
