@@ -186,3 +186,19 @@ fn arrays_of_several_inputs_are_taken_by_name() {
         batch.features[0].iter().all(|&byte| byte == 0) && batch.features[1].ends_with(&1f32.to_ne_bytes())
     );
 }
+
+/// README's program is the documentation's front page, which is a test.
+#[test]
+fn readme_shows_the_documentations_example() {
+    let documented = include_str!("../src/lib.rs");
+    let code = documented.split("//! ```\n").nth(1).unwrap();
+    let lines = code.lines().map(|line| line.trim_start_matches("//!"));
+    let lines = lines.map(|line| line.strip_prefix(' ').unwrap_or(line));
+    let shown: Vec<&str> = lines.filter(|line| !line.starts_with("# ")).collect();
+    assert!(shown.iter().filter(|line| !line.is_empty()).count() < 25);
+    assert!(include_str!("../README.md").contains(&format!("```rust\n{}\n```", shown.join("\n"))));
+
+    let example = include_str!("../examples/own_model.rs");
+    let network = example.split("impl Model for").nth(1).unwrap().split("\n}\n").next().unwrap();
+    assert!(include_str!("../docs/rust.md").contains(network));
+}
