@@ -124,7 +124,7 @@ impl<'m> dyn Model + 'm {
         }
     }
 
-    /// The type of the predictions for `rows` examples that [`Model::predict`] gives.
+    /// The type of the predictions for `rows` examples that `predict_function` gives.
     pub fn prediction(&self, rows: usize, dtype: DType) -> TensorType {
         match self.task() {
             Task::Classes => TensorType::new(dtype, [rows, self.classes()]),

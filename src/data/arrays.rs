@@ -1,12 +1,18 @@
 //! Examples in memory, as the arrays of a Rust program.
 
+mod error;
+mod examples;
+
 use std::sync::Arc;
 
 use natgrad_ir::{DType, TensorType};
 use natgrad_layers::{Input, InputKind, Model, Task};
 use ndarray::{ArrayBase, Data, Dimension};
 
-use super::{Batch, ExampleType};
+pub use error::ArrayError;
+pub use examples::ArrayExamples;
+
+use super::ExampleType;
 
 /// Rows of a model's inputs, and their labels: arrays of ndarray's whose first dimension counts the rows.
 ///
@@ -289,221 +295,5 @@ impl Array {
     }
 }
 
-/// Why arrays do not fit a model.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ArrayError {
-    /// An input of the model was not given.
-    #[error("the input `{name}` is missing: the model takes {wanted}; `Arrays::named` gives one by its name")]
-    Missing {
-        /// The input.
-        name: String,
-        /// The names of the model's inputs.
-        wanted: String,
-    },
-    /// The model has no such input.
-    #[error("the model has no input `{name}`: it takes {wanted}")]
-    Unknown {
-        /// The name.
-        name: String,
-        /// The names of the model's inputs.
-        wanted: String,
-    },
-    /// There are no labels.
-    #[error("the rows have no labels: give them as `(&inputs, &labels)`, or by `Arrays::labels`")]
-    Unlabelled,
-    /// Elements of the wrong type.
-    #[error("{what} are of type {found}, but must be {wanted}")]
-    Type {
-        /// The array.
-        what: String,
-        /// The type of its elements.
-        found: &'static str,
-        /// What would be right.
-        wanted: String,
-    },
-    /// The wrong shape.
-    #[error("{what} have the shape {found:?}, but must have {wanted}")]
-    Shape {
-        /// The array.
-        what: String,
-        /// Its shape.
-        found: Vec<usize>,
-        /// What would be right.
-        wanted: String,
-    },
-    /// A value out of range.
-    #[error("{what} have {value} in row {row}, counted from 0, but it must be {wanted}")]
-    Value {
-        /// The array.
-        what: String,
-        /// The row.
-        row: usize,
-        /// The value.
-        value: String,
-        /// What would be right.
-        wanted: String,
-    },
-    /// Arrays of different lengths.
-    #[error("{what} have {found} rows, but the arrays before have {wanted}")]
-    Rows {
-        /// The array.
-        what: String,
-        /// Its rows.
-        found: usize,
-        /// Those of the arrays before.
-        wanted: usize,
-    },
-    /// No rows.
-    #[error("{what} have no rows")]
-    Empty {
-        /// The array.
-        what: String,
-    },
-}
-
-/// Rows that fit a model. A clone shares the data.
-#[derive(Clone, Debug)]
-pub struct ArrayExamples {
-    example: ExampleType,
-    rows: usize,
-    /// Each input's bytes, row-major.
-    features: Vec<Arc<Vec<u8>>>,
-    labels: Arc<Vec<u8>>,
-    is_labelled: bool,
-}
-
-impl ArrayExamples {
-    /// What one example is.
-    pub fn example(&self) -> &ExampleType {
-        &self.example
-    }
-
-    /// Whether the labels were given; else they are zeros.
-    pub fn is_labelled(&self) -> bool {
-        self.is_labelled
-    }
-
-    /// Number of examples.
-    pub fn len(&self) -> usize {
-        self.rows
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.rows == 0
-    }
-
-    /// All rows as one batch.
-    pub(crate) fn whole(&self) -> Batch {
-        let features = self.features.iter().map(|input| input.to_vec()).collect();
-        Batch { features, labels: self.labels.to_vec() }
-    }
-
-    /// Bytes in memory.
-    pub(super) fn bytes(&self) -> usize {
-        self.features.iter().map(|input| input.len()).sum::<usize>() + self.labels.len()
-    }
-
-    pub(super) fn append(&self, number: usize, out: &mut Batch) {
-        let of = |bytes: &[u8], width: usize| bytes[number * width..(number + 1) * width].to_vec();
-        for (index, (input, ty)) in self.features.iter().zip(&self.example.features).enumerate() {
-            out.input(index).extend(of(input, ty.size_bytes()));
-        }
-        out.labels.extend(of(&self.labels, self.example.labels.size_bytes()));
-    }
-
-    /// The examples whose number `every` divides, and the others.
-    pub(super) fn partition(&self, every: usize) -> (ArrayExamples, ArrayExamples) {
-        let pick = |divides: bool| {
-            let rows = (0..self.rows).filter(|row| row.is_multiple_of(every) == divides);
-            let mut batch = Batch::default();
-            let count = rows.map(|row| self.append(row, &mut batch)).count();
-            let features = batch.features.into_iter().map(Arc::new).collect();
-            let example = self.example.clone();
-            let labels = Arc::new(batch.labels);
-            ArrayExamples { example, rows: count, features, labels, is_labelled: self.is_labelled }
-        };
-        (pick(true), pick(false))
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use natgrad_layers::{Activation, Mlp};
-    use ndarray::{Array2, array};
-
-    fn refused(arrays: impl Into<Arrays>) -> String {
-        let mlp = Mlp { sizes: vec![2, 3], activation: Activation::Relu };
-        arrays.into().examples(&mlp, true).unwrap_err().to_string()
-    }
-
-    #[test]
-    fn rows_are_examples_in_row_major_order() {
-        let mlp = Mlp { sizes: vec![2, 3], activation: Activation::Relu };
-        // Columns first in memory.
-        let x = array![[0.0, 2.0, 4.0], [1.0, 3.0, 5.0]].reversed_axes();
-        let examples = Arrays::from((&x, &array![2_i64, 0, 1])).examples(&mlp, true).unwrap();
-        assert_eq!((examples.len(), examples.example().classes), (3, 3));
-        let mut batch = Batch::default();
-        examples.append(1, &mut batch);
-        assert_eq!(batch.features, [[2.0_f32, 3.0].map(f32::to_ne_bytes).as_flattened()]);
-        assert_eq!(batch.labels, 0_u32.to_ne_bytes());
-        let (picked, rest) = examples.partition(2);
-        assert_eq!((picked.len(), rest.len()), (2, 1));
-        assert_eq!(rest.whole().features, batch.features);
-        let unlabelled = Arrays::from(&x).examples(&mlp, false).unwrap();
-        assert_eq!(unlabelled.whole().labels, [0; 12]);
-    }
-
-    #[test]
-    fn what_does_not_fit_is_named() {
-        let x = Array2::<f32>::zeros((4, 2));
-        let y = array![0_u32, 1, 2, 0];
-        assert_eq!(
-            refused((&Array2::<f32>::zeros((4, 3)), &y)),
-            "the input `features` have the shape [4, 3], but must have [rows, 2]"
-        );
-        assert_eq!(
-            refused((&x, &array![0, 1, 3, 0])),
-            "the labels have 3 in row 2, counted from 0, but it must be below 3"
-        );
-        assert_eq!(
-            refused((&x, &array![0, -1, 2, 0])),
-            "the labels have -1 in row 1, counted from 0, but it must be from 0 to 2^32 - 1"
-        );
-        assert_eq!(refused((&x, &array![0, 1])), "the labels have 2 rows, but the arrays before have 4");
-        assert_eq!(
-            refused((&x, &array![0.0, 1.0, 2.0, 0.0])),
-            "the labels are of type f64, but must be whole numbers, such as u32"
-        );
-        assert!(
-            refused((&Array2::<u8>::zeros((4, 2)), &y))
-                .starts_with("the input `features` are of type u8, but must be f32 or f64")
-        );
-        assert_eq!(
-            refused(&x),
-            "the rows have no labels: give them as `(&inputs, &labels)`, or by `Arrays::labels`"
-        );
-        assert_eq!(
-            refused((&array![[0.0, 1.0], [f64::NAN, 0.0]], &array![0, 1])),
-            "the input `features` have NaN in row 1, counted from 0, but it must be finite"
-        );
-        assert!(
-            refused((&array![[0.0, 1e300]], &array![0]))
-                .contains("in row 0, counted from 0, but it must be in the range of single precision")
-        );
-        assert_eq!(
-            refused((&Array2::<f32>::zeros((0, 2)), &ndarray::Array1::<u32>::zeros(0))),
-            "the input `features` have no rows"
-        );
-        assert_eq!(
-            refused(Arrays::named("image", &x).labels(&y)),
-            "the model has no input `image`: it takes `features`"
-        );
-        assert_eq!(
-            refused(Arrays::default().labels(&y)),
-            "the input `features` is missing: the model takes `features`; `Arrays::named` gives one by its name"
-        );
-    }
-}
+mod tests;

@@ -152,13 +152,13 @@ pub enum Slot {
     Index,
     /// A scalar of each step of a call.
     Trace(Metric),
-    /// What [`natgrad_layers::NamedModel::predict`] gives.
+    /// What the model predicts.
     Prediction,
     /// Which token of a sequence the next is predicted after, `u32[]`.
     Position,
-    /// What [`natgrad_layers::NamedModel::next`] gives.
+    /// The log-probabilities of the next token.
     Next,
-    /// A tensor of what is kept of the tokens before, by its number in [`natgrad_layers::NamedModel::cache`].
+    /// A tensor of what is kept of the tokens before, by its number in [`natgrad_layers::Writer::cache`].
     Cache(usize),
 }
 

@@ -1,0 +1,71 @@
+//! Arrays as examples of a model.
+
+use std::sync::Arc;
+
+use crate::data::{Batch, ExampleType};
+
+/// Rows that fit a model. A clone shares the data.
+#[derive(Clone, Debug)]
+pub struct ArrayExamples {
+    pub(super) example: ExampleType,
+    pub(super) rows: usize,
+    /// Each input's bytes, row-major.
+    pub(super) features: Vec<Arc<Vec<u8>>>,
+    pub(super) labels: Arc<Vec<u8>>,
+    pub(super) is_labelled: bool,
+}
+
+impl ArrayExamples {
+    /// What one example is.
+    pub fn example(&self) -> &ExampleType {
+        &self.example
+    }
+
+    /// Whether the labels were given; else they are zeros.
+    pub fn is_labelled(&self) -> bool {
+        self.is_labelled
+    }
+
+    /// Number of examples.
+    pub fn len(&self) -> usize {
+        self.rows
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.rows == 0
+    }
+
+    /// All rows as one batch.
+    pub(crate) fn whole(&self) -> Batch {
+        let features = self.features.iter().map(|input| input.to_vec()).collect();
+        Batch { features, labels: self.labels.to_vec() }
+    }
+
+    /// Bytes in memory.
+    pub(in crate::data) fn bytes(&self) -> usize {
+        self.features.iter().map(|input| input.len()).sum::<usize>() + self.labels.len()
+    }
+
+    pub(in crate::data) fn append(&self, number: usize, out: &mut Batch) {
+        let of = |bytes: &[u8], width: usize| bytes[number * width..(number + 1) * width].to_vec();
+        for (index, (input, ty)) in self.features.iter().zip(&self.example.features).enumerate() {
+            out.input(index).extend(of(input, ty.size_bytes()));
+        }
+        out.labels.extend(of(&self.labels, self.example.labels.size_bytes()));
+    }
+
+    /// The examples whose number `every` divides, and the others.
+    pub(in crate::data) fn partition(&self, every: usize) -> (ArrayExamples, ArrayExamples) {
+        let pick = |divides: bool| {
+            let rows = (0..self.rows).filter(|row| row.is_multiple_of(every) == divides);
+            let mut batch = Batch::default();
+            let count = rows.map(|row| self.append(row, &mut batch)).count();
+            let features = batch.features.into_iter().map(Arc::new).collect();
+            let example = self.example.clone();
+            let labels = Arc::new(batch.labels);
+            ArrayExamples { example, rows: count, features, labels, is_labelled: self.is_labelled }
+        };
+        (pick(true), pick(false))
+    }
+}
