@@ -6,13 +6,13 @@
 //! use natgrad::prelude::*;
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! // Points of a square, and whether each lies in a circle.
+//! // A grid of points in a square, and whether each lies in a circle.
 //! let x = Array2::from_shape_fn((400, 2), |(row, axis)| [row % 20, row / 20][axis] as f32 / 5.0 - 1.9);
 //! let y = x.map_axis(Axis(1), |point| point[0].hypot(point[1]) < 1.2);
 //!
 //! let device = Device::cpu()?; // or Device::cuda(0)
 //! let model = Mlp { sizes: vec![2, 32, 2], activation: Activation::Tanh };
-//! let rule = Ivon { lr: 0.3, hess_init: 0.1, ..Ivon::default() };
+//! let rule = Ivon { lr: 0.3, ..Ivon::default() };
 //! let mut run = Run::new(model, rule).data((&x, &y)).epochs(200).start(&device)?;
 //! run.fit(|record| println!("step {}: loss {:.3}", record.step, record.loss))?;
 //!
@@ -21,7 +21,7 @@
 //! println!("{:.2}\n+- {:.2}", found.mean, found.spread); // the samples disagree on the edge
 //! assert_eq!((found.class[0], found.class[2]), (1, 0));
 //! assert!(found.spread[[1, 0]] > found.spread[[2, 0]]);
-//! run.save(std::env::temp_dir().join("circle"))?; // for `Run::load`, and for the commands
+//! run.save(std::env::temp_dir().join("circle"))?; // for `Run::load`, and `natgrad predict`
 //! # Ok(())
 //! # }
 //! ```

@@ -120,3 +120,18 @@ fn only_the_binding_of_pjrt_may_have_unsafe_code() {
         assert_eq!(has_workspace_lints, text(package, "name") != "natgrad-pjrt", "{}", text(package, "name"));
     }
 }
+
+/// Rules are read without knowing how a step is made of them.
+#[test]
+fn rules_know_neither_the_step_nor_the_device() {
+    let mut files = Vec::new();
+    find_texts(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src/rule"), &mut files);
+    assert!(files.len() > 15, "{files:?}");
+    for file in files {
+        let text = fs::read_to_string(&file).expect("a file of src/rule");
+        let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+        for beyond in ["crate::step", "crate::pjrt", "crate::compile", "natgrad_pjrt"] {
+            assert!(!code.contains(beyond), "{} names {beyond}", file.display());
+        }
+    }
+}

@@ -87,6 +87,7 @@ impl Device {
     /// # Errors
     /// See [`OpenError`].
     pub fn open(path: impl AsRef<Path>) -> Result<Device, OpenError> {
+        pjrt::quiet_log();
         let plugin = Plugin::load(&TrustedLibrary::at(path.as_ref())).map_err(OpenError::Plugin)?;
         let client = share(&plugin).map_err(OpenError::Runtime)?;
         // Only natgrad's own plugin is known to take merged loops.

@@ -132,6 +132,12 @@ impl<S: Data<Elem: Element>, D: Dimension> From<&ArrayBase<S, D>> for Arrays {
     }
 }
 
+impl From<&Arrays> for Arrays {
+    fn from(arrays: &Arrays) -> Arrays {
+        arrays.clone()
+    }
+}
+
 impl<S, D, L, E> From<(&ArrayBase<S, D>, &ArrayBase<L, E>)> for Arrays
 where
     S: Data<Elem: Element>,

@@ -44,8 +44,15 @@ impl DataConfig {
         let elements = taught.features.shape.elements();
         let examples = match self {
             DataConfig::Arrays {} => {
-                let wanted = "a kind of file or folder: the run's rows were a program's arrays, and that program predicts";
-                return Err(DataError::field("data.kind", "arrays", wanted));
+                let end = path.extension().and_then(std::ffi::OsStr::to_str).unwrap_or_default();
+                match end {
+                    "csv" => Examples::Table(csv::read_to_predict(path, 1.0, label_kind(taught), elements)?),
+                    "npy" | "npz" => Examples::Table(read_arrays(path, ARRAYS)?),
+                    _ => {
+                        let wanted = "the run's rows were a program's arrays, so new ones must be a .csv, .npy or .npz";
+                        return Err(DataError::content(path, wanted.to_string()));
+                    }
+                }
             }
             DataConfig::MnistSample { .. } => {
                 Examples::Table(csv::read_to_predict(path, 255.0, LabelKind::Class, elements)?)
@@ -74,6 +81,11 @@ impl DataConfig {
         check(&examples, path, taught)?;
         Ok(examples)
     }
+}
+
+/// What a table's labels are.
+fn label_kind(taught: &Taught) -> LabelKind {
+    if taught.labels.dtype.is_float() { LabelKind::Number } else { LabelKind::Class }
 }
 
 /// Features alone, `.npy`, or in an archive, which may have labels too.

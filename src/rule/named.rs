@@ -11,10 +11,45 @@ use serde_json::Value;
 
 use super::{Adam, AdamW, Blr, Ivon, RmsProp, Rule, Sgd, Vadam, Vogn, Von};
 
-/// The rule of a configuration, `{"kind": "ivon", "lr": 0.2, ...}`. This is the only list of rules.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum NamedRule {
+macro_rules! named_rules {
+    ($($(#[$meta:meta])* $variant:ident($rule:ident),)*) => {
+        /// The rule of a configuration, `{"kind": "ivon", "lr": 0.2, ...}`.
+        #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+        #[serde(rename_all = "kebab-case")]
+        pub enum NamedRule {
+            $($(#[$meta])* $variant($rule),)*
+            /// One of the program's own.
+            #[serde(skip)]
+            Own(OwnRule),
+        }
+
+        impl NamedRule {
+            /// Every rule of natgrad's, with its defaults.
+            pub fn all() -> Vec<NamedRule> {
+                vec![$(NamedRule::$variant($rule::default()),)*]
+            }
+
+            /// The rule.
+            pub fn rule(&self) -> &(dyn Rule + 'static) {
+                match self {
+                    $(NamedRule::$variant(rule) => rule,)*
+                    NamedRule::Own(own) => own.rule(),
+                }
+            }
+
+            /// A rule of natgrad's; none of a program's own.
+            fn known(rule: &dyn Any) -> Option<NamedRule> {
+                $(if let Some(rule) = rule.downcast_ref::<$rule>() {
+                    return Some(NamedRule::$variant(rule.clone()));
+                })*
+                None
+            }
+        }
+    };
+}
+
+// The only list of rules.
+named_rules! {
     /// Stochastic gradient descent.
     Sgd(Sgd),
     /// Gradients over the root of their mean square.
@@ -33,27 +68,9 @@ pub enum NamedRule {
     Vadam(Vadam),
     /// Improved variational online Newton.
     Ivon(Ivon),
-    /// One that the program registered.
-    #[serde(skip)]
-    Own(OwnRule),
 }
 
 impl NamedRule {
-    /// Every rule of natgrad's, with its defaults.
-    pub fn all() -> [NamedRule; 9] {
-        [
-            NamedRule::Sgd(Sgd::default()),
-            NamedRule::Rmsprop(RmsProp::default()),
-            NamedRule::Adam(Adam::default()),
-            NamedRule::Adamw(AdamW::default()),
-            NamedRule::Blr(Blr::default()),
-            NamedRule::Von(Von::default()),
-            NamedRule::Vogn(Vogn::default()),
-            NamedRule::Vadam(Vadam::default()),
-            NamedRule::Ivon(Ivon::default()),
-        ]
-    }
-
     /// The names of all rules, registered ones included.
     pub fn names() -> Vec<String> {
         let kinds = KINDS.lock().unwrap_or_else(PoisonError::into_inner);
@@ -66,22 +83,6 @@ impl NamedRule {
         let fields = Value::Object(serde_json::Map::new());
         let own = || OwnRule::parse(name, &fields)?.ok().map(NamedRule::Own);
         NamedRule::all().into_iter().find(|rule| rule.name() == name).or_else(own)
-    }
-
-    /// The rule.
-    pub fn rule(&self) -> &(dyn Rule + 'static) {
-        match self {
-            NamedRule::Sgd(sgd) => sgd,
-            NamedRule::Rmsprop(rmsprop) => rmsprop,
-            NamedRule::Adam(adam) => adam,
-            NamedRule::Adamw(adamw) => adamw,
-            NamedRule::Blr(blr) => blr,
-            NamedRule::Von(von) => von,
-            NamedRule::Vogn(vogn) => vogn,
-            NamedRule::Vadam(vadam) => vadam,
-            NamedRule::Ivon(ivon) => ivon,
-            NamedRule::Own(own) => own.rule(),
-        }
     }
 }
 
@@ -97,19 +98,7 @@ impl Deref for NamedRule {
 /// checkpoints that are loaded can name it only once it is registered ([`register`]).
 impl<R: Rule + Serialize + 'static> From<R> for NamedRule {
     fn from(rule: R) -> NamedRule {
-        let any: &dyn Any = &rule;
-        let known = any
-            .downcast_ref()
-            .cloned()
-            .map(NamedRule::Sgd)
-            .or_else(|| any.downcast_ref().cloned().map(NamedRule::Rmsprop))
-            .or_else(|| any.downcast_ref().cloned().map(NamedRule::Adam))
-            .or_else(|| any.downcast_ref().cloned().map(NamedRule::Adamw))
-            .or_else(|| any.downcast_ref().cloned().map(NamedRule::Blr))
-            .or_else(|| any.downcast_ref().cloned().map(NamedRule::Von))
-            .or_else(|| any.downcast_ref().cloned().map(NamedRule::Vogn))
-            .or_else(|| any.downcast_ref().cloned().map(NamedRule::Vadam))
-            .or_else(|| any.downcast_ref().cloned().map(NamedRule::Ivon));
+        let known = NamedRule::known(&rule);
         known.unwrap_or_else(|| {
             let (kind, fields) = (rule.name().to_string(), serde_json::to_value(&rule).unwrap_or_default());
             NamedRule::Own(OwnRule { kind, rule: Arc::new(rule), fields })

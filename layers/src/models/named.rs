@@ -14,11 +14,51 @@ use super::resnet::ResNet;
 use crate::error::ModelError;
 use crate::model::Model;
 
-/// The model of a configuration: `{"kind": "mlp", "sizes": [784, 512, 10], "activation": "relu"}`. This is the only list of
-/// models.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum NamedModel {
+macro_rules! named_models {
+    ($($(#[$meta:meta])* $variant:ident($model:ident),)*) => {
+        /// The model of a configuration: `{"kind": "mlp", "sizes": [784, 512, 10], "activation": "relu"}`.
+        #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+        #[serde(rename_all = "kebab-case")]
+        pub enum NamedModel {
+            $($(#[$meta])* $variant($model),)*
+            /// One of the program's own, which configurations cannot name.
+            #[serde(skip)]
+            Own(OwnModel),
+        }
+
+        impl NamedModel {
+            /// The model.
+            pub fn model(&self) -> &(dyn Model + 'static) {
+                match self {
+                    $(NamedModel::$variant(model) => model,)*
+                    NamedModel::Own(own) => &*own.0,
+                }
+            }
+
+            /// Checks the configuration. A model of the program's own has none; see `check`.
+            ///
+            /// # Errors
+            /// Names the field and the value.
+            pub fn validate(&self) -> Result<(), ModelError> {
+                match self {
+                    $(NamedModel::$variant(model) => model.validate(),)*
+                    NamedModel::Own(_) => Ok(()),
+                }
+            }
+
+            /// A model of natgrad's; none of a program's own.
+            fn known(model: &dyn Any) -> Option<NamedModel> {
+                $(if let Some(model) = model.downcast_ref::<$model>() {
+                    return Some(NamedModel::$variant(model.clone()));
+                })*
+                None
+            }
+        }
+    };
+}
+
+// The only list of models.
+named_models! {
     /// Softmax regression.
     Linear(SoftmaxRegression),
     /// A multilayer perceptron.
@@ -31,38 +71,6 @@ pub enum NamedModel {
     /// A GPT-2.
     #[serde(rename = "gpt2")]
     Gpt2(Gpt2),
-    /// One of the program's own, which configurations cannot name.
-    #[serde(skip)]
-    Own(OwnModel),
-}
-
-impl NamedModel {
-    /// The model.
-    pub fn model(&self) -> &(dyn Model + 'static) {
-        match self {
-            NamedModel::Linear(linear) => linear,
-            NamedModel::Mlp(mlp) => mlp,
-            NamedModel::LinearRegression(regression) => regression,
-            NamedModel::ResNet(resnet) => resnet,
-            NamedModel::Gpt2(gpt2) => gpt2,
-            NamedModel::Own(own) => &*own.0,
-        }
-    }
-
-    /// Checks the configuration. A model of the program's own has none; see `check`.
-    ///
-    /// # Errors
-    /// Names the field and the value.
-    pub fn validate(&self) -> Result<(), ModelError> {
-        match self {
-            NamedModel::Linear(linear) => linear.validate(),
-            NamedModel::Mlp(mlp) => mlp.validate(),
-            NamedModel::LinearRegression(regression) => regression.validate(),
-            NamedModel::ResNet(resnet) => resnet.validate(),
-            NamedModel::Gpt2(gpt2) => gpt2.validate(),
-            NamedModel::Own(_) => Ok(()),
-        }
-    }
 }
 
 impl Deref for NamedModel {
@@ -93,15 +101,7 @@ impl PartialEq for OwnModel {
 /// A model of natgrad's becomes one that configurations can name, any other one of the program's own.
 impl<M: Model + 'static> From<M> for NamedModel {
     fn from(model: M) -> NamedModel {
-        let any: &dyn Any = &model;
-        let known = any
-            .downcast_ref()
-            .cloned()
-            .map(NamedModel::Linear)
-            .or_else(|| any.downcast_ref().cloned().map(NamedModel::Mlp))
-            .or_else(|| any.downcast_ref().cloned().map(NamedModel::LinearRegression))
-            .or_else(|| any.downcast_ref().cloned().map(NamedModel::ResNet))
-            .or_else(|| any.downcast_ref().cloned().map(NamedModel::Gpt2));
+        let known = NamedModel::known(&model);
         known.unwrap_or_else(|| NamedModel::Own(OwnModel(Arc::new(model))))
     }
 }
