@@ -52,5 +52,7 @@ pub mod train;
 pub mod weights;
 
 pub use natgrad_assets as assets;
+pub use natgrad_ir as ir;
+pub use natgrad_layers as layers;
 pub use natgrad_pjrt as pjrt;
 pub use ndarray;

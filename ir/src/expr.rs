@@ -400,7 +400,8 @@ impl<'b> Expr<'b> {
     #[must_use]
     pub fn mean(self, dims: &[usize]) -> Expr<'b> {
         let shape = self.ty().shape;
-        let elements: usize = dims.iter().filter_map(|&dim| shape.dims().get(dim)).product();
+        let reduced: Vec<usize> = dims.iter().filter_map(|&dim| shape.dims().get(dim).copied()).collect();
+        let elements = Shape::new(reduced).elements();
         self.sum(dims) * (1.0 / elements as f64)
     }
 

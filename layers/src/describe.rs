@@ -3,13 +3,13 @@
 use std::cell::RefCell;
 use std::collections::HashSet;
 
-use natgrad_ir::{Builder, DType, Shape, TensorType};
+use natgrad_ir::{Builder, DType, Elements, Literal, Scalar, Shape, TensorType, Value};
 
 use crate::error::ModelFault;
-use crate::function;
+use crate::function::{self, MaskDrawing};
 use crate::init::Param;
 use crate::model::{Input, Model, Task};
-use crate::network::Network;
+use crate::network::{MAX_PARAMETERS, MaskSite, NAMES, Network, is_name, sizes_fault};
 
 /// Rows that a network is described with, to see what it gives.
 const ROWS: usize = 2;
@@ -19,18 +19,22 @@ const ROWS: usize = 2;
 pub struct Description {
     /// The parameters, in the order that every function takes them in.
     pub params: Vec<Param>,
-    /// Number of masks that dropout draws in an evaluation of the loss.
-    pub masks: usize,
+    /// The masks that dropout draws in an evaluation of the loss: their shapes for two rows.
+    pub masks: Vec<Shape>,
     /// The outputs for two rows in single precision.
-    outputs: TensorType,
+    pub(crate) outputs: TensorType,
 }
 
 impl<'m> dyn Model + 'm {
     /// What the network is. Mistakes of the network are left to [`Model::check`](trait.Model.html#method.check).
     pub fn describe(&self) -> Description {
+        self.describe_rows(ROWS)
+    }
+
+    fn describe_rows(&self, rows: usize) -> Description {
         let b = RefCell::new(Builder::new("parameters"));
         let net = Network::declaring(&b);
-        let inputs = function::declare_inputs(self, &net, ROWS, DType::F32);
+        let inputs = function::declare_inputs(self, &net, rows, DType::F32);
         let outputs = self.outputs(&net, &inputs).ty();
         Description { params: net.params(), masks: net.masks(), outputs }
     }
@@ -42,16 +46,34 @@ impl<'m> dyn Model + 'm {
     pub fn check(&self) -> Result<(), ModelFault> {
         let model = || self.name().to_string();
         let inputs = self.inputs();
+        if let Some((input, wanted)) = inputs.iter().find_map(|input| Some((input, fault_of_input(input)?))) {
+            let found = format!("`{}` of shape {}", input.name, input.shape);
+            return Err(ModelFault::Input { model: model(), found, wanted });
+        }
         let names: HashSet<&str> = inputs.iter().map(|input| input.name.as_str()).collect();
         if inputs.is_empty() || names.len() < inputs.len() || names.contains("labels") {
             let found: Vec<&str> = inputs.iter().map(|input| input.name.as_str()).collect();
             return Err(ModelFault::Inputs { model: model(), found: format!("{found:?}") });
         }
+        if let Task::Numbers { noise } = self.task()
+            && !(noise.is_finite() && noise > 0.0)
+        {
+            return Err(ModelFault::Noise { model: model(), found: noise });
+        }
         let build = |errors| ModelFault::Build { model: model(), errors };
         function::network(self, ROWS).map_err(build)?;
         let described = self.describe();
-        if described.params.is_empty() {
-            return Err(ModelFault::NoParameters { model: model() });
+        let elements = described.params.iter().map(|param| param.shape.elements());
+        match elements.fold(0, usize::saturating_add) {
+            0 => return Err(ModelFault::NoParameters { model: model() }),
+            1..=MAX_PARAMETERS => {}
+            found => return Err(ModelFault::TooManyParameters { model: model(), found }),
+        }
+        let of_one = self.describe_rows(1).masks;
+        if let Some((_, mask)) =
+            of_one.iter().zip(&described.masks).find(|(one, two)| !has_rows_in_front(one, two))
+        {
+            return Err(ModelFault::Mask { model: model(), found: mask.clone() });
         }
         let positions = inputs.first().map_or(0, |input| input.shape.elements());
         let (fits, wanted) = match (self.task(), described.outputs.shape.dims()) {
@@ -60,8 +82,8 @@ impl<'m> dyn Model + 'm {
                 "logits `[2, classes]`, of at least two classes",
             ),
             (Task::Tokens, dims) => {
-                let fits =
-                    dims.len() > 1 && dims[..dims.len() - 1].iter().product::<usize>() == ROWS * positions;
+                let found = dims.split_last().map(|(_, before)| Shape::new(before).elements());
+                let fits = dims.len() > 1 && found == Some(positions.saturating_mul(ROWS));
                 (fits, "logits `[2, positions, tokens]`, of as many positions as the first input has")
             }
             (Task::Numbers { noise: _ }, dims) => (dims.first() == Some(&ROWS), "numbers `[2, ...]`"),
@@ -74,8 +96,18 @@ impl<'m> dyn Model + 'm {
         {
             return Err(ModelFault::Loss { model: model(), found });
         }
-        self.loss_function(ROWS, DType::F32, DType::F32, None).map_err(build)?;
-        self.predict_function(ROWS, DType::F32).map_err(build)?;
+        // As a batch, and as one example, which per-example gradients are of.
+        for is_of_one_row in [false, true] {
+            let rows = if is_of_one_row { 1 } else { ROWS };
+            let masks = MaskDrawing { draw: keep_all, is_of_one_row };
+            self.loss_function(rows, DType::F32, DType::F32, Some(masks)).map_err(build)?;
+            self.predict_function(rows, DType::F32).map_err(build)?;
+        }
+        for written in
+            [self.next_function(positions, DType::F32), self.extend_function(positions, DType::F32)]
+        {
+            written.transpose().map_err(build)?;
+        }
         Ok(())
     }
 
@@ -124,7 +156,8 @@ impl<'m> dyn Model + 'm {
         }
     }
 
-    /// The type of the predictions for `rows` examples that `predict_function` gives.
+    /// The type of the predictions for `rows` examples, as
+    /// [`predict_function`](trait.Model.html#method.predict_function) gives them.
     pub fn prediction(&self, rows: usize, dtype: DType) -> TensorType {
         match self.task() {
             Task::Classes => TensorType::new(dtype, [rows, self.classes()]),
@@ -133,6 +166,26 @@ impl<'m> dyn Model + 'm {
             }
         }
     }
+}
+
+/// What would be right of an input, if something is wrong with it.
+fn fault_of_input(input: &Input) -> Option<&'static str> {
+    if is_name(&input.name) { sizes_fault(&input.shape) } else { Some(NAMES) }
+}
+
+/// Whether a mask of one row is the first part of that of two, or there is one mask for all rows.
+fn has_rows_in_front(one: &Shape, two: &Shape) -> bool {
+    match (one.dims(), two.dims()) {
+        (one, two) if one == two => true,
+        ([first, one @ ..], [both, two @ ..]) => first.checked_mul(2) == Some(*both) && one == two,
+        _ => false,
+    }
+}
+
+/// The mask that drops nothing, to check with.
+fn keep_all(b: &mut Builder, site: &MaskSite) -> Value {
+    let ty = TensorType::new(DType::Bool, site.shape.clone());
+    b.constant(Literal { ty, elements: Elements::Splat(Scalar::Bool(true)) })
 }
 
 /// The type of `rows` examples.

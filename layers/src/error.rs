@@ -1,6 +1,6 @@
 //! What can be wrong with a model.
 
-use natgrad_ir::{BuildErrors, TensorType};
+use natgrad_ir::{BuildErrors, Shape, TensorType};
 
 /// A field of a model configuration that is out of range.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -21,7 +21,7 @@ impl ModelError {
 }
 
 /// A mistake in how a model describes its network.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum ModelFault {
     /// The network cannot be built.
     #[error("the model `{model}`: {errors}")]
@@ -38,6 +38,32 @@ pub enum ModelFault {
         model: String,
         /// The names.
         found: String,
+    },
+    /// An input with a name or sizes that cannot be.
+    #[error("the model `{model}` has the input {found}, which must have {wanted}")]
+    Input {
+        /// The model.
+        model: String,
+        /// The input.
+        found: String,
+        /// What would be right.
+        wanted: &'static str,
+    },
+    /// The noise of the numbers that it predicts is no standard deviation.
+    #[error("the noise of the model `{model}` is {found}, but must be a standard deviation above 0")]
+    Noise {
+        /// The model.
+        model: String,
+        /// The noise.
+        found: f64,
+    },
+    /// A mask of dropout would not be the same for a batch as for its examples one by one.
+    #[error("the model `{model}` drops elements of {found} for 2 rows, but rows must come first there")]
+    Mask {
+        /// The model.
+        model: String,
+        /// The mask's shape.
+        found: Shape,
     },
     /// The outputs do not fit the task.
     #[error("the model `{model}` gives {found} for 2 rows, but its task needs {wanted}")]
@@ -56,6 +82,14 @@ pub enum ModelFault {
         model: String,
         /// Its type.
         found: TensorType,
+    },
+    /// It has more parameters than any machine holds.
+    #[error("the model `{model}` has {found} parameters, but must have at most 2^36")]
+    TooManyParameters {
+        /// The model.
+        model: String,
+        /// How many it has.
+        found: usize,
     },
     /// It has no parameters.
     #[error("the model `{model}` has no parameters, so there is nothing to train")]

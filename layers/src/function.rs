@@ -2,12 +2,12 @@
 
 use std::cell::RefCell;
 
-use natgrad_ir::{BuildErrors, Builder, DType, Expr, Function, TensorType, Value};
+use natgrad_ir::{BuildErrors, Builder, DType, Expr, Function, Shape, TensorType, Value};
 
 use crate::describe::{Description, input_with_rows, with_rows};
 use crate::loss;
-use crate::model::{Model, Task};
-use crate::network::{DrawMask, Draws, Network};
+use crate::model::{Input, Model, Task};
+use crate::network::{DrawMask, Draws, Network, OneRow, ones, sizes_fault};
 
 /// How masks of dropout come into a loss function.
 #[derive(Clone, Copy, Debug)]
@@ -42,10 +42,15 @@ impl<'m> dyn Model + 'm {
         let params = declare_params(&described, &mut b, dtype);
         let inputs = declare(self, &mut b, rows, dtype);
         let labels = b.param("labels", with_rows(rows, &self.labels(dtype)));
-        let draws = masks.filter(|_| described.masks > 0).map(|masks| Draws {
+        let count = described.masks.len();
+        // No input or parameter has a name with a slash.
+        let draws = masks.filter(|_| count > 0).map(|masks| Draws {
             draw: masks.draw,
-            keys: b.param("mask_keys", TensorType::new(DType::U32, [described.masks, 4])),
-            row: masks.is_of_one_row.then(|| b.param("row", TensorType::scalar(DType::U32))),
+            keys: b.param("mask/keys", TensorType::new(DType::U32, [count, 4])),
+            of_one: masks.is_of_one_row.then(|| OneRow {
+                row: b.param("mask/row", TensorType::scalar(DType::U32)),
+                of_more: described.masks.clone(),
+            }),
         });
         let params: Vec<Value> = params.into_iter().map(|param| b.convert(param, compute)).collect();
         let computed = |b: &mut Builder, input: Value| match b.ty(input).dtype.is_float() {
@@ -57,7 +62,8 @@ impl<'m> dyn Model + 'm {
         let cell = RefCell::new(b);
         let net = Network::of(&cell, described.named(&params), draws);
         let inputs: Vec<Expr> = inputs.into_iter().map(|input| net.expr(input)).collect();
-        let outputs = shaped(self, self.outputs(&net, &inputs), rows).convert(dtype);
+        let whole = self.outputs(&net, &inputs);
+        let outputs = shaped(self, whole, rows).convert(dtype);
         let labels = net.expr(labels);
         let (loss, counted) = match (self.loss(&net, outputs, labels), self.task()) {
             (None, Task::Classes | Task::Tokens) => {
@@ -86,6 +92,7 @@ impl<'m> dyn Model + 'm {
             }
         };
         let held = net.held();
+        net.expect(&described, whole);
         drop(net);
         Ok((cell.into_inner().finish(&[loss, counted])?, held))
     }
@@ -108,7 +115,8 @@ impl<'m> dyn Model + 'm {
         let cell = RefCell::new(b);
         let net = Network::of(&cell, described.named(&params), None);
         let inputs: Vec<Expr> = inputs.into_iter().map(|input| net.expr(input)).collect();
-        let outputs = shaped(self, self.outputs(&net, &inputs), rows);
+        let whole = self.outputs(&net, &inputs);
+        let outputs = shaped(self, whole, rows);
         let prediction = match (self.task(), labels) {
             (Task::Tokens, Some(labels)) => {
                 let labels = flat(net.expr(labels)).value();
@@ -118,6 +126,7 @@ impl<'m> dyn Model + 'm {
             (Task::Numbers { noise: _ }, _) => self.predicted(outputs).value(),
             (Task::Classes | Task::Tokens, _) => net.build(|b| loss::log_softmax(b, outputs.value())),
         };
+        net.expect(&described, whole);
         drop(net);
         cell.into_inner().finish(&[prediction])
     }
@@ -136,6 +145,8 @@ pub(crate) fn network(model: &dyn Model, rows: usize) -> Result<Function, BuildE
     let outputs = {
         let net = Network::declaring(&b);
         let inputs = declare_inputs(model, &net, rows, DType::F32);
+        // Parameters must not have their name either.
+        net.build(|b| b.param("labels", TensorType::scalar(DType::F32)));
         model.outputs(&net, &inputs).value()
     };
     b.into_inner().finish(&[outputs])
@@ -161,7 +172,15 @@ pub(crate) fn declare_params(described: &Description, b: &mut Builder, dtype: DT
 /// The inputs of a function, as parameters of it.
 fn declare(model: &dyn Model, b: &mut Builder, rows: usize, dtype: DType) -> Vec<Value> {
     let inputs = model.inputs();
-    inputs.iter().map(|input| b.param(input.name.clone(), input_with_rows(rows, input, dtype))).collect()
+    let of = |b: &mut Builder, input: &Input| match sizes_fault(&input.shape) {
+        None => b.param(input.name.clone(), input_with_rows(rows, input, dtype)),
+        Some(wanted) => {
+            b.refuse(format!("the input `{}` would be {}, but must have {wanted}", input.name, input.shape));
+            let small = Input { shape: ones(&input.shape), ..input.clone() };
+            b.param(input.name.clone(), input_with_rows(rows, &small, dtype))
+        }
+    };
+    inputs.iter().map(|input| of(b, input)).collect()
 }
 
 /// The same as expressions.
@@ -181,7 +200,9 @@ fn shaped<'b>(model: &dyn Model, outputs: Expr<'b>, rows: usize) -> Expr<'b> {
     match model.task() {
         Task::Classes => outputs,
         Task::Tokens => match dims.split_last() {
-            Some((&tokens, before)) if before.len() > 1 => outputs.reshape([before.iter().product(), tokens]),
+            Some((&tokens, before)) if before.len() > 1 => {
+                outputs.reshape([Shape::new(before).elements(), tokens])
+            }
             _ => outputs,
         },
         Task::Numbers { noise: _ } if dims == [rows, 1] => outputs.reshape([rows]),

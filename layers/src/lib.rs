@@ -24,6 +24,7 @@
 
 mod describe;
 mod error;
+mod formula;
 mod function;
 pub mod init;
 mod layer;
@@ -35,6 +36,7 @@ mod next;
 
 pub use describe::{Description, with_rows};
 pub use error::{ModelError, ModelFault};
+pub use formula::{cross_entropy, log_softmax, one_hot};
 pub use function::MaskDrawing;
 pub use init::{Init, Param};
 pub use layer::activation::Activation;
@@ -51,5 +53,5 @@ pub use models::linear::{LinearRegression, SoftmaxRegression};
 pub use models::mlp::Mlp;
 pub use models::named::{NamedModel, OwnModel};
 pub use models::resnet::{ResNet, Stem};
-pub use network::{DrawMask, MaskSite, Network};
+pub use network::{DrawMask, MAX_PARAMETERS, MaskSite, Network};
 pub use next::{Cached, Writer};

@@ -69,7 +69,7 @@ pub fn mean_cross_entropy(b: &mut Builder, logits: Value, labels: Value) -> Cros
 /// The mean over rows of half the squared error over the squared noise: the negative log-likelihood of numbers `[rows]`
 /// that are normal about the outputs `[rows]`, less its constant. Then the sum of squared errors.
 pub fn mean_squared_error(b: &mut Builder, outputs: Value, numbers: Value, noise: f64) -> (Value, Value) {
-    let rows = b.ty(outputs).shape.dims()[0] as f64;
+    let rows = b.ty(outputs).shape.dims().first().copied().unwrap_or(1) as f64;
     let [loss, total] = b.formulas([outputs, numbers], |[outputs, numbers]| {
         let total = (outputs - numbers).square().total();
         [total * (0.5 / (noise * noise * rows)), total]

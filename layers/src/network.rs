@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use natgrad_ir::{Builder, DType, Expr, Shape, TensorType, Value};
 
+use crate::describe::Description;
 use crate::init::{Init, Param};
 
 /// A network being described. The same description declares the parameters, and builds the loss and the predictions.
@@ -54,22 +55,31 @@ impl Owner {
 }
 
 /// Where dropout's masks come from.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Masks {
+#[derive(Default)]
+struct Masks {
     /// What draws them; nothing is dropped without.
-    pub draws: Option<Draws>,
-    /// How many were asked for.
-    pub asked: usize,
+    draws: Option<Draws>,
+    /// The shapes of those asked for.
+    asked: Vec<Shape>,
 }
 
 /// How masks are drawn.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Draws {
     pub draw: DrawMask,
     /// The keys of all masks, `u32[masks, 4]`.
     pub keys: Value,
-    /// The number of the example, `u32[]`, in a function of one example.
-    pub row: Option<Value>,
+    /// In a function of one example, which that is.
+    pub of_one: Option<OneRow>,
+}
+
+/// One example of a batch.
+#[derive(Clone, Debug)]
+pub(crate) struct OneRow {
+    /// Its number, `u32[]`.
+    pub row: Value,
+    /// The shapes of the masks of several examples: what does not grow with them has no rows, and is the same for all.
+    pub of_more: Vec<Shape>,
 }
 
 /// Builds a mask: true where an element is kept. The bits follow from keys, mask and element alone.
@@ -82,7 +92,7 @@ pub struct MaskSite {
     pub keys: Value,
     /// Which of them this is.
     pub number: usize,
-    /// Of which example, `u32[]`; none where the mask is of a whole batch.
+    /// Of which example, `u32[]`; none where the mask is of a whole batch, or the same for all examples.
     pub row: Option<Value>,
     /// The mask's shape.
     pub shape: Shape,
@@ -93,7 +103,7 @@ pub struct MaskSite {
 impl<'b> Network<'b> {
     /// A network whose parameters are declared as they are asked for, in that order.
     pub(crate) fn declaring(builder: &'b RefCell<Builder>) -> Network<'b> {
-        Network::with(builder, Params::default(), Masks { draws: None, asked: 0 })
+        Network::with(builder, Params::default(), Masks::default())
     }
 
     /// A network of given parameters.
@@ -103,7 +113,7 @@ impl<'b> Network<'b> {
         draws: Option<Draws>,
     ) -> Network<'b> {
         let params = Params { given: Some(given.into_iter().collect()), ..Params::default() };
-        Network::with(builder, params, Masks { draws, asked: 0 })
+        Network::with(builder, params, Masks { draws, ..Masks::default() })
     }
 
     fn with(builder: &'b RefCell<Builder>, params: Params, masks: Masks) -> Network<'b> {
@@ -143,21 +153,39 @@ impl<'b> Network<'b> {
             }
             return Expr::new(self.builder, *value);
         }
-        let b = &mut *self.builder.borrow_mut();
-        let value = match &params.given {
-            None => b.param(full.clone(), TensorType::new(DType::F32, shape.clone())),
-            Some(given) => match given.get(&full) {
-                Some(&value) if b.ty(value).shape == shape => value,
+        let fault = fault_of_param(&full, &shape);
+        let value = match (&params.given, fault) {
+            (_, Some(fault)) => {
+                self.refuse(fault);
+                self.nothing(&shape).value()
+            }
+            (None, None) => {
+                let ty = TensorType::new(DType::F32, shape.clone());
+                self.builder.borrow_mut().param(full.clone(), ty)
+            }
+            (Some(given), None) => match given.get(&full) {
+                Some(&value) if self.builder.borrow().ty(value).shape == shape => value,
                 _ => {
-                    b.refuse(format!("the parameter `{full}` was not declared with the shape {shape}: a model must describe the same network each time"));
-                    let zero = b.scalar(DType::F32, 0.0);
-                    b.splat(zero, shape.clone())
+                    self.refuse(format!(
+                        "the parameter `{full}` was not declared with the shape {shape}: {SAME}"
+                    ));
+                    self.nothing(&shape).value()
                 }
             },
         };
         params.asked.insert(full.clone(), (params.declared.len(), owner));
         params.declared.push((Param { name: full, shape, init }, value));
         Expr::new(self.builder, value)
+    }
+
+    /// What stands for a parameter that cannot be.
+    #[track_caller]
+    fn nothing(&self, shape: &Shape) -> Expr<'b> {
+        let can_be = shape.checked_elements().is_some_and(|elements| elements > 0);
+        let shape = if can_be { shape.clone() } else { ones(shape) };
+        let b = &mut *self.builder.borrow_mut();
+        let zero = b.scalar(DType::F32, 0.0);
+        Expr::new(self.builder, b.splat(zero, shape))
     }
 
     /// A name in the module being described.
@@ -167,7 +195,13 @@ impl<'b> Network<'b> {
     }
 
     /// Describes a module: its parameters' names begin with `name`, and its instructions have it in their scope.
+    /// It is made of letters, digits and `_`, with single dots between them.
+    #[track_caller]
     pub fn module<T>(&self, name: &str, describe: impl FnOnce() -> T) -> T {
+        if !is_path(name) {
+            self.refuse(format!("the module `{name}` must have {NAMES}"));
+            return describe();
+        }
         self.path.borrow_mut().push(name.to_string());
         self.builder.borrow_mut().enter(name);
         let result = describe();
@@ -214,10 +248,11 @@ impl<'b> Network<'b> {
     /// none where nothing is dropped, as in predictions.
     pub(crate) fn mask(&self, shape: Shape, keep: f64) -> Option<Expr<'b>> {
         let masks = &mut *self.masks.borrow_mut();
-        let number = masks.asked;
-        masks.asked += 1;
-        let Draws { draw, keys, row } = masks.draws?;
-        let site = MaskSite { keys, number, row, shape, keep };
+        let number = masks.asked.len();
+        masks.asked.push(shape.clone());
+        let Draws { draw, keys, of_one } = masks.draws.as_ref()?;
+        let of_row = of_one.as_ref().filter(|one| one.of_more.get(number) != Some(&shape));
+        let site = MaskSite { keys: *keys, number, row: of_row.map(|one| one.row), shape, keep };
         let mask = draw(&mut self.builder.borrow_mut(), &site);
         Some(self.expr(mask))
     }
@@ -227,13 +262,78 @@ impl<'b> Network<'b> {
         self.params.borrow().declared.iter().map(|(param, _)| param.clone()).collect()
     }
 
-    /// How many masks were asked for.
-    pub(crate) fn masks(&self) -> usize {
-        self.masks.borrow().asked
+    /// The shapes of the masks that were asked for.
+    pub(crate) fn masks(&self) -> Vec<Shape> {
+        self.masks.borrow().asked.clone()
+    }
+
+    /// Refuses a description that is not the one before: other parameters, masks, or outputs of a row.
+    pub(crate) fn expect(&self, described: &Description, outputs: Expr<'b>) {
+        let names = |params: &[Param]| -> Vec<String> {
+            params.iter().map(|param| format!("{}{}", param.name, param.shape)).collect()
+        };
+        let (found, wanted) = (names(&self.params()), names(&described.params));
+        if found != wanted {
+            let (found, wanted) = (found.join(", "), wanted.join(", "));
+            self.refuse(format!("the parameters are {found}, but were {wanted}: {SAME}"));
+        }
+        let (found, wanted) = (self.masks.borrow().asked.len(), described.masks.len());
+        if found != wanted {
+            self.refuse(format!("dropout is used {found} times, but was used {wanted} times: {SAME}"));
+        }
+        let (found, wanted) = (outputs.ty().shape, &described.outputs.shape);
+        if found.dims().get(1..) != wanted.dims().get(1..) {
+            self.refuse(format!("the outputs are {found}, but were {wanted} of two rows: {SAME}"));
+        }
     }
 
     /// The values that differentiation may hold constant.
     pub(crate) fn held(&self) -> Vec<Value> {
         self.held.borrow().clone()
     }
+}
+
+/// What a description must keep to.
+const SAME: &str = "a model must describe the same network each time";
+
+/// What names are made of.
+pub(crate) const NAMES: &str =
+    "a name of letters, digits and `_`, with single dots between them, that does not start with a digit";
+
+/// The most elements of all parameters: more than any machine holds, such as by a mistyped width.
+pub const MAX_PARAMETERS: usize = 1 << 36;
+
+/// Whether this is a name, or a part of one.
+fn is_path(name: &str) -> bool {
+    let is_part =
+        |part: &str| !part.is_empty() && part.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    name.split('.').all(is_part)
+}
+
+/// Whether parameters and inputs may have this name.
+pub(crate) fn is_name(name: &str) -> bool {
+    is_path(name) && !name.starts_with(|c: char| c.is_ascii_digit())
+}
+
+/// What is wrong with the sizes of a shape, if something is.
+pub(crate) fn sizes_fault(shape: &Shape) -> Option<&'static str> {
+    match shape.checked_elements() {
+        Some(0) => Some("sizes of at least 1"),
+        Some(elements) if elements <= MAX_PARAMETERS => None,
+        Some(_) | None => Some("at most 2^36 elements"),
+    }
+}
+
+/// A shape of as many dimensions, all of size 1, to go on with where one cannot be.
+pub(crate) fn ones(shape: &Shape) -> Shape {
+    Shape::new(vec![1; shape.rank()])
+}
+
+/// What is wrong with a parameter, if something is.
+fn fault_of_param(name: &str, shape: &Shape) -> Option<String> {
+    if !is_name(name) {
+        return Some(format!("the parameter `{name}` must have {NAMES}"));
+    }
+    sizes_fault(shape)
+        .map(|wanted| format!("the parameter `{name}` would be {shape}, but must have {wanted}"))
 }

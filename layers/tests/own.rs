@@ -1,53 +1,14 @@
 //! Models of one's own: shared parameters, several inputs, losses, dropout, and the words for mistakes.
 
+mod described;
+
+use described::{Described, classifier};
 use natgrad_ir::interp::{Precision, Tensor, evaluate_flat};
 use natgrad_ir::{Builder, DType, Expr, TensorType, Value};
 use natgrad_layers::{
     Activation, Attention, Conv, Dropout, Embedding, Input, LayerNorm, Linear, MaskDrawing, MaskSite, Model,
     Network, Task, max_pool, mean_pool,
 };
-
-/// A model by its inputs, task and network.
-struct Described<F> {
-    inputs: Vec<Input>,
-    task: Task,
-    network: F,
-}
-
-impl<F> std::fmt::Debug for Described<F> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Described")
-    }
-}
-
-impl<F> Model for Described<F>
-where
-    F: for<'b> Fn(&Network<'b>, &[Expr<'b>]) -> Expr<'b> + Send + Sync,
-{
-    fn name(&self) -> &str {
-        "described"
-    }
-
-    fn inputs(&self) -> Vec<Input> {
-        self.inputs.clone()
-    }
-
-    fn task(&self) -> Task {
-        self.task
-    }
-
-    fn outputs<'b>(&self, net: &Network<'b>, inputs: &[Expr<'b>]) -> Expr<'b> {
-        (self.network)(net, inputs)
-    }
-}
-
-/// A classifier of 4 numbers.
-fn classifier<F>(network: F) -> Described<F>
-where
-    F: for<'b> Fn(&Network<'b>, &[Expr<'b>]) -> Expr<'b> + Send + Sync,
-{
-    Described { inputs: vec![Input::numbers("x", [4])], task: Task::Classes, network }
-}
 
 fn names(model: &dyn Model) -> Vec<String> {
     model.params().into_iter().map(|param| format!("{}{}", param.name, param.shape)).collect()

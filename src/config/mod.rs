@@ -6,7 +6,7 @@ mod json;
 use std::path::{Path, PathBuf};
 
 use natgrad_ir::DType;
-use natgrad_layers::{Activation, Mlp, NamedModel};
+use natgrad_layers::{Activation, MAX_PARAMETERS, Mlp, NamedModel};
 use serde::{Deserialize, Serialize};
 
 pub use error::ConfigError;
@@ -290,8 +290,6 @@ impl RunConfig {
 
 /// The step is counted in 32 bits and converted as a signed number.
 pub const MAX_STEPS: u64 = (1 << 31) - 1;
-/// More than any machine holds: a mistyped width is answered as such, not by running out of memory.
-const MAX_PARAMETERS: usize = 1 << 36;
 /// Rows are counted in 32 bits.
 const MAX_BATCH: usize = (1 << 31) - 1;
 const MAX_BINS: usize = 1_000_000;

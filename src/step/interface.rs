@@ -89,7 +89,7 @@ impl Interface {
             cache: Vec::new(),
             task: model.task(),
             classes: model.classes(),
-            masks,
+            masks: masks.len(),
             dtype,
             noise,
             plan: StepPlan::default(),
@@ -294,7 +294,11 @@ impl Interface {
             Slot::TableLabels => "table/labels".to_string(),
             Slot::Rows(_) => "rows".to_string(),
             Slot::Crops(_) => "crops".to_string(),
-            Slot::Features(input, _) => self.features[input].0.clone(),
+            // An input may be called as another slot is; those of one input only have long been called so.
+            Slot::Features(input, _) => match self.features[input].0.as_str() {
+                "features" => "features".to_string(),
+                name => format!("features/{name}"),
+            },
             Slot::Labels(_) => "labels".to_string(),
             Slot::ClipScale => "clip_scale".to_string(),
             Slot::Metric(metric) => metric.name().to_string(),

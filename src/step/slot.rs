@@ -152,13 +152,13 @@ pub enum Slot {
     Index,
     /// A scalar of each step of a call.
     Trace(Metric),
-    /// What the model predicts.
+    /// What the model's `predict_function` gives.
     Prediction,
     /// Which token of a sequence the next is predicted after, `u32[]`.
     Position,
-    /// The log-probabilities of the next token.
+    /// What the model's `next_function` gives.
     Next,
-    /// A tensor of what is kept of the tokens before, by its number in [`natgrad_layers::Writer::cache`].
+    /// A tensor of what is kept of the tokens before, by its number in the model's `cache`.
     Cache(usize),
 }
 

@@ -19,6 +19,8 @@ mod tune;
 
 use std::path::PathBuf;
 
+use natgrad_layers::ModelFault;
+
 pub use check::check;
 pub use checkpoint::{Checkpoint, FILE_NAME as CHECKPOINT_FILE, Header};
 pub use diverge::{Divergence, Symptom};
@@ -41,6 +43,9 @@ use crate::weights::WeightsError;
 /// Why training stopped.
 #[derive(Debug, thiserror::Error)]
 pub enum TrainError {
+    /// The model has a mistake.
+    #[error(transparent)]
+    Model(#[from] ModelFault),
     /// A program could not be built.
     #[error(transparent)]
     Step(#[from] StepError),
@@ -59,9 +64,6 @@ pub enum TrainError {
     /// A field of the configuration is out of range.
     #[error(transparent)]
     Config(#[from] crate::config::ConfigError),
-    /// A mistake in how a model describes its network.
-    #[error(transparent)]
-    Model(#[from] natgrad_layers::ModelFault),
     /// Arrays do not fit the model.
     #[error(transparent)]
     Arrays(#[from] crate::data::ArrayError),

@@ -2,8 +2,10 @@
 
 use std::fmt;
 
+use natgrad_layers::NamedModel;
 use serde_json::{Value, json};
 
+use super::own_models::{Meter, Reader, named};
 use super::own_rules::OWN;
 use super::pairs::all_pairs;
 
@@ -11,6 +13,8 @@ use super::pairs::all_pairs;
 #[derive(Clone, Debug)]
 pub struct Chosen {
     pub json: Value,
+    /// A model of one's own instead of the configuration's.
+    pub own: Option<NamedModel>,
     /// Whether its loops are merged, as for a user of natgrad's own CPU plugin, or XLA's choice.
     pub merged: bool,
     /// Whether all programs of a run are compiled, or the step alone.
@@ -19,7 +23,8 @@ pub struct Chosen {
 
 impl fmt::Display for Chosen {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}, {} loops", self.json, if self.merged { "merged" } else { "chosen" })
+        write!(f, "{}, {} loops", self.json, if self.merged { "merged" } else { "chosen" })?;
+        self.own.as_ref().map_or(Ok(()), |own| write!(f, ", {own:?}"))
     }
 }
 
@@ -51,9 +56,36 @@ pub fn gpt2_in_small() -> Vec<Chosen> {
             let json = json!({"model": gpt2(), "rule": rule, "step": {"samples": samples}, "batch": 2});
             all.extend([true, false].map(|merged| Chosen {
                 json: json.clone(),
+                own: None,
                 merged,
                 all_programs: false,
             }));
+        }
+    }
+    all
+}
+
+/// Models of one's own by every rule and estimator in both lowerings, once in each type; samples, micro-batches, steps a
+/// call and state take turns.
+pub fn own_models() -> Vec<Chosen> {
+    let models = [
+        named(Reader { rate: 0.4, own_loss: false }),
+        named(Meter { rate: 0.4 }),
+        named(Reader { rate: 0.0, own_loss: true }),
+    ];
+    let mut all = Vec::new();
+    for (turn, (rule, samples)) in rules().into_iter().enumerate() {
+        for merged in [true, false] {
+            let compute = if merged == (turn % 2 == 0) { "f32" } else { "bf16" };
+            let mut step =
+                json!({"compute": compute, "accumulation": turn / 2 % 2 + 1, "per_call": turn % 2 + 1});
+            if samples {
+                step["samples"] = json!(turn % 3 + 1);
+                step["state"] = json!(if turn % 4 == 0 { "implicit" } else { "explicit" });
+            }
+            let json = json!({"rule": rule, "step": step, "batch": 2});
+            let own = Some(models[all.len() % models.len()].clone());
+            all.push(Chosen { json, own, merged, all_programs: turn % 8 == 0 });
         }
     }
     all
@@ -128,7 +160,7 @@ pub fn pairs_of_choices() -> Vec<Chosen> {
             "schedule": {"kind": schedules[row[10]]},
             "batch": 2,
         });
-        Chosen { json, merged: flags[row[13]], all_programs: true }
+        Chosen { json, own: None, merged: flags[row[13]], all_programs: true }
     };
     all_pairs(&counts, allowed).into_iter().map(chosen).collect()
 }

@@ -4,6 +4,8 @@
 //! ended it. A child is this very test program, told by a variable which batch it is to compile.
 
 mod choices;
+#[path = "../own_models/mod.rs"]
+mod own_models;
 #[path = "../own_rules/mod.rs"]
 mod own_rules;
 mod pairs;
@@ -20,7 +22,7 @@ use natgrad::pjrt::{Client, Plugin, TrustedLibrary};
 use natgrad::step::{DeviceTable, Placement, Program, Recipe, StatePlan};
 use natgrad_hlo::Shape;
 
-use choices::{Chosen, gpt2_in_small, pairs_of_choices};
+use choices::{Chosen, gpt2_in_small, own_models, pairs_of_choices};
 
 /// The variable that tells a child its batch.
 const BATCH: &str = "NATGRAD_TEST_MATRIX_BATCH";
@@ -36,6 +38,11 @@ fn gpt2_compiles_by_every_rule_estimator_and_number_of_samples() {
 #[test]
 fn all_pairs_of_choices_compile() {
     compile_all("pairs", pairs_of_choices().len());
+}
+
+#[test]
+fn own_models_compile_by_every_rule_and_estimator() {
+    compile_all("own", own_models().len());
 }
 
 /// Compiles so many configurations of a list, in children one after another.
@@ -70,6 +77,7 @@ fn the_batch_of_a_child() {
     let range: Range<usize> = start.parse().unwrap()..end.parse().unwrap();
     let chosen = match list {
         "gpt2" => gpt2_in_small(),
+        "own" => own_models(),
         "pairs" => pairs_of_choices(),
         _ => panic!("{list}"),
     };
@@ -85,7 +93,11 @@ fn the_batch_of_a_child() {
 /// Compiles the step of a configuration and, where all programs are wanted, those beside it.
 fn compile(client: &Client, chosen: &Chosen) {
     let config = RunConfig::from_json("the matrix", chosen.json.clone());
-    let config = config.unwrap_or_else(|error| panic!("{chosen}: {error}"));
+    let mut config = config.unwrap_or_else(|error| panic!("{chosen}: {error}"));
+    if let Some(own) = &chosen.own {
+        own.check().unwrap_or_else(|fault| panic!("{chosen}: {fault}"));
+        config.model = own.clone();
+    }
     let table = (config.step.data == Placement::Device).then_some(DeviceTable { examples: 8, images: None });
     let recipe = Recipe { table, ..config.recipe(StatePlan::Explicit) };
     let step = recipe.step(config.batch).unwrap();

@@ -3,6 +3,7 @@
 mod battery;
 #[path = "../support/device.rs"]
 mod device;
+mod masks;
 mod sampler;
 mod stats;
 mod stream;

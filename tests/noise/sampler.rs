@@ -4,7 +4,7 @@ use natgrad::compile::Target;
 use natgrad::lower::{Donation, Loops, to_stablehlo};
 use natgrad::noise::{Grade, Key, Purpose, Stream};
 use natgrad::pjrt::{Arg, Client, ElementType, Executable};
-use natgrad_ir::{Builder, DType, Module, Shape, TensorType, verify};
+use natgrad_ir::{Builder, DType, Module, Shape, TensorType, Value, verify};
 
 /// Draws the noise of several tensors in single precision.
 pub struct Sampler {
@@ -14,12 +14,25 @@ pub struct Sampler {
 
 impl Sampler {
     pub fn new(client: &Client, purpose: Purpose, grade: Grade, shapes: &[Shape]) -> Sampler {
+        Sampler::of(client, purpose, shapes, |b, key, shape| key.normal(b, grade, DType::F32, shape))
+    }
+
+    /// One of what is made in single precision of each tensor's key.
+    pub fn of(
+        client: &Client,
+        purpose: Purpose,
+        shapes: &[Shape],
+        make: impl Fn(&mut Builder, Key, &Shape) -> Value,
+    ) -> Sampler {
         let mut b = Builder::new("main");
         let seed = b.param("seed", TensorType::scalar(DType::U64));
         let [count, draw] = ["count", "draw"].map(|name| b.param(name, TensorType::scalar(DType::U32)));
         let keys = Stream { seed, purpose, count, draw }.keys(&mut b, 1, shapes.len())[0];
         let results: Vec<_> = (shapes.iter().enumerate())
-            .map(|(number, shape)| Key::of(&mut b, keys, number).normal(&mut b, grade, DType::F32, shape))
+            .map(|(number, shape)| {
+                let key = Key::of(&mut b, keys, number);
+                make(&mut b, key, shape)
+            })
             .collect();
         let mut module = Module::new("noise");
         module.push(b.finish(&results).unwrap());

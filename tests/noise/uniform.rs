@@ -15,7 +15,7 @@ fn chi_errors(sum: f64, freedom: f64) -> f64 {
 }
 
 /// How far counts are from those of equally likely cells, in standard errors.
-fn even_errors(counts: &[u32]) -> f64 {
+pub fn even_errors(counts: &[u32]) -> f64 {
     let wanted = counts.iter().map(|&count| f64::from(count)).sum::<f64>() / counts.len() as f64;
     let sum = counts.iter().map(|&count| (f64::from(count) - wanted).powi(2) / wanted).sum();
     chi_errors(sum, counts.len() as f64 - 1.0)

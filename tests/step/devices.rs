@@ -1,6 +1,5 @@
 //! Opening devices, and runs on another device than a client's first.
 
-use natgrad::compile::bytes::to_bytes;
 use natgrad::compile::{Cache, CacheOutcome, Device, OpenError};
 use natgrad::lower::Loops;
 use natgrad::pjrt::{Arg, Client, OptionValue};
@@ -32,9 +31,8 @@ fn run(device: &Device) -> (Vec<HostTensor>, bool) {
         .collect();
     session.begin(&means, &[]).unwrap();
     for step in 0..2 {
-        let features = to_bytes(DType::F32, &setup.features(step));
-        let labels = to_bytes(DType::U32, &setup.labels(step));
-        let rows = CallRows::Given { features: &[features], labels: &labels };
+        let (features, labels) = setup.bytes(step);
+        let rows = CallRows::Given { features: &features, labels: &labels };
         session.step(CallData { rows, steps: 1, noise: &[], further_noise: &[] }).unwrap().wait().unwrap();
     }
     (session.state_to_host().unwrap(), cached)

@@ -2,11 +2,15 @@
 
 use std::collections::BTreeMap;
 
+use natgrad::compile::bytes::to_bytes;
 use natgrad::rule::{HyperValues, NamedRule, ParamGroup, Schedule};
 use natgrad::step::{Extent, NoiseSource, Program, Recipe, Slot, StateKind, StepPlan};
-use natgrad_ir::DType;
 use natgrad_ir::interp::{Tensor, evaluate};
-use natgrad_layers::NamedModel;
+use natgrad_ir::{DType, TensorType};
+use natgrad_layers::{NamedModel, Task};
+
+/// What the indices that models take are below.
+const INDICES: usize = 5;
 
 /// The values of slots.
 pub type Values = BTreeMap<Slot, Tensor>;
@@ -76,7 +80,7 @@ impl Setup {
                 }
                 Slot::Seed => Tensor::from_u64s([], &[self.seed]).unwrap(),
                 Slot::SampleIndex => tensor(slot, &[0.0]),
-                Slot::Features(..) => tensor(slot, &self.features(0)),
+                Slot::Features(input, _) => tensor(slot, &self.features(0)[input]),
                 Slot::Labels(_) => tensor(slot, &self.labels(0)),
                 Slot::StepCount => tensor(slot, &[f64::from(self.plan.per_call)]),
                 Slot::Noise(param) => tensor(slot, &self.given_noise(0, param)),
@@ -96,21 +100,37 @@ impl Setup {
         self.rows * self.plan.accumulation as usize * self.plan.per_call as usize
     }
 
-    /// The features of a call's batch, by its first step.
-    pub fn features(&self, step: u64) -> Vec<f64> {
-        numbers(
-            self.seed ^ 2,
-            step as usize,
-            self.rows_per_call() * self.model.features(self.dtype)[0].shape.elements(),
-            2.0,
-        )
+    /// The features of a call's batch, input by input, by its first step.
+    pub fn features(&self, step: u64) -> Vec<Vec<f64>> {
+        let of_input = |(input, ty): (usize, TensorType)| {
+            let seed = self.seed ^ 2 ^ ((input as u64) << 32);
+            let elements = self.rows_per_call() * ty.shape.elements();
+            match ty.dtype.is_float() {
+                true => numbers(seed, step as usize, elements, 2.0),
+                false => numbers_below(INDICES, seed, step as usize, elements),
+            }
+        };
+        self.model.features(self.dtype).into_iter().enumerate().map(of_input).collect()
     }
 
     /// The labels of a call's batch, by its first step.
     pub fn labels(&self, step: u64) -> Vec<f64> {
-        let classes = self.model.classes() as f64;
-        let unit = numbers(self.seed ^ 3, step as usize, self.rows_per_call(), 1.0);
-        unit.into_iter().map(|x| ((x + 1.0) / 2.0 * classes).floor().min(classes - 1.0)).collect()
+        let seed = self.seed ^ 3;
+        let elements = self.rows_per_call() * self.model.labels(self.dtype).shape.elements();
+        match self.model.task() {
+            Task::Classes | Task::Tokens => {
+                numbers_below(self.model.classes(), seed, step as usize, elements)
+            }
+            Task::Numbers { noise: _ } => numbers(seed, step as usize, elements, 2.0),
+        }
+    }
+
+    /// Both as bytes, as a session takes them.
+    pub fn bytes(&self, step: u64) -> (Vec<Vec<u8>>, Vec<u8>) {
+        let types = self.model.features(self.dtype).into_iter();
+        let features = types.zip(self.features(step)).map(|(ty, numbers)| to_bytes(ty.dtype, &numbers));
+        let labels = to_bytes(self.model.labels(self.dtype).dtype, &self.labels(step));
+        (features.collect(), labels)
     }
 
     /// The noise that a program with noise inputs is given for the sample drawn at this count of steps.
@@ -143,7 +163,9 @@ impl Setup {
             }
         };
         for extent in [Extent::Batch, Extent::Step, Extent::Call] {
-            refill(values, Slot::Features(0, extent), &self.features(step));
+            for (input, numbers) in self.features(step).iter().enumerate() {
+                refill(values, Slot::Features(input, extent), numbers);
+            }
             refill(values, Slot::Labels(extent), &self.labels(step));
         }
         for param in 0..self.model.params().len() {
@@ -164,6 +186,13 @@ pub fn interpret(program: &Program, given: &Values) -> Values {
 pub fn numbers(seed: u64, tensor: usize, elements: usize, bound: f64) -> Vec<f64> {
     let spread = natgrad_layers::Init::Uniform { bound }.values(seed, tensor, elements);
     spread.into_iter().map(f64::from).collect()
+}
+
+/// Whole numbers below a bound that follow from a seed and a tensor.
+fn numbers_below(bound: usize, seed: u64, tensor: usize, elements: usize) -> Vec<f64> {
+    let bound = bound as f64;
+    let whole = |x: f64| ((x + 1.0) / 2.0 * bound).floor().min(bound - 1.0);
+    numbers(seed, tensor, elements, 1.0).into_iter().map(whole).collect()
 }
 
 /// The elements of a slot's value.

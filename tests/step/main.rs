@@ -7,8 +7,12 @@ mod devices;
 mod hlo;
 mod kit;
 mod laws;
+mod masks;
 mod metrics;
 mod oracle;
+#[path = "../own_models/mod.rs"]
+mod own;
+mod own_models;
 #[path = "../own_rules/mod.rs"]
 mod own_rules;
 mod plans;

@@ -1,6 +1,7 @@
 //! XLA and the interpreter carry the same state through a run, whatever the model, the rule and its numbers.
 
-use natgrad::compile::bytes::{from_bytes, to_bytes};
+use natgrad::compile::Device;
+use natgrad::compile::bytes::from_bytes;
 use natgrad::rule::{Ivon, NamedRule};
 use natgrad::step::{NoiseSource, Slot, StateKind};
 use natgrad::train::{CallData, CallRows, HostTensor, Session};
@@ -25,9 +26,14 @@ fn distance(found: &[f64], wanted: &[f64]) -> f64 {
 /// The largest distance of any tensor or scalar after any step of a run, and what it is of. The session donates its
 /// state from call to call; the interpreter goes its own way from the same beginning.
 fn furthest(setup: &Setup, steps: u64) -> (f64, String) {
+    furthest_on(&DEVICE, setup, steps)
+}
+
+/// The same on a device.
+pub fn furthest_on(device: &Device, setup: &Setup, steps: u64) -> (f64, String) {
     let recipe = setup.recipe();
     let program = recipe.step(setup.rows).unwrap();
-    let mut session = Session::new(&DEVICE, &recipe, setup.rows, &setup.hypers(), setup.seed).unwrap();
+    let mut session = Session::new(device, &recipe, setup.rows, &setup.hypers(), setup.seed).unwrap();
     let params = setup.model.params().len();
     let noise = |step: u64| -> Vec<Vec<f64>> {
         let given = setup.noise == NoiseSource::Input && setup.rule.samples();
@@ -53,11 +59,10 @@ fn furthest(setup: &Setup, steps: u64) -> (f64, String) {
     for step in 0..steps {
         setup.feed(step, &mut values);
         values.extend(interpret(&program, &values));
-        let features = to_bytes(setup.dtype, &setup.features(step));
-        let labels = to_bytes(DType::U32, &setup.labels(step));
+        let (features, labels) = setup.bytes(step);
         let (noise, further_noise) = (noise(step + 1), further_noise(step));
         let data = CallData {
-            rows: CallRows::Given { features: &[features], labels: &labels },
+            rows: CallRows::Given { features: &features, labels: &labels },
             steps: setup.plan.per_call as usize,
             noise: &noise,
             further_noise: &further_noise,

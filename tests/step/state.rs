@@ -1,6 +1,5 @@
 //! What is kept of parameters: the mean or not, in which type, and what groups change of it.
 
-use natgrad::compile::bytes::to_bytes;
 use natgrad::rule::{Adam, AdamW, Estimator, Ivon, NamedRule, Needs, ParamGroup, Vadam};
 use natgrad::step::{Compute, NoiseSource, Slot, StateKind, StatePlan, StepPlan};
 use natgrad::train::{CallData, CallRows, HostTensor, Session};
@@ -60,10 +59,9 @@ fn a_run_may_continue_with_the_other_plan() {
     });
     let step = |session: &mut Session, number: u64| {
         let setup = &setups[0];
-        let features = to_bytes(DType::F32, &setup.features(number));
-        let labels = to_bytes(DType::U32, &setup.labels(number));
+        let (features, labels) = setup.bytes(number);
         let data = CallData {
-            rows: CallRows::Given { features: &[features], labels: &labels },
+            rows: CallRows::Given { features: &features, labels: &labels },
             steps: 1,
             noise: &[],
             further_noise: &[],

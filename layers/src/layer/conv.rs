@@ -21,6 +21,9 @@ pub struct Conv {
     activation: Option<Activation>,
 }
 
+/// The largest kernel and stride.
+const MAX_SIZE: usize = 1 << 20;
+
 /// Zeros around an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Padding {
@@ -91,6 +94,27 @@ impl Conv {
         Conv { activation: Some(activation), ..self }
     }
 
+    /// What is wrong with it for an image of these sides, if something is.
+    fn fault(&self, sides: [usize; 2]) -> Option<String> {
+        let sound = |size: usize| (1..=MAX_SIZE).contains(&size);
+        if !sound(self.size) || !sound(self.stride) {
+            return Some(format!(
+                "has the size {} and the stride {}, which must be from 1 to {MAX_SIZE}",
+                self.size, self.stride
+            ));
+        }
+        let Padding::Around(pad) = self.padding else { return None };
+        let [height, width] = sides;
+        let around = format!("with {pad} zeros on every side");
+        if pad > MAX_SIZE {
+            return Some(format!("{around} must have at most {MAX_SIZE}"));
+        }
+        (height.min(width) + 2 * pad < self.size).then(|| {
+            let size = self.size;
+            format!("by a kernel of {size} by {size} wants a larger image than {height} by {width} {around}")
+        })
+    }
+
     /// `[rows, height', width', outputs]` of `x[rows, height, width, channels]`.
     #[track_caller]
     pub fn apply<'b>(&self, net: &Network<'b>, x: Expr<'b>) -> Expr<'b> {
@@ -102,12 +126,12 @@ impl Conv {
             ));
             return x;
         };
-        if self.size == 0 || self.stride == 0 {
-            net.refuse(format!("the convolution `{}` wants a size and a stride of at least 1", self.name));
+        if let Some(fault) = self.fault([height, width]) {
+            net.refuse(format!("the convolution `{}` {fault}", self.name));
             return x;
         }
         net.layer(&self.name, || {
-            let default = Init::linear(self.size * self.size * channels);
+            let default = Init::linear((self.size * self.size).saturating_mul(channels));
             let shape = [self.size, self.size, channels, self.outputs];
             let weight = net.owned_param(self.owner, "weight", shape, self.init.unwrap_or(default));
             let padding = [height, width].map(|side| self.padding.of(side, self.size, self.stride));

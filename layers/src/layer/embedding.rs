@@ -1,6 +1,6 @@
 //! Embeddings.
 
-use natgrad_ir::Expr;
+use natgrad_ir::{DType, Expr};
 
 use crate::init::Init;
 use crate::network::{Network, Owner};
@@ -36,6 +36,11 @@ impl Embedding {
     /// `[..., width]`: the vectors with these `indices`, `u32[...]`. An index past the end takes the last vector.
     #[track_caller]
     pub fn apply<'b>(&self, net: &Network<'b>, indices: Expr<'b>) -> Expr<'b> {
+        let ty = indices.ty();
+        if ty.dtype != DType::U32 {
+            net.refuse(format!("the embedding `{}` wants indices `u32[...]`, but is given {ty}", self.name));
+            return indices;
+        }
         let table = self.table(net);
         net.layer(&self.name, || table.take(indices))
     }

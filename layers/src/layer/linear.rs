@@ -1,6 +1,6 @@
 //! Linear layers.
 
-use natgrad_ir::Expr;
+use natgrad_ir::{Expr, Shape};
 
 use super::activation::Activation;
 use crate::init::Init;
@@ -64,7 +64,7 @@ impl Linear {
                 net.owned_param(self.owner, "weight", [inputs, self.outputs], self.init.unwrap_or(default));
             // Products are of matrices.
             let is_matrix = before.len() == 1;
-            let rows = if is_matrix { x } else { x.reshape([before.iter().product(), inputs]) };
+            let rows = if is_matrix { x } else { x.reshape([Shape::new(before).elements(), inputs]) };
             let mut out = rows.matmul(weight);
             if self.bias {
                 let start = if self.init.is_some() { Init::Constant(0.0) } else { default };

@@ -39,8 +39,10 @@ pub fn mean_pool<'b>(net: &Network<'b>, x: Expr<'b>, size: usize, stride: usize)
 #[track_caller]
 pub fn spatial_mean<'b>(net: &Network<'b>, x: Expr<'b>) -> Expr<'b> {
     let ty = x.ty();
-    if ty.rank() != 4 {
-        net.refuse(format!("a spatial mean is of `[rows, height, width, channels]`, but is given {ty}"));
+    if ty.rank() != 4 || !ty.dtype.is_float() {
+        net.refuse(format!(
+            "a spatial mean is of numbers `[rows, height, width, channels]`, but is given {ty}"
+        ));
         return x;
     }
     x.convert(accumulator(ty.dtype)).mean(&[1, 2]).convert(ty.dtype)
@@ -49,14 +51,18 @@ pub fn spatial_mean<'b>(net: &Network<'b>, x: Expr<'b>) -> Expr<'b> {
 /// Whether windows fit the image; else that is a mistake.
 #[track_caller]
 fn pools<'b>(net: &Network<'b>, x: Expr<'b>, size: usize, stride: usize, pad: usize) -> bool {
-    let fits = match *x.dims() {
-        [_, height, width, _] => size >= 1 && stride >= 1 && height.min(width) + 2 * pad >= size,
+    let ty = x.ty();
+    let fits = match *ty.shape.dims() {
+        // Every window has a place of the image.
+        [_, height, width, _] => {
+            let side = height.min(width);
+            ty.dtype.is_float() && stride >= 1 && pad < size && size - pad <= side.saturating_add(pad)
+        }
         _ => false,
     };
     if !fits {
         net.refuse(format!(
-            "windows of {size} by {size}, {stride} apart, with {pad} places around do not fit {}, which should be `[rows, height, width, channels]`",
-            x.ty()
+            "windows of {size} by {size}, {stride} apart, with {pad} places around do not fit {ty}, which should be numbers `[rows, height, width, channels]` with a place in every window"
         ));
     }
     fits
