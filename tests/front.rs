@@ -171,6 +171,50 @@ fn several_numbers_a_row_are_predicted() {
     assert!((&found.mean.mapv(|mean| mean as f32) - &y).iter().all(|error| error.abs() < 0.02));
 }
 
+/// A sine with a gap, as in docs/rust.md: the samples disagree where there were no data.
+#[test]
+fn samples_disagree_where_there_were_no_data() {
+    #[derive(Debug)]
+    struct Curve;
+
+    impl Model for Curve {
+        fn inputs(&self) -> Vec<Input> {
+            vec![Input::numbers("x", [1])]
+        }
+
+        fn task(&self) -> Task {
+            Task::Numbers { noise: 0.1 }
+        }
+
+        fn outputs<'b>(&self, net: &Network<'b>, inputs: &[Expr<'b>]) -> Expr<'b> {
+            let x = Linear::new("first", 50).then(Activation::Tanh).apply(net, inputs[0]);
+            let x = Linear::new("second", 50).then(Activation::Tanh).apply(net, x);
+            Linear::new("out", 1).apply(net, x)
+        }
+    }
+
+    // From -3 to -1, and from 1 to 3, with a ripple of the noise's size.
+    let x = Array1::from_shape_fn(200, |row| (row % 100) as f32 / 50.0 + if row < 100 { -3.0 } else { 1.0 });
+    let y = Array1::from_shape_fn(200, |row| x[row].sin() + 0.1 * (7.3 * row as f32).sin());
+    let rule = Ivon {
+        lr: 0.02,
+        hess_init: 10.0,
+        clip_radius: Some(0.05),
+        weight_decay: 1e-4,
+        beta2: 0.999,
+        ..Ivon::default()
+    };
+    let run = Run::new(Curve, rule).data((&x, &y)).batch(50).epochs(800);
+    let mut run = run.start(&DEVICE).unwrap();
+    run.fit(|_| {}).unwrap();
+    let found = run.predict(&arr1(&[-2.0, 2.0, -0.3, 0.0, 0.3]), At::Samples(64)).unwrap();
+    let seen = found.spread[[0]].max(found.spread[[1]]);
+    for gap in 2..5 {
+        assert!(found.spread[[gap]] > 1.5 * seen, "{}", found.spread);
+    }
+    assert!((found.mean[[1]] - 2f64.sin()).abs() < 0.3, "{}", found.mean);
+}
+
 /// The example's own words: pairs of digits, two inputs.
 #[test]
 fn arrays_of_several_inputs_are_taken_by_name() {

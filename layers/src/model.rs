@@ -84,7 +84,12 @@ pub enum Task {
     Classes,
     /// The next token at each position of each example: labels have the first input's type.
     Tokens,
-    /// Numbers of each example, normally distributed about the outputs, whose shape they have.
+    /// Numbers of each example, normally distributed about the outputs, whose shape they have: a number each for outputs
+    /// `[rows]` or `[rows, 1]`.
+    ///
+    /// The training loss is half the squared error over the squared noise, summed over a row's numbers and averaged over rows;
+    /// scores have the whole negative log-likelihood of a number, which is more by `ln(noise sqrt(2 pi))`. The loss and its
+    /// curvature grow as the noise shrinks, and so must the steps: IVON's `lr` and `clip_radius` then want to be small.
     Numbers {
         /// The standard deviation about the output.
         noise: f64,
@@ -107,8 +112,11 @@ pub struct Input {
 pub enum InputKind {
     /// Numbers, in the type that the model is computed in.
     Numbers,
-    /// Indices of `u32`, such as tokens.
-    Indices,
+    /// Indices of `u32`, such as tokens, all below this number.
+    Indices {
+        /// How many there are to choose from.
+        below: usize,
+    },
 }
 
 impl Input {
@@ -117,16 +125,16 @@ impl Input {
         Input { name: name.into(), shape: shape.into(), kind: InputKind::Numbers }
     }
 
-    /// An input of indices, such as tokens.
-    pub fn indices(name: impl Into<String>, shape: impl Into<Shape>) -> Input {
-        Input { name: name.into(), shape: shape.into(), kind: InputKind::Indices }
+    /// An input of indices, such as tokens, all below a number: that of the vectors in an embedding.
+    pub fn indices(name: impl Into<String>, shape: impl Into<Shape>, below: usize) -> Input {
+        Input { name: name.into(), shape: shape.into(), kind: InputKind::Indices { below } }
     }
 
     /// The type of one example's, in a program whose floating-point type is `dtype`.
     pub fn ty(&self, dtype: DType) -> TensorType {
         let dtype = match self.kind {
             InputKind::Numbers => dtype,
-            InputKind::Indices => DType::U32,
+            InputKind::Indices { below: _ } => DType::U32,
         };
         TensorType::new(dtype, self.shape.clone())
     }

@@ -91,7 +91,8 @@ fn every_layer_builds_in_every_type() {
         task: Task::Classes,
         network: images,
     };
-    let texts = Described { inputs: vec![Input::indices("tokens", [5])], task: Task::Tokens, network: texts };
+    let texts =
+        Described { inputs: vec![Input::indices("tokens", [5], 11)], task: Task::Tokens, network: texts };
     let models: [&dyn Model; 2] = [&images, &texts];
     for model in models {
         model.check().unwrap();

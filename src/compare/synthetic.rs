@@ -1,7 +1,7 @@
 //! Random examples of the types that a model takes. A step's time does not depend on their values.
 
 use natgrad_ir::DType;
-use natgrad_layers::{Init, Model, Task};
+use natgrad_layers::{Init, InputKind, Model, Task};
 
 /// Features and labels of examples, as a step takes them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,9 +20,12 @@ pub fn examples(model: &dyn Model, rows: usize) -> RandomExamples {
     let classes = model.classes();
     // The labels' numbers are those of tensor 1.
     let tensors = [0].into_iter().chain(2..);
-    let features = model.features(DType::F32).into_iter().zip(tensors).map(|(ty, tensor)| {
-        let elements = rows * ty.shape.elements();
-        if ty.dtype.is_float() { normal(tensor, elements) } else { numbers_below(classes, tensor, elements) }
+    let features = model.inputs().into_iter().zip(tensors).map(|(input, tensor)| {
+        let elements = rows * input.shape.elements();
+        match input.kind {
+            InputKind::Numbers => normal(tensor, elements),
+            InputKind::Indices { below } => numbers_below(below, tensor, elements),
+        }
     });
     let labels = match model.task() {
         Task::Tokens | Task::Classes => numbers_below(classes, 1, labels),

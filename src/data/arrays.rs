@@ -6,7 +6,7 @@ mod examples;
 use std::sync::Arc;
 
 use natgrad_ir::{DType, TensorType};
-use natgrad_layers::{Input, InputKind, Model, Task};
+use natgrad_layers::{Input, InputKind, Model};
 use ndarray::{ArrayBase, Data, Dimension};
 
 pub use error::ArrayError;
@@ -46,6 +46,11 @@ enum Elements {
     Indices(Vec<u32>),
     /// The first element that is neither, and its place.
     Neither(usize, String),
+}
+
+/// The dimensions of a row, where one column is no dimension.
+fn without_one(dims: &[usize]) -> &[usize] {
+    if dims == [1] { &[] } else { dims }
 }
 
 /// An element of an array: a number (`f32`, `f64`), or an index (whole numbers of any type, `bool`).
@@ -106,7 +111,10 @@ impl Array {
         D: Dimension,
     {
         let bad = |place: usize| {
-            let text = array.iter().nth(place).map_or_else(String::new, ToString::to_string);
+            let text = array.iter().nth(place).map_or_else(String::new, |element| {
+                let text = element.to_string();
+                if text.len() > 24 { format!("{}...", &text[..24]) } else { text }
+            });
             Elements::Neither(place, text)
         };
         let elements = if S::Elem::IS_NUMBER {
@@ -194,6 +202,15 @@ impl Arrays {
         let surplus = self.inputs.iter().find(|(name, _)| {
             name.as_ref().is_some_and(|name| inputs.iter().all(|input| input.name != *name))
         });
+        let names_given: Vec<&String> = self.inputs.iter().filter_map(|(name, _)| name.as_ref()).collect();
+        if let Some(&twice) = names_given
+            .iter()
+            .enumerate()
+            .find(|(at, name)| names_given[..*at].contains(name))
+            .map(|(_, name)| name)
+        {
+            return Err(ArrayError::Twice { name: twice.clone() });
+        }
         if let Some((Some(name), _)) = surplus {
             return Err(ArrayError::Unknown { name: name.clone(), wanted: names() });
         }
@@ -203,14 +220,16 @@ impl Arrays {
             let array = given(input)
                 .ok_or_else(|| ArrayError::Missing { name: input.name.clone(), wanted: names() })?;
             let what = format!("the input `{}`", input.name);
-            let below = matches!(model.task(), Task::Tokens).then(|| model.classes());
-            features.push(Arc::new(array.bytes(&what, &input.ty(DType::F32), &mut rows, below)?));
+            features.push(Arc::new(array.bytes(&what, &input.ty(DType::F32), &mut rows, input.kind)?));
         }
         let ty = model.labels(DType::F32);
         let labels = match &self.labels {
             Some(labels) => {
-                let below = (!ty.dtype.is_float()).then(|| model.classes());
-                labels.bytes("the labels", &ty, &mut rows, below)?
+                let kind = match ty.dtype.is_float() {
+                    true => InputKind::Numbers,
+                    false => InputKind::Indices { below: model.classes() },
+                };
+                labels.bytes("the labels", &ty, &mut rows, kind)?
             }
             None if needed => return Err(ArrayError::Unlabelled),
             None => vec![0; rows.unwrap_or(0) * ty.size_bytes()],
@@ -234,13 +253,9 @@ impl Array {
         what: &str,
         ty: &TensorType,
         rows: &mut Option<usize>,
-        below: Option<usize>,
+        wanted: InputKind,
     ) -> Result<Vec<u8>, ArrayError> {
         let what = || what.to_string();
-        let wanted = match ty.dtype.is_float() {
-            true => InputKind::Numbers,
-            false => InputKind::Indices,
-        };
         let width = ty.shape.elements().max(1);
         let bytes = match (&self.elements, wanted) {
             (Elements::Neither(place, value), _) => {
@@ -262,15 +277,14 @@ impl Array {
                 }
                 numbers.iter().flat_map(|number| number.to_ne_bytes()).collect()
             }
-            (Elements::Indices(indices), InputKind::Indices) => {
-                let limit = below.unwrap_or(usize::MAX);
+            (Elements::Indices(indices), InputKind::Indices { below: limit }) => {
                 if let Some(place) = indices.iter().position(|&index| index as usize >= limit) {
                     let (value, wanted) = (indices[place].to_string(), format!("below {limit}"));
                     return Err(ArrayError::Value { what: what(), row: place / width, value, wanted });
                 }
                 indices.iter().flat_map(|index| index.to_ne_bytes()).collect()
             }
-            (Elements::Numbers(_), InputKind::Indices) => {
+            (Elements::Numbers(_), InputKind::Indices { below: _ }) => {
                 let wanted = "whole numbers, such as u32".to_string();
                 return Err(ArrayError::Type { what: what(), found: self.ty, wanted });
             }
@@ -281,7 +295,7 @@ impl Array {
             }
         };
         match self.dims.split_first() {
-            Some((&found, of_row)) if of_row == ty.shape.dims() => match *rows {
+            Some((&found, of_row)) if without_one(of_row) == without_one(ty.shape.dims()) => match *rows {
                 _ if found == 0 => Err(ArrayError::Empty { what: what() }),
                 Some(wanted) if wanted != found => Err(ArrayError::Rows { what: what(), found, wanted }),
                 _ => {

@@ -29,7 +29,7 @@ impl Model for Reader {
     }
 
     fn inputs(&self) -> Vec<Input> {
-        vec![Input::numbers("sizes", [3, 2]), Input::indices("words", [3])]
+        vec![Input::numbers("sizes", [3, 2]), Input::indices("words", [3], 5)]
     }
 
     fn task(&self) -> Task {
@@ -71,7 +71,7 @@ impl Model for Meter {
     }
 
     fn inputs(&self) -> Vec<Input> {
-        vec![Input::numbers("image", [4, 4, 2]), Input::indices("index", [])]
+        vec![Input::numbers("image", [4, 4, 2]), Input::indices("index", [], 5)]
     }
 
     fn task(&self) -> Task {

@@ -211,12 +211,9 @@ fn config(model: NamedModel) -> RunConfig {
 fn a_run_trains_a_model_of_ones_own() {
     let splits = Splits { train: table(200), test: table(101) };
     let run = |config: &RunConfig| {
-        let training = Run::of(config.clone()).splits(splits.clone()).start(&DEVICE);
-        let trained = training.and_then(|mut training| {
-            training.fit(|_| ())?;
-            training.report(&mut |_| ())
-        });
-        trained.map_err(Box::new)
+        let mut training = Run::of(config.clone()).splits(splits.clone()).start(&DEVICE).map_err(Box::new)?;
+        training.fit(|_| ()).map_err(Box::new)?;
+        training.report(&mut |_| ()).map_err(Box::new)
     };
     let config_of = |rate| config(named(Plain { rate }));
     let report = run(&config_of(0.2)).unwrap();

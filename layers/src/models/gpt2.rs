@@ -186,7 +186,7 @@ impl Model for Gpt2 {
     }
 
     fn inputs(&self) -> Vec<Input> {
-        vec![Input::indices("features", [self.context])]
+        vec![Input::indices("features", [self.context], self.vocabulary)]
     }
 
     fn task(&self) -> Task {

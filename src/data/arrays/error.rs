@@ -19,6 +19,12 @@ pub enum ArrayError {
         /// The names of the model's inputs.
         wanted: String,
     },
+    /// An input was given twice.
+    #[error("the input `{name}` is given twice")]
+    Twice {
+        /// The name.
+        name: String,
+    },
     /// There are no labels.
     #[error("the rows have no labels: give them as `(&inputs, &labels)`, or by `Arrays::labels`")]
     Unlabelled,

@@ -74,6 +74,10 @@ fn what_does_not_fit_is_named() {
         "the model has no input `image`: it takes `features`"
     );
     assert_eq!(
+        refused(Arrays::named("features", &x).and("features", &x).labels(&y)),
+        "the input `features` is given twice"
+    );
+    assert_eq!(
         refused(Arrays::default().labels(&y)),
         "the input `features` is missing: the model takes `features`; `Arrays::named` gives one by its name"
     );
