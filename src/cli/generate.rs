@@ -11,7 +11,7 @@ use super::trained::Trained;
 use super::{Failure, backend};
 use crate::assets::{self, Asset};
 use crate::posterior::{Choice, Generator, Prompt};
-use crate::text::Tokenizer;
+use crate::text::{Growing, Tokenizer};
 
 /// Write text with a trained GPT-2
 #[derive(Debug, Args)]
@@ -90,21 +90,10 @@ impl Generate {
         let choice = Choice { temperature: self.temperature, top_k: self.top_k.map(|k| k as usize) };
         let (vocabulary, end) = (tokenizer.vocabulary(), tokenizer.end());
         print(&self.prompt)?;
-        let mut added = Vec::new();
-        let mut printed = 0;
-        let mut told = |token: u32| -> Result<(), Failure> {
-            added.push(token);
-            let text = tokenizer.decode(&added)?;
-            // The bytes of a character may come in several tokens.
-            if !text.ends_with(char::REPLACEMENT_CHARACTER) {
-                print(text.get(printed..).unwrap_or_default())?;
-                printed = text.len();
-            }
-            Ok(())
-        };
+        let mut text = Growing::new(&tokenizer, &tokens)?;
+        let mut told = |token: u32| print(&text.push(token)?);
         generator.generate(&Prompt { tokens: &tokens, count, choice, vocabulary, end, seed }, &mut told)?;
-        let text = tokenizer.decode(&added)?;
-        tell(text.get(printed..).unwrap_or_default());
+        tell(text.end()?);
         Ok(ExitCode::SUCCESS)
     }
 

@@ -8,13 +8,14 @@ use clap::Args;
 use super::Failure;
 use super::print::tell;
 use crate::assets::{self, Asset};
+use crate::data::text;
 use crate::text::Tokenizer;
 use crate::train::write_atomically;
 
 /// Turn a text into the train.bin and val.bin of nanoGPT, for data of the kind token-bins
 #[derive(Debug, Args)]
 pub(super) struct Tokenize {
-    /// The text, in UTF-8
+    /// The text, in UTF-8; gzip too
     file: PathBuf,
     /// The folder of the two files
     #[arg(long, value_name = "DIR")]
@@ -46,15 +47,20 @@ impl Tokenize {
                 "the tokenizer has {vocabulary} tokens, but {wanted}"
             )));
         }
-        let file = self.file.display();
-        let text = std::fs::read_to_string(&self.file)
-            .map_err(|error| Failure::usage(anyhow::anyhow!("cannot read the text {file}: {error}")))?;
-        let tokens =
-            tokenizer.encode(&text).map_err(|error| Failure::usage(anyhow::anyhow!("{file}: {error}")))?;
+        let text = text::read(&self.file).map_err(Failure::usage)?;
+        let tokens = text::tokens(&self.file, &text, &tokenizer).map_err(Failure::usage)?;
         let cut = tokens.len() - (tokens.len() as f64 * part).round() as usize;
+        let parts = [("train.bin", &tokens[..cut]), ("val.bin", &tokens[cut..])];
+        if let Some((name, _)) = parts.iter().find(|(_, tokens)| tokens.is_empty()) {
+            return Err(Failure::usage(anyhow::anyhow!(
+                "{}: with --test-fraction {part}, {name} would have none of its {} tokens, but must have some",
+                self.file.display(),
+                tokens.len()
+            )));
+        }
         std::fs::create_dir_all(&self.out)
             .map_err(|error| Failure::usage(anyhow::anyhow!("--out {}: {error}", self.out.display())))?;
-        for (name, tokens) in [("train.bin", &tokens[..cut]), ("val.bin", &tokens[cut..])] {
+        for (name, tokens) in parts {
             let bytes: Vec<u8> = tokens.iter().flat_map(|&token| (token as u16).to_le_bytes()).collect();
             write_atomically(&self.out.join(name), &bytes)?;
         }

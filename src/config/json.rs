@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 
 use super::{ConfigError, Overrides, RunConfig};
 use crate::rule::{NamedRule, OwnRule};
+use crate::text::utf8;
 
 /// The kind of models that are a program's own.
 const OWN_MODEL: &str = "own";
@@ -18,8 +19,8 @@ const OWN_MODEL: &str = "own";
 const CHOICES: [&str; 4] = ["model", "rule", "schedule", "data"];
 
 pub(super) fn read(path: &Path) -> Result<Value, ConfigError> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|source| ConfigError::Read { path: path.to_path_buf(), source })?;
+    let bytes = std::fs::read(path).and_then(|bytes| utf8(bytes).map_err(std::io::Error::other));
+    let text = bytes.map_err(|source| ConfigError::Read { path: path.to_path_buf(), source })?;
     serde_json::from_str(&text).map_err(|source| ConfigError::Syntax { path: path.to_path_buf(), source })
 }
 

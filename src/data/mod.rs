@@ -17,7 +17,7 @@ mod npy;
 mod prefetch;
 pub(crate) mod random;
 mod table;
-mod text;
+pub(crate) mod text;
 mod tokens;
 mod unseen;
 

@@ -354,7 +354,7 @@ fn text_is_read_by_characters() {
     }
     std::fs::write(&path, b"abc\xffdef").unwrap();
     let error = load(&text(1, 0.5)).unwrap_err();
-    assert!(error.ends_with("the byte at offset 3 is 0xff, but text must be UTF-8"), "{error}");
+    assert!(error.ends_with("the byte at offset 3, in line 1, is 0xff, but text must be UTF-8"), "{error}");
 }
 
 /// The bytes with some of them changed, cut off or repeated.

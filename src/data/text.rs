@@ -9,7 +9,7 @@ use super::error::{DataError, read_file};
 use super::tokens::Use;
 use super::{Examples, Splits, Tokens};
 use crate::assets::Asset;
-use crate::text::{Characters, Tokenizer};
+use crate::text::{Characters, Tokenizer, utf8};
 
 /// How text becomes tokens.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,19 +39,23 @@ impl Encoding {
     }
 }
 
-/// Reads a file of text.
-pub(super) fn read(path: &Path) -> Result<String, DataError> {
-    let bytes = read_file(path)?;
-    let text = String::from_utf8(bytes).map_err(|error| {
-        let offset = error.utf8_error().valid_up_to();
-        let byte = error.as_bytes()[offset];
-        let reason = format!("the byte at offset {offset} is {byte:#04x}, but text must be UTF-8");
-        DataError::content(path, reason)
-    })?;
-    match text.strip_prefix('\u{feff}') {
-        Some(rest) => Ok(rest.to_string()),
-        None => Ok(text),
+/// Reads a file of text, decompressed if it is gzip, without a byte order mark.
+pub(crate) fn read(path: &Path) -> Result<String, DataError> {
+    utf8(read_file(path)?).map_err(|error| DataError::content(path, error.to_string()))
+}
+
+/// The tokens of a text, of which there is at least one; `path` is named in errors.
+pub(crate) fn tokens(path: &Path, text: &str, tokenizer: &Tokenizer) -> Result<Vec<u32>, DataError> {
+    if text.is_empty() {
+        return Err(DataError::content(path, "is empty, but must have text".to_string()));
     }
+    let tokens = tokenizer.encode(text).map_err(|error| DataError::content(path, error.to_string()))?;
+    if tokens.is_empty() {
+        let characters = text.chars().count();
+        let reason = format!("the tokenizer makes no token of its text, {characters} characters long");
+        return Err(DataError::content(path, reason));
+    }
+    Ok(tokens)
 }
 
 /// Windows of the text, of which the last `test_fraction` is test; `path` is named in errors.
@@ -67,7 +71,7 @@ pub(super) fn split<E: Into<DataError>>(
         return Err(DataError::field("data.test_fraction", test_fraction, "above 0 and below 1"));
     }
     let tokenizer = Arc::new(encoding.tokenizer(text, fetch)?);
-    let tokens = tokenizer.encode(text)?;
+    let tokens = tokens(path, text, &tokenizer)?;
     let cut = tokens.len() - (tokens.len() as f64 * test_fraction).round() as usize;
     let (end, tokens) = (tokens.len(), Arc::new(tokens));
     let part = |range, purpose| {

@@ -106,10 +106,7 @@ fn read_text(path: &Path, context: usize, taught: &Taught) -> Result<Tokens, Dat
         let reason = "cannot be read as tokens: the run has no tokenizer of its own".to_string();
         DataError::content(path, reason)
     })?;
-    let text = text::read(path)?;
-    let tokens = tokenizer
-        .encode(&text)
-        .map_err(|error| DataError::content(path, format!("{error}, as the run's tokenizer has it")))?;
+    let tokens = text::tokens(path, &text::read(path)?, tokenizer)?;
     let all = 0..tokens.len();
     Tokens::in_memory(path, Arc::new(tokens), all, context, Arc::clone(tokenizer), Use::Predict)
 }

@@ -210,9 +210,13 @@ fn of_tokens(predicted: &TokenPredictions, is_averaged: bool, tokenizer: Option<
         whole("token", &|index| u64::from(predicted.tokens[index as usize])),
     ];
     if let Some(tokenizer) = tokenizer {
-        let text = |&token: &u32| tokenizer.decode(&[token]).unwrap_or_default();
-        columns
-            .push(Column { name: "text", cells: Cells::Words(predicted.tokens.iter().map(text).collect()) });
+        let text = |index: usize| {
+            let (before, token) = (index.saturating_sub(1)..index, index..index + 1);
+            let added = tokenizer.decode_after(&predicted.tokens[before], &predicted.tokens[token]);
+            added.unwrap_or_default()
+        };
+        let words = (0..predicted.tokens.len()).map(text).collect();
+        columns.push(Column { name: "text", cells: Cells::Words(words) });
     }
     columns.push(numbers("log_probability", &predicted.log_probabilities));
     if is_averaged {

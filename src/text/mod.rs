@@ -5,15 +5,22 @@
 
 mod characters;
 mod format;
+mod growing;
+mod guard;
+mod pieces;
 mod ranks;
+mod settings;
 #[cfg(test)]
 mod tests;
 mod tokenizer;
+mod utf8;
 
 use std::path::PathBuf;
 
 pub use characters::Characters;
+pub use growing::Growing;
 pub use tokenizer::Tokenizer;
+pub(crate) use utf8::utf8;
 
 /// The file's name in the output folder.
 pub const FILE_NAME: &str = "tokenizer.json";
@@ -38,14 +45,27 @@ pub enum TextError {
         reason: String,
     },
     /// A character that no token stands for.
-    #[error("no token stands for the character {character:?}, number {place} of the text, counted from 1")]
+    #[error(
+        "no token stands for the character {character:?}, number {place} of the text, counted from 1, in line {line}"
+    )]
     Unknown {
         /// The character.
         character: char,
-        /// Its place.
+        /// The place where it comes first.
         place: usize,
+        /// The line of that place, counted from 1.
+        line: usize,
     },
     /// The tokenizer failed.
     #[error("the tokenizer: {0}")]
     Tokenizer(String),
+}
+
+impl TextError {
+    /// No token stands for a character of a text.
+    fn unknown(character: char, text: &str) -> TextError {
+        let before = text.split(character).next().unwrap_or_default();
+        let line = 1 + before.matches('\n').count();
+        TextError::Unknown { character, place: before.chars().count() + 1, line }
+    }
 }

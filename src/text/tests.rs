@@ -21,7 +21,10 @@ fn ranks_join_the_lowest_pair_first() {
     assert_eq!(tokenizer.encode("low<|endoftext|>").unwrap(), [7, 9]);
     assert_eq!((tokenizer.end(), tokenizer.start()), (Some(9), 9));
     let unknown = tokenizer.encode("lox").unwrap_err().to_string();
-    assert_eq!(unknown, "no token stands for the character 'x', number 3 of the text, counted from 1");
+    assert_eq!(
+        unknown,
+        "no token stands for the character 'x', number 3 of the text, counted from 1, in line 1"
+    );
 }
 
 #[test]
@@ -56,7 +59,7 @@ fn characters_are_byte_pairs_without_merges() {
     let tokens = characters.encode(text).unwrap();
     assert_eq!(pieces.encode(text).unwrap(), tokens);
     assert_eq!(pieces.decode(&tokens).unwrap(), text);
-    assert!(matches!(pieces.encode("low!"), Err(TextError::Unknown { character: '!', place: 4 })));
+    assert!(matches!(pieces.encode("low!"), Err(TextError::Unknown { character: '!', place: 4, line: 1 })));
     let start = Tokenizer::Characters(characters.clone()).start();
     assert_eq!(characters.decode(&[start]), "\n");
     assert_eq!(Tokenizer::Characters(Characters::of("ab")).start(), 0);

@@ -1,12 +1,11 @@
 //! A tokenizer, from and to its file.
 
-use std::collections::BTreeSet;
 use std::path::Path;
 
 use serde_json::{Map, Value};
 
 use super::format::{self, END_OF_TEXT};
-use super::{Characters, FILE_NAME, TextError, ranks};
+use super::{Characters, FILE_NAME, TextError, pieces, ranks, utf8};
 
 /// What turns text into tokens, and back.
 #[derive(Clone, Debug)]
@@ -25,7 +24,7 @@ impl Tokenizer {
     pub fn gpt2(path: &Path) -> Result<Tokenizer, TextError> {
         let file = ranks::to_tokenizer(&read(path)?)
             .map_err(|(line, reason)| content(path, format!("line {line}: {reason}")))?;
-        Tokenizer::from_json(path, &file)
+        Tokenizer::from_json(path, file)
     }
 
     /// Reads a `tokenizer.json`, or a folder with one, or one with GPT-2's `vocab.json` and `merges.txt`.
@@ -34,11 +33,11 @@ impl Tokenizer {
     /// The file and reason.
     pub fn load(path: &Path) -> Result<Tokenizer, TextError> {
         if !path.is_dir() {
-            return Tokenizer::from_json(path, &json(path)?);
+            return Tokenizer::from_json(path, json(path)?);
         }
         let (whole, vocabulary) = (path.join(FILE_NAME), path.join("vocab.json"));
         if whole.exists() {
-            return Tokenizer::from_json(&whole, &json(&whole)?);
+            return Tokenizer::from_json(&whole, json(&whole)?);
         }
         if !vocabulary.exists() {
             let reason = format!("has neither {FILE_NAME} nor vocab.json and merges.txt");
@@ -46,7 +45,7 @@ impl Tokenizer {
         }
         let merges = path.join("merges.txt");
         let file = format::byte_level(object(&vocabulary)?, &pairs(&merges)?);
-        Tokenizer::from_json(path, &file)
+        Tokenizer::from_json(path, file)
     }
 
     /// The tokenizer in `folder`, if it has one of its own.
@@ -58,12 +57,11 @@ impl Tokenizer {
         if path.exists() { Tokenizer::load(&path).map(Some) } else { Ok(None) }
     }
 
-    fn from_json(path: &Path, file: &Value) -> Result<Tokenizer, TextError> {
-        if let Some(characters) = format::as_characters(file) {
+    fn from_json(path: &Path, file: Value) -> Result<Tokenizer, TextError> {
+        if let Some(characters) = format::as_characters(&file) {
             return Ok(Tokenizer::Characters(characters));
         }
-        let pieces = tokenizers::Tokenizer::from_bytes(file.to_string());
-        let pieces = pieces.map_err(|error| content(path, error.to_string()))?;
+        let pieces = pieces::read(file).map_err(|reason| content(path, reason))?;
         Ok(Tokenizer::Pieces(Box::new(pieces)))
     }
 
@@ -74,7 +72,7 @@ impl Tokenizer {
     pub fn to_json(&self) -> Result<String, TextError> {
         match self {
             Tokenizer::Characters(characters) => Ok(format::characters(characters).to_string()),
-            Tokenizer::Pieces(pieces) => pieces.to_string(false).map_err(failed),
+            Tokenizer::Pieces(pieces) => pieces::to_json(pieces),
         }
     }
 
@@ -88,30 +86,16 @@ impl Tokenizer {
         }
     }
 
-    /// The tokens of a text; nothing is put around them.
+    /// The tokens of a text; nothing is put around them. Special tokens in the text are those tokens.
     ///
     /// # Errors
     /// A character that no token stands for.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>, TextError> {
-        let unknown = |character: char| {
-            let place = text.chars().position(|other| other == character).map_or(0, |place| place + 1);
-            TextError::Unknown { character, place }
-        };
         match self {
-            Tokenizer::Characters(characters) => characters.encode(text).map_err(unknown),
-            Tokenizer::Pieces(pieces) => {
-                let encoding = pieces.encode_fast(text, false).map_err(failed)?;
-                let tokens = encoding.get_ids().to_vec();
-                if self.decode(&tokens)? != text {
-                    // What has no token is left out without a word.
-                    for character in text.chars().collect::<BTreeSet<char>>() {
-                        if pieces.encode_fast(character.to_string(), false).map_err(failed)?.is_empty() {
-                            return Err(unknown(character));
-                        }
-                    }
-                }
-                Ok(tokens)
+            Tokenizer::Characters(characters) => {
+                characters.encode(text).map_err(|character| TextError::unknown(character, text))
             }
+            Tokenizer::Pieces(pieces) => pieces::encode(pieces, text),
         }
     }
 
@@ -122,7 +106,19 @@ impl Tokenizer {
     pub fn decode(&self, tokens: &[u32]) -> Result<String, TextError> {
         match self {
             Tokenizer::Characters(characters) => Ok(characters.decode(tokens)),
-            Tokenizer::Pieces(pieces) => pieces.decode(tokens, false).map_err(failed),
+            Tokenizer::Pieces(pieces) => pieces::decode(pieces, tokens),
+        }
+    }
+
+    /// The text that tokens add to that of the tokens `before` them.
+    ///
+    /// # Errors
+    /// As [`Tokenizer::decode`].
+    pub fn decode_after(&self, before: &[u32], tokens: &[u32]) -> Result<String, TextError> {
+        let both = self.decode(&[before, tokens].concat())?;
+        match both.strip_prefix(&self.decode(before)?) {
+            Some(added) => Ok(added.to_string()),
+            None => self.decode(tokens),
         }
     }
 
@@ -145,12 +141,9 @@ fn content(path: &Path, reason: String) -> TextError {
     TextError::Content { path: path.to_path_buf(), reason }
 }
 
-fn failed(error: impl std::fmt::Display) -> TextError {
-    TextError::Tokenizer(error.to_string())
-}
-
 fn read(path: &Path) -> Result<String, TextError> {
-    std::fs::read_to_string(path).map_err(|source| TextError::Read { path: path.to_path_buf(), source })
+    let bytes = std::fs::read(path).map_err(|source| TextError::Read { path: path.to_path_buf(), source })?;
+    utf8(bytes).map_err(|error| content(path, error.to_string()))
 }
 
 fn json(path: &Path) -> Result<Value, TextError> {

@@ -32,7 +32,9 @@ fn configurations() {
     file("{\"rule\": \"ivon\"}", "bad.json: at `rule`: must be an object with a `kind`");
     file("{\"data\": {\"kind\": \"csv\"}}", "bad.json: at `data`: missing field `path`");
     std::fs::write(bench.path("bad.json"), b"\xff\xfe{").unwrap();
-    refused(&bench, &["bad.json", "--out", "out"], "bad.json: stream did not contain valid UTF-8");
+    let wanted =
+        "bad.json: the byte at offset 0, in line 1, is 0xff, but text must be UTF-8; it looks like UTF-16";
+    refused(&bench, &["bad.json", "--out", "out"], wanted);
     refused(&bench, &["none.json", "--out", "out"], "cannot read the configuration none.json: No such file");
     std::fs::create_dir(bench.path("folder")).unwrap();
     refused(&bench, &["folder", "--out", "out"], "cannot read the configuration folder: Is a directory");
@@ -56,7 +58,7 @@ fn overrides() {
         ),
         ("model.kind=cnn", "at `model.kind`: unknown kind `cnn`, expected one of `linear`, `mlp`"),
         ("schedule.kind=wavy", "unknown kind `wavy`, expected one of `constant`, `linear`, `cosine`, `step`"),
-        ("data.kind=parquet", "unknown kind `parquet`, expected one of `mnist-sample`, `csv`"),
+        ("data.kind=parquet", "unknown kind `parquet`, expected one of `arrays`, `mnist-sample`, `csv`"),
         (
             "batch=2.5",
             "at `batch`: invalid type: floating point `2.5`, expected a whole number of at least 0",
