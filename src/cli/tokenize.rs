@@ -8,7 +8,7 @@ use clap::Args;
 use super::Failure;
 use super::print::tell;
 use crate::assets::{self, Asset};
-use crate::data::text;
+use crate::data::{TokenType, text};
 use crate::text::Tokenizer;
 use crate::train::write_atomically;
 
@@ -41,12 +41,6 @@ impl Tokenize {
             None => Tokenizer::gpt2(&assets::fetch(Asset::Gpt2Encoding)?)?,
         };
         let vocabulary = tokenizer.vocabulary();
-        if vocabulary > 1 << 16 {
-            let wanted = "16 bits can tell only 65536 apart";
-            return Err(Failure::usage(anyhow::anyhow!(
-                "the tokenizer has {vocabulary} tokens, but {wanted}"
-            )));
-        }
         let text = text::read(&self.file).map_err(Failure::usage)?;
         let tokens = text::tokens(&self.file, &text, &tokenizer).map_err(Failure::usage)?;
         let cut = tokens.len() - (tokens.len() as f64 * part).round() as usize;
@@ -60,12 +54,16 @@ impl Tokenize {
         }
         std::fs::create_dir_all(&self.out)
             .map_err(|error| Failure::usage(anyhow::anyhow!("--out {}: {error}", self.out.display())))?;
+        let dtype = TokenType::of(vocabulary);
         for (name, tokens) in parts {
-            let bytes: Vec<u8> = tokens.iter().flat_map(|&token| (token as u16).to_le_bytes()).collect();
-            write_atomically(&self.out.join(name), &bytes)?;
+            write_atomically(&self.out.join(name), &dtype.bytes(tokens))?;
         }
+        let note = match dtype {
+            TokenType::Uint16 => "",
+            TokenType::Uint32 => ", in 32 bits: `data.dtype` is \"uint32\"",
+        };
         tell(format_args!(
-            "{cut} and {} tokens of {vocabulary} different ones written to {}: train.bin, val.bin",
+            "{cut} and {} tokens of {vocabulary} different ones written to {}: train.bin, val.bin{note}",
             tokens.len() - cut,
             self.out.display()
         ));

@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::tokens::Use;
 use super::{
-    Augment, Cifar, DataError, Encoding, Examples, Splits, Table, Tokens, csv, idx, image_folder, npy, text,
+    Augment, Cifar, DataError, Encoding, Examples, Splits, Table, TokenType, Tokens, csv, idx, image_folder,
+    npy, text,
 };
 use crate::assets::Asset;
 
@@ -105,11 +106,13 @@ pub enum DataConfig {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         augment: Option<Augment>,
     },
-    /// Tokens as nanoGPT keeps them: `train.bin` and `val.bin`, little-endian 16-bit numbers, read where they are
-    /// wanted.
+    /// Tokens as nanoGPT keeps them: `train.bin` and `val.bin`, little-endian numbers, read where they are wanted.
     TokenBins {
         /// The folder of the two files.
         folder: PathBuf,
+        /// What each number is.
+        #[serde(default, skip_serializing_if = "TokenType::is_default")]
+        dtype: TokenType,
         /// Tokens of an example.
         context: usize,
         /// Number of different tokens: 50257 for GPT-2's.
@@ -279,12 +282,10 @@ impl DataConfig {
                 same_example(&train, &test, path)?;
                 augmented(train, test, *augment)
             }
-            DataConfig::TokenBins { folder, context, vocabulary } => {
-                if !(1..=1 << 16).contains(vocabulary) {
-                    let wanted = "from 1 to 65536, what 16 bits can tell apart";
-                    return Err(DataError::field("data.vocabulary", vocabulary, wanted));
-                }
-                let open = |name, purpose| Tokens::open(&folder.join(name), *context, *vocabulary, purpose);
+            DataConfig::TokenBins { folder, dtype, context, vocabulary } => {
+                check_vocabulary(*vocabulary, *dtype)?;
+                let open =
+                    |name, purpose| Tokens::open(&folder.join(name), *dtype, *context, *vocabulary, purpose);
                 Ok(Splits {
                     train: Examples::Tokens(open("train.bin", Use::Train)?),
                     test: Examples::Tokens(open("val.bin", Use::Test)?),
@@ -301,6 +302,21 @@ impl DataConfig {
             }
         }
     }
+}
+
+/// An error unless numbers of this type can tell so many tokens apart.
+fn check_vocabulary(vocabulary: usize, dtype: TokenType) -> Result<(), DataError> {
+    let most = dtype.different();
+    if (1..=most).contains(&(vocabulary as u64)) {
+        return Ok(());
+    }
+    let wanted = match dtype {
+        TokenType::Uint16 => {
+            format!("from 1 to {most}, what 16 bits can tell apart; 32 bits are `data.dtype` \"uint32\"")
+        }
+        TokenType::Uint32 => format!("from 1 to {most}, what 32 bits can tell apart"),
+    };
+    Err(DataError::field("data.vocabulary", vocabulary, wanted))
 }
 
 /// A file whose name ends in `.gz`, or the same file without.

@@ -18,6 +18,8 @@ mod prefetch;
 pub(crate) mod random;
 mod table;
 pub(crate) mod text;
+mod token_file;
+mod token_signs;
 mod tokens;
 mod unseen;
 
@@ -32,6 +34,7 @@ pub use image_folder::ImageFolder;
 pub use prefetch::Prefetch;
 pub use table::{Features, Labels, Pixels, Table};
 pub use text::Encoding;
+pub use token_file::TokenType;
 pub use tokens::Tokens;
 pub use unseen::Taught;
 

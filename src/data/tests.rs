@@ -266,7 +266,8 @@ fn bins(train: &[u8], val: &[u8]) -> tempfile::TempDir {
 }
 
 fn token_bins(folder: &tempfile::TempDir, context: usize, vocabulary: usize) -> DataConfig {
-    DataConfig::TokenBins { folder: folder.path().to_path_buf(), context, vocabulary }
+    let dtype = TokenType::Uint16;
+    DataConfig::TokenBins { folder: folder.path().to_path_buf(), dtype, context, vocabulary }
 }
 
 #[test]
@@ -274,7 +275,8 @@ fn token_bins_are_windows_at_a_phase_of_each_epoch() {
     let bytes: Vec<u8> = (1000..1100u16).flat_map(u16::to_le_bytes).collect();
     let folder = bins(&bytes, &bytes[..60]);
     let splits = load(&token_bins(&folder, 10, 50257)).unwrap();
-    assert_eq!((splits.train.len(), splits.test.len()), (9, 2));
+    // The last window to judge by has 9 labels.
+    assert_eq!((splits.train.len(), splits.test.len(), splits.test.padding(2)), (9, 3, 1));
     assert_eq!(splits.train.example().features[0].to_string(), "u32[10]");
     assert_eq!((splits.train.example().classes, splits.train.bytes_in_memory()), (50257, None));
     let firsts = |seed: u64| {
@@ -299,32 +301,6 @@ fn token_bins_are_windows_at_a_phase_of_each_epoch() {
 }
 
 #[test]
-fn bad_token_bins_are_answered_with_the_offset() {
-    let bytes: Vec<u8> = [1u16, 2, 7, 3, 4, 5].into_iter().flat_map(u16::to_le_bytes).collect();
-    let folder = bins(&bytes, &bytes);
-    let refused = |context, vocabulary, wanted: &str| {
-        let error = load(&token_bins(&folder, context, vocabulary)).unwrap_err();
-        assert!(error.contains(wanted), "{error}");
-    };
-    refused(0, 8, "`data.context` is 0, but must be at least 1");
-    refused(2, 0, "`data.vocabulary` is 0, but must be from 1 to 65536");
-    refused(6, 8, "train.bin: the training text has 6 tokens, but with `data.context` 6 one example takes 7");
-    let splits = load(&token_bins(&folder, 5, 7)).unwrap();
-    let error = splits.test.append(&[0], None, &mut Batch::default()).unwrap_err().to_string();
-    assert!(
-        error.contains("val.bin: the token at offset 4 is 7, but must be below `data.vocabulary` 7"),
-        "{error}"
-    );
-    let folder = bins(&bytes[..11], &bytes);
-    let error = load(&token_bins(&folder, 2, 8)).unwrap_err();
-    assert!(
-        error.ends_with(
-            "train.bin: has 11 bytes, but each token takes 2: its last whole one ends at offset 10"
-        )
-    );
-}
-
-#[test]
 fn text_is_read_by_characters() {
     let (_folder, path) = file("text.txt", "\u{feff}hello, wörld".as_bytes());
     let text = |context, test_fraction| DataConfig::Text {
@@ -341,13 +317,16 @@ fn text_is_read_by_characters() {
     assert_eq!(characters.encode("hex"), Err('x'));
     let mut batch = Batch::default();
     splits.test.append(&[0], None, &mut batch).unwrap();
-    assert_eq!((characters.decode(&words(&batch.features[0])), test.len()), (" wö".to_string(), 1));
+    assert_eq!((characters.decode(&words(&batch.features[0])), test.len()), (" wö".to_string(), 2));
     assert_eq!(characters.decode(&words(&batch.labels)), "wör");
     assert_eq!(splits.train.bytes_in_memory(), Some(24));
 
     for (config, wanted) in [
         (text(3, 1.0), "`data.test_fraction` is 1, but must be above 0 and below 1"),
-        (text(3, 0.2), "the test text has 2 tokens, but with `data.context` 3 one example takes 4"),
+        (
+            text(3, 0.1),
+            "the test text has 1 token, but must have at least 2: each is predicted after those before it",
+        ),
     ] {
         let error = load(&config).unwrap_err();
         assert!(error.ends_with(wanted), "{error}");
@@ -422,16 +401,19 @@ proptest! {
             let all: Vec<u32> = (0..examples.len() as u32).collect();
             let mut batch = Batch::default();
             examples.append(&all, examples.crops(seed, epoch, 0, all.len()).as_deref(), &mut batch).unwrap();
-            let (features, labels) = (words(&batch.features[0]), words(&batch.labels));
+            let (mut features, mut labels) = (words(&batch.features[0]), words(&batch.labels));
+            labels.truncate(labels.len() - examples.padding(examples.len() - 1));
+            features.truncate(labels.len());
             let first = features[0];
             prop_assert!(features.iter().copied().eq(first..first + features.len() as u32));
             prop_assert!(labels.iter().copied().eq(first + 1..=first + features.len() as u32));
             prop_assert!((first as usize) < context);
-            // All but less than two windows is learned from, and less than one is not judged by.
+            // All but less than two windows is learned from, and all is judged by.
             prop_assert!(usize::from(tokens) - 1 - features.len() < 2 * context);
         }
         prop_assert_eq!(words_of_first(&splits.test), 0);
-        prop_assert!(usize::from(tokens) - 1 - splits.test.len() * context < context);
+        let judged: usize = (0..splits.test.len()).map(|window| context - splits.test.padding(window)).sum();
+        prop_assert_eq!(judged, usize::from(tokens) - 1);
     }
 
     #[test]

@@ -1,18 +1,15 @@
 //! Sequences of tokens: windows of a long text, each labelled with the token that follows at each position.
 
-use std::fs::File;
-use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use natgrad_ir::{DType, TensorType};
 
 use super::random::SplitMix;
+use super::token_file::{TokenFile, TokenType};
 use super::{Batch, Crop, DataError, ExampleType};
 use crate::text::Tokenizer;
 
-/// Bytes of a token in a file.
-const TOKEN: usize = 2;
 /// Sets the draws of phases apart from others of the same seed.
 const PHASE: u64 = 0x0070_6861_7365;
 
@@ -36,8 +33,8 @@ pub struct Tokens {
 /// Where the tokens are.
 #[derive(Clone, Debug)]
 enum Store {
-    /// Little-endian 16-bit numbers, read where they are wanted.
-    File { path: PathBuf, file: Arc<File>, tokens: u64 },
+    /// In a file, read where they are wanted.
+    File(TokenFile),
     /// A range of tokens in memory.
     Memory { tokens: Arc<Vec<u32>>, begin: usize, end: usize },
 }
@@ -46,39 +43,28 @@ enum Store {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Use {
     Train,
+    /// To the last token: the last window may have fewer.
     Test,
-    /// As [`Use::Test`], but to the last token: the last window may have fewer.
+    /// As [`Use::Test`]; the text is not one of two.
     Predict,
 }
 
 impl Tokens {
-    /// The tokens of a file in nanoGPT's format: little-endian 16-bit numbers and nothing else.
+    /// The tokens of a file: little-endian numbers and nothing else. All of it is looked through.
     ///
     /// # Errors
-    /// A file that cannot be opened, ends in half a token, or is too short for one window.
+    /// A file that cannot be read, is none of such tokens, or is too short.
     pub(super) fn open(
         path: &Path,
+        dtype: TokenType,
         context: usize,
         vocabulary: usize,
         purpose: Use,
     ) -> Result<Tokens, DataError> {
-        let read = |source| DataError::Read { path: path.to_path_buf(), source };
-        let file = File::open(path).map_err(read)?;
-        let metadata = file.metadata().map_err(read)?;
-        if !metadata.is_file() {
-            return Err(DataError::content(path, "is no file, but tokens are read from one".to_string()));
-        }
-        let bytes = metadata.len();
-        let token = TOKEN as u64;
-        if !bytes.is_multiple_of(token) {
-            let reason = format!(
-                "has {bytes} bytes, but each token takes {TOKEN}: its last whole one ends at offset {}",
-                bytes / token * token
-            );
-            return Err(DataError::content(path, reason));
-        }
-        let store = Store::File { path: path.to_path_buf(), file: Arc::new(file), tokens: bytes / token };
-        Tokens::new(path, store, context, vocabulary, purpose)
+        let file = TokenFile::open(path, dtype, vocabulary)?;
+        let tokens = Tokens::new(path, Store::File(file.clone()), context, vocabulary, purpose)?;
+        file.check()?;
+        Ok(tokens)
     }
 
     /// The tokens `begin..end` of a text in memory; `path` is named in errors.
@@ -108,28 +94,26 @@ impl Tokens {
         }
         let tokens = store.len();
         let wide = context as u64;
-        if purpose == Use::Predict && tokens < 2 {
-            let found = format!("{tokens} token{}", if tokens == 1 { "" } else { "s" });
+        let whose = match purpose {
+            Use::Train => "the training text ",
+            Use::Test => "the test text ",
+            Use::Predict => "",
+        };
+        let found = format!("{whose}has {tokens} token{}", if tokens == 1 { "" } else { "s" });
+        if purpose != Use::Train && tokens < 2 {
             let reason =
-                format!("has {found}, but must have at least 2: each is predicted after those before it");
+                format!("{found}, but must have at least 2: each is predicted after those before it");
             return Err(DataError::content(path, reason));
         }
-        if tokens <= wide && purpose != Use::Predict {
-            let reason = format!(
-                "the {} text has {tokens} tokens, but with `data.context` {context} one example takes {}",
-                match purpose {
-                    Use::Train => "training",
-                    Use::Test | Use::Predict => "test",
-                },
-                wide.saturating_add(1)
-            );
+        if purpose == Use::Train && tokens <= wide {
+            let takes = wide.saturating_add(1);
+            let reason = format!("{found}, but with `data.context` {context} one example takes {takes}");
             return Err(DataError::content(path, reason));
         }
         let windows = match purpose {
             // Enough for every phase, if there are so many.
             Use::Train => ((tokens - wide) / wide).max(1),
-            Use::Test => (tokens - 1) / wide,
-            Use::Predict => (tokens - 1).div_ceil(wide),
+            Use::Test | Use::Predict => (tokens - 1).div_ceil(wide),
         };
         if windows > u64::from(u32::MAX) {
             let reason = format!(
@@ -171,7 +155,7 @@ impl Tokens {
     /// Bytes of memory, where the tokens are there.
     pub(super) fn bytes(&self) -> Option<usize> {
         match &self.store {
-            Store::File { .. } => None,
+            Store::File(_) => None,
             Store::Memory { begin, end, .. } => Some((end - begin) * size_of::<u32>()),
         }
     }
@@ -199,7 +183,7 @@ impl Tokens {
         let shift = crop.map_or(0, |crop| usize::try_from(crop.dx).unwrap_or(0)).min(self.phases - 1);
         let first = self.place(window) as u64 * self.context as u64 + shift as u64;
         let there = (self.store.len() - first).min(self.context as u64 + 1) as usize;
-        let mut tokens = self.store.read(first, there, self.example.classes)?;
+        let mut tokens = self.store.read(first, there)?;
         tokens.resize(self.context + 1, 0);
         let bytes = |tokens: &[u32]| tokens.iter().flat_map(|token| token.to_ne_bytes()).collect::<Vec<u8>>();
         out.input(0).extend(bytes(&tokens[..self.context]));
@@ -223,33 +207,15 @@ impl Tokens {
 impl Store {
     fn len(&self) -> u64 {
         match self {
-            Store::File { tokens, .. } => *tokens,
+            Store::File(file) => file.len(),
             Store::Memory { begin, end, .. } => (end - begin) as u64,
         }
     }
 
-    /// The `count` tokens from `first` on, each below `vocabulary`.
-    fn read(&self, first: u64, count: usize, vocabulary: usize) -> Result<Vec<u32>, DataError> {
+    /// The `count` tokens from `first` on.
+    fn read(&self, first: u64, count: usize) -> Result<Vec<u32>, DataError> {
         match self {
-            Store::File { path, file, tokens: _ } => {
-                let start = first * TOKEN as u64;
-                let mut bytes = vec![0; count * TOKEN];
-                file.read_exact_at(&mut bytes, start)
-                    .map_err(|source| DataError::Read { path: path.clone(), source })?;
-                let tokens = bytes.as_chunks().0.iter().map(|&token| u32::from(u16::from_le_bytes(token)));
-                let tokens: Vec<u32> = tokens.collect();
-                match tokens.iter().position(|&token| token as usize >= vocabulary) {
-                    None => Ok(tokens),
-                    Some(at) => {
-                        let offset = start + (at * TOKEN) as u64;
-                        let reason = format!(
-                            "the token at offset {offset} is {}, but must be below `data.vocabulary` {vocabulary}",
-                            tokens[at]
-                        );
-                        Err(DataError::content(path, reason))
-                    }
-                }
-            }
+            Store::File(file) => file.read(first, count),
             Store::Memory { tokens, begin, .. } => {
                 let first = begin + first as usize;
                 Ok(tokens[first..first + count].to_vec())

@@ -71,8 +71,8 @@ impl DataConfig {
             DataConfig::Npz { arrays: [_, _, features, labels], .. } => {
                 Examples::Table(read_arrays(path, [features, labels])?)
             }
-            DataConfig::TokenBins { context, vocabulary, .. } => {
-                Examples::Tokens(Tokens::open(path, *context, *vocabulary, Use::Predict)?)
+            DataConfig::TokenBins { dtype, context, vocabulary, .. } => {
+                Examples::Tokens(Tokens::open(path, *dtype, *context, *vocabulary, Use::Predict)?)
             }
             DataConfig::Text { context, .. } | DataConfig::TextSample { context, .. } => {
                 Examples::Tokens(read_text(path, *context, taught)?)

@@ -1,7 +1,7 @@
 //! Whether data and configuration fit each other, before anything is compiled or written.
 
 use natgrad_ir::{DType, TensorType};
-use natgrad_layers::NamedModel;
+use natgrad_layers::{NamedModel, Task};
 
 use super::TrainError;
 use crate::config::{MAX_STEPS, RunConfig};
@@ -59,8 +59,9 @@ pub fn check(config: &RunConfig, train: &Examples, test: Option<&Examples>) -> R
     }
     let found = example.classes.max(test.map_or(0, |test| test.example().classes));
     if found > config.model.classes() {
-        let wanted = format!("the model must have at least {found} classes");
-        return wrong(classes, format!("{found} classes"), wanted);
+        let what = if config.model.task() == Task::Tokens { "different tokens" } else { "classes" };
+        let wanted = format!("the model must have at least {found} {what}");
+        return wrong(classes, format!("{found} {what}"), wanted);
     }
     let (rows, accumulation) = (train.len(), config.step.accumulation);
     if accumulation > 1 && config.batch <= rows && config.rows_per_step() > rows {

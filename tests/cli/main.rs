@@ -17,4 +17,5 @@ mod resume;
 mod support;
 mod targets;
 mod text;
+mod tokens;
 mod train;
