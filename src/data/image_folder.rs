@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use image::imageops::{self, FilterType};
+use image::metadata::Orientation;
 use image::{ImageDecoder, ImageReader, RgbImage};
 use natgrad_ir::{DType, TensorType};
 
@@ -29,7 +30,7 @@ const SHORTER_SIDE: (u32, u32) = (256, 224);
 /// The most bytes that decoding one image may take.
 const MAX_BYTES: u64 = 1 << 30;
 /// Names of files that are images end like this.
-const EXTENSIONS: [&str; 3] = ["jpg", "jpeg", "png"];
+const EXTENSIONS: [&str; 5] = ["jpg", "jpeg", "png", "webp", "bmp"];
 
 /// Images in folders, one for each class. A clone shares the list of files.
 #[derive(Clone, Debug)]
@@ -71,14 +72,14 @@ pub(super) fn open(folder: &Path, size: u32) -> Result<(ImageFolder, ImageFolder
         return Err(DataError::field("data.size", size, "from 1 to 4096"));
     }
     let (train, val) = (folder.join("train"), folder.join("val"));
-    let classes = names(&train)?;
+    let classes = folders(&train)?;
     if classes.is_empty() {
         return Err(DataError::content(
             &train,
             "has no folders, but must have one for each class".to_string(),
         ));
     }
-    if let Some(unknown) = names(&val)?.into_iter().find(|class| classes.binary_search(class).is_err()) {
+    if let Some(unknown) = folders(&val)?.into_iter().find(|class| classes.binary_search(class).is_err()) {
         let reason = format!("is a class that {} does not have", train.display());
         return Err(DataError::content(&val.join(unknown), reason));
     }
@@ -259,8 +260,27 @@ fn image_name(folder: &Path, name: String) -> Result<Box<str>, DataError> {
     if extension.is_some_and(|extension| EXTENSIONS.contains(&extension.as_str())) {
         return Ok(name.into());
     }
-    let reason = "is no image: its name must end in .jpg, .jpeg or .png".to_string();
-    Err(DataError::content(&folder.join(name), reason))
+    let path = folder.join(name);
+    let reason = if path.is_dir() {
+        let folder = folder.display();
+        format!("is a folder in a folder of images: the images of a class must be in {folder} itself")
+    } else {
+        "is no image: its name must end in .jpg, .jpeg, .png, .webp or .bmp".to_string()
+    };
+    Err(DataError::content(&path, reason))
+}
+
+/// The names of the folders in a folder, one for each class, which must be alone there.
+fn folders(folder: &Path) -> Result<Vec<String>, DataError> {
+    let names = names(folder)?;
+    match names.iter().map(|name| folder.join(name)).find(|path| !path.is_dir()) {
+        None => Ok(names),
+        Some(stray) => {
+            let reason =
+                "is a file beside the folders of classes: images must be in the folder of their class";
+            Err(DataError::content(&stray, reason.to_string()))
+        }
+    }
 }
 
 /// The names in a folder that do not begin with a dot, sorted.
@@ -284,14 +304,14 @@ fn names(folder: &Path) -> Result<Vec<String>, DataError> {
 fn read(path: &Path) -> Result<RgbImage, DataError> {
     let failed = |source| DataError::Read { path: path.to_path_buf(), source };
     let wrong = |error: image::ImageError| {
-        DataError::content(path, format!("cannot be decoded as a JPEG or PNG image: {error}"))
+        DataError::content(path, format!("cannot be decoded as a JPEG, PNG, WebP or BMP image: {error}"))
     };
     let file = std::fs::File::open(path).map_err(failed)?;
     let mut reader = ImageReader::new(BufReader::new(file)).with_guessed_format().map_err(failed)?;
     let mut limits = image::Limits::default();
     limits.max_alloc = Some(MAX_BYTES);
     reader.limits(limits);
-    let decoder = reader.into_decoder().map_err(wrong)?;
+    let mut decoder = reader.into_decoder().map_err(wrong)?;
     let (width, height) = decoder.dimensions();
     if width == 0 || height == 0 || decoder.total_bytes() > MAX_BYTES {
         let reason = format!(
@@ -299,7 +319,11 @@ fn read(path: &Path) -> Result<RgbImage, DataError> {
         );
         return Err(DataError::content(path, reason));
     }
-    Ok(image::DynamicImage::from_decoder(decoder).map_err(wrong)?.into_rgb8())
+    // Cameras keep pixels as the sensor has them, and say how the image is turned.
+    let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
+    let mut image = image::DynamicImage::from_decoder(decoder).map_err(wrong)?;
+    image.apply_orientation(orientation);
+    Ok(image.into_rgb8())
 }
 
 /// A box in an image: a part of its area between [`SCALE`], of a ratio between [`RATIO`], anywhere.
@@ -323,120 +347,4 @@ fn draw(width: u32, height: u32, key: u64) -> Rectangle {
 }
 
 #[cfg(test)]
-mod tests {
-    use image::{Rgb, RgbImage};
-    use proptest::prelude::*;
-
-    use super::*;
-    use crate::data::Examples;
-
-    fn picture(width: u32, height: u32) -> RgbImage {
-        RgbImage::from_fn(width, height, |x, y| Rgb([(x * 255 / width) as u8, (y * 255 / height) as u8, 40]))
-    }
-
-    /// Two classes, with three images to learn from and one to judge by.
-    fn folder() -> tempfile::TempDir {
-        let folder = tempfile::tempdir().unwrap();
-        for (name, width, height) in [
-            ("train/b/1.png", 40, 30),
-            ("train/b/2.JPEG", 33, 64),
-            ("train/a/x.jpg", 20, 20),
-            ("val/b/y.png", 64, 32),
-        ] {
-            let path = folder.path().join(name);
-            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-            picture(width, height).save(path).unwrap();
-        }
-        std::fs::write(folder.path().join("train/a/.hidden"), "").unwrap();
-        folder
-    }
-
-    fn numbers(batch: &Batch) -> Vec<f32> {
-        batch.features[0].as_chunks().0.iter().map(|&bytes| f32::from_ne_bytes(bytes)).collect()
-    }
-
-    #[test]
-    fn images_are_decoded_and_resized() {
-        let folder = folder();
-        let (train, val) = open(folder.path(), 14).unwrap();
-        assert_eq!(
-            (train.len(), val.len(), train.classes()),
-            (3, 1, &["a".to_string(), "b".to_string()][..])
-        );
-        assert_eq!(train.example().features[0].to_string(), "f32[14,14,3]");
-        let mut batch = Batch::default();
-        val.append(&[0], None, &mut batch).unwrap();
-        assert_eq!(batch.labels, 1u32.to_ne_bytes());
-        let image = numbers(&batch);
-        // Of 64 x 32 pixels the middle 28 x 28 are a 14 x 14 image: red goes from 18/64 to 46/64 of 255.
-        let red = |column: usize| (image[3 * column] * STD[0] + MEAN[0]) * 64.0;
-        assert!((red(0) - 19.0).abs() < 1.5 && (red(13) - 45.0).abs() < 1.5, "{} {}", red(0), red(13));
-        let blue: Vec<f32> = image.iter().skip(2).step_by(3).map(|x| x * STD[2] + MEAN[2]).collect();
-        assert!(blue.iter().all(|blue| (blue - 40.0 / 255.0).abs() < 1e-6));
-
-        let crops: Vec<Crop> = (0..3).map(|key| Crop { key, flip: key == 1, ..Crop::default() }).collect();
-        let mut all = Batch::default();
-        train.append(&[2, 0, 1], Some(&crops), &mut all).unwrap();
-        let mut one = Batch::default();
-        for (example, crop) in [2, 0, 1].into_iter().zip(&crops) {
-            train.append(&[example], Some(std::slice::from_ref(crop)), &mut one).unwrap();
-        }
-        assert_eq!(all, one);
-        // A mirrored image is darker on the right.
-        let flipped = &numbers(&all)[14 * 14 * 3..];
-        assert!(flipped[0] > flipped[13 * 3]);
-        let (picked, rest) = train.partition(2);
-        assert_eq!((picked.len(), rest.len()), (2, 1));
-    }
-
-    #[test]
-    fn what_is_no_image_is_named() {
-        let folder = folder();
-        let bad = folder.path().join("train/a/x.jpg");
-        std::fs::write(&bad, "no image").unwrap();
-        let (train, _) = open(folder.path(), 14).unwrap();
-        let error = train.append(&[1, 0], None, &mut Batch::default()).unwrap_err().to_string();
-        assert!(error.contains("train/a/x.jpg: cannot be decoded as a JPEG or PNG image"), "{error}");
-        std::fs::write(folder.path().join("train/a/notes.txt"), "").unwrap();
-        let error = open(folder.path(), 14).unwrap_err().to_string();
-        assert!(error.contains("notes.txt: is no image: its name must end in"), "{error}");
-        std::fs::create_dir(folder.path().join("val/c")).unwrap();
-        let error = open(folder.path(), 14).unwrap_err().to_string();
-        assert!(error.contains("val/c: is a class that"), "{error}");
-        let error = open(folder.path(), 0).unwrap_err().to_string();
-        assert_eq!(error, "`data.size` is 0, but must be from 1 to 4096");
-    }
-
-    proptest! {
-        #[test]
-        fn boxes_are_inside_and_of_the_asked_shape(width in 1u32..3000, height in 1u32..3000, key: u64) {
-            let Rectangle { left, top, width: wide, height: high } = draw(width, height, key);
-            prop_assert!(wide >= 1 && high >= 1 && left + wide <= width && top + high <= height);
-            if width > 100 && height > 100 && width < 2 * height && height < 2 * width {
-                let part = f64::from(wide) * f64::from(high) / (f64::from(width) * f64::from(height));
-                let ratio = f64::from(wide) / f64::from(high);
-                prop_assert!((0.07..=1.0).contains(&part) && (0.72..1.39).contains(&ratio), "{part} {ratio}");
-            }
-        }
-
-        #[test]
-        fn files_that_lie_do_not_panic(at in 0usize..400, byte: u8, cut in 1usize..400) {
-            let folder = folder();
-            for name in ["train/b/1.png", "train/b/2.JPEG"] {
-                let path = folder.path().join(name);
-                let mut bytes = std::fs::read(&path).unwrap();
-                let at = at % bytes.len();
-                bytes[at] = byte;
-                bytes.truncate(bytes.len().saturating_sub(cut % 3 * cut));
-                std::fs::write(&path, bytes).unwrap();
-            }
-            let examples = Examples::Images(open(folder.path(), 8).unwrap().0);
-            for example in 1..3 {
-                let mut batch = Batch::default();
-                if examples.append(&[example], None, &mut batch).is_ok() {
-                    prop_assert_eq!(batch.features[0].len(), 8 * 8 * 3 * 4);
-                }
-            }
-        }
-    }
-}
+mod tests;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use natgrad_ir::{DType, Shape, TensorType};
+use serde::{Deserialize, Serialize};
 
 use super::{Augment, Batch, Crop, ExampleType};
 
@@ -14,6 +15,31 @@ pub struct Table {
     labels: Labels,
     is_labelled: bool,
     augment: Option<Augment>,
+    facts: Arc<Facts>,
+}
+
+/// What is known of a table beside its rows.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Facts {
+    pub(super) table: TableFacts,
+    /// What the classes are called; empty if they are numbers.
+    pub(super) class_names: Vec<String>,
+    /// What was decided in reading it.
+    pub(super) notes: Vec<String>,
+}
+
+/// What a run keeps of the table that it learned from, so that new rows are read as its own were.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct TableFacts {
+    /// The names of the features' columns; empty if they have none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub columns: Vec<String>,
+    /// What each feature had subtracted; empty unless they were standardized.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub mean: Vec<f32>,
+    /// What each feature was then divided by.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub deviation: Vec<f32>,
 }
 
 /// Features of every row, row-major.
@@ -163,7 +189,7 @@ impl Table {
             labels: labels.ty(),
             classes: labels.count_classes(),
         };
-        Table { example, features, labels, is_labelled: true, augment: None }
+        Table { example, features, labels, is_labelled: true, augment: None, facts: Arc::default() }
     }
 
     /// Rows to predict whose labels are not known, as [`Table::new`] has them. Zeros stand for the labels.
@@ -236,7 +262,37 @@ impl Table {
         self.features.bytes() + labels
     }
 
-    fn width(&self) -> usize {
+    /// What a run keeps of the table; nothing of rows that are no columns with names or standardized.
+    pub fn kept(&self) -> Option<&TableFacts> {
+        Some(&self.facts.table).filter(|kept| **kept != TableFacts::default())
+    }
+
+    pub(super) fn facts(&self) -> &Facts {
+        &self.facts
+    }
+
+    pub(super) fn with_facts(self, facts: Facts) -> Table {
+        Table { facts: Arc::new(facts), ..self }
+    }
+
+    pub(super) fn features(&self) -> &Features {
+        &self.features
+    }
+
+    /// The same rows with as many other features.
+    pub(super) fn with_features(self, features: Features) -> Table {
+        Table { features, ..self }
+    }
+
+    /// The features, where they are no pixels.
+    pub(super) fn numbers(&self) -> Option<&[f32]> {
+        match &self.features {
+            Features::Numbers(numbers) => Some(numbers),
+            Features::Pixels(_) => None,
+        }
+    }
+
+    pub(super) fn width(&self) -> usize {
         self.example.features[0].shape.elements()
     }
 
@@ -259,14 +315,20 @@ impl Table {
 
     /// The rows whose number `every` divides, and the others.
     pub fn partition(&self, every: usize) -> (Table, Table) {
-        let part = |divides: bool| {
-            let keep = |row: usize| row.is_multiple_of(every) == divides;
+        self.divide(&|row| row.is_multiple_of(every))
+    }
+
+    /// The rows that are picked, and the others.
+    pub(super) fn divide(&self, is_picked: &dyn Fn(usize) -> bool) -> (Table, Table) {
+        let part = |picked: bool| {
+            let keep = |row: usize| is_picked(row) == picked;
             Table {
                 example: self.example.clone(),
                 features: self.features.pick(self.width(), &keep),
                 labels: self.labels.pick(&keep),
                 is_labelled: self.is_labelled,
                 augment: self.augment,
+                facts: Arc::clone(&self.facts),
             }
         };
         (part(true), part(false))

@@ -26,7 +26,7 @@ fn rows_of(examples: &Examples) -> (Vec<f32>, Vec<u32>) {
 
 fn load_csv(text: &str) -> Result<Splits, String> {
     let (_folder, path) = file("table.csv", text.as_bytes());
-    let config = DataConfig::Csv { path: path.clone(), scale: 2.0, target: LabelKind::Class, test_every: 2 };
+    let config = DataConfig::Csv(TableFile { scale: 2.0, test_every: 2, ..TableFile::new(&path) });
     config
         .load(|_| -> Result<PathBuf, DataError> { unreachable!("no sample is asked for") })
         .map_err(|error| error.to_string().replace(&path.display().to_string(), "table.csv"))
@@ -121,11 +121,12 @@ fn pixels_are_numbers_by_channel_and_can_be_moved_and_mirrored() {
 
 #[test]
 fn the_last_column_can_be_a_number() {
+    let numbers = |path: &PathBuf| TableFile { target: LabelKind::Number, ..TableFile::new(path) };
     let (_folder, path) = file("table.csv", b"x,y\n1,-0.5\n2,1e3\n3,x\n");
-    let error = csv::read(&path, 1.0, LabelKind::Number).unwrap_err().to_string();
-    assert!(error.ends_with("line 4, column 2: `x` is no finite number"), "{error}");
+    let error = csv::read(&path, &numbers(&path)).unwrap_err().to_string();
+    assert!(error.ends_with("line 4, column 2 (`y`): `x` is no finite number"), "{error}");
     let (_folder, path) = file("table.csv", b"x,y\n1,-0.5\n2,1e3\n");
-    let table = csv::read(&path, 1.0, LabelKind::Number).unwrap();
+    let table = csv::read(&path, &numbers(&path)).unwrap();
     assert_eq!(table.labels(), &Labels::numbers(vec![-0.5, 1000.0]));
     assert_eq!((table.example().labels.to_string(), table.example().classes), ("f32[]".to_string(), 0));
 }

@@ -8,9 +8,11 @@ use std::sync::Arc;
 
 use natgrad_ir::TensorType;
 
+use super::shapes::{channels_first, fits};
 use super::tokens::Use;
 use super::{
-    DataConfig, DataError, Examples, LabelKind, Labels, Table, Tokens, csv, idx, image_folder, npy, text,
+    DataConfig, DataError, Examples, ImageLayout, LabelKind, Labels, Table, TableFacts, TableFile, Tokens,
+    csv, idx, image_folder, npy, parquet, text,
 };
 use crate::text::Tokenizer;
 
@@ -30,6 +32,8 @@ pub struct Taught {
     pub classes: usize,
     /// The names of the classes by number; empty if they have none.
     pub class_names: Vec<String>,
+    /// What is kept of the table that it learned from, if it was one.
+    pub table: Option<TableFacts>,
     /// What made the tokens of text.
     pub tokenizer: Option<Arc<Tokenizer>>,
 }
@@ -41,13 +45,16 @@ impl DataConfig {
     /// # Errors
     /// Names the file and where in it, what is there and what would be right.
     pub fn open_to_predict(&self, path: &Path, taught: &Taught) -> Result<Examples, DataError> {
-        let elements = taught.features.shape.elements();
         let examples = match self {
             DataConfig::Arrays {} => {
                 let end = path.extension().and_then(std::ffi::OsStr::to_str).unwrap_or_default();
                 match end {
-                    "csv" => Examples::Table(csv::read_to_predict(path, 1.0, label_kind(taught), elements)?),
-                    "npy" | "npz" => Examples::Table(read_arrays(path, ARRAYS)?),
+                    "csv" => {
+                        let target = label_kind(taught);
+                        let options = TableFile { target, ..TableFile::new(path) };
+                        Examples::Table(csv::read_to_predict(path, &options, taught)?)
+                    }
+                    "npy" | "npz" => Examples::Table(read_arrays(path, ARRAYS, ImageLayout::default())?),
                     _ => {
                         let wanted = "the run's rows were a program's arrays, so new ones must be a .csv, .npy or .npz";
                         return Err(DataError::content(path, wanted.to_string()));
@@ -55,10 +62,16 @@ impl DataConfig {
                 }
             }
             DataConfig::MnistSample { .. } => {
-                Examples::Table(csv::read_to_predict(path, 255.0, LabelKind::Class, elements)?)
+                let options = TableFile { scale: 255.0, ..TableFile::new(path) };
+                Examples::Table(csv::read_to_predict(path, &options, taught)?)
             }
-            DataConfig::Csv { scale, target, .. } => {
-                Examples::Table(csv::read_to_predict(path, *scale, *target, elements)?)
+            DataConfig::Csv(file) => {
+                let rows = csv::read_to_predict(path, file, taught)?;
+                Examples::Table(taught.table.iter().fold(rows, Table::standardized))
+            }
+            DataConfig::Parquet(file) => {
+                let rows = parquet::read_to_predict(path, file, taught)?;
+                Examples::Table(taught.table.iter().fold(rows, Table::standardized))
             }
             DataConfig::Idx { .. } | DataConfig::FashionMnist { .. } => {
                 Examples::Table(idx::read_to_predict(path)?)
@@ -67,9 +80,11 @@ impl DataConfig {
             DataConfig::ImageFolder { size, .. } => {
                 Examples::Images(image_folder::open_to_predict(path, *size, &taught.class_names)?)
             }
-            DataConfig::Npy { .. } => Examples::Table(read_arrays(path, ARRAYS)?),
-            DataConfig::Npz { arrays: [_, _, features, labels], .. } => {
-                Examples::Table(read_arrays(path, [features, labels])?)
+            DataConfig::Npy { image_layout, .. } => {
+                Examples::Table(read_arrays(path, ARRAYS, *image_layout)?)
+            }
+            DataConfig::Npz { arrays: [_, _, features, labels], image_layout, .. } => {
+                Examples::Table(read_arrays(path, [features, labels], *image_layout)?)
             }
             DataConfig::TokenBins { dtype, context, vocabulary, .. } => {
                 Examples::Tokens(Tokens::open(path, *dtype, *context, *vocabulary, Use::Predict)?)
@@ -89,15 +104,15 @@ fn label_kind(taught: &Taught) -> LabelKind {
 }
 
 /// Features alone, `.npy`, or in an archive, which may have labels too.
-fn read_arrays(path: &Path, [features, labels]: [&str; 2]) -> Result<Table, DataError> {
+fn read_arrays(path: &Path, [features, labels]: [&str; 2], layout: ImageLayout) -> Result<Table, DataError> {
     let read = |source| DataError::Read { path: path.to_path_buf(), source };
     let mut start = Vec::new();
     let file = File::open(path).map_err(read)?;
     file.take(ARCHIVE.len() as u64).read_to_end(&mut start).map_err(read)?;
     if start == ARCHIVE {
-        npy::read_archive_to_predict(path, features, labels)
+        npy::read_archive_to_predict(path, features, labels, layout)
     } else {
-        npy::read_unlabelled(path)
+        npy::read_unlabelled(path, layout)
     }
 }
 
@@ -114,8 +129,9 @@ fn read_text(path: &Path, context: usize, taught: &Taught) -> Result<Tokens, Dat
 /// An error unless the rows are such as the model takes, and their labels such as it learned.
 fn check(examples: &Examples, path: &Path, taught: &Taught) -> Result<(), DataError> {
     let (found, wanted) = (&examples.example().features[0], &taught.features);
-    if found.dtype != wanted.dtype || found.shape.elements() != wanted.shape.elements() {
-        let reason = format!("a row of it is {found}, but the model takes {wanted}");
+    if !fits(found, wanted) {
+        let advice = channels_first(found, wanted).unwrap_or_default();
+        let reason = format!("a row of it is {found}, but the model takes {wanted}{advice}");
         return Err(DataError::content(path, reason));
     }
     let (found, wanted) = (&examples.example().labels, &taught.labels);

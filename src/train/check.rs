@@ -5,7 +5,8 @@ use natgrad_layers::{NamedModel, Task};
 
 use super::TrainError;
 use crate::config::{MAX_STEPS, RunConfig};
-use crate::data::{Batches, ExampleType, Examples};
+use crate::data::shapes::{channels_first, fits};
+use crate::data::{Batches, ExampleType, Examples, Note, Splits};
 
 /// Checks that the model takes the data's columns and classes, that there are rows for a batch, and that the steps
 /// can be counted. [`super::Run::start`] does so too.
@@ -40,14 +41,19 @@ pub fn check(config: &RunConfig, train: &Examples, test: Option<&Examples>) -> R
     };
     let example = train.example();
     let (features, labels) = (config.model.features(DType::F32), config.model.labels(DType::F32));
-    let fits = |found: &TensorType, wanted: &TensorType| {
-        (found.dtype, found.shape.elements()) == (wanted.dtype, wanted.shape.elements())
-    };
     let same_number = example.features.len() == features.len();
     if !same_number || !example.features.iter().zip(&features).all(|(found, wanted)| fits(found, wanted)) {
         let wanted = match (&example.features[..], &features[..]) {
+            ([found], [wanted]) if channels_first(found, wanted).is_some() => {
+                format!("the model takes {wanted}{}", channels_first(found, wanted).unwrap_or_default())
+            }
             ([found], [wanted]) if found.dtype == wanted.dtype => {
-                format!("the model must take {} inputs", found.shape.elements())
+                let (elements, inputs) = (found.shape.elements(), wanted.shape.elements());
+                if elements == inputs {
+                    format!("the model must take images of that shape, but takes {wanted}")
+                } else {
+                    format!("the model must take {elements} inputs")
+                }
             }
             _ => format!("the model must take {}, but takes {}", list(&example.features), list(&features)),
         };
@@ -78,6 +84,23 @@ pub fn check(config: &RunConfig, train: &Examples, test: Option<&Examples>) -> R
         return wrong(length, found, format!("at most {MAX_STEPS} steps can be counted"));
     }
     Ok(())
+}
+
+/// What is worth knowing of a run's data before it is trained: what was decided, and what looks wrong.
+pub fn notes(config: &RunConfig, splits: &Splits) -> Vec<Note> {
+    let mut notes = config.data.notes(splits);
+    let (found, wanted) = (&splits.train.example().features, config.model.features(DType::F32));
+    if let ([found], [wanted]) = (&found[..], &wanted[..])
+        && let (&[columns], &[height, width, channels]) = (found.shape.dims(), wanted.shape.dims())
+    {
+        let order = if channels == 1 { "row by row" } else { "row by row, channels last" };
+        let image = format!("images of {height} x {width} x {channels}");
+        notes.push(Note::Said(format!(
+            "{}: {columns} columns are taken as {image}, {order}",
+            config.data.name()
+        )));
+    }
+    notes
 }
 
 /// The features in words.

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::TrainError;
 use super::session::HostTensor;
+use crate::data::TableFacts;
 
 /// The file's name in the output folder.
 pub const FILE_NAME: &str = "checkpoint.safetensors";
@@ -42,6 +43,9 @@ pub struct Header {
     /// What the classes are called, by their number; absent where they have no names, and from older checkpoints.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub class_names: Vec<String>,
+    /// What is kept of the table that the run learns from; absent where nothing is, and from older checkpoints.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub table: Option<TableFacts>,
     /// The run's configuration.
     pub config: serde_json::Value,
 }

@@ -21,7 +21,7 @@ use std::path::PathBuf;
 
 use natgrad_layers::ModelFault;
 
-pub use check::check;
+pub use check::{check, notes};
 pub use checkpoint::{Checkpoint, FILE_NAME as CHECKPOINT_FILE, Header};
 pub use diverge::{Divergence, Symptom};
 pub use evaluate::TestScores;

@@ -12,7 +12,7 @@ use super::run::Ready;
 use super::session::{CallData, CallRows, HostTensor, Session, StepScalars};
 use crate::compile::Device;
 use crate::config::{Evaluation, RunConfig};
-use crate::data::{Arrays, Batches, Examples};
+use crate::data::{Arrays, Batches, Examples, TableFacts};
 use crate::posterior::{Judging, Predictor};
 use crate::rule::HyperValues;
 use crate::step::Recipe;
@@ -36,6 +36,8 @@ pub struct Training<'a> {
     labels: usize,
     /// What the classes are called, where they have names.
     class_names: Vec<String>,
+    /// What is kept of the table that it learns from.
+    kept: Option<TableFacts>,
     /// Steps done, and those of the whole run.
     pub(super) step: u64,
     pub(super) total: u64,
@@ -69,6 +71,11 @@ impl<'a> Training<'a> {
             (None, Some(checkpoint)) => checkpoint.header.class_names.clone(),
             (None, None) => Vec::new(),
         };
+        let kept = match (&train, &checkpoint) {
+            (Some(Examples::Table(table)), _) => table.kept().cloned(),
+            (Some(_), _) | (None, None) => None,
+            (None, Some(checkpoint)) => checkpoint.header.table.clone(),
+        };
         let mut tally = CompileTally::default();
         session.programs().for_each(|program| tally.add(program, observer));
         let (step, seconds, saved) = (0, 0.0, None);
@@ -83,6 +90,7 @@ impl<'a> Training<'a> {
             batches,
             labels,
             class_names,
+            kept,
             step,
             total,
             seconds,
@@ -200,6 +208,7 @@ impl<'a> Training<'a> {
             seconds: self.seconds,
             labels: Some(self.labels as u64),
             class_names: self.class_names.clone(),
+            table: self.kept.clone(),
             config: self.config.to_json(),
         };
         Ok(Checkpoint { header, tensors: self.session.state_to_host()? })

@@ -58,7 +58,10 @@ fn overrides() {
         ),
         ("model.kind=cnn", "at `model.kind`: unknown kind `cnn`, expected one of `linear`, `mlp`"),
         ("schedule.kind=wavy", "unknown kind `wavy`, expected one of `constant`, `linear`, `cosine`, `step`"),
-        ("data.kind=parquet", "unknown kind `parquet`, expected one of `arrays`, `mnist-sample`, `csv`"),
+        (
+            "data.kind=excel",
+            "unknown kind `excel`, expected one of `arrays`, `mnist-sample`, `csv`, `parquet`",
+        ),
         (
             "batch=2.5",
             "at `batch`: invalid type: floating point `2.5`, expected a whole number of at least 0",
@@ -119,6 +122,11 @@ fn overrides() {
         ("data.path=none.csv", "cannot read the data file none.csv: No such file"),
         ("data.path=.", "cannot read the data file .: Is a directory"),
         ("data.scale=0", "data file table.csv: `data.scale` is 0, but must be above 0"),
+        ("data.label=kind", "`data.label` is kind, but must be a column of table.csv, which are x, y, class"),
+        ("data.label=3", "`data.label` is 3, but must be below 3: table.csv has 3 columns, counted from 0"),
+        ("data.label=-1", "at `data.label`: -1 must be the name of a column or its number from 0"),
+        ("data.separator=;;", "at `data.separator`: `;;` must be one character, such as `;`, or `tab`"),
+        ("data.test_fraction=0", "`data.test_fraction` is 0, but must be above 0 and below 1"),
         ("data.test_every=1", "`data.test_every` is 1, but must be at least 2"),
     ];
     for (set, wanted) in cases {
@@ -144,6 +152,15 @@ fn tables() {
         ("1,2,0\n1,2,0.5\n", "data file bad.csv: line 2, column 3: `0.5` is no class"),
         ("1,2,0\n1,2\n", "data file bad.csv: line 2: 2 columns, but the first line has 3"),
         ("1,2,0\n", "data file bad.csv: 1 rows leave none to train on"),
+        (
+            "a,b,y\n1,2,0\n1,,0\n",
+            "bad.csv: line 3, column 2 (`b`): the cell is empty, but must be a finite number",
+        ),
+        ("a;b;y\n1,5;2;0\n", "column 1 (`a`): `1,5` is no finite number; fractions are written with a point"),
+        (
+            "1,2,cat\n1,2,7\n",
+            "bad.csv: line 2, column 3: `7` is a number, but the classes before it are words",
+        ),
     ];
     for (text, wanted) in cases {
         bench.write("bad.csv", text);
@@ -151,6 +168,38 @@ fn tables() {
     }
     std::fs::write(bench.path("bad.csv"), b"\x1f\x8b\x08\x00cut off").unwrap();
     refused(&bench, &["run.json", "--set", "data.path=bad.csv"], "cannot read the data file bad.csv: ");
+}
+
+/// Images `[3, 4, 4]` are not taken for `[4, 4, 3]`, but moved where that is asked for.
+#[test]
+fn images_with_channels_first() {
+    let bench = Bench::cold();
+    let npy = |shape: &str, count: usize| {
+        let header = format!("{{'descr': '|u1', 'fortran_order': False, 'shape': {shape}, }}\n");
+        let length = (header.len() as u16).to_le_bytes();
+        let body = vec![1u8; count];
+        [&b"\x93NUMPY\x01\x00"[..], &length, header.as_bytes(), &body].concat()
+    };
+    std::fs::write(bench.path("x.npy"), npy("(2, 3, 4, 4)", 96)).unwrap();
+    std::fs::write(bench.path("y.npy"), npy("(2,)", 2)).unwrap();
+    bench.write(
+        "images.json",
+        r#"{"model": {"kind": "resnet", "depth": 8, "width": 4, "image": [4, 4, 3], "classes": 2}, "batch": 5,
+            "data": {"kind": "npy", "features": "x.npy", "labels": "y.npy", "test_features": "x.npy",
+                     "test_labels": "y.npy"}}"#,
+    );
+    let wanted = "`model.image` is [4, 4, 3], but the data has images of 3 x 4 x 4: the model takes f32[4,4,3]: these look \
+                  like channels first; for `npy` and `npz`, `\"image_layout\": \"channels-first\"` moves them to the end";
+    refused(&bench, &["images.json"], wanted);
+    // The batch, which is checked after the shape.
+    let set = ["images.json", "--set", "data.image_layout=channels-first"];
+    refused(&bench, &set, "`batch` is 5, but there are only 2 training rows");
+    let set = ["images.json", "--set", "model.image=[6,8,1]"];
+    refused(
+        &bench,
+        &set,
+        "images of 3 x 4 x 4: the model must take images of that shape, but takes f32[6,8,1]",
+    );
 }
 
 #[test]

@@ -102,7 +102,12 @@ fn archives_have_the_predictions_of_numpy() {
     let how = ["--seed", "5", "--samples", "3", "--out", "out.npz"];
     bench.ok(&[&["predict", "mlp", "--data", "mlp/rows.csv"], &how[..]].concat());
     let arrays = ["probabilities", "class", "spread", "label"].map(str::to_string);
-    let config = DataConfig::Npz { path: bench.path("out.npz"), arrays, augment: None };
+    let config = DataConfig::Npz {
+        path: bench.path("out.npz"),
+        arrays,
+        image_layout: Default::default(),
+        augment: None,
+    };
     let splits = config.load(natgrad::assets::fetch).unwrap();
     let wanted = expected("mlp", "samples");
     for (part, name) in [(&splits.train, "probabilities"), (&splits.test, "spread")] {
@@ -260,6 +265,71 @@ fn images_have_the_names_of_their_folders() {
     refused(&bench, &["out", "--data", "birds"], wanted);
     refused(&bench, &["out", "--data", "photos.json"], "photos.json: is no image: its name must end in");
     refused(&bench, &["out", "--data", "absent"], "cannot read the data file absent: No such file");
+}
+
+/// A table as people have it: words as classes, in the first column, a standardized feature far from 0.
+#[test]
+fn tables_have_the_names_of_their_classes_and_the_training_rows_moments() {
+    let bench = Bench::cold();
+    let mut table = "kind;size;same\n".to_string();
+    for row in 0..40 {
+        let (kind, size) = if row % 5 == 0 { ("owl", 1000 + row) } else { ("cat", 1200 + row) };
+        table.push_str(&format!("{kind};{size};7\n"));
+    }
+    bench.write("pets.csv", &table);
+    bench.write(
+        "pets.json",
+        r#"{"model": {"kind": "linear", "inputs": 2, "classes": 2}, "rule": {"kind": "adamw", "lr": 0.1},
+            "data": {"kind": "csv", "path": "pets.csv", "label": "kind", "standardize": true, "test_fraction": 0.25},
+            "batch": 10, "length": {"steps": 60}}"#,
+    );
+    let told = bench.ok(&["train", "pets.json", "--out", "out"]);
+    for line in [
+        "adamw on pets.csv: 30 training rows, 10 test rows, batch 10, seed 0\n",
+        "pets.csv: cells are separated by `;`\n",
+        "pets.csv: classes are the words of column 1 (`kind`): cat, owl\n",
+    ] {
+        assert!(told.stdout.contains(line), "{told:?}");
+    }
+    let warning =
+        "warning: pets.csv: the feature `same` is the same in all training rows: standardized it is 0\n";
+    assert!(told.stderr.contains(warning), "{told:?}");
+    let header = bench.checkpoint("out").header;
+    let kept = header.table.unwrap();
+    assert_eq!((header.class_names, kept.columns), (texts(["cat", "owl"]), texts(["size", "same"])));
+    assert!(kept.mean[0] > 1100.0 && kept.deviation[1] == 1.0, "{:?}", kept.mean);
+    // Without the training rows, the columns in another order.
+    std::fs::remove_file(bench.path("pets.csv")).unwrap();
+    bench.write("new.csv", "same,size,kind\n7,1005,owl\n7,1230,cat\n");
+    let told = bench.ok(&["predict", "out", "--data", "new.csv", "--out", "out.csv"]).stdout;
+    assert!(told.contains("accuracy 100.00 %"), "{told}");
+    let csv = bench.read("out.csv");
+    assert!(csv.starts_with("row,label,class,probability,p_cat,p_owl,entropy\n"), "{csv}");
+    assert_eq!(column(&csv, "class"), texts(["owl", "cat"]));
+    bench.write("new.csv", "7,owl\n");
+    let few = "new.csv: line 1, column 2: `owl` is no finite number";
+    refused(&bench, &["out", "--data", "new.csv"], few);
+
+    // Every fifth row is an owl, and a test row.
+    bench.write("pets.csv", &table);
+    let told = bench.ok(&[
+        "train",
+        "pets.json",
+        "--set",
+        "data.test_fraction=null",
+        "--steps",
+        "1",
+        "--out",
+        "fifth",
+    ]);
+    let warning = "warning: pets.csv: no training row is of class `owl`; with `data.test_fraction` 0.2 a fifth of each \
+                   class is test\n";
+    assert!(told.stderr.contains(warning), "{told:?}");
+    bench.write("pets.csv", &table.replace("owl", "cat"));
+    let told = bench.ok(&["train", "pets.json", "--steps", "1", "--out", "one"]);
+    let warning =
+        "warning: pets.csv: all labels are of class `cat`, so there is nothing to learn; `data.label` says";
+    assert!(told.stderr.contains(warning), "{told:?}");
 }
 
 fn texts<const N: usize>(texts: [&str; N]) -> Vec<String> {

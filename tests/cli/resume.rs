@@ -74,7 +74,7 @@ static DEVICE: LazyLock<Device> = LazyLock::new(|| {
 fn stop_in_the_middle(bench: &Bench, at_record: u64) -> Checkpoint {
     let config = RunConfig::from_json("config.json", bench.json("straight/config.json")).unwrap();
     let path = bench.path("table.csv");
-    let table = DataConfig::Csv { path, scale: 1.0, target: data::LabelKind::Class, test_every: 5 };
+    let table = DataConfig::Csv(data::TableFile::new(path));
     let splits = table.load(assets::fetch).unwrap();
     let out = bench.path("part");
     std::fs::create_dir_all(&out).unwrap();

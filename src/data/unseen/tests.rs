@@ -12,6 +12,7 @@ fn taught(columns: usize, classes: usize) -> Taught {
         labels: TensorType::scalar(DType::U32),
         classes,
         class_names: Vec::new(),
+        table: None,
         tokenizer: None,
     }
 }

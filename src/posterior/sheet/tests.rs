@@ -91,7 +91,12 @@ fn archives_are_read_back_and_written_whole() {
     let path = folder.path().join("out.npz");
     sheet().write(&path).unwrap();
     let arrays = ["probabilities", "class", "spread", "label"].map(str::to_string);
-    let config = crate::data::DataConfig::Npz { path: path.clone(), arrays, augment: None };
+    let config = crate::data::DataConfig::Npz {
+        path: path.clone(),
+        arrays,
+        image_layout: Default::default(),
+        augment: None,
+    };
     let fetch = |_| -> Result<PathBuf, crate::data::DataError> { unreachable!("nothing is fetched") };
     let splits = config.load(fetch).unwrap();
     let mut batch = crate::data::Batch::default();

@@ -1,0 +1,92 @@
+//! Tables as Parquet: columns with names and types.
+
+use std::fs::File;
+use std::path::Path;
+
+use parquet::errors::ParquetError;
+use parquet::file::reader::{FileReader, SerializedFileReader};
+use parquet::record::Field;
+
+use super::layout::Layout;
+use super::rows::{Cell, Rows};
+use super::{DataError, Table, TableFile, Taught};
+
+/// Reads a table to learn from.
+pub(super) fn read(path: &Path, options: &TableFile) -> Result<Table, DataError> {
+    read_as(path, options, None)
+}
+
+/// Reads a table for a trained model, whose labels may be missing.
+pub(super) fn read_to_predict(path: &Path, options: &TableFile, taught: &Taught) -> Result<Table, DataError> {
+    read_as(path, options, Some(taught))
+}
+
+fn read_as(path: &Path, options: &TableFile, taught: Option<&Taught>) -> Result<Table, DataError> {
+    let left_out = "left out: Parquet has columns with names";
+    if let Some(separator) = options.separator {
+        return Err(DataError::field("data.separator", String::from(separator), left_out));
+    }
+    if let Some(header) = options.header {
+        return Err(DataError::field("data.header", header, left_out));
+    }
+    options.check_scale(path)?;
+    let read = |source| DataError::Read { path: path.to_path_buf(), source };
+    let failed =
+        |error: ParquetError| DataError::content(path, format!("cannot be read as Parquet: {error}"));
+    let file = File::open(path).map_err(read)?;
+    if !file.metadata().map_err(read)?.is_file() {
+        return Err(DataError::content(path, "is no file, but a Parquet table is one".to_string()));
+    }
+    let reader = SerializedFileReader::new(file).map_err(failed)?;
+    let columns = reader.metadata().file_metadata().schema().get_fields();
+    if let Some(nested) = columns.iter().find(|column| !column.is_primitive()) {
+        let reason =
+            format!("its column `{}` is nested, but cells must be numbers, booleans or words", nested.name());
+        return Err(DataError::content(path, reason));
+    }
+    let names = columns.iter().map(|column| column.name().to_string()).collect();
+    let layout = match taught {
+        None => Layout::to_train(path, "schema", options, columns.len(), Some(names))?,
+        Some(taught) => Layout::to_predict(path, "schema", options, columns.len(), Some(names), taught)?,
+    };
+    let known = taught.map_or(&[][..], |taught| &taught.class_names);
+    let mut rows = Rows::new(path, options, layout.clone(), known);
+    for (number, row) in reader.get_row_iter(None).map_err(failed)?.enumerate() {
+        let row = row.map_err(failed)?;
+        let place = || format!("row {number}, counted from 0");
+        let cell = |(column, (_, field))| {
+            of_field(field).ok_or_else(|| {
+                let title = layout.title(column);
+                let reason = format!("{}, {title}: `{field}` is no number, boolean or word", place());
+                DataError::content(path, reason)
+            })
+        };
+        let cells = row.get_column_iter().enumerate().map(cell).collect::<Result<Vec<Cell>, DataError>>()?;
+        rows.push(&cells, place)?;
+    }
+    rows.finish(Vec::new())
+}
+
+/// A cell; none for dates, decimals and bytes.
+fn of_field(field: &Field) -> Option<Cell<'_>> {
+    Some(match field {
+        Field::Null => Cell::Missing,
+        Field::Str(text) => Cell::Text(text),
+        Field::Bool(truth) => Cell::Truth(*truth),
+        Field::Byte(number) => Cell::Number(f64::from(*number)),
+        Field::Short(number) => Cell::Number(f64::from(*number)),
+        Field::Int(number) => Cell::Number(f64::from(*number)),
+        Field::Long(number) => Cell::Number(*number as f64),
+        Field::UByte(number) => Cell::Number(f64::from(*number)),
+        Field::UShort(number) => Cell::Number(f64::from(*number)),
+        Field::UInt(number) => Cell::Number(f64::from(*number)),
+        Field::ULong(number) => Cell::Number(*number as f64),
+        Field::Float16(number) => Cell::Number(f64::from(*number)),
+        Field::Float(number) => Cell::Number(f64::from(*number)),
+        Field::Double(number) => Cell::Number(*number),
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests;
