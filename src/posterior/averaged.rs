@@ -5,7 +5,7 @@ use natgrad_layers::Task;
 /// What some rows are predicted by, averaged over the sets of parameters that were added.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Averaged {
-    /// Probabilities of classes, row-major; of the labels, where tokens are predicted; densities of the numbers.
+    /// Probabilities of classes, row-major; of the labels, where tokens are predicted; nothing where numbers are.
     pub probabilities: Vec<f64>,
     /// Predicted numbers; empty otherwise.
     pub numbers: Vec<f64>,
@@ -15,7 +15,7 @@ pub struct Averaged {
     squares: Vec<f64>,
     /// The mean entropy of each row's classes, in nats; empty otherwise.
     entropies: Vec<f64>,
-    /// The logarithms of the sums of the labels' probabilities, where tokens are predicted; empty otherwise.
+    /// The logarithms of the sums of the probabilities, or of the numbers' densities: however small, none is lost.
     log_sums: Vec<f64>,
 }
 
@@ -25,8 +25,8 @@ impl Averaged {
     pub fn add(&mut self, task: Task, predictions: &[f64], labels: &[f64]) {
         self.samples += 1.0;
         let samples = self.samples;
-        self.probabilities.resize(predictions.len(), 0.0);
         self.squares.resize(predictions.len(), 0.0);
+        self.log_sums.resize(predictions.len(), f64::NEG_INFINITY);
         match task {
             Task::Classes => {
                 self.entropies.resize(labels.len(), 0.0);
@@ -36,20 +36,13 @@ impl Averaged {
                 }
                 self.add_probabilities(predictions);
             }
-            Task::Tokens => {
-                self.log_sums.resize(predictions.len(), f64::NEG_INFINITY);
-                for (sum, &log) in self.log_sums.iter_mut().zip(predictions) {
-                    *sum = log_add(*sum, log);
-                }
-                self.add_probabilities(predictions);
-            }
+            Task::Tokens => self.add_probabilities(predictions),
             Task::Numbers { noise } => {
                 self.numbers.resize(predictions.len(), 0.0);
-                let constant = 1.0 / (noise * (2.0 * std::f64::consts::PI).sqrt());
+                let constant = (noise * (2.0 * std::f64::consts::PI).sqrt()).ln();
                 for (row, (&prediction, label)) in predictions.iter().zip(labels).enumerate() {
                     let z = (label - prediction) / noise;
-                    let density = constant * (-0.5 * z * z).exp();
-                    self.probabilities[row] += (density - self.probabilities[row]) / samples;
+                    self.log_sums[row] = log_add(self.log_sums[row], -0.5 * z * z - constant);
                     advance(&mut self.numbers[row], &mut self.squares[row], prediction, samples);
                 }
             }
@@ -57,6 +50,10 @@ impl Averaged {
     }
 
     fn add_probabilities(&mut self, logs: &[f64]) {
+        for (sum, &log) in self.log_sums.iter_mut().zip(logs) {
+            *sum = log_add(*sum, log);
+        }
+        self.probabilities.resize(logs.len(), 0.0);
         let sums = self.probabilities.iter_mut().zip(&mut self.squares);
         for ((mean, squares), log) in sums.zip(logs) {
             advance(mean, squares, log.exp(), self.samples);
@@ -73,9 +70,8 @@ impl Averaged {
         &self.entropies
     }
 
-    /// The logarithm of the mean over samples of each label's probability, where tokens are predicted; nothing for
-    /// other tasks.
-    pub fn log_probabilities(&self) -> impl Iterator<Item = f64> + '_ {
+    /// The logarithm of the mean over samples of each probability, or of each number's density at its label.
+    pub fn log_probabilities(&self) -> impl ExactSizeIterator<Item = f64> + '_ {
         let samples = self.samples.ln();
         self.log_sums.iter().map(move |sum| sum - samples)
     }
