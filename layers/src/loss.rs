@@ -7,7 +7,7 @@ use natgrad_ir::{Builder, CompareOp, DType, Expr, ReduceOp, Value};
 pub struct CrossEntropy {
     /// The mean negative log-likelihood of the labels, a scalar in nats.
     pub loss: Value,
-    /// How many rows give their label the largest logit, a scalar of the logits' type.
+    /// How many rows give their label the largest logit, of equal ones the first: a scalar of the logits' type.
     pub correct: Value,
     /// The row maxima, which shift the logits and cancel: constants for differentiation.
     pub shift: Value,
@@ -34,6 +34,16 @@ fn at_label<'b>(centred: Expr<'b>, labels: Expr<'b>) -> Expr<'b> {
     is_label.select(centred, zero).sum(&[1])
 }
 
+/// Whether the label is the first class whose logit is the row's maximum; after NaN none is: `bool[rows]`.
+///
+/// Its iota is of another type than that of [`at_label`]: XLA:CPU would keep one that both use in memory.
+fn is_predicted<'b>(centred: Expr<'b>, labels: Expr<'b>) -> Expr<'b> {
+    let classes = centred.iota(DType::S32, 1);
+    let none = classes.constant(f64::from(i32::MAX));
+    let first = centred.compare(CompareOp::Ge, 0.0).select(classes, none).reduce(ReduceOp::Min, &[1]);
+    first.compare(CompareOp::Eq, labels.convert(DType::S32))
+}
+
 /// The logarithm of the softmax over the last dimension of logits `[rows, classes]`.
 pub fn log_softmax(b: &mut Builder, logits: Value) -> Value {
     b.formula([logits], |[logits]| {
@@ -58,7 +68,7 @@ pub fn mean_cross_entropy(b: &mut Builder, logits: Value, labels: Value) -> Cros
         let log_sum = log_sum_exp(centred);
         let picked = at_label(centred, labels);
         let loss = (log_sum - picked).mean(&[0]);
-        let hit = picked.compare(CompareOp::Ge, 0.0).convert(logits.ty().dtype);
+        let hit = is_predicted(centred, labels).convert(logits.ty().dtype);
         [loss, hit.total(), shift]
     });
     b.name(loss, "loss");
@@ -77,4 +87,38 @@ pub fn mean_squared_error(b: &mut Builder, outputs: Value, numbers: Value, noise
     b.name(total, "squared_error");
     b.name(loss, "loss");
     (loss, total)
+}
+
+#[cfg(test)]
+mod tests {
+    use natgrad_ir::TensorType;
+    use natgrad_ir::interp::{Precision, Tensor, evaluate_flat};
+
+    use super::*;
+
+    /// Rows whose label has the largest logit alone, with a later class, with an earlier one; not the largest; NaN; and a
+    /// label that is no class.
+    #[test]
+    fn of_equal_logits_the_first_is_the_prediction() {
+        let logits = TensorType::new(DType::F32, [6, 3]);
+        let labels = TensorType::new(DType::U32, [6]);
+        let mut b = Builder::new("loss");
+        let (x, y) = (b.param("logits", logits.clone()), b.param("labels", labels.clone()));
+        let out = mean_cross_entropy(&mut b, x, y);
+        let function = b.finish(&[out.correct]).unwrap();
+        let rows =
+            [[0.0, 2.0, 1.0], [0.0, 2.0, 2.0], [2.0, 2.0, 0.0], [1.0, 0.0, 3.0], [f64::NAN; 3], [1.0; 3]];
+        let of = |label: usize| {
+            let one = |row: usize| {
+                let logits = Tensor::from_f64s(logits.clone(), &[rows[row]; 6].concat()).unwrap();
+                let labels = Tensor::from_f64s(labels.clone(), &[label as f64; 6]).unwrap();
+                evaluate_flat(&function, &[logits, labels], Precision::AsTyped).unwrap()[0].to_f64s()[0] / 6.0
+            };
+            (0..6).map(one).collect::<Vec<f64>>()
+        };
+        assert_eq!(of(0), [0.0, 0.0, 1.0, 0.0, 0.0, 1.0]);
+        assert_eq!(of(1), [1.0, 1.0, 0.0, 0.0, 0.0, 0.0]);
+        assert_eq!(of(2), [0.0, 0.0, 0.0, 1.0, 0.0, 0.0]);
+        assert_eq!(of(3), [0.0; 6]);
+    }
 }
