@@ -12,6 +12,9 @@ use super::TrainError;
 /// The file's name in the output folder.
 pub(super) const FILE_NAME: &str = "metrics.jsonl";
 
+/// Where lines are kept that a run which goes on could not read.
+const ASIDE_NAME: &str = "metrics.unread";
+
 /// One line: means over the steps since the line before, or since the checkpoint that a run was continued from.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Record {
@@ -44,24 +47,32 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// Starts the file anew, keeping the records up to `keep` steps of an earlier one.
+    /// Starts the file anew, keeping the records up to `keep` steps of an earlier one. Lines that are no records are put
+    /// aside, into [`ASIDE_NAME`], which is told.
     ///
     /// # Errors
     /// Names the file and what the system said.
     pub fn open(folder: &Path, keep: u64) -> Result<Writer, TrainError> {
         let path = folder.join(FILE_NAME);
-        let fail = |reason: String| TrainError::Write { path: path.clone(), reason };
-        let mut kept = String::new();
-        if keep > 0 {
-            for line in std::fs::read_to_string(&path).unwrap_or_default().lines() {
-                if serde_json::from_str::<Record>(line).is_ok_and(|record| record.step <= keep) {
-                    kept.push_str(line);
-                    kept.push('\n');
-                }
-            }
+        let fail =
+            |error: std::io::Error| TrainError::Write { path: path.clone(), reason: error.to_string() };
+        let earlier = if keep > 0 { read(&path)? } else { Vec::new() };
+        let Sorted { kept, unread, cut } = Sorted::of(&earlier, keep);
+        if cut > 0 {
+            let path = path.display();
+            tracing::warn!(
+                "{path}: its last line, of {cut} bytes, was cut off as it was written, and is left out"
+            );
         }
-        super::files::write_atomically(&path, kept.as_bytes())?;
-        let file = File::options().append(true).open(&path).map_err(|error| fail(error.to_string()))?;
+        if !unread.is_empty() {
+            let aside = folder.join(ASIDE_NAME);
+            let all = [read(&aside)?, unread.concat()].concat();
+            super::files::write_atomically(&aside, &all)?;
+            let (path, aside) = (path.display(), aside.display());
+            tracing::warn!("{path}: {} of its lines are no records; they are kept in {aside}", unread.len());
+        }
+        super::files::write_atomically(&path, &kept)?;
+        let file = File::options().append(true).open(&path).map_err(fail)?;
         Ok(Writer { file: BufWriter::new(file), path })
     }
 
@@ -82,5 +93,85 @@ impl Writer {
     pub fn flush(&mut self) -> Result<(), TrainError> {
         let path = self.path.clone();
         self.file.flush().map_err(|error| TrainError::Write { path, reason: error.to_string() })
+    }
+}
+
+/// The lines of a file.
+#[derive(Default)]
+struct Sorted<'a> {
+    /// Records up to the step.
+    kept: Vec<u8>,
+    /// Lines that are no records.
+    unread: Vec<&'a [u8]>,
+    /// Bytes of a last line without its end, which is none.
+    cut: usize,
+}
+
+impl Sorted<'_> {
+    fn of(file: &[u8], keep: u64) -> Sorted<'_> {
+        let mut sorted = Sorted::default();
+        for line in file.split_inclusive(|&byte| byte == b'\n') {
+            match serde_json::from_slice::<Record>(line) {
+                Ok(record) if record.step <= keep => {
+                    sorted.kept.extend(line.trim_ascii_end());
+                    sorted.kept.push(b'\n');
+                }
+                Ok(_) => {}
+                // A killed run was writing it, of a step after the checkpoint.
+                Err(_) if !line.ends_with(b"\n") => sorted.cut = line.len(),
+                Err(_) => sorted.unread.push(line),
+            }
+        }
+        sorted
+    }
+}
+
+/// All bytes of a file; none if it is not there.
+fn read(path: &Path) -> Result<Vec<u8>, TrainError> {
+    match std::fs::read(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(TrainError::Read { path: path.to_path_buf(), reason: error.to_string() })
+        }
+        other => Ok(other.unwrap_or_default()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(step: u64) -> String {
+        format!("{{\"step\":{step},\"epoch\":1.0,\"loss\":0.5,\"learning_rate\":0.1,\"seconds\":1.0}}\n")
+    }
+
+    #[test]
+    fn one_bad_line_costs_no_other() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        let mut bytes: Vec<u8> = [line(10), line(20), line(30), line(40), line(50)].concat().into();
+        let second = line(10).len() + 3;
+        bytes[second] = 0xff;
+        let cut = line(60);
+        bytes.extend(&cut.as_bytes()[..20]);
+        std::fs::write(at(FILE_NAME), &bytes).unwrap();
+        drop(Writer::open(folder.path(), 40).unwrap());
+        let kept = std::fs::read_to_string(at(FILE_NAME)).unwrap();
+        assert_eq!(kept, [line(10), line(30), line(40)].concat());
+        let aside = std::fs::read(at(ASIDE_NAME)).unwrap();
+        assert_eq!(aside, &bytes[line(10).len()..][..line(20).len()]);
+
+        // More is added to what is there.
+        std::fs::write(at(FILE_NAME), [line(10), "\n".to_string()].concat()).unwrap();
+        drop(Writer::open(folder.path(), 40).unwrap());
+        assert_eq!(std::fs::read(at(ASIDE_NAME)).unwrap(), [&aside[..], b"\n"].concat());
+        assert_eq!(std::fs::read_to_string(at(FILE_NAME)).unwrap(), line(10));
+    }
+
+    #[test]
+    fn a_history_that_cannot_be_read_is_not_taken_for_none() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join(FILE_NAME)).unwrap();
+        let error = Writer::open(folder.path(), 40).unwrap_err();
+        assert!(matches!(error, TrainError::Read { .. }), "{error}");
     }
 }
