@@ -1,23 +1,131 @@
 //! Writing files whole or not at all.
 
+use std::ffi::OsStr;
+use std::fs::{self, File};
 use std::io::{Error, ErrorKind, Result, Write};
 use std::path::Path;
 
-/// Writes a file so that a reader sees either the old content or the new one, also after a crash.
+use tempfile::NamedTempFile;
+
+/// Names of files that are being written. Their writer holds a lock on them, which ends with its process.
+const PREFIX: &str = ".natgrad-";
+const SUFFIX: &str = ".tmp";
+
+/// Writes a file so that a reader sees either the old content or the new one, also after a crash. What killed writers
+/// left in the folder is removed.
 ///
 /// # Errors
 /// What the system said; the old content is then still whole.
 pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
+    write(path, &[bytes], |file| file.sync_all())
+}
+
+/// As [`write_atomically`], of several parts, but after a loss of power the file may be damaged.
+pub(crate) fn write_unsynced(path: &Path, parts: &[&[u8]]) -> Result<()> {
+    write(path, parts, |_| Ok(()))
+}
+
+fn write(path: &Path, parts: &[&[u8]], sync: impl Fn(&File) -> Result<()>) -> Result<()> {
     let no_folder = || Error::new(ErrorKind::InvalidInput, "is no file in a folder");
     let folder = path.parent().ok_or_else(no_folder)?;
+    // A name alone has an empty folder, which is where the process runs.
+    let folder = if folder == Path::new("") { Path::new(".") } else { folder };
+    remove_abandoned(folder);
+    let mut file = temporary(folder)?;
+    parts.iter().try_for_each(|part| file.write_all(part))?;
+    sync(file.as_file())?;
+    file.persist(path).map_err(|error| error.error)?;
+    Ok(())
+}
+
+/// A new file in the folder, locked.
+fn temporary(folder: &Path) -> Result<NamedTempFile> {
     let mut builder = tempfile::Builder::new();
-    builder.prefix(".natgrad-");
+    builder.prefix(PREFIX).suffix(SUFFIX);
     // Temporary files are their owner's alone by default; results are as readable as the umask lets any file be.
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    let mut file = builder.tempfile_in(folder)?;
-    file.write_all(bytes)?;
-    file.as_file().sync_all()?;
-    file.persist(path).map_err(|error| error.error)?;
-    Ok(())
+    loop {
+        let file = builder.tempfile_in(folder)?;
+        // Who holds it takes it for abandoned and removes it. Where files cannot be locked, nobody does.
+        file.as_file().lock().ok();
+        if file.path().exists() {
+            return Ok(file);
+        }
+    }
+}
+
+/// Removes the temporary files that no living process holds. One that cannot be looked at is left where it is.
+fn remove_abandoned(folder: &Path) {
+    let is_temporary =
+        |name: &OsStr| name.to_str().is_some_and(|name| name.starts_with(PREFIX) && name.ends_with(SUFFIX));
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        if !is_temporary(&entry.file_name()) || !entry.file_type().is_ok_and(|ty| ty.is_file()) {
+            continue;
+        }
+        let path = entry.path();
+        if let Ok(file) = File::open(&path)
+            && file.try_lock().is_ok()
+            && let Err(error) = fs::remove_file(&path)
+            && error.kind() != ErrorKind::NotFound
+        {
+            tracing::warn!("{}: what a killed process left is not removed: {error}", path.display());
+        }
+    }
+}
+
+/// Bytes in lower-case hexadecimal.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    let digit = |nibble: u8| char::from_digit(u32::from(nibble), 16).unwrap_or('?');
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(folder: &Path) -> Vec<String> {
+        let entries = fs::read_dir(folder).unwrap();
+        let mut names: Vec<_> =
+            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn what_killed_writers_left_is_removed_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        for name in [".natgrad-Ab12.tmp", ".natgrad-notes", "mine.tmp", ".natgrad-Cd34.tmp"] {
+            fs::write(at(name), "left").unwrap();
+        }
+        fs::create_dir(at(".natgrad-folder.tmp")).unwrap();
+        let living = File::open(at(".natgrad-Cd34.tmp")).unwrap();
+        living.lock().unwrap();
+        write_atomically(&at("result"), b"whole").unwrap();
+        let kept = [".natgrad-Cd34.tmp", ".natgrad-folder.tmp", ".natgrad-notes", "mine.tmp", "result"];
+        assert_eq!(names(folder.path()), kept);
+        drop(living);
+        write_unsynced(&at("result"), &[b"who", b"le"]).unwrap();
+        assert_eq!(names(folder.path()), kept[1..]);
+        assert_eq!(fs::read(at("result")).unwrap(), b"whole");
+    }
+
+    /// Each would remove what another is about to write, if it could.
+    #[test]
+    fn writers_in_one_folder_do_not_disturb_each_other() {
+        let folder = tempfile::tempdir().unwrap();
+        std::thread::scope(|scope| {
+            for writer in 0..8u8 {
+                let path = folder.path().join(writer.to_string());
+                scope.spawn(move || {
+                    for _ in 0..200 {
+                        write_unsynced(&path, &[&[writer; 100]]).unwrap();
+                    }
+                    assert_eq!(fs::read(path).unwrap(), [writer; 100]);
+                });
+            }
+        });
+        assert_eq!(names(folder.path()), ["0", "1", "2", "3", "4", "5", "6", "7"]);
+    }
 }

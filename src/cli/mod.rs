@@ -12,6 +12,7 @@ mod plugin;
 mod predict;
 mod print;
 mod replay;
+mod summary;
 mod target;
 mod tokenize;
 mod train;

@@ -10,12 +10,12 @@ use serde_json::json;
 
 use super::interrupt::Interrupt;
 use super::print::{self, tell};
+use super::summary::{header, row, summarize};
 use super::{Failure, backend, dry_run};
 use crate::assets;
 use crate::compile::{CacheOutcome, Device, Wanted};
 use crate::config::{Length, RunConfig};
 use crate::data::{DataError, Examples, Note, Splits};
-use crate::posterior::Scores;
 use crate::report::columns;
 use crate::text;
 use crate::train::{
@@ -60,6 +60,9 @@ pub(super) struct Train {
     /// Continue the run in this folder from its checkpoint; Ctrl-C saves one
     #[arg(long, value_name = "DIR", conflicts_with_all = ["config", "set", "steps", "epochs", "out", "seed"])]
     resume: Option<PathBuf>,
+    /// Continue although the training data or the file of initial weights changed, with ess and steps as they were
+    #[arg(long, requires = "resume")]
+    data_changed: bool,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -82,13 +85,8 @@ impl Train {
         }
         let (config, resume) = match &self.resume {
             Some(folder) => {
-                let checkpoint = Checkpoint::load(folder).map_err(Failure::usage)?;
-                let source = folder.display().to_string();
-                (
-                    RunConfig::from_json(&source, checkpoint.header.config.clone())
-                        .map_err(Failure::usage)?,
-                    Some(checkpoint),
-                )
+                let (checkpoint, config) = Checkpoint::open(folder).map_err(Failure::usage)?;
+                (config, Some(checkpoint))
             }
             None => (self.config()?, None),
         };
@@ -112,9 +110,11 @@ impl Train {
             )));
         }
         let out = self.out_folder(&config);
+        // Before anything in the folder changes.
+        let run = self.planned(&config, &splits, &out, resume)?;
         make_folder(&out)?;
         let device = backend::open(self.target)?;
-        if resume.is_none() {
+        if self.resume.is_none() {
             // An earlier run's summary is not this one's.
             remove(&out.join("summary.json"))?;
         }
@@ -137,11 +137,6 @@ impl Train {
             }
         }
         let interrupt = Interrupt::new()?;
-        let run = Run::of(config.clone()).splits(splits.clone()).out(&out);
-        let run = match resume {
-            Some(checkpoint) => run.resume_from(checkpoint),
-            None => run,
-        };
         let report = train(run, &device, &interrupt)?;
         let mut summary = summarize(&config, &report);
         let mut rows = vec![
@@ -170,6 +165,24 @@ impl Train {
             out.display()
         ));
         Ok(ExitCode::SUCCESS)
+    }
+
+    /// The run, whose data are those of the checkpoint that it continues from.
+    fn planned(
+        &self,
+        config: &RunConfig,
+        splits: &Splits,
+        out: &Path,
+        resume: Option<Checkpoint>,
+    ) -> Result<Run, Failure> {
+        let mut run = Run::of(config.clone()).splits(splits.clone()).out(out);
+        if let Some(checkpoint) = resume {
+            run = run.resume_from(checkpoint);
+        }
+        if self.data_changed {
+            run = run.data_changed();
+        }
+        run.checked().map_err(|error| failure(error, None))
     }
 
     fn config(&self) -> Result<RunConfig, Failure> {
@@ -374,40 +387,4 @@ fn against_adamw(
     tell(format_args!("adamw at lr {}, on all training rows:", tuned.rule.lr()));
     let report = train(Run::of(tuned.clone()).splits(splits.clone()), device, interrupt)?;
     Ok((tuned, report, trials))
-}
-
-fn header(task: Task) -> Vec<String> {
-    let names: &[&str] = match task {
-        Task::Classes => &["test", "accuracy", "NLL", "ECE"],
-        Task::Numbers { noise: _ } => &["test", "RMSE", "NLL"],
-        Task::Tokens => &["test", "NLL", "perplexity"],
-    };
-    names.iter().map(ToString::to_string).collect()
-}
-
-fn row(label: &str, scores: &Scores) -> Vec<String> {
-    let mut row = vec![label.to_string()];
-    match *scores {
-        Scores::Classes { accuracy, nll, ece } => {
-            row.extend([format!("{:.2} %", 100.0 * accuracy), format!("{nll:.4}"), format!("{ece:.4}")]);
-        }
-        Scores::Numbers { rmse, nll } => row.extend([format!("{rmse:.4}"), format!("{nll:.4}")]),
-        Scores::Tokens { nll } => row.extend([format!("{nll:.4}"), format!("{:.2}", nll.exp())]),
-    }
-    row
-}
-
-fn summarize(config: &RunConfig, report: &RunReport) -> serde_json::Value {
-    json!({
-        "rule": config.rule.name(),
-        "seed": config.seed,
-        "parameters": report.parameters,
-        "steps": report.steps,
-        "seconds": report.seconds,
-        "steps_per_second": report.steps as f64 / report.seconds.max(1e-9),
-        "compile_seconds": report.compile_seconds,
-        "programs_compiled": report.compiled,
-        "programs_from_cache": report.cached,
-        "test": report.test,
-    })
 }

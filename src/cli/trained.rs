@@ -25,10 +25,7 @@ pub(super) struct Trained {
 impl Trained {
     /// Reads the checkpoint of a run folder.
     pub(super) fn load(folder: &Path) -> Result<Trained, Failure> {
-        let checkpoint = Checkpoint::load(folder).map_err(Failure::usage)?;
-        let source = folder.display().to_string();
-        let config =
-            RunConfig::from_json(&source, checkpoint.header.config.clone()).map_err(Failure::usage)?;
+        let (checkpoint, config) = Checkpoint::open(folder).map_err(Failure::usage)?;
         Ok(Trained { config, checkpoint })
     }
 

@@ -233,7 +233,7 @@ impl Cache {
         match bytes {
             Err(error) => tracing::warn!("executable cache {}: not written: {error}", path.display()),
             Ok(bytes) => {
-                if let Err(error) = entry::write(&path, &self.folder, key, &bytes) {
+                if let Err(error) = entry::write(&path, key, &bytes) {
                     tracing::warn!("executable cache {}: not written: {error}", path.display());
                 }
             }
@@ -306,7 +306,7 @@ mod tests {
         };
         // An entry that is whole, but whose executable the plugin cannot read.
         let elsewhere = folder.path().join("elsewhere");
-        entry::write(&elsewhere, folder.path(), &key, b"no executable").unwrap();
+        entry::write(&elsewhere, &key, b"no executable").unwrap();
         let unloadable = fs::read(elsewhere).unwrap();
 
         let damaged = [
@@ -371,7 +371,7 @@ mod tests {
             for _ in 0..4 {
                 scope.spawn(|| {
                     for _ in 0..25 {
-                        entry::write(&cache.entry_path(&key), cache.folder(), &key, &executable).unwrap();
+                        entry::write(&cache.entry_path(&key), &key, &executable).unwrap();
                         let file = entry::read(&cache.entry_path(&key)).unwrap().unwrap();
                         assert_eq!(entry::check(&file, &key), Ok(&executable[..]));
                     }

@@ -11,12 +11,13 @@
 
 use std::fmt;
 use std::fs;
-use std::io::{self, Write};
+use std::io;
 use std::path::Path;
 
 use sha2::{Digest, Sha256};
 
 use super::key::CacheKey;
+use crate::files::write_unsynced;
 
 const MAGIC: &[u8; 8] = b"natgradX";
 const VERSION: u32 = 1;
@@ -65,12 +66,8 @@ impl fmt::Display for Damage {
 }
 
 /// Writes an entry whole or not at all.
-pub(super) fn write(path: &Path, folder: &Path, key: &CacheKey, executable: &[u8]) -> io::Result<()> {
-    let mut file = tempfile::NamedTempFile::new_in(folder)?;
-    file.write_all(&header(key, executable))?;
-    file.write_all(executable)?;
-    file.persist(path)?;
-    Ok(())
+pub(super) fn write(path: &Path, key: &CacheKey, executable: &[u8]) -> io::Result<()> {
+    write_unsynced(path, &[&header(key, executable), executable])
 }
 
 /// Reads an entry's file; None where there is none.

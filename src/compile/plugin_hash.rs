@@ -1,7 +1,7 @@
 //! The hash of a plugin's file, remembered in the cache folder: plugins have hundreds of megabytes.
 
 use std::fs::{self, File, Metadata};
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Read as _};
 use std::path::Path;
 use std::time::UNIX_EPOCH;
 
@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::key::write_hex;
+use crate::files::write_unsynced;
 
 /// The file a hash was taken of, as it was then.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
@@ -43,7 +44,7 @@ pub(super) fn sha256_of(path: &Path, folder: &Path) -> io::Result<[u8; 32]> {
     let sha256 = hash(path)?;
     // A file replaced while it was read must not be remembered under either stamp.
     if Stamp::of(path, &fs::metadata(path)?)? == stamp
-        && let Err(error) = remember(&remembered_at, folder, &Remembered { file: stamp, sha256 })
+        && let Err(error) = remember(&remembered_at, &Remembered { file: stamp, sha256 })
     {
         tracing::warn!("{}: the plugin's hash is not remembered: {error}", remembered_at.display());
     }
@@ -76,11 +77,8 @@ impl Stamp {
     }
 }
 
-fn remember(path: &Path, folder: &Path, remembered: &Remembered) -> io::Result<()> {
-    let mut file = tempfile::NamedTempFile::new_in(folder)?;
-    file.write_all(&serde_json::to_vec(remembered)?)?;
-    file.persist(path)?;
-    Ok(())
+fn remember(path: &Path, remembered: &Remembered) -> io::Result<()> {
+    write_unsynced(path, &[&serde_json::to_vec(remembered)?])
 }
 
 #[cfg(test)]

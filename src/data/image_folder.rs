@@ -14,6 +14,7 @@ use natgrad_ir::{DType, TensorType};
 
 pub(super) use unseen::open_to_predict;
 
+use super::fingerprint::Digest;
 use super::random::SplitMix;
 use super::{Batch, Crop, DataError, ExampleType};
 
@@ -29,6 +30,8 @@ const ATTEMPTS: usize = 10;
 const SHORTER_SIDE: (u32, u32) = (256, 224);
 /// The most bytes that decoding one image may take.
 const MAX_BYTES: u64 = 1 << 30;
+/// Of more bytes of images only the sizes of all files and the content of some tell the data from others.
+const MOST_DIGESTED: u64 = 256 << 20;
 /// Names of files that are images end like this.
 const EXTENSIONS: [&str; 5] = ["jpg", "jpeg", "png", "webp", "bmp"];
 
@@ -208,9 +211,31 @@ impl ImageFolder {
         Ok(())
     }
 
+    /// Each image's class, name and size, and the content of images spread over the folders.
+    pub(super) fn digest(&self, digest: &mut Digest) -> Result<(), DataError> {
+        let mut total = 0;
+        for entry in self.files.iter() {
+            let path = self.path(entry);
+            let metadata = std::fs::metadata(&path).map_err(|source| DataError::Read { path, source })?;
+            total += metadata.len();
+            digest.bytes(self.classes[entry.class as usize].as_bytes());
+            digest.bytes(entry.name.as_bytes());
+            digest.number(metadata.len());
+        }
+        let every = total.div_ceil(MOST_DIGESTED).max(1) as usize;
+        for entry in self.files.iter().step_by(every) {
+            let path = self.path(entry);
+            digest.file(&path).map_err(|source| DataError::Read { path, source })?;
+        }
+        Ok(())
+    }
+
+    fn path(&self, entry: &Entry) -> PathBuf {
+        self.folder.join(&self.classes[entry.class as usize]).join(&*entry.name)
+    }
+
     fn decode(&self, entry: &Entry, crop: Option<Crop>, out: &mut [u8]) -> Result<(), DataError> {
-        let path = self.folder.join(&self.classes[entry.class as usize]).join(&*entry.name);
-        let image = read(&path)?;
+        let image = read(&self.path(entry))?;
         let image = match crop {
             Some(crop) => {
                 let Rectangle { left, top, width, height } = draw(image.width(), image.height(), crop.key);

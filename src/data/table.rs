@@ -5,6 +5,7 @@ use std::sync::Arc;
 use natgrad_ir::{DType, Shape, TensorType};
 use serde::{Deserialize, Serialize};
 
+use super::fingerprint::Digest;
 use super::{Augment, Batch, Crop, ExampleType};
 
 /// Rows in memory, labelled unless they are only to be predicted. A clone shares them.
@@ -261,6 +262,22 @@ impl Table {
         let labels = self.len() * self.example.labels.dtype.size_bytes();
         self.features.bytes() + labels
     }
+
+    /// Features and labels.
+    pub(super) fn digest(&self, digest: &mut Digest) {
+        match &self.features {
+            Features::Numbers(numbers) => digest.words(numbers, f32::to_le_bytes),
+            Features::Pixels(pixels) => {
+                digest.bytes(&pixels.bytes);
+                digest.words(pixels.numbers.as_flattened(), f32::to_le_bytes);
+            }
+        }
+        match &self.labels {
+            Labels::Classes(classes) => digest.words(classes, u32::to_le_bytes),
+            Labels::Numbers(numbers) => digest.words(numbers, f32::to_le_bytes),
+        }
+    }
+
 
     /// What a run keeps of the table; nothing of rows that are no columns with names or standardized.
     pub fn kept(&self) -> Option<&TableFacts> {

@@ -119,6 +119,10 @@ impl TokenFile {
         Ok(TokenFile { path, file, dtype, tokens: bytes / size, vocabulary })
     }
 
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Number of its tokens.
     pub(super) fn len(&self) -> u64 {
         self.tokens

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use natgrad_ir::{DType, TensorType};
 
+use super::fingerprint::Digest;
 use super::random::SplitMix;
 use super::token_file::{TokenFile, TokenType};
 use super::{Batch, Crop, DataError, ExampleType};
@@ -158,6 +159,21 @@ impl Tokens {
             Store::File(_) => None,
             Store::Memory { begin, end, .. } => Some((end - begin) * size_of::<u32>()),
         }
+    }
+
+    /// The tokens, and which windows of them these are.
+    pub(super) fn digest(&self, digest: &mut Digest) -> Result<(), DataError> {
+        match &self.store {
+            Store::File(file) => {
+                let path = file.path();
+                digest.file(path).map_err(|source| DataError::Read { path: path.to_path_buf(), source })?;
+            }
+            Store::Memory { tokens, begin, end } => digest.words(&tokens[*begin..*end], u32::to_le_bytes),
+        }
+        if let Some(picked) = &self.picked {
+            digest.words(picked, u32::to_le_bytes);
+        }
+        Ok(())
     }
 
     /// By how much each window of an epoch begins later.

@@ -7,8 +7,10 @@ use natgrad_ir::{DType, TensorType};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 
-use super::TrainError;
 use super::session::HostTensor;
+use super::source::Source;
+use super::{TrainError, seal};
+use crate::config::RunConfig;
 use crate::data::TableFacts;
 
 /// The file's name in the output folder.
@@ -46,6 +48,9 @@ pub struct Header {
     /// What is kept of the table that the run learns from; absent where nothing is, and from older checkpoints.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub table: Option<TableFacts>,
+    /// The training data and initial weights that it began with.
+    #[serde(default, skip_serializing_if = "Source::is_unknown")]
+    pub source: Source,
     /// The run's configuration.
     pub config: serde_json::Value,
 }
@@ -68,43 +73,99 @@ impl Checkpoint {
             })
             .collect::<Result<_, _>>()?;
         let header = serde_json::to_string(&self.header).map_err(|error| fail(error.to_string()))?;
-        let metadata = HashMap::from([(HEADER_KEY.to_string(), header)]);
-        let bytes = safetensors::serialize(views, Some(metadata)).map_err(|error| fail(error.to_string()))?;
+        let metadata =
+            [(HEADER_KEY, header), (seal::KEY, seal::BLANK.to_string())].map(|(k, v)| (k.to_string(), v));
+        let mut bytes = safetensors::serialize(views, Some(HashMap::from(metadata)))
+            .map_err(|error| fail(error.to_string()))?;
+        if !seal::seal(&mut bytes) {
+            return Err(fail("its header has no place for the checksum".to_string()));
+        }
         super::files::write_atomically(&path, &bytes)?;
         Ok(path)
     }
 
-    /// Reads a checkpoint from a folder or file.
+    /// Reads a checkpoint from a folder or file. Every byte of it is what was saved, as its checksum says; one of an
+    /// older natgrad has none, which is told.
     ///
     /// # Errors
-    /// Names the file and what is wrong with it.
+    /// Names the file, what is wrong with it and what to do: it is damaged, is none of natgrad's, contradicts itself, or
+    /// has a tensor that is not finite.
     pub fn load(path: &Path) -> Result<Checkpoint, TrainError> {
-        let path = if path.is_dir() { path.join(FILE_NAME) } else { path.to_path_buf() };
-        let fail = |reason: String| TrainError::Read { path: path.clone(), reason };
-        let bytes = std::fs::read(&path).map_err(|error| fail(error.to_string()))?;
-        let (_, metadata) = SafeTensors::read_metadata(&bytes)
-            .map_err(|error| fail(format!("not a safetensors file, or cut off: {error}")))?;
-        let header = metadata
-            .metadata()
-            .as_ref()
-            .and_then(|map| map.get(HEADER_KEY))
-            .ok_or_else(|| fail(format!("no `{HEADER_KEY}` header: not a checkpoint of natgrad")))?;
-        let header: Header = serde_json::from_str(header).map_err(|error| fail(error.to_string()))?;
-        if header.version != 1 {
-            return Err(fail(format!("header version {}, but this natgrad reads version 1", header.version)));
-        }
-        let file = SafeTensors::deserialize(&bytes).map_err(|error| fail(error.to_string()))?;
-        let mut tensors = Vec::new();
-        for (name, view) in file.tensors() {
-            let dtype = from_safetensors(view.dtype())
-                .ok_or_else(|| fail(format!("tensor `{name}` has element type {:?}", view.dtype())))?;
-            let ty = TensorType::new(dtype, view.shape());
-            tensors.push(HostTensor { name, ty, bytes: view.data().to_vec() });
-        }
-        // They come in no particular order.
-        tensors.sort_by(|a, b| a.name.cmp(&b.name));
-        Ok(Checkpoint { header, tensors })
+        let path = file(path);
+        let bytes = std::fs::read(&path)
+            .map_err(|error| TrainError::Read { path: path.clone(), reason: error.to_string() })?;
+        let read = || {
+            let header = checked_header(&bytes, &path)?;
+            let checkpoint = Checkpoint { header, tensors: tensors(&bytes)? };
+            checkpoint.fault().map_or(Ok(checkpoint), Err)
+        };
+        read().map_err(|reason| {
+            let reason = format!("{reason}. Take a copy of the file, or train anew: this one is not used");
+            TrainError::Read { path: path.clone(), reason }
+        })
     }
+
+    /// As [`Checkpoint::load`], with the configuration of its run, whose model it fits.
+    ///
+    /// # Errors
+    /// Those of [`Checkpoint::load`]; the model or rule is of a program's own; a tensor is not such as the model has.
+    pub fn open(path: &Path) -> Result<(Checkpoint, RunConfig), TrainError> {
+        let checkpoint = Checkpoint::load(path)?;
+        let config = RunConfig::from_json(&path.display().to_string(), checkpoint.header.config.clone())?;
+        let misfit = checkpoint.misfit(&config);
+        misfit.map_or(Ok((checkpoint, config)), |reason| {
+            Err(TrainError::Checkpoint(format!("{}: {reason}", file(path).display())))
+        })
+    }
+}
+
+/// The checkpoint's file, where its folder may be given.
+fn file(path: &Path) -> PathBuf {
+    if path.is_dir() { path.join(FILE_NAME) } else { path.to_path_buf() }
+}
+
+/// The header of a file whose checksum holds.
+fn checked_header(bytes: &[u8], path: &Path) -> Result<Header, String> {
+    let (_, metadata) = SafeTensors::read_metadata(bytes)
+        .map_err(|error| format!("not a safetensors file, or cut off: {error}"))?;
+    let no_notes = HashMap::new();
+    let notes = metadata.metadata().as_ref().unwrap_or(&no_notes);
+    if let Some(stored) = notes.get(seal::KEY)
+        && !seal::holds(bytes, stored)
+    {
+        return Err("it is damaged: its bytes are not those that were saved, by its checksum".to_string());
+    }
+    let header = notes
+        .get(HEADER_KEY)
+        .ok_or_else(|| format!("no `{HEADER_KEY}` header: not a checkpoint of natgrad"))?;
+    // A damaged `sha256` must not pass for a file that never had one.
+    if let Some(key) = notes.keys().find(|key| ![HEADER_KEY, seal::KEY].contains(&key.as_str())) {
+        return Err(format!("`{key}` is in its metadata, which natgrad does not write: it is damaged"));
+    }
+    if !notes.contains_key(seal::KEY) {
+        let path = path.display();
+        tracing::warn!("{path}: of an older natgrad, without a checksum: damage to it would not be seen");
+    }
+    let header: Header = serde_json::from_str(header).map_err(|error| format!("its header: {error}"))?;
+    if header.version != 1 {
+        return Err(format!("header version {}, but this natgrad reads version 1", header.version));
+    }
+    Ok(header)
+}
+
+/// The tensors, by name.
+fn tensors(bytes: &[u8]) -> Result<Vec<HostTensor>, String> {
+    let file = SafeTensors::deserialize(bytes).map_err(|error| error.to_string())?;
+    let mut tensors = Vec::new();
+    for (name, view) in file.tensors() {
+        let dtype = from_safetensors(view.dtype())
+            .ok_or_else(|| format!("tensor `{name}` has element type {:?}", view.dtype()))?;
+        let ty = TensorType::new(dtype, view.shape());
+        tensors.push(HostTensor { name, ty, bytes: view.data().to_vec() });
+    }
+    // They come in no particular order.
+    tensors.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(tensors)
 }
 
 fn to_safetensors(dtype: DType) -> Dtype {
@@ -123,3 +184,6 @@ fn to_safetensors(dtype: DType) -> Dtype {
 fn from_safetensors(dtype: Dtype) -> Option<DType> {
     DType::ALL.into_iter().find(|&known| to_safetensors(known) == dtype)
 }
+
+#[cfg(test)]
+mod tests;

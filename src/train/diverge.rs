@@ -83,13 +83,6 @@ impl fmt::Display for Divergence {
     }
 }
 
-/// The first tensor with an element that is not finite.
-pub(super) fn first_not_finite(tensors: &[HostTensor]) -> Option<&HostTensor> {
-    tensors
-        .iter()
-        .find(|tensor| tensor.ty.dtype.is_float() && tensor.numbers().iter().any(|x| !x.is_finite()))
-}
-
 /// The tensor with the largest magnitude.
 pub(super) fn largest(tensors: &[HostTensor]) -> Option<(String, f64)> {
     tensors

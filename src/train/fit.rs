@@ -11,6 +11,7 @@ use super::TrainError;
 use super::checkpoint::Checkpoint;
 use super::diverge::{self, Divergence, Symptom};
 use super::feed::{CallBatch, Feed};
+use super::finite::first_not_finite;
 use super::metrics::{Record, Writer};
 use super::progress::{Observer, Progress};
 use super::running_mean::RunningMean;
@@ -129,12 +130,12 @@ impl Training<'_> {
 
     /// Saves a checkpoint into the output folder, unless a tensor is not finite: then the last good one stays.
     fn save_out(&mut self) -> Result<(), TrainError> {
-        let checkpoint = self.checkpoint()?;
-        let step = self.step;
-        if diverge::first_not_finite(&checkpoint.tensors).is_some() {
+        let (tensors, step) = (self.session.state_to_host()?, self.step);
+        if first_not_finite(&tensors).is_some() {
             return Err(self.diverged(Symptom::State { step }, None)?);
         }
         if let Some(out) = &self.out {
+            let checkpoint = Checkpoint { header: self.header()?, tensors };
             self.saved = Some((checkpoint.save(out)?, step));
         }
         Ok(())
@@ -185,7 +186,7 @@ impl Training<'_> {
         let mut feed = self.feed(step..self.total, 1)?;
         loop {
             let tensors: Vec<HostTensor> = self.session.state_to_host()?;
-            if let Some(tensor) = diverge::first_not_finite(&tensors) {
+            if let Some((tensor, _)) = first_not_finite(&tensors) {
                 divergence.tensor = Some((tensor.name.clone(), step));
                 break;
             }

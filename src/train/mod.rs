@@ -6,6 +6,7 @@ mod diverge;
 mod evaluate;
 mod feed;
 mod files;
+mod finite;
 mod fit;
 mod metrics;
 mod predict;
@@ -13,7 +14,10 @@ mod progress;
 mod run;
 mod running_mean;
 mod save_clock;
+mod seal;
 mod session;
+mod sound;
+mod source;
 mod training;
 mod tune;
 
@@ -31,6 +35,7 @@ pub use predict::{At, Prediction};
 pub use progress::{Observer, Progress, RunReport};
 pub use run::Run;
 pub use session::{CallData, CallRows, HostTensor, PendingSteps, Session, StepScalars, UploadedRows};
+pub use source::Source;
 pub use training::Training;
 pub use tune::{Trial, rows_to_tune_on, tune_adamw};
 

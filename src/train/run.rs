@@ -10,6 +10,7 @@ use super::TrainError;
 use super::check::check;
 use super::checkpoint::Checkpoint;
 use super::progress::Observer;
+use super::source::Source;
 use super::training::Training;
 use crate::compile::Device;
 use crate::config::{Length, RunConfig};
@@ -35,6 +36,10 @@ pub struct Run {
     rows: Option<usize>,
     out: Option<PathBuf>,
     checkpoint: Option<Checkpoint>,
+    /// Whether it may be of other data.
+    accepts_changed_data: bool,
+    /// What the run began with, once it was compared with the checkpoint.
+    source: Option<Source>,
 }
 
 /// Examples as they were given.
@@ -56,6 +61,8 @@ pub(super) struct Ready {
     pub total: u64,
     pub out: Option<PathBuf>,
     pub checkpoint: Option<Checkpoint>,
+    /// What the run began with, if it was compared with the checkpoint.
+    pub source: Option<Source>,
 }
 
 impl Run {
@@ -70,7 +77,17 @@ impl Run {
     /// The run of a configuration, such as that of a file.
     pub fn of(config: RunConfig) -> Run {
         let batch = Some(config.batch);
-        Run { config, batch, train: None, test: None, rows: None, out: None, checkpoint: None }
+        Run {
+            config,
+            batch,
+            train: None,
+            test: None,
+            rows: None,
+            out: None,
+            checkpoint: None,
+            accepts_changed_data: false,
+            source: None,
+        }
     }
 
     /// The run in a folder, or of a checkpoint's file: to use it, or to go on. It needs data only to train.
@@ -78,9 +95,7 @@ impl Run {
     /// # Errors
     /// There is no checkpoint, or it is of a model or rule of a program's own: that program goes on by [`Run::resume`].
     pub fn load(folder: impl AsRef<Path>) -> Result<Run, TrainError> {
-        let folder = folder.as_ref();
-        let checkpoint = Checkpoint::load(folder)?;
-        let config = RunConfig::from_json(&folder.display().to_string(), checkpoint.header.config.clone())?;
+        let (checkpoint, config) = Checkpoint::open(folder.as_ref())?;
         Ok(Run { checkpoint: Some(checkpoint), ..Run::of(config) })
     }
 
@@ -96,13 +111,34 @@ impl Run {
     /// As [`Run::resume`], from a checkpoint that was loaded.
     #[must_use]
     pub fn resume_from(self, checkpoint: Checkpoint) -> Run {
-        Run { checkpoint: Some(checkpoint), ..self }
+        Run { checkpoint: Some(checkpoint), source: None, ..self }
+    }
+
+    /// Goes on although the training data or the file of initial weights changed: with the effective sample size and the
+    /// number of steps that the run began with.
+    #[must_use]
+    pub fn data_changed(self) -> Run {
+        Run { accepts_changed_data: true, ..self }
+    }
+
+    /// Compares the training data with those that the checkpoint's run began with, if there is one. [`Run::start`] does
+    /// so, too; this is for whoever wants to know before.
+    ///
+    /// # Errors
+    /// Data cannot be read, or are others.
+    pub fn checked(mut self) -> Result<Run, TrainError> {
+        let train = self.train.take().map(|given| given.examples(&self.config)).transpose()?;
+        if let (Some(checkpoint), None) = (&self.checkpoint, &self.source) {
+            self.source = Some(compare(&self.config, train.as_ref(), checkpoint, self.accepts_changed_data)?);
+        }
+        self.train = train.map(Given::Examples);
+        Ok(self)
     }
 
     /// Rows to train on, with their labels: `(&x, &y)` for a model with one input.
     #[must_use]
     pub fn data(self, rows: impl Into<Arrays>) -> Run {
-        Run { train: Some(Given::Arrays(rows.into())), ..self }
+        Run { train: Some(Given::Arrays(rows.into())), source: None, ..self }
     }
 
     /// Rows to judge the trained model by ([`Training::evaluate`]).
@@ -114,7 +150,7 @@ impl Run {
     /// Examples that natgrad read from files ([`DataConfig::load`]).
     #[must_use]
     pub fn splits(self, Splits { train, test }: Splits) -> Run {
-        Run { train: Some(Given::Examples(train)), test: Some(Given::Examples(test)), ..self }
+        Run { train: Some(Given::Examples(train)), test: Some(Given::Examples(test)), source: None, ..self }
     }
 
     /// How many rows there are to train on, for a loop of your own over [`Training::step`] without [`Run::data`]:
@@ -152,7 +188,7 @@ impl Run {
     #[must_use]
     pub fn with(mut self, set: impl FnOnce(&mut RunConfig)) -> Run {
         set(&mut self.config);
-        self
+        Run { source: None, ..self }
     }
 
     /// The folder that [`Training::fit`] writes checkpoints and `metrics.jsonl` into. Without it nothing is written but by
@@ -184,15 +220,12 @@ impl Run {
     }
 
     fn ready(self) -> Result<Ready, TrainError> {
-        let Run { mut config, batch, train, test, rows, out, checkpoint } = self;
-        let examples = |given: Option<Given>| {
-            given.map(|given| match given {
-                Given::Arrays(arrays) => arrays.examples(config.model.model(), true).map(Examples::Arrays),
-                Given::Examples(examples) => Ok(examples),
-            })
-        };
-        config.model.check()?;
-        let (train, test) = (examples(train).transpose()?, examples(test).transpose()?);
+        // A model of one's own may be described wrongly, and then nothing fits it.
+        self.config.model.check()?;
+        let Run { mut config, batch, train, test, rows, out, checkpoint, accepts_changed_data, source } =
+            self.checked()?;
+        let examples = |given: Option<Given>| given.map(|given| given.examples(&config)).transpose();
+        let (train, test) = (examples(train)?, examples(test)?);
         let rows = train.as_ref().map(Examples::len).or(rows);
         if let Some(batch) = batch.or_else(|| Some(config.batch.min(rows?))) {
             config.batch = batch;
@@ -210,11 +243,23 @@ impl Run {
             None => None,
         };
         let header = checkpoint.as_ref().map(|checkpoint| &checkpoint.header);
-        let labels = rows.map(|rows| rows * of_row);
-        let labels = labels.or_else(|| header.and_then(|header| header.labels).map(|labels| labels as usize));
+        let now = rows.map(|rows| rows * of_row);
+        let then = header.and_then(|header| header.labels).map(|labels| labels as usize);
+        // The posterior is that of the labels that the run began with.
+        let labels = then.or(now);
+        let is_known = train.is_some() && header.is_some_and(|header| header.source.data.is_some());
+        if let (Some(then), Some(now)) = (then, now)
+            && then != now
+            && !is_known
+            && !accepts_changed_data
+        {
+            return Err(changed(&format!("the run had {then} training labels, and has {now} now")));
+        }
         let per_epoch = rows.map(|rows| (rows / config.rows_per_step()).max(1) as u64);
         let total = per_epoch.map(|per_epoch| config.total_steps(per_epoch));
-        let total = total.or_else(|| header.map(|header| header.total_steps));
+        // Epochs of data that changed, which was accepted then or now, are not as many steps as they were.
+        let is_kept = matches!(config.length, Length::Epochs(_)) && (is_known || accepts_changed_data);
+        let total = total.filter(|_| !is_kept).or_else(|| header.map(|header| header.total_steps));
         let (Some(labels), Some(total)) = (labels, total) else {
             let reason = "there is no data: give it by `Run::data`, or for a loop of your own the number of training \
                           rows by `Run::rows`";
@@ -236,8 +281,40 @@ impl Run {
                 return Err(TrainError::Checkpoint(first.clone()));
             }
         }
-        Ok(Ready { config, train, test, batches, labels, total, out, checkpoint })
+        if let Some(checkpoint) = &checkpoint {
+            checkpoint.check(&config)?;
+        }
+        Ok(Ready { config, train, test, batches, labels, total, out, checkpoint, source })
     }
+}
+
+impl Given {
+    fn examples(self, config: &RunConfig) -> Result<Examples, TrainError> {
+        Ok(match self {
+            Given::Arrays(arrays) => Examples::Arrays(arrays.examples(config.model.model(), true)?),
+            Given::Examples(examples) => examples,
+        })
+    }
+}
+
+/// What the run begins with, which is what the checkpoint's run began with, unless changes are accepted.
+fn compare(
+    config: &RunConfig,
+    train: Option<&Examples>,
+    checkpoint: &Checkpoint,
+    accepts_changes: bool,
+) -> Result<Source, TrainError> {
+    let (then, now) = (&checkpoint.header.source, Source::of(config, train)?);
+    match then.change(&now) {
+        Some(change) if !accepts_changes => Err(changed(&change)),
+        _ => Ok(now.or(then)),
+    }
+}
+
+fn changed(what: &str) -> TrainError {
+    let accept = "to go on all the same, add --data-changed (in Rust `Run::data_changed`): the effective sample size \
+                  and the number of steps stay as they were";
+    TrainError::Checkpoint(format!("{what}; {accept}"))
 }
 
 /// Says where two configurations differ, beside the free sections.

@@ -1,15 +1,18 @@
 //! A run on its device: trained, judged, used and saved.
 
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use super::TrainError;
 use super::checkpoint::{Checkpoint, Header};
-use super::diverge::{self, Divergence, Symptom};
+use super::diverge::{Divergence, Symptom};
 use super::evaluate::{TestScores, evaluate};
 use super::feed::{table_on_device, whole};
+use super::finite::first_not_finite;
 use super::progress::{CompileTally, Observer, Progress, RunReport};
 use super::run::Ready;
 use super::session::{CallData, CallRows, HostTensor, Session, StepScalars};
+use super::source::Source;
 use crate::compile::Device;
 use crate::config::{Evaluation, RunConfig};
 use crate::data::{Arrays, Batches, Examples, TableFacts};
@@ -48,6 +51,8 @@ pub struct Training<'a> {
     /// What predicts, by its rows at a time.
     pub(super) predictor: Option<Predictor<'a>>,
     tally: CompileTally,
+    /// What the run began with, once it was looked at.
+    source: OnceLock<Source>,
 }
 
 impl<'a> Training<'a> {
@@ -56,7 +61,7 @@ impl<'a> Training<'a> {
         ready: Ready,
         observer: Observer,
     ) -> Result<Training<'a>, TrainError> {
-        let Ready { config, train, test, batches, labels, total, out, checkpoint } = ready;
+        let Ready { config, train, test, batches, labels, total, out, checkpoint, source } = ready;
         let target = device.target();
         let table = train.as_ref().and_then(|train| table_on_device(&config, target, train));
         let recipe = Recipe { table, ..config.recipe(target.state_plan()) };
@@ -97,6 +102,7 @@ impl<'a> Training<'a> {
             saved,
             predictor: None,
             tally,
+            source: source.map_or_else(OnceLock::new, OnceLock::from),
         };
         if let Some(out) = &training.out {
             let fail =
@@ -196,12 +202,26 @@ impl<'a> Training<'a> {
         Ok(scalars)
     }
 
+    /// What the run began with, which is looked at once: it takes a second a gigabyte of data.
+    fn source(&self) -> Result<&Source, TrainError> {
+        if self.source.get().is_none() {
+            // Another thread may have been faster, with the same.
+            self.source.set(Source::of(&self.config, self.train.as_ref())?).ok();
+        }
+        Ok(self.source.get_or_init(Source::default))
+    }
+
     /// The state as a checkpoint.
     ///
     /// # Errors
-    /// The device fails.
+    /// The device fails, or the data cannot be read.
     pub fn checkpoint(&self) -> Result<Checkpoint, TrainError> {
-        let header = Header {
+        Ok(Checkpoint { header: self.header()?, tensors: self.session.state_to_host()? })
+    }
+
+    /// What a checkpoint of now belongs to.
+    pub(super) fn header(&self) -> Result<Header, TrainError> {
+        Ok(Header {
             version: 1,
             step: self.step,
             total_steps: self.total,
@@ -209,9 +229,9 @@ impl<'a> Training<'a> {
             labels: Some(self.labels as u64),
             class_names: self.class_names.clone(),
             table: self.kept.clone(),
+            source: self.source()?.clone(),
             config: self.config.to_json(),
-        };
-        Ok(Checkpoint { header, tensors: self.session.state_to_host()? })
+        })
     }
 
     /// Writes the run into a folder, which is made if need be: [`Run::load`](super::Run::load) and
@@ -222,7 +242,7 @@ impl<'a> Training<'a> {
     pub fn save(&self, folder: impl AsRef<Path>) -> Result<(), TrainError> {
         let folder = folder.as_ref();
         let checkpoint = self.checkpoint()?;
-        if diverge::first_not_finite(&checkpoint.tensors).is_some() {
+        if first_not_finite(&checkpoint.tensors).is_some() {
             return Err(self.not_finite());
         }
         let fail = |error: std::io::Error| TrainError::Write {

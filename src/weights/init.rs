@@ -8,6 +8,7 @@ use natgrad_layers::{NamedModel, Param};
 use super::WeightsError;
 use super::hugging_face::{EMBEDDING, HEAD, POSITIONS, PREFIX, check_description, is_buffer};
 use super::set::{Tensor, WeightsSet};
+use crate::data::Digest;
 
 /// Checks that a file, or several with an index, have weights for every parameter of the model, and none besides. Only
 /// headers are read.
@@ -50,6 +51,20 @@ pub fn read(path: &Path, model: &NamedModel) -> Result<Vec<Vec<f64>>, WeightsErr
             }
         })
         .collect()
+}
+
+/// The SHA-256 that tells the weights of a file, or of the files of an index, from others.
+///
+/// # Errors
+/// A file cannot be read.
+pub fn digest(path: &Path) -> Result<String, WeightsError> {
+    let mut digest = Digest::default();
+    for file in WeightsSet::open(path)?.files() {
+        let fail =
+            |error: std::io::Error| WeightsError::Read { path: file.path.clone(), reason: error.to_string() };
+        digest.file(&file.path).map_err(fail)?;
+    }
+    Ok(digest.finish())
 }
 
 /// A parameter and the tensor it comes from.

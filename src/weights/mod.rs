@@ -14,7 +14,7 @@ mod tests;
 use std::path::PathBuf;
 
 pub use export::export;
-pub use init::{check, read};
+pub use init::{check, digest, read};
 
 /// Why weights cannot be used.
 #[derive(Debug, thiserror::Error)]

@@ -252,3 +252,141 @@ fn a_checkpoint_of_another_run_is_refused() {
     assert_eq!(outcome.code, Some(2));
     assert!(outcome.stderr.contains("not a safetensors file, or cut off"), "{outcome:?}");
 }
+
+/// Whether the case is refused by every command that reads a checkpoint, with the same words.
+fn refused_by_all(bench: &Bench, wanted: &str) {
+    for args in [
+        &["train", "--resume", "out"][..],
+        &["predict", "out", "--data", "table.csv"],
+        &["export", "out", "--out", "weights.safetensors"],
+        &["generate", "out"],
+    ] {
+        let outcome = bench.run(args);
+        assert_eq!(outcome.code, Some(2), "{outcome:?}");
+        assert!(outcome.stderr.contains(wanted), "no `{wanted}` in {outcome:?}");
+        assert!(outcome.stderr.contains("out/checkpoint.safetensors"), "{outcome:?}");
+    }
+}
+
+#[test]
+fn a_damaged_checkpoint_is_refused_everywhere() {
+    let bench = Bench::new();
+    bench.ok(&["train", "run.json", "--out", "out"]);
+    let good = bench.checkpoint("out");
+    let path = bench.path("out/checkpoint.safetensors");
+    let mut bytes = std::fs::read(&path).unwrap();
+    let last = bytes.len() - 1;
+    bytes[last] ^= 1;
+    std::fs::write(&path, &bytes).unwrap();
+    refused_by_all(&bench, "it is damaged: its bytes are not those that were saved, by its checksum");
+
+    let mut changed = good.clone();
+    let tensor = changed.tensors.iter_mut().find(|tensor| tensor.name == "hess/layers.0.bias").unwrap();
+    tensor.bytes[8..12].copy_from_slice(&f32::NAN.to_ne_bytes());
+    changed.save(&bench.path("out")).unwrap();
+    refused_by_all(&bench, "the tensor `hess/layers.0.bias` has NaN at element 2, counted from 0");
+
+    let mut changed = good.clone();
+    changed.header.step = 29;
+    changed.save(&bench.path("out")).unwrap();
+    refused_by_all(&bench, "its header says step 29, but its tensor `step` says 30");
+
+    let mut changed = good;
+    changed.tensors.iter_mut().find(|tensor| tensor.name == "mean/layers.0.bias").unwrap().name =
+        "mean/layers.9.bias".to_string();
+    changed.save(&bench.path("out")).unwrap();
+    refused_by_all(&bench, "its tensor `mean/layers.9.bias` is of no parameter of the model");
+}
+
+/// Twice the rows, as many other rows, another file of weights: each is seen, and accepted only when asked for.
+#[test]
+fn changed_data_and_weights_are_refused_or_accepted() {
+    let bench = Bench::new();
+    let table = bench.read("table.csv");
+    bench.ok(&["train", "run.json", "--out", "first", "--steps", "1"]);
+    bench.ok(&["export", "first", "--out", "start.safetensors"]);
+    let length = r#"length={"epochs": 4}"#;
+    // The path is whole, as it is read by this process too.
+    let init = format!("init={}", bench.path("start.safetensors").display());
+    let init = ["--set", &init, "--set", length, "--set", "checkpoint.every_steps=7"];
+    bench.ok(&[&["train", "run.json", "--out", "straight"], &init[..]].concat());
+    stop_in_the_middle(&bench, 20);
+    let refused = |wanted: &str| {
+        let before = bench.read("part/config.json");
+        let outcome = bench.run(&["train", "--resume", "part"]);
+        assert_eq!(outcome.code, Some(2), "{outcome:?}");
+        let start =
+            format!("error: the checkpoint does not fit the run: {wanted}; to go on all the same, add");
+        assert!(outcome.stderr.starts_with(&start), "{outcome:?}");
+        assert_eq!(bench.read("part/config.json"), before);
+    };
+    std::fs::write(bench.path("part/config.json"), "as it was").unwrap();
+    let (head, rows) = table.split_once('\n').unwrap();
+    bench.write("table.csv", &format!("{head}\n{rows}{rows}"));
+    refused("the training data had 48 rows, and have 96 now");
+    bench.write("table.csv", &format!("{head}\n{}", rows.replace("0.1", "0.2")));
+    refused("the training data have 48 rows as before, but not the same ones");
+    bench.write("table.csv", &table);
+    bench.ok(&["export", "straight", "--out", "start.safetensors"]);
+    refused("the file of initial weights, `init`, is another one now");
+
+    // What is accepted keeps the number of labels and steps, and is then what the run is about.
+    bench.write("table.csv", &format!("{head}\n{rows}{rows}"));
+    bench.ok(&["train", "--resume", "part", "--data-changed"]);
+    let header = bench.checkpoint("part").header;
+    assert_eq!((header.labels, header.step, header.total_steps), (Some(48), 24, 24));
+    assert_eq!(header.source.data.as_ref().unwrap().rows, 96);
+    bench.ok(&["train", "--resume", "part"]);
+    assert_eq!(bench.checkpoint("part").header.labels, Some(48));
+
+    // Initial weights are not needed any more.
+    std::fs::remove_file(bench.path("start.safetensors")).unwrap();
+    bench.ok(&["train", "--resume", "part"]);
+}
+
+/// How often a run is killed in [`killed_runs_leave_nothing_and_lose_nothing`].
+const KILLS: &str = "NATGRAD_TEST_KILLS";
+
+/// Chains of runs that are killed at any time, over the ways to hold the state: each ends with the bits of a run that was
+/// never stopped, and leaves no file behind.
+#[test]
+#[cfg(unix)]
+fn killed_runs_leave_nothing_and_lose_nothing() {
+    let kills = std::env::var(KILLS).map_or(20, |kills| kills.parse::<u64>().unwrap());
+    let plans: [&[&str]; 4] = [
+        &["step.state=explicit"],
+        &["step.state=implicit"],
+        &["step.state=explicit", "step.per_call=3", "step.samples=2"],
+        &["rule.kind=adamw", "step.accumulation=2", "batch=4"],
+    ];
+    for (number, plan) in plans.iter().enumerate() {
+        let bench = Bench::new();
+        let mut args = ENDLESS.to_vec();
+        args.extend(plan.iter().flat_map(|setting| ["--set", setting]));
+        args.extend(["--set", "checkpoint.every_steps=3"]);
+        let mut child = start(&bench, &args);
+        checkpoint_beyond(&bench, 0);
+        let chain = kills / 4 + u64::from((number as u64) < kills % 4);
+        for kill in 0..chain {
+            // Anywhere from the start of the process on to some way into its steps.
+            std::thread::sleep(std::time::Duration::from_millis(kill * 7919 % 400));
+            child.kill().unwrap();
+            assert_eq!(child.wait().unwrap().code(), None, "{plan:?}");
+            child = start(&bench, &["train", "--resume", "out"]);
+        }
+        let step = bench.checkpoint("out").header.step;
+        checkpoint_beyond(&bench, step);
+        send("TERM", &child);
+        assert_eq!(end(child).code, Some(143), "{plan:?}");
+        let wanted = ["checkpoint.safetensors", "config.json", "metrics.jsonl"];
+        assert_eq!(bench.list("out"), wanted, "{plan:?}");
+        let last = bench.checkpoint("out");
+        let steps = last.header.step.to_string();
+        let at = args.len() - 2 * plan.len() - 3;
+        assert_eq!(args[at], "2000000000");
+        let mut straight = args.clone();
+        (straight[at], straight[3]) = (&steps, "straight");
+        bench.ok(&straight);
+        assert_eq!(bench.checkpoint("straight").tensors, last.tensors, "{plan:?}");
+    }
+}

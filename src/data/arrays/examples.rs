@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::data::fingerprint::Digest;
 use crate::data::{Batch, ExampleType};
 
 /// Rows that fit a model. A clone shares the data.
@@ -16,6 +17,11 @@ pub struct ArrayExamples {
 }
 
 impl ArrayExamples {
+    /// Features and labels.
+    pub(in crate::data) fn digest(&self, digest: &mut Digest) {
+        self.features.iter().chain([&self.labels]).for_each(|bytes| digest.bytes(bytes));
+    }
+
     /// What one example is.
     pub fn example(&self) -> &ExampleType {
         &self.example

@@ -1,0 +1,49 @@
+//! What a run began with, its training data and initial weights, which a run that goes on must find as they were.
+
+use serde::{Deserialize, Serialize};
+
+use super::TrainError;
+use crate::config::RunConfig;
+use crate::data::{Examples, Fingerprint};
+use crate::weights;
+
+/// What tells a run's training data and initial weights from others.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Source {
+    /// The training data; absent where a loop of one's own gives the rows, and from older checkpoints.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data: Option<Fingerprint>,
+    /// The SHA-256 of the file of initial weights, if they are from one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub init: Option<String>,
+}
+
+impl Source {
+    /// That of a run.
+    pub(super) fn of(config: &RunConfig, train: Option<&Examples>) -> Result<Source, TrainError> {
+        let data = train.map(Examples::fingerprint).transpose()?;
+        // A run that goes on does not need the file, so it may be gone.
+        let init = config.init.as_deref().filter(|path| path.exists()).map(weights::digest).transpose()?;
+        Ok(Source { data, init })
+    }
+
+    /// Whether nothing is known.
+    pub(super) fn is_unknown(&self) -> bool {
+        *self == Source::default()
+    }
+
+    /// What is different now, if anything is that is known of both.
+    pub(super) fn change(&self, now: &Source) -> Option<String> {
+        let data = self.data.as_ref().zip(now.data.as_ref()).and_then(|(then, now)| then.change(now));
+        let init = self.init.as_ref().zip(now.init.as_ref()).filter(|(then, now)| then != now);
+        data.or_else(|| init.map(|_| "the file of initial weights, `init`, is another one now".to_string()))
+    }
+
+    /// What is known now, and of what is not known now what was then.
+    pub(super) fn or(self, then: &Source) -> Source {
+        Source {
+            data: self.data.or_else(|| then.data.clone()),
+            init: self.init.or_else(|| then.init.clone()),
+        }
+    }
+}
