@@ -202,7 +202,7 @@ impl<'a> Training<'a> {
         Ok(scalars)
     }
 
-    /// What the run began with, which is looked at once: it takes a second a gigabyte of data.
+    /// What the run began with, which is looked at once, as all data are read for it.
     fn source(&self) -> Result<&Source, TrainError> {
         if self.source.get().is_none() {
             // Another thread may have been faster, with the same.

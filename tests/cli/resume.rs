@@ -344,7 +344,7 @@ fn changed_data_and_weights_are_refused_or_accepted() {
     bench.ok(&["train", "--resume", "part"]);
 }
 
-/// How often a run is killed in [`killed_runs_leave_nothing_and_lose_nothing`].
+/// The variable that says how often a run is killed in [`killed_runs_leave_nothing_and_lose_nothing`].
 const KILLS: &str = "NATGRAD_TEST_KILLS";
 
 /// Chains of runs that are killed at any time, over the ways to hold the state: each ends with the bits of a run that was
@@ -368,8 +368,13 @@ fn killed_runs_leave_nothing_and_lose_nothing() {
         checkpoint_beyond(&bench, 0);
         let chain = kills / 4 + u64::from((number as u64) < kills % 4);
         for kill in 0..chain {
-            // Anywhere from the start of the process on to some way into its steps.
-            std::thread::sleep(std::time::Duration::from_millis(kill * 7919 % 400));
+            // In turns among its steps, between and within checkpoints, and anywhere since its start.
+            let most = if kill % 2 == 0 { 20 } else { 400 };
+            if kill % 2 == 0 {
+                let step = bench.checkpoint("out").header.step;
+                checkpoint_beyond(&bench, step);
+            }
+            std::thread::sleep(std::time::Duration::from_millis(kill * 7919 % most));
             child.kill().unwrap();
             assert_eq!(child.wait().unwrap().code(), None, "{plan:?}");
             child = start(&bench, &["train", "--resume", "out"]);
