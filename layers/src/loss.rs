@@ -2,6 +2,9 @@
 
 use natgrad_ir::{Builder, CompareOp, DType, Expr, ReduceOp, Value};
 
+/// Less than the last digit of any logit but zero, less the largest.
+const TINY: f64 = 1e-30;
+
 /// What a classification loss gives.
 #[derive(Clone, Copy, Debug)]
 pub struct CrossEntropy {
@@ -34,14 +37,19 @@ fn at_label<'b>(centred: Expr<'b>, labels: Expr<'b>) -> Expr<'b> {
     is_label.select(centred, zero).sum(&[1])
 }
 
-/// Whether the label is the first class whose logit is the row's maximum; after NaN none is: `bool[rows]`.
+/// As [`at_label`], but zero only if the label is the first class whose logit is the largest.
 ///
-/// Its iota is of another type than that of [`at_label`]: XLA:CPU would keep one that both use in memory.
-fn is_predicted<'b>(centred: Expr<'b>, labels: Expr<'b>) -> Expr<'b> {
+/// An earlier one of the largest adds a number so small that nothing but zero is changed by it. So no reduction is
+/// needed beside that of [`at_label`]: over the logits of a large vocabulary one takes as long as a layer.
+fn at_label_if_first<'b>(centred: Expr<'b>, labels: Expr<'b>) -> Expr<'b> {
+    let classes = centred.iota(DType::U32, 1);
+    let is_label = classes.compare(CompareOp::Eq, labels.broadcast_like(centred, &[0]));
+    // Of another type: XLA:CPU would keep an iota that two loops use in memory.
     let classes = centred.iota(DType::S32, 1);
-    let none = classes.constant(f64::from(i32::MAX));
-    let first = centred.compare(CompareOp::Ge, 0.0).select(classes, none).reduce(ReduceOp::Min, &[1]);
-    first.compare(CompareOp::Eq, labels.convert(DType::S32))
+    let is_before = classes.compare(CompareOp::Lt, labels.convert(DType::S32).broadcast_like(centred, &[0]));
+    let beats = is_before & centred.compare(CompareOp::Ge, 0.0);
+    let [tiny, zero] = [TINY, 0.0].map(|number| centred.with(|b, x| b.scalar(b.ty(x).dtype, number)));
+    is_label.select(centred, beats.select(tiny, zero)).sum(&[1])
 }
 
 /// The logarithm of the softmax over the last dimension of logits `[rows, classes]`.
@@ -66,9 +74,11 @@ pub fn mean_cross_entropy(b: &mut Builder, logits: Value, labels: Value) -> Cros
     let [loss, correct, shift] = b.formulas([logits, labels], |[logits, labels]| {
         let (centred, shift) = shifted(logits);
         let log_sum = log_sum_exp(centred);
-        let picked = at_label(centred, labels);
+        let picked = at_label_if_first(centred, labels);
         let loss = (log_sum - picked).mean(&[0]);
-        let hit = is_predicted(centred, labels).convert(logits.ty().dtype);
+        let classes = logits.ty().shape.dims().last().copied().unwrap_or(0);
+        let is_class = labels.compare(CompareOp::Lt, u32::try_from(classes).unwrap_or(u32::MAX));
+        let hit = (picked.compare(CompareOp::Eq, 0.0) & is_class).convert(logits.ty().dtype);
         [loss, hit.total(), shift]
     });
     b.name(loss, "loss");
