@@ -83,7 +83,7 @@ impl Artifact {
         // SAFETY: the executable is alive.
         unsafe { session.invoke(session.api().executable_name, "PJRT_Executable_Name", &mut args) }?;
         // SAFETY: the name is the executable's.
-        artifact.name = unsafe { error::text(args.text, args.text_size) };
+        artifact.name = session.told(unsafe { error::text(args.text, args.text_size) })?;
         Ok(artifact)
     }
 
@@ -115,6 +115,7 @@ impl Artifact {
         args.program = &mut program;
         // SAFETY: the program outlives the call; without memory for the code it tells the size it needs.
         unsafe { self.session().invoke(api.executable_optimized_program, call, &mut args) }?;
+        self.session().told(error::check_count::<u8>(program.code_size))?;
         let mut code = vec![0_u8; program.code_size];
         program.code = code.as_mut_ptr().cast();
         let mut args = sys::ExecutableProgramArgs::new();
@@ -123,7 +124,7 @@ impl Artifact {
         // SAFETY: the code has room for as many bytes as the first call asked for.
         unsafe { self.session().invoke(api.executable_optimized_program, call, &mut args) }?;
         // SAFETY: the plugin has set the format to a text of its own.
-        let format = unsafe { error::text(program.format, program.format_size) };
+        let format = self.session().told(unsafe { error::text(program.format, program.format_size) })?;
         if format != HLO_FORMAT {
             let reason = format!("the optimized program has format {format:?}, expected {HLO_FORMAT:?}");
             return Err(self.session().unfit(reason));
@@ -140,12 +141,12 @@ impl Artifact {
         // SAFETY: the executable is alive.
         unsafe { self.session().invoke(self.session().api().executable_serialize, call, &mut args) }?;
         // SAFETY: the bytes live until the deleter is called on their owner, once, below.
-        let bytes = unsafe { error::slice(args.bytes.cast::<u8>(), args.bytes_size) }.to_vec();
+        let bytes = unsafe { error::slice(args.bytes.cast::<u8>(), args.bytes_size) }.map(<[u8]>::to_vec);
         if let Some(deleter) = args.deleter {
             // SAFETY: as above.
             unsafe { deleter(args.owner) };
         }
-        Ok(bytes)
+        self.session().told(bytes)
     }
 
     /// How much memory a run takes, by XLA's buffer assignment.
@@ -182,7 +183,9 @@ impl Artifact {
             Err(error) if error.code() == Some(Code::Unimplemented) => Ok(None),
             Err(error) => Err(error),
             // SAFETY: the properties are the executable's.
-            Ok(()) => Ok(Some(unsafe { named::copy(args.properties, args.num_properties) })),
+            Ok(()) => {
+                self.session().told(unsafe { named::copy(args.properties, args.num_properties) }).map(Some)
+            }
         }
     }
 
@@ -198,7 +201,10 @@ impl Artifact {
             Err(error) if error.code() == Some(Code::Unimplemented) => Ok(None),
             Err(error) => Err(error),
             // SAFETY: the fingerprint is the executable's.
-            Ok(()) => Ok(Some(unsafe { error::slice(args.text.cast::<u8>(), args.text_size) }.to_vec())),
+            Ok(()) => {
+                let text = unsafe { error::slice(args.text.cast::<u8>(), args.text_size) };
+                self.session().told(text).map(|text| Some(text.to_vec()))
+            }
         }
     }
 
@@ -218,9 +224,11 @@ impl Artifact {
                 "PJRT_Executable_OutputDimensions",
                 &mut dims,
             )?;
-            let ranks = error::slice(dims.dim_sizes, dims.num_outputs);
-            let all_dims = error::slice(dims.dims, ranks.iter().sum());
-            (error::slice(types.types.cast_const(), types.num_types), all_dims, ranks)
+            let told = self.session();
+            let ranks = told.told(error::slice(dims.dim_sizes, dims.num_outputs))?;
+            let all = ranks.iter().fold(0, |sum: usize, &rank| sum.saturating_add(rank));
+            let all_dims = told.told(error::slice(dims.dims, all))?;
+            (told.told(error::slice(types.types.cast_const(), types.num_types))?, all_dims, ranks)
         };
         if types.len() != ranks.len() {
             let (types, ranks) = (types.len(), ranks.len());

@@ -104,6 +104,7 @@ impl Buffer {
     pub fn start_to_host(&self) -> Result<PendingRead> {
         let size = self.shape.size_bytes();
         let size = size.ok_or_else(|| self.client.unfit(format!("{} has no size", self.shape)))?;
+        self.client.session().told(super::error::check_count::<u8>(size))?;
         let mut bytes = vec![0_u8; size];
         let minor_to_major: Vec<i64> = (0..self.shape.dims.len() as i64).rev().collect();
         let mut layout = sys::MemoryLayout::new();

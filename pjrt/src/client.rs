@@ -303,7 +303,7 @@ fn text(
     // SAFETY: the client is alive.
     unsafe { client.invoke(function, call, &mut args) }?;
     // SAFETY: the text is the client's.
-    Ok(unsafe { error::text(args.text, args.text_size) })
+    client.session().told(unsafe { error::text(args.text, args.text_size) })
 }
 
 #[cfg(test)]

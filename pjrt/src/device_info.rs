@@ -40,7 +40,7 @@ pub(super) fn all(client: &client::Inner) -> Result<Vec<(NonNull<sys::Device>, D
     // SAFETY: the client is alive.
     unsafe { client.invoke(client.api().client_devices, call, &mut args) }?;
     // SAFETY: the list is the client's.
-    let handles = unsafe { error::slice(args.devices, args.num_devices) };
+    let handles = client.session().told(unsafe { error::slice(args.devices, args.num_devices) })?;
     handles.iter().map(|&handle| Ok((client.given(handle, call)?, read_device(client, handle)?))).collect()
 }
 
@@ -87,8 +87,8 @@ fn read_device(client: &client::Inner, device: *mut sys::Device) -> Result<Devic
         client.invoke(api.description_debug_string, call, &mut debug)?;
         Ok(DeviceInfo {
             id: id.id,
-            kind: error::text(kind.text, kind.text_size),
-            description: error::text(debug.text, debug.text_size),
+            kind: client.session().told(error::text(kind.text, kind.text_size))?,
+            description: client.session().told(error::text(debug.text, debug.text_size))?,
             addressable: usable.is_addressable,
         })
     }

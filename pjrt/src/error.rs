@@ -207,7 +207,8 @@ pub(super) unsafe fn take(api: &sys::Api, error: *mut sys::Error) -> (Code, Stri
         // SAFETY: the caller passes a live error of this plugin, and the struct is filled in as the API asks.
         unsafe { get_message(&mut args) };
         // SAFETY: the message is owned by the error, which lives until it is destroyed below.
-        message = unsafe { text(args.message, args.message_size) };
+        message =
+            unsafe { text(args.message, args.message_size) }.unwrap_or_else(|absurd| absurd.to_string());
     }
     let mut code = Code::Unknown;
     if let Some(get_code) = api.error_get_code {
@@ -244,27 +245,66 @@ unsafe fn destroy(api: &sys::Api, error: *mut sys::Error) {
 ///
 /// # Safety
 /// `start` must be null or point at `size` readable bytes.
-pub(super) unsafe fn text(start: *const std::ffi::c_char, size: usize) -> String {
+pub(super) unsafe fn text(start: *const std::ffi::c_char, size: usize) -> Told<String> {
     // SAFETY: the caller's promise.
-    String::from_utf8_lossy(unsafe { slice(start.cast(), size) }).into_owned()
+    Ok(String::from_utf8_lossy(unsafe { slice(start.cast(), size) }?).into_owned())
 }
 
 /// Borrows an array that a plugin describes by pointer and count; empty where either is null.
 ///
 /// # Safety
-/// `start` must be null or point at `count` valid values that outlive `'a`.
-pub(super) unsafe fn slice<'a, T>(start: *const T, count: usize) -> &'a [T] {
+/// `start` must be null or point at `count` valid values that outlive `'a`, unless that is [`Absurd`].
+pub(super) unsafe fn slice<'a, T>(start: *const T, count: usize) -> Told<&'a [T]> {
     if start.is_null() || count == 0 {
-        return &[];
+        return Ok(&[]);
     }
+    check_count::<T>(count)?;
     // SAFETY: the caller's promise.
-    unsafe { std::slice::from_raw_parts(start, count) }
+    Ok(unsafe { std::slice::from_raw_parts(start, count) })
+}
+
+/// More bytes than any list of a plugin has.
+const MOST_BYTES: usize = 1 << 40;
+
+/// What a plugin tells, unless it is absurd.
+pub(super) type Told<T> = std::result::Result<T, Absurd>;
+
+/// A size that no plugin means. What it would be of is neither read nor given memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("it tells of a list of {count} values of {size} bytes each, which cannot be")]
+pub(super) struct Absurd {
+    /// How many values.
+    pub count: usize,
+    /// The size of one.
+    pub size: usize,
+}
+
+/// An error where so many values cannot be meant.
+pub(super) fn check_count<T>(count: usize) -> Told<()> {
+    let size = size_of::<T>();
+    if count.checked_mul(size).is_some_and(|bytes| bytes <= MOST_BYTES) {
+        return Ok(());
+    }
+    Err(Absurd { count, size })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::testing::{self, fake};
+
+    #[test]
+    fn absurd_counts_are_not_followed() {
+        let words = [7_u64];
+        // SAFETY: one value is there, and an absurd count is refused before anything is read.
+        let read = |count| unsafe { slice(words.as_ptr(), count) };
+        assert_eq!(read(1), Ok(&words[..]));
+        for count in [1 << 38, 1 << 60, usize::MAX] {
+            assert_eq!(read(count), Err(Absurd { count, size: 8 }));
+        }
+        // SAFETY: a null pointer is no list, however long.
+        assert_eq!(unsafe { text(std::ptr::null(), 1 << 60) }, Ok(String::new()));
+    }
 
     #[test]
     fn an_error_of_asking_for_the_code_is_freed_with_the_error() {

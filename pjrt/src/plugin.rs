@@ -150,6 +150,11 @@ impl Session {
         last_word::of_program("compiling", &module_name(stablehlo), &options.in_words(), &self.words())
     }
 
+    /// What the plugin tells, or the error that it cannot be meant.
+    pub(super) fn told<T>(&self, told: error::Told<T>) -> Result<T> {
+        told.map_err(|absurd| self.unfit(absurd.to_string()))
+    }
+
     /// An error about something that does not fit.
     pub(super) fn unfit(&self, reason: String) -> Error {
         Error::Unfit { plugin: self.identity.clone(), reason }
@@ -227,7 +232,8 @@ pub(super) unsafe fn of_table(path: &Path, table: *const sys::Api) -> Result<Plu
     // SAFETY: the struct is filled in.
     unsafe { invoke(api, &identity, api.plugin_attributes, "PJRT_Plugin_Attributes", &mut args) }?;
     // SAFETY: attributes have the lifetime of the process.
-    let attributes = unsafe { named::copy(args.attributes, args.num_attributes) };
+    let attributes = unsafe { named::copy(args.attributes, args.num_attributes) }
+        .map_err(|absurd| Error::Unfit { plugin: identity.clone(), reason: absurd.to_string() })?;
     Ok(Plugin { inner: Arc::new(Inner { api, identity, attributes }) })
 }
 

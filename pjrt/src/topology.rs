@@ -55,7 +55,7 @@ impl Inner {
         // SAFETY: the topology is alive.
         unsafe { self.session.invoke(function, call, &mut args) }?;
         // SAFETY: the text is the topology's.
-        Ok(unsafe { error::text(args.text, args.text_size) })
+        self.session.told(unsafe { error::text(args.text, args.text_size) })
     }
 
     fn read_devices(&self) -> Result<Vec<TopologyDevice>> {
@@ -65,7 +65,7 @@ impl Inner {
         // SAFETY: the topology is alive.
         unsafe { self.session.invoke(self.session.api().topology_descriptions, call, &mut args) }?;
         // SAFETY: the list is the topology's.
-        let handles = unsafe { error::slice(args.descriptions, args.num_descriptions) };
+        let handles = self.session.told(unsafe { error::slice(args.descriptions, args.num_descriptions) })?;
         handles.iter().map(|&handle| self.read_device(self.session.given(handle, call)?)).collect()
     }
 
@@ -85,8 +85,8 @@ impl Inner {
             session.invoke(api.description_attributes, call, &mut attributes)?;
             Ok(TopologyDevice {
                 id: id.id,
-                kind: error::text(kind.text, kind.text_size),
-                attributes: named::copy(attributes.attributes, attributes.num_attributes),
+                kind: session.told(error::text(kind.text, kind.text_size))?,
+                attributes: session.told(named::copy(attributes.attributes, attributes.num_attributes))?,
             })
         }
     }
