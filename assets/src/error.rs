@@ -111,6 +111,22 @@ pub enum Error {
         /// The file's hash.
         actual: String,
     },
+    /// A file of a package is not the one that was unpacked.
+    #[error("{mismatch}; remove {}, and the package is fetched again where it is needed", folder.display())]
+    Changed {
+        /// What is wrong with the file.
+        mismatch: Box<Error>,
+        /// The package's folder.
+        folder: PathBuf,
+    },
+    /// A file of a package is not the one that was unpacked, and the package cannot be fetched again.
+    #[error("{mismatch}; it has to be fetched again, but: {fetch}")]
+    NotReplaced {
+        /// What is wrong with the file.
+        mismatch: Box<Error>,
+        /// Why the package is not fetched.
+        fetch: Box<Error>,
+    },
     /// A wheel of the right hash cannot be unpacked.
     #[error("{}: the wheel cannot be unpacked: {source}", file.display())]
     CorruptWheel {

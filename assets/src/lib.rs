@@ -5,7 +5,8 @@
 //! instead of pip, its hash checked all the same.
 //!
 //! ```text
-//! <cache>/packages/NAME-VERSION/   what is unpacked: files, and manifest.json, which says what they are
+//! <cache>/packages/NAME-VERSION/   what is unpacked: files, and manifest.json, which says what they are; checked.json
+//!                                  says how they were when they were hashed
 //! <cache>/wheels/                  wheels put there by hand
 //! <cache>/staging/                 work under way, removed by whoever fetches next
 //! <cache>/assets.lock              locked by the process that fetches
@@ -20,12 +21,14 @@
 //! # Ok::<(), natgrad_assets::Error>(())
 //! ```
 
+mod check;
 mod error;
 mod folder;
 mod hash;
 mod package;
 mod pip;
 mod progress;
+mod stamp;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -37,7 +40,8 @@ use std::path::PathBuf;
 pub use error::Error;
 pub use folder::cache_root;
 pub use package::{Asset, Folder, Member, Package, Platform, Wheel};
-pub use store::Installed;
+pub use stamp::Stamp;
+pub use store::{Installed, Verified};
 
 use store::Store;
 
@@ -65,12 +69,12 @@ pub fn chosen_plugin() -> Result<Option<PathBuf>, Error> {
     folder::plugin_override(|name| env::var_os(name))
 }
 
-/// The file of a package, if it is in the cache; nothing is fetched.
+/// The file of a package, if it is in the cache; nothing is fetched. Files that may have changed are hashed.
 ///
 /// # Errors
-/// There is no telling where the cache folder is.
+/// There is no telling where the cache folder is, or a file of the package is not the pinned one any more.
 pub fn look(asset: Asset) -> Result<Option<PathBuf>, Error> {
-    Ok(Store::new(cache_root()?).look(asset.package()))
+    Store::new(cache_root()?).look(asset.package())
 }
 
 /// The MNIST sample: 5000 digits as gzipped CSV without a header, 784 pixels (0 to 255, row by row) and then the
@@ -85,6 +89,23 @@ pub fn mnist_sample() -> Result<PathBuf, Error> {
 /// What the cache folder holds whole, by name. It is empty where there is no cache folder.
 pub fn installed() -> Vec<Installed> {
     cache_root().map(|root| store::installed(&root)).unwrap_or_default()
+}
+
+/// What the cache folder holds, each file read and its hash compared with that which the package was unpacked by.
+///
+/// # Errors
+/// There is no telling where the cache folder is.
+pub fn verify() -> Result<Vec<Verified>, Error> {
+    Ok(store::verify(&cache_root()?))
+}
+
+/// Removes every unpacked package; returns how many there were, and their bytes. They are fetched again where they are
+/// needed.
+///
+/// # Errors
+/// The cache folder cannot be locked, or something in it cannot be removed.
+pub fn remove_packages() -> Result<(usize, u64), Error> {
+    Store::new(cache_root()?).remove_packages()
 }
 
 /// The file of a package, which is fetched where it is not in the cache yet.

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
 
+use super::check;
 use super::error::{Error, at};
 use super::package::{Member, Package, Wheel};
 use super::pip::Pip;
@@ -42,11 +43,20 @@ struct Manifest {
 
 /// A file of a package.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
-struct Unpacked {
-    file: String,
+pub(super) struct Unpacked {
+    pub(super) file: String,
     size: u64,
-    sha256: String,
+    pub(super) sha256: String,
     wheel_sha256: String,
+}
+
+/// A package in the cache whose files were read and hashed.
+#[derive(Debug)]
+pub struct Verified {
+    /// The package's folder.
+    pub folder: PathBuf,
+    /// What is wrong with it.
+    pub outcome: Result<(), Error>,
 }
 
 /// A cache folder, and how things get there.
@@ -62,25 +72,51 @@ impl Store {
         Store { root, pip: Pip::default(), say: Say::Stderr }
     }
 
-    /// The package's file, which is fetched where it is not there or not whole.
+    /// The package's file, which is fetched where it is not there, not whole or not what was unpacked.
     pub(super) fn path(&self, package: &'static Package) -> Result<PathBuf, Error> {
         package.check_platform(std::env::consts::OS, std::env::consts::ARCH)?;
         let home = self.home(package);
-        if let Some(path) = find(&home, package) {
+        if let Ok(Some(path)) = find(&home, package) {
             return Ok(path);
         }
-        let _lock = self.lock(package)?;
+        let _lock = self.lock(&format!("to have {package}"))?;
         // Another process may have fetched it before this one had the lock.
-        if let Some(path) = find(&home, package) {
-            return Ok(path);
+        let mismatch = match find(&home, package) {
+            Ok(Some(path)) => return Ok(path),
+            Ok(None) => None,
+            Err(error) => Some(error),
+        };
+        if let Some(mismatch) = &mismatch {
+            self.say.line(&format!("{mismatch}; fetching it again"));
         }
-        self.fetch(package, &home)?;
+        self.fetch(package, &home).map_err(|fetch| match mismatch {
+            Some(mismatch) => Error::NotReplaced { mismatch: Box::new(mismatch), fetch: Box::new(fetch) },
+            None => fetch,
+        })?;
         Ok(home.join(package.place(package.first().1)))
     }
 
     /// The package's file, if it is there and whole.
-    pub(super) fn look(&self, package: &Package) -> Option<PathBuf> {
-        find(&self.home(package), package)
+    pub(super) fn look(&self, package: &Package) -> Result<Option<PathBuf>, Error> {
+        let home = self.home(package);
+        let changed = |mismatch| Error::Changed { mismatch: Box::new(mismatch), folder: home.clone() };
+        find(&home, package).map_err(changed)
+    }
+
+    /// Removes all packages; returns how many there were, and their bytes.
+    pub(super) fn remove_packages(&self) -> Result<(usize, u64), Error> {
+        let folder = self.root.join("packages");
+        if !folder.exists() {
+            return Ok((0, 0));
+        }
+        let _lock = self.lock("to remove the packages")?;
+        let packages = installed(&self.root);
+        // Moved away first, so that nobody finds half a package.
+        let staging = self.staging()?;
+        fs::rename(&folder, staging.path().join("removed")).map_err(at(&folder))?;
+        let path = staging.path().to_owned();
+        staging.close().map_err(at(&path))?;
+        Ok((packages.len(), packages.iter().map(|package| package.size).sum()))
     }
 
     fn home(&self, package: &Package) -> PathBuf {
@@ -90,7 +126,7 @@ impl Store {
 
     /// Holds the cache folder for this process, waiting where another has it. It is free again when the file is
     /// closed, be it by a crash.
-    fn lock(&self, package: &Package) -> Result<File, Error> {
+    fn lock(&self, why: &str) -> Result<File, Error> {
         fs::create_dir_all(&self.root).map_err(at(&self.root))?;
         let path = self.root.join("assets.lock");
         let file = File::options().read(true).append(true).create(true).open(&path).map_err(at(&path))?;
@@ -99,7 +135,7 @@ impl Store {
             Err(TryLockError::WouldBlock) => {}
             Err(TryLockError::Error(error)) => return Err(at(&path)(error)),
         }
-        self.say.line(&format!("waiting for another process that is fetching, to have {package}"));
+        self.say.line(&format!("waiting for another process that is fetching, {why}"));
         loop {
             match file.lock() {
                 Ok(()) => return Ok(file),
@@ -118,8 +154,10 @@ impl Store {
             self.fetch_wheel(package, wheel, staging.path(), &unpacked)?;
         }
         let manifest = unpacked.join(MANIFEST);
-        let text = serde_json::to_vec_pretty(&Manifest::of(package)).map_err(io::Error::from);
+        let content = Manifest::of(package);
+        let text = serde_json::to_vec_pretty(&content).map_err(io::Error::from);
         text.and_then(|text| fs::write(&manifest, text)).map_err(at(&manifest))?;
+        check::note(&unpacked, content.files())?;
         unpack::sync_folder(&unpacked);
 
         let packages = self.root.join("packages");
@@ -217,8 +255,25 @@ fn read(home: &Path) -> Option<(Manifest, PathBuf)> {
     whole.then_some((manifest, path))
 }
 
-fn find(home: &Path, package: &Package) -> Option<PathBuf> {
-    read(home).filter(|(manifest, _)| *manifest == Manifest::of(package)).map(|(_, path)| path)
+/// The package's file, if the package is there and whole; an error if a file is not the one that was unpacked.
+fn find(home: &Path, package: &Package) -> Result<Option<PathBuf>, Error> {
+    let Some((manifest, path)) = read(home).filter(|(manifest, _)| *manifest == Manifest::of(package)) else {
+        return Ok(None);
+    };
+    check::check(home, manifest.files())?;
+    Ok(Some(path))
+}
+
+/// Reads and hashes everything in the cache folder, by name.
+pub(super) fn verify(root: &Path) -> Vec<Verified> {
+    let Ok(entries) = fs::read_dir(root.join("packages")) else { return Vec::new() };
+    let mut folders: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+    folders.sort();
+    let outcome = |home: &Path| match read(home) {
+        Some((manifest, _)) => check::check_all(home, manifest.files()),
+        None => Err(at(home)(io::Error::other("the package is not whole, and is fetched again"))),
+    };
+    folders.into_iter().map(|folder| Verified { outcome: outcome(&folder), folder }).collect()
 }
 
 /// Everything that is whole in the cache folder, by name and version, be it of an earlier natgrad.

@@ -401,11 +401,11 @@ fn files_of_several_wheels_are_unpacked_together() {
     let world = World::new();
     let package = with_tools(&world);
     let store = world.store();
-    assert_eq!(store.look(package), None);
+    assert_eq!(store.look(package).unwrap(), None);
     let path = store.path(package).unwrap();
     let home = world.cache().join("packages/tiny-plugin-1.0");
     assert_eq!(path, home.join("tiny_plugin/plugin.so"));
-    assert_eq!(store.look(package), Some(path.clone()));
+    assert_eq!(store.look(package).unwrap(), Some(path.clone()));
     assert_eq!(fs::read(home.join("tools/lib/data")).unwrap(), b"data");
     assert!(!home.join("tools/more").exists());
     #[cfg(unix)]
@@ -423,7 +423,7 @@ fn files_of_several_wheels_are_unpacked_together() {
 
     // One file that is not whole, and all are fetched again.
     fs::write(home.join("tools/lib/data"), "dat").unwrap();
-    assert_eq!(store.look(package), None);
+    assert_eq!(store.look(package).unwrap(), None);
     world.store().path(package).unwrap();
     assert_eq!(fs::read(home.join("tools/lib/data")).unwrap(), b"data");
     assert_eq!(world.calls().len(), 4);
@@ -443,4 +443,44 @@ fn a_second_wheel_that_does_not_come_leaves_nothing() {
     let error = world.store().path(package).unwrap_err();
     assert!(matches!(error, Error::HashMismatch { .. }), "{error:?}");
     world.check_failure(&error, &["tiny_tools-2.0"]);
+}
+
+/// As long as what was unpacked, and not it.
+#[test]
+fn a_file_of_the_same_size_with_another_content_is_noticed() {
+    let world = World::new();
+    let path = world.fetch().unwrap();
+    let home = path.parent().unwrap();
+    let stamps = || fs::read_to_string(home.join("checked.json")).unwrap();
+    let first = stamps();
+    // Touched and not changed: hashed once more, and remembered as it is now.
+    File::options().append(true).open(&path).unwrap().set_modified(std::time::UNIX_EPOCH).unwrap();
+    world.fetch().unwrap();
+    assert_ne!(stamps(), first);
+    assert_eq!((world.calls().len(), store::verify(&world.cache())[0].outcome.is_ok()), (1, true));
+
+    let zeros = vec![b'0'; CONTENT.len()];
+    let modified = fs::metadata(&path).unwrap().modified().unwrap();
+    fs::write(&path, &zeros).unwrap();
+    File::options().append(true).open(&path).unwrap().set_modified(modified).unwrap();
+    let error = world.store().look(world.package).unwrap_err();
+    assert!(matches!(error, Error::Changed { .. }), "{error:?}");
+    let parts = [path.display().to_string(), sha256(&zeros), format!("remove {}", home.display())];
+    parts.iter().for_each(|part| assert!(error.to_string().contains(part), "{error}"));
+    let [verified] = &store::verify(&world.cache())[..] else { panic!() };
+    assert!(matches!(verified.outcome, Err(Error::HashMismatch { .. })) && verified.folder == home);
+
+    // Fetched again where that can be done, and else not used.
+    let script = fs::read_to_string(world.index().join("pip.sh")).unwrap();
+    world.script("echo down >&2; exit 1");
+    let error = world.fetch().unwrap_err();
+    assert!(matches!(error, Error::NotReplaced { .. }), "{error:?}");
+    assert!(error.to_string().contains("is pinned") && error.to_string().contains("down"), "{error}");
+    fs::write(world.index().join("pip.sh"), script).unwrap();
+    let store = world.store();
+    assert_eq!(fs::read(store.path(world.package).unwrap()).unwrap(), CONTENT);
+    assert!(lines(&store).iter().any(|line| line.ends_with("; fetching it again")), "{:?}", lines(&store));
+    assert_eq!(store.remove_packages().unwrap(), (1, CONTENT.len() as u64));
+    assert!(!world.cache().join("packages").exists());
+    assert_eq!(store.remove_packages().unwrap(), (0, 0));
 }
