@@ -1,8 +1,8 @@
-//! Writing files whole or not at all.
+//! Reading what is a file and nothing else, and writing files whole or not at all.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
-use std::io::{Error, ErrorKind, Result, Write};
+use std::io::{Error, ErrorKind, Read as _, Result, Write as _};
 use std::path::Path;
 
 use tempfile::NamedTempFile;
@@ -10,6 +10,60 @@ use tempfile::NamedTempFile;
 /// Names of files that are being written. Their writer holds a lock on them, which ends with its process.
 const PREFIX: &str = ".natgrad-";
 const SUFFIX: &str = ".tmp";
+
+/// Opens a file to be read. Anything else that has a name is refused before it is opened: that of a pipe would wait for
+/// someone who writes to it, and a device may have no end.
+///
+/// # Errors
+/// What the system said, or what it is instead of a file.
+pub(crate) fn open(path: &Path) -> Result<File> {
+    let kind = fs::metadata(path)?.file_type();
+    if !kind.is_file() {
+        let reason = format!("is {}, but must be a file", what(kind));
+        return Err(Error::new(ErrorKind::InvalidInput, reason));
+    }
+    File::open(path)
+}
+
+/// The whole file, opened as by [`open`].
+///
+/// # Errors
+/// As [`open`].
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    open(path)?.read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// The whole file as text in UTF-8, opened as by [`open`].
+///
+/// # Errors
+/// As [`open`].
+pub(crate) fn read_to_string(path: &Path) -> Result<String> {
+    let mut text = String::new();
+    open(path)?.read_to_string(&mut text)?;
+    Ok(text)
+}
+
+fn what(kind: fs::FileType) -> &'static str {
+    if kind.is_dir() {
+        return "a folder";
+    }
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::FileTypeExt as _;
+        if kind.is_fifo() {
+            return "a pipe";
+        }
+        if kind.is_char_device() || kind.is_block_device() {
+            return "a device";
+        }
+        if kind.is_socket() {
+            return "a socket";
+        }
+    }
+    "of an unknown kind"
+}
 
 /// Writes a file so that a reader sees either the old content or the new one, also after a crash. What killed writers
 /// left in the folder is removed.
@@ -127,5 +181,25 @@ mod tests {
             }
         });
         assert_eq!(names(folder.path()), ["0", "1", "2", "3", "4", "5", "6", "7"]);
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn what_is_no_file_is_refused_and_not_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("pipe");
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        let socket = folder.path().join("socket");
+        let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+        for (path, wanted) in [
+            (pipe.as_path(), "is a pipe, but must be a file"),
+            (Path::new("/dev/zero"), "is a device, but must be a file"),
+            (folder.path(), "is a folder, but must be a file"),
+            (&socket, "is a socket, but must be a file"),
+        ] {
+            assert_eq!(read(path).unwrap_err().to_string(), wanted);
+            assert_eq!(read_to_string(path).unwrap_err().to_string(), wanted);
+        }
+        assert_eq!(open(&folder.path().join("none")).unwrap_err().kind(), ErrorKind::NotFound);
     }
 }

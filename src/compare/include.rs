@@ -42,7 +42,7 @@ struct Included {
 /// # Errors
 /// See [`IncludeError`].
 pub fn include(path: &Path) -> Result<Vec<Row>, IncludeError> {
-    let text = std::fs::read_to_string(path)
+    let text = crate::files::read_to_string(path)
         .map_err(|error| IncludeError::Read { path: path.to_path_buf(), reason: error.to_string() })?;
     let mut json = serde_json::Deserializer::from_str(&text);
     let form = |field: String, reason: String| IncludeError::Form { path: path.to_path_buf(), field, reason };

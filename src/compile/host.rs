@@ -8,7 +8,7 @@ pub(super) fn xla_flags() -> String {
         return text.into_owned();
     }
     // A file that cannot be read is XLA's to complain about; its name still tells it from others.
-    std::fs::read_to_string(&value).unwrap_or_else(|_| text.into_owned())
+    crate::files::read_to_string(value.as_ref()).unwrap_or_else(|_| text.into_owned())
 }
 
 /// The processor's model and features, and how many threads XLA will use. XLA compiles for what the host can do, so

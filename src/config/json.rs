@@ -18,8 +18,11 @@ const OWN_MODEL: &str = "own";
 /// The sections that are choices.
 const CHOICES: [&str; 4] = ["model", "rule", "schedule", "data"];
 
+/// The most fields inside each other that an override can name; configurations have fewer.
+const MAX_DEPTH: usize = 16;
+
 pub(super) fn read(path: &Path) -> Result<Value, ConfigError> {
-    let bytes = std::fs::read(path).and_then(|bytes| utf8(bytes).map_err(std::io::Error::other));
+    let bytes = crate::files::read(path).and_then(|bytes| utf8(bytes).map_err(std::io::Error::other));
     let text = bytes.map_err(|source| ConfigError::Read { path: path.to_path_buf(), source })?;
     serde_json::from_str(&text).map_err(|source| ConfigError::Syntax { path: path.to_path_buf(), source })
 }
@@ -53,6 +56,15 @@ fn apply_override(config: &mut Value, defaults: &Value, flag: &str, text: &str) 
     let keys: Vec<&str> = path.split('.').collect();
     if keys.iter().any(|key| key.is_empty()) {
         return Err(bad_form());
+    }
+    // Values that are nested without end could be neither copied nor dropped.
+    if keys.len() > MAX_DEPTH {
+        let start: String = path.chars().take(40).collect();
+        return Err(ConfigError::Field {
+            source_name: flag.to_string(),
+            path: format!("{start}..."),
+            message: format!("{} fields inside each other, but there are at most {MAX_DEPTH}", keys.len()),
+        });
     }
     let value = serde_json::from_str(value).unwrap_or_else(|_| Value::String(value.to_string()));
     let not_a_section = |key: &str| ConfigError::Field {

@@ -38,6 +38,7 @@ fn overrides_reach_into_sections() {
 
 #[test]
 fn errors_name_the_path_and_what_would_be_right() {
+    let nested = "[".repeat(50_000) + &"]".repeat(50_000);
     let cases: &[(&str, &[&str], &str)] = &[
         ("{", &[], "run.json is not valid JSON"),
         ("[]", &[], "run.json: at `.`: a configuration is a JSON object"),
@@ -106,6 +107,9 @@ fn errors_name_the_path_and_what_would_be_right() {
             &["checkpoint.every_steps=0"],
             "--set checkpoint.every_steps=0: `checkpoint.every_steps` is 0, but",
         ),
+        ("{}", &[&format!("{}=1", ["a"; 60_000].join("."))], "--set: at `a.a.a.a"),
+        (&nested, &[], "run.json is not valid JSON: recursion limit exceeded"),
+        ("{}", &[&format!("rule.lr={nested}")], "--set rule.lr=[[["),
         (r#"{"batch": 5}"#, &["batch.x=1"], "--set batch.x=1: at `batch`: is not a section"),
     ];
     for (json, overrides, wanted) in cases {

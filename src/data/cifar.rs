@@ -116,7 +116,7 @@ impl Cifar {
             Cifar::Ten => "batches.meta.txt",
             Cifar::Hundred => "fine_label_names.txt",
         };
-        let text = std::fs::read_to_string(folder.join(name)).ok()?;
+        let text = crate::files::read_to_string(&folder.join(name)).ok()?;
         let names: Vec<String> =
             text.lines().map(|line| line.trim().to_string()).filter(|line| !line.is_empty()).collect();
         (names.len() == self.classes()).then_some(names)

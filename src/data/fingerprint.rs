@@ -1,6 +1,5 @@
 //! What tells data from other data: a run that goes on must see the examples that it began with.
 
-use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
@@ -121,7 +120,7 @@ impl Digest {
 
     /// A file's size and its bytes, of a large one blocks of them.
     pub(crate) fn file(&mut self, path: &Path) -> std::io::Result<()> {
-        let file = File::open(path)?;
+        let file = crate::files::open(path)?;
         let size = file.metadata()?.len();
         self.number(size);
         let blocks = size.div_ceil(BLOCK as u64);

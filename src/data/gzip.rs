@@ -5,7 +5,7 @@ use std::path::Path;
 
 /// The whole file, decompressed if it is gzip.
 pub(crate) fn read(path: &Path) -> io::Result<Vec<u8>> {
-    let bytes = std::fs::read(path)?;
+    let bytes = crate::files::read(path)?;
     if !bytes.starts_with(&[0x1f, 0x8b]) {
         return Ok(bytes);
     }

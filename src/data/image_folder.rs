@@ -331,7 +331,7 @@ fn read(path: &Path) -> Result<RgbImage, DataError> {
     let wrong = |error: image::ImageError| {
         DataError::content(path, format!("cannot be decoded as a JPEG, PNG, WebP or BMP image: {error}"))
     };
-    let file = std::fs::File::open(path).map_err(failed)?;
+    let file = crate::files::open(path).map_err(failed)?;
     let mut reader = ImageReader::new(BufReader::new(file)).with_guessed_format().map_err(failed)?;
     let mut limits = image::Limits::default();
     limits.max_alloc = Some(MAX_BYTES);

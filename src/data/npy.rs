@@ -87,10 +87,7 @@ struct Archive<'a> {
 impl Archive<'_> {
     fn open(path: &Path) -> Result<Archive<'_>, DataError> {
         let failed = |source| DataError::Read { path: path.to_path_buf(), source };
-        let file = File::open(path).map_err(failed)?;
-        if !file.metadata().map_err(failed)?.is_file() {
-            return Err(DataError::content(path, "is no file, but an npz archive is one".to_string()));
-        }
+        let file = crate::files::open(path).map_err(failed)?;
         let archive = zip::ZipArchive::new(BufReader::new(file))
             .map_err(|error| DataError::content(path, format!("is no npz archive: {error}")))?;
         Ok(Archive { path, archive })

@@ -1,6 +1,5 @@
 //! Tables as Parquet: columns with names and types.
 
-use std::fs::File;
 use std::path::Path;
 
 use parquet::errors::ParquetError;
@@ -33,7 +32,7 @@ fn read_as(path: &Path, options: &TableFile, taught: Option<&Taught>) -> Result<
     let read = |source| DataError::Read { path: path.to_path_buf(), source };
     let failed =
         |error: ParquetError| DataError::content(path, format!("cannot be read as Parquet: {error}"));
-    let file = File::open(path).map_err(read)?;
+    let file = crate::files::open(path).map_err(read)?;
     if !file.metadata().map_err(read)?.is_file() {
         return Err(DataError::content(path, "is no file, but a Parquet table is one".to_string()));
     }

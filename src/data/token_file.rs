@@ -96,7 +96,7 @@ impl TokenFile {
     /// A file that cannot be opened, begins like one of another format, or ends within a token.
     pub(super) fn open(path: &Path, dtype: TokenType, vocabulary: usize) -> Result<TokenFile, DataError> {
         let read = |source| DataError::Read { path: path.to_path_buf(), source };
-        let file = File::open(path).map_err(read)?;
+        let file = crate::files::open(path).map_err(read)?;
         let metadata = file.metadata().map_err(read)?;
         if !metadata.is_file() {
             return Err(DataError::content(path, "is no file, but tokens are read from one".to_string()));

@@ -1,7 +1,6 @@
 //! Rows that a trained model has not seen, to predict: of the same kind as those it was trained on, with or without
 //! labels.
 
-use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
@@ -107,7 +106,7 @@ fn label_kind(taught: &Taught) -> LabelKind {
 fn read_arrays(path: &Path, [features, labels]: [&str; 2], layout: ImageLayout) -> Result<Table, DataError> {
     let read = |source| DataError::Read { path: path.to_path_buf(), source };
     let mut start = Vec::new();
-    let file = File::open(path).map_err(read)?;
+    let file = crate::files::open(path).map_err(read)?;
     file.take(ARCHIVE.len() as u64).read_to_end(&mut start).map_err(read)?;
     if start == ARCHIVE {
         npy::read_archive_to_predict(path, features, labels, layout)

@@ -47,7 +47,8 @@ impl Report {
     /// See [`ReadError`].
     pub fn read(path: &Path) -> Result<Option<Report>, ReadError> {
         let own = || path.to_path_buf();
-        let text = std::fs::read_to_string(path).map_err(|source| ReadError::Read { path: own(), source })?;
+        let text =
+            crate::files::read_to_string(path).map_err(|source| ReadError::Read { path: own(), source })?;
         let value: Value =
             serde_json::from_str(&text).map_err(|source| ReadError::Syntax { path: own(), source })?;
         if value.get(MARK).is_none() {

@@ -92,7 +92,7 @@ impl Checkpoint {
     /// has a tensor that is not finite.
     pub fn load(path: &Path) -> Result<Checkpoint, TrainError> {
         let path = file(path);
-        let bytes = std::fs::read(&path)
+        let bytes = crate::files::read(&path)
             .map_err(|error| TrainError::Read { path: path.clone(), reason: error.to_string() })?;
         let read = || {
             let header = checked_header(&bytes, &path)?;

@@ -128,7 +128,7 @@ impl Sorted<'_> {
 
 /// All bytes of a file; none if it is not there.
 fn read(path: &Path) -> Result<Vec<u8>, TrainError> {
-    match std::fs::read(path) {
+    match crate::files::read(path) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
             Err(TrainError::Read { path: path.to_path_buf(), reason: error.to_string() })
         }

@@ -53,7 +53,7 @@ pub fn export(path: &Path, model: &NamedModel, weights: &[Vec<f64>]) -> Result<V
 
 /// An error if the file is there and describes something else, such as a run of natgrad.
 fn check_replaceable(path: &Path) -> Result<(), WeightsError> {
-    let Ok(text) = std::fs::read_to_string(path) else { return Ok(()) };
+    let Ok(text) = crate::files::read_to_string(path) else { return Ok(()) };
     let found: Option<Value> = serde_json::from_str(&text).ok();
     match found.as_ref().and_then(|found| found.get("model_type")).and_then(Value::as_str) {
         Some("gpt2") => Ok(()),

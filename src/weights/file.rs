@@ -11,6 +11,7 @@ use safetensors::tensor::Metadata;
 
 use super::WeightsError;
 use crate::compile::bytes::from_bytes;
+use crate::files;
 
 /// The largest header that safetensors allow.
 pub(super) const MAX_HEADER: u64 = 100_000_000;
@@ -45,7 +46,7 @@ impl WeightsFile {
     pub fn open(path: &Path) -> Result<WeightsFile, WeightsError> {
         let path = path.to_path_buf();
         let fail = |reason: String| WeightsError::Read { path: path.clone(), reason };
-        let file = File::open(&path).map_err(|error| fail(error.to_string()))?;
+        let file = files::open(&path).map_err(|error| fail(error.to_string()))?;
         let size = file.metadata().map_err(|error| fail(error.to_string()))?.len();
         let not_one = |what: String| fail(format!("not a safetensors file, or cut off: {what}"));
 

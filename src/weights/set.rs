@@ -1,7 +1,6 @@
 //! All weights of a model: in one file, or in several and an index that says which tensor is in which.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io::Read;
 use std::path::{Component, Path, PathBuf};
 
@@ -99,7 +98,7 @@ fn in_folder(folder: &Path) -> Result<PathBuf, WeightsError> {
 fn indexed(path: &Path) -> Result<Vec<WeightsFile>, WeightsError> {
     let fail = |reason: String| WeightsError::Read { path: path.to_path_buf(), reason };
     let mut text = Vec::new();
-    let file = File::open(path).map_err(|error| fail(error.to_string()))?;
+    let file = crate::files::open(path).map_err(|error| fail(error.to_string()))?;
     file.take(MAX_HEADER + 1).read_to_end(&mut text).map_err(|error| fail(error.to_string()))?;
     if text.len() as u64 > MAX_HEADER {
         return Err(fail(format!("an index has at most {MAX_HEADER} bytes")));

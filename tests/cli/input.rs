@@ -37,8 +37,56 @@ fn configurations() {
     refused(&bench, &["bad.json", "--out", "out"], wanted);
     refused(&bench, &["none.json", "--out", "out"], "cannot read the configuration none.json: No such file");
     std::fs::create_dir(bench.path("folder")).unwrap();
-    refused(&bench, &["folder", "--out", "out"], "cannot read the configuration folder: Is a directory");
+    refused(
+        &bench,
+        &["folder", "--out", "out"],
+        "cannot read the configuration folder: is a folder, but must be a file",
+    );
     assert!(!exists(&bench.path("out")));
+}
+
+/// Not waited for, and refused by name.
+#[test]
+#[cfg(unix)]
+fn pipes_and_devices_and_folders() {
+    let bench = Bench::cold();
+    assert!(std::process::Command::new("mkfifo").arg(bench.path("pipe")).status().unwrap().success());
+    std::fs::create_dir(bench.path("folder")).unwrap();
+    for (name, what) in [("pipe", "a pipe"), ("/dev/zero", "a device"), ("folder", "a folder")] {
+        let is = format!("is {what}, but must be a file");
+        refused(&bench, &[name], &format!("cannot read the configuration {name}: {is}"));
+        let kinds =
+            [("data.kind=csv", "data.path"), ("data.kind=npz", "data.path"), ("data.kind=text", "data.path")];
+        for (kind, field) in kinds {
+            let (path, context) = (format!("{field}={name}"), "data.context=4");
+            let mut args = vec!["run.json", "--set", kind, "--set", &path];
+            if kind.ends_with("text") {
+                args.extend(["--set", context]);
+            }
+            refused(&bench, &args, &format!("cannot read the data file {name}: {is}"));
+        }
+        let idx = format!(
+            r#"data={{"kind": "idx", "images": "{name}", "labels": "x", "test_images": "x", "test_labels": "x"}}"#
+        );
+        refused(&bench, &["run.json", "--set", &idx], &format!("cannot read the data file {name}: {is}"));
+        let npy = idx.replace("idx", "npy").replace("images", "features");
+        refused(&bench, &["run.json", "--set", &npy], &format!("cannot read the data file {name}: {is}"));
+        if name != "folder" {
+            let init = format!("init={name}");
+            refused(&bench, &["run.json", "--set", &init], &format!("cannot read the weights {name}: {is}"));
+            refused(&bench, &["--resume", name], &format!("cannot read {name}: {is}"));
+            bench.write("text", "some text to be tokens");
+            let text = format!(
+                r#"data={{"kind": "text", "path": "text", "context": 4, "encoding": {{"tokenizer": "{name}"}}}}"#
+            );
+            refused(&bench, &["run.json", "--set", &text], &is);
+        }
+    }
+    let pipes = bench.path("bins");
+    std::fs::create_dir(&pipes).unwrap();
+    assert!(std::process::Command::new("mkfifo").arg(pipes.join("train.bin")).status().unwrap().success());
+    let bins = r#"data={"kind": "token-bins", "folder": "bins", "context": 4, "vocabulary": 10}"#;
+    refused(&bench, &["run.json", "--set", bins], "bins/train.bin: is a pipe, but must be a file");
 }
 
 #[test]
@@ -120,7 +168,7 @@ fn overrides() {
         ("rule.lr.x=1", "--set rule.lr.x=1: at `lr`: is not a section"),
         ("speed=11", "--set speed=11: at `speed`: unknown field `speed`"),
         ("data.path=none.csv", "cannot read the data file none.csv: No such file"),
-        ("data.path=.", "cannot read the data file .: Is a directory"),
+        ("data.path=.", "cannot read the data file .: is a folder, but must be a file"),
         ("data.scale=0", "data file table.csv: `data.scale` is 0, but must be above 0"),
         ("data.label=kind", "`data.label` is kind, but must be a column of table.csv, which are x, y, class"),
         ("data.label=3", "`data.label` is 3, but must be below 3: table.csv has 3 columns, counted from 0"),

@@ -80,7 +80,7 @@ fn wrong_files_are_wrong_input() {
         assert!(outcome.stderr.starts_with("error: ") && outcome.stderr.contains(wanted), "{outcome:?}");
     };
     refused("none.json", "cannot read the trajectory none.json: No such file");
-    refused(".", "cannot read the trajectory .: Is a directory");
+    refused(".", "cannot read the trajectory .: is a folder, but must be a file");
     refused("table.csv", "trajectory table.csv: at `.`: expected value at line 1");
     std::fs::write(bench.path("cut.json.gz"), &std::fs::read(fixture("adam")).unwrap()[..9000]).unwrap();
     refused("cut.json.gz", "cannot read the trajectory cut.json.gz: ");
