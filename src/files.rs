@@ -8,7 +8,7 @@ use std::path::Path;
 use tempfile::NamedTempFile;
 
 /// Names of files that are being written. Their writer holds a lock on them, which ends with its process.
-const PREFIX: &str = ".natgrad-";
+pub(crate) const UNFINISHED: &str = ".natgrad-";
 const SUFFIX: &str = ".tmp";
 
 /// Opens a file to be read. Anything else that has a name is refused before it is opened: that of a pipe would wait for
@@ -95,7 +95,7 @@ fn write(path: &Path, parts: &[&[u8]], sync: impl Fn(&File) -> Result<()>) -> Re
 /// A new file in the folder, locked.
 fn temporary(folder: &Path) -> Result<NamedTempFile> {
     let mut builder = tempfile::Builder::new();
-    builder.prefix(PREFIX).suffix(SUFFIX);
+    builder.prefix(UNFINISHED).suffix(SUFFIX);
     // Temporary files are their owner's alone by default; results are as readable as the umask lets any file be.
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
@@ -112,7 +112,7 @@ fn temporary(folder: &Path) -> Result<NamedTempFile> {
 /// Removes the temporary files that no living process holds. One that cannot be looked at is left where it is.
 fn remove_abandoned(folder: &Path) {
     let is_temporary =
-        |name: &OsStr| name.to_str().is_some_and(|name| name.starts_with(PREFIX) && name.ends_with(SUFFIX));
+        |name: &OsStr| name.to_str().is_some_and(|name| name.starts_with(UNFINISHED) && name.ends_with(SUFFIX));
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         if !is_temporary(&entry.file_name()) || !entry.file_type().is_ok_and(|ty| ty.is_file()) {
             continue;

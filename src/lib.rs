@@ -46,6 +46,7 @@ pub mod prelude;
 pub mod replay;
 pub mod report;
 pub mod rule;
+pub mod size;
 pub mod step;
 pub mod text;
 pub mod train;

@@ -2,7 +2,7 @@
 
 use super::Failure;
 use crate::assets;
-use crate::compile::{Compiler, Device, Listing, OpenError, Wanted, open};
+use crate::compile::{Cache, Compiler, Device, Listing, OpenError, Wanted, open};
 use crate::pjrt::{Client, Plugin};
 use crate::step::Program;
 
@@ -23,6 +23,11 @@ pub(super) fn plugin() -> Result<(Plugin, Client), Failure> {
     Ok((plugin, client))
 }
 
+/// The cache of executables.
+pub(super) fn cache() -> Result<Cache, Failure> {
+    open::cache().map_err(failure)
+}
+
 /// Compiles a program and lists what came of it.
 pub(super) fn list(compiler: &Compiler, program: Program) -> Result<Listing, Failure> {
     compiler.list(program).map_err(|error| match error.advice(compiler.target()) {
@@ -36,6 +41,7 @@ fn failure(error: OpenError) -> Failure {
     match error {
         OpenError::Asset(assets::Error::Override { .. })
         | OpenError::ChosenPlugin(_)
+        | OpenError::CacheMax(_)
         | OpenError::OtherPlatform { .. } => Failure::usage(error),
         other => Failure::Failed(other.into()),
     }

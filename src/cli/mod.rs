@@ -2,6 +2,7 @@
 //! run that was interrupted or terminated.
 
 mod backend;
+mod cache;
 mod compare;
 mod dry_run;
 mod export;
@@ -41,6 +42,7 @@ enum Command {
     Tokenize(tokenize::Tokenize),
     Inspect(inspect::Inspect),
     Plugin(plugin::PluginCommand),
+    Cache(cache::CacheCommand),
     Replay(replay::Replay),
 }
 
@@ -99,6 +101,7 @@ pub fn main() -> ExitCode {
         Command::Tokenize(command) => command.run(),
         Command::Inspect(command) => command.run(),
         Command::Plugin(command) => command.run(),
+        Command::Cache(command) => command.run(),
         Command::Replay(command) => command.run(),
     };
     match outcome {

@@ -5,23 +5,28 @@
 //! 8   4  format version, little endian
 //! 12  32 key
 //! 44  8  length of the executable in bytes, little endian
-//! 52  32 SHA-256 of the executable
-//! 84     the executable
+//! 52  32 SHA-256 of the note and the executable
+//! 84  4  length of the note in bytes, little endian
+//! 88     the note, JSON
+//!        the executable
 //! ```
 
 use std::fmt;
-use std::fs;
-use std::io;
+use std::io::{self, Read as _};
 use std::path::Path;
+use std::time::SystemTime;
 
 use sha2::{Digest, Sha256};
 
 use super::key::CacheKey;
-use crate::files::write_unsynced;
+use super::note::Note;
+use crate::files;
 
 const MAGIC: &[u8; 8] = b"natgradX";
-const VERSION: u32 = 1;
-const HEADER: usize = 84;
+const VERSION: u32 = 2;
+const HEADER: usize = 88;
+/// The longest note.
+const MAX_NOTE: usize = 1 << 12;
 
 /// Why the content of an entry cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +47,8 @@ pub enum Damage {
     },
     /// The entry is that of another key.
     WrongKey,
+    /// What the entry says of itself cannot be read.
+    BadNote,
     /// The file is longer than it should be.
     Overlong,
     /// The executable's bytes are not those that were written.
@@ -59,6 +66,7 @@ impl fmt::Display for Damage {
                 write!(f, "it has format version {found}, this natgrad reads {VERSION}")
             }
             Damage::WrongKey => f.write_str("it belongs to another program"),
+            Damage::BadNote => f.write_str("what it says of itself cannot be read"),
             Damage::Overlong => f.write_str("there is more in it than was written"),
             Damage::Corrupt => f.write_str("its checksum does not match"),
         }
@@ -66,56 +74,102 @@ impl fmt::Display for Damage {
 }
 
 /// Writes an entry whole or not at all.
-pub(super) fn write(path: &Path, key: &CacheKey, executable: &[u8]) -> io::Result<()> {
-    write_unsynced(path, &[&header(key, executable), executable])
+pub(super) fn write(path: &Path, key: &CacheKey, note: &Note, executable: &[u8]) -> io::Result<()> {
+    let note = serde_json::to_vec(note)?;
+    files::write_unsynced(path, &[&header(key, &note, executable), &note, executable])
 }
 
-/// Reads an entry's file; None where there is none.
+/// Reads an entry's file, and notes that it was used; None where there is none.
 pub(super) fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
-    match fs::read(path) {
-        Ok(file) => Ok(Some(file)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error),
-    }
+    let mut file = match files::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        opened => opened?,
+    };
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes)?;
+    // Another user's entry cannot be marked so, and may be dropped too early: it is then made anew.
+    file.set_modified(SystemTime::now()).ok();
+    Ok(Some(bytes))
 }
 
-/// The executable in an entry's file.
-pub(super) fn check<'a>(file: &'a [u8], key: &CacheKey) -> Result<&'a [u8], Damage> {
-    let truncated = |wanted| Damage::Truncated { wanted, found: file.len() as u64 };
-    let common = file.len().min(MAGIC.len());
-    if file[..common] != MAGIC[..common] {
-        return Err(Damage::NotAnEntry);
-    }
-    let (header, executable) = file.split_at_checked(HEADER).ok_or(truncated(HEADER as u64))?;
-    let version = u32::from_le_bytes(field(header, 8));
-    if version != VERSION {
-        return Err(Damage::OtherVersion { found: version });
-    }
-    if field::<32>(header, 12) != *key.as_bytes() {
+/// What an entry's file says of itself, without its executable being read.
+pub(super) fn read_note(path: &Path) -> io::Result<Result<Note, Damage>> {
+    let mut head = Vec::new();
+    files::open(path)?.take((HEADER + MAX_NOTE) as u64).read_to_end(&mut head)?;
+    Ok(parts(&head).and_then(|parts| note(&parts)))
+}
+
+/// The executable in the entry's file of this name, which is the key, and what the entry says of itself.
+pub(super) fn check<'a>(file: &'a [u8], key: &str) -> Result<&'a [u8], Damage> {
+    let parts = parts(file)?;
+    let mut own = String::new();
+    // Writing to a string cannot fail.
+    super::key::write_hex(&mut own, &field::<32>(parts.header, 12)).ok();
+    if own != key {
         return Err(Damage::WrongKey);
     }
-    let wanted = u64::from_le_bytes(field(header, 44));
-    let found = executable.len() as u64;
+    let wanted = u64::from_le_bytes(field(parts.header, 44));
+    let found = parts.executable.len() as u64;
     if found < wanted {
-        return Err(truncated(wanted.saturating_add(HEADER as u64)));
+        let before = (HEADER + parts.note.len()) as u64;
+        return Err(Damage::Truncated { wanted: wanted.saturating_add(before), found: file.len() as u64 });
     }
     if found > wanted {
         return Err(Damage::Overlong);
     }
-    if field::<32>(header, 52) != Sha256::digest(executable)[..] {
+    if field::<32>(parts.header, 52) != checksum(parts.note, parts.executable) {
         return Err(Damage::Corrupt);
     }
-    Ok(executable)
+    note(&parts)?;
+    Ok(parts.executable)
 }
 
-fn header(key: &CacheKey, executable: &[u8]) -> Vec<u8> {
+/// A file or its beginning, cut into its parts.
+struct Parts<'a> {
+    header: &'a [u8],
+    note: &'a [u8],
+    executable: &'a [u8],
+}
+
+fn parts(file: &[u8]) -> Result<Parts<'_>, Damage> {
+    let truncated = |wanted: usize| Damage::Truncated { wanted: wanted as u64, found: file.len() as u64 };
+    let common = file.len().min(MAGIC.len());
+    if file[..common] != MAGIC[..common] {
+        return Err(Damage::NotAnEntry);
+    }
+    // An older version's header is shorter.
+    if let Some(version) = file.get(8..12) {
+        let version = u32::from_le_bytes(field(version, 0));
+        if version != VERSION {
+            return Err(Damage::OtherVersion { found: version });
+        }
+    }
+    let (header, rest) = file.split_at_checked(HEADER).ok_or(truncated(HEADER))?;
+    let length = u32::from_le_bytes(field(header, 84)) as usize;
+    if length > MAX_NOTE {
+        return Err(Damage::BadNote);
+    }
+    let (note, executable) = rest.split_at_checked(length).ok_or(truncated(HEADER + length))?;
+    Ok(Parts { header, note, executable })
+}
+
+fn note(parts: &Parts<'_>) -> Result<Note, Damage> {
+    serde_json::from_slice(parts.note).map_err(|_| Damage::BadNote)
+}
+
+fn header(key: &CacheKey, note: &[u8], executable: &[u8]) -> Vec<u8> {
     let mut header = Vec::with_capacity(HEADER);
     header.extend(MAGIC);
     header.extend(VERSION.to_le_bytes());
     header.extend(key.as_bytes());
     header.extend((executable.len() as u64).to_le_bytes());
-    header.extend(Sha256::digest(executable));
+    header.extend(checksum(note, executable));
+    header.extend((note.len() as u32).to_le_bytes());
     header
+}
+
+fn checksum(note: &[u8], executable: &[u8]) -> [u8; 32] {
+    Sha256::new().chain_update(note).chain_update(executable).finalize().into()
 }
 
 /// `N` bytes of the header, from `start`.

@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 use crate::pjrt::{ApiVersion, CompileOptions};
 
 /// Changes with everything that makes older entries useless: what goes into the key, and how.
-const KEY_VERSION: u32 = 2;
+const KEY_VERSION: u32 = 3;
 
 /// The SHA-256 of everything that can change the code of an executable.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -54,8 +54,7 @@ impl CacheKey {
             xla_flags,
             host_cpu,
         } = *parts;
-        let options = options.clone().retain_flags(|name| !is_dump_flag(name)).to_bytes();
-        let xla_flags: Vec<&str> = xla_flags.split_whitespace().filter(|flag| !is_dump_word(flag)).collect();
+        let (options, xla_flags) = (lasting_options(options), lasting_flags(xla_flags));
 
         let mut hash = Fields(Sha256::new());
         hash.number(u64::from(KEY_VERSION));
@@ -114,6 +113,16 @@ impl Fields {
         self.number(bytes.len() as u64);
         self.0.update(bytes);
     }
+}
+
+/// The options as bytes, without flags that only ask for dumps.
+pub(super) fn lasting_options(options: &CompileOptions) -> Vec<u8> {
+    options.clone().retain_flags(|name| !is_dump_flag(name)).to_bytes()
+}
+
+/// The flags of a value of XLA_FLAGS that do not only ask for dumps.
+pub(super) fn lasting_flags(xla_flags: &str) -> Vec<&str> {
+    xla_flags.split_whitespace().filter(|flag| !is_dump_word(flag)).collect()
 }
 
 /// Whether compiling with these options, under this value of XLA_FLAGS, writes dumps.

@@ -243,8 +243,16 @@ fn check_for_tpu() -> Result<(), OpenError> {
     if vendors.any(|vendor| vendor.trim() == GOOGLE) { Ok(()) } else { Err(OpenError::NoTpuAttached) }
 }
 
-fn cache() -> Result<Cache, OpenError> {
-    Ok(Cache::open(assets::cache_root()?.join("executables")))
+/// The variable that says how many bytes of executables are kept at most.
+pub(crate) const MAX_VARIABLE: &str = "NATGRAD_CACHE_MAX";
+
+/// natgrad's cache of executables, with the limit that the user set.
+pub(crate) fn cache() -> Result<Cache, OpenError> {
+    let cache = Cache::open(assets::cache_root()?.join("executables"));
+    match std::env::var_os(MAX_VARIABLE).filter(|value| !value.is_empty()) {
+        None => Ok(cache),
+        Some(value) => Ok(cache.with_max(value.to_string_lossy().parse().map_err(OpenError::CacheMax)?)),
+    }
 }
 
 /// Whether the user chose the plugin.

@@ -1,8 +1,10 @@
 //! Why a device could not be opened.
 
 use super::DeviceError;
+use super::open::MAX_VARIABLE;
 use crate::assets::{self, PLUGIN_VARIABLE};
 use crate::pjrt;
+use crate::size::NoSize;
 
 /// Why a device could not be opened, with what can be done about it.
 #[derive(Debug, thiserror::Error)]
@@ -10,6 +12,9 @@ pub enum OpenError {
     /// A plugin could not be fetched or found, or there is no telling where the cache folder is.
     #[error(transparent)]
     Asset(#[from] assets::Error),
+    /// `NATGRAD_CACHE_MAX` is no number of bytes.
+    #[error("{MAX_VARIABLE}: {0}")]
+    CacheMax(NoSize),
     /// The file that `NATGRAD_PJRT_PLUGIN` names cannot be loaded.
     #[error(
         "{PLUGIN_VARIABLE}: {0}; set it to the file of a PJRT plugin, or unset it to use natgrad's own CPU plugin"

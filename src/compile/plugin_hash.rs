@@ -1,27 +1,20 @@
 //! The hash of a plugin's file, remembered in the cache folder: plugins have hundreds of megabytes.
 
-use std::fs::{self, File, Metadata};
+use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::path::Path;
-use std::time::UNIX_EPOCH;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::key::write_hex;
-use crate::files::write_unsynced;
+use crate::assets::Stamp;
+use crate::files;
 
-/// The file a hash was taken of, as it was then.
-#[derive(Debug, PartialEq, Serialize, Deserialize)]
-struct Stamp {
-    path: String,
-    size: u64,
-    modified_ns: u128,
-    inode: u64,
-}
-
+/// The file a hash was taken of, as it was then, and the hash.
 #[derive(Debug, Serialize, Deserialize)]
 struct Remembered {
+    path: String,
     file: Stamp,
     sha256: [u8; 32],
 }
@@ -29,22 +22,22 @@ struct Remembered {
 /// The SHA-256 of the file at `path`, a canonical path, from `folder` where it is remembered there for the file
 /// as it is now.
 pub(super) fn sha256_of(path: &Path, folder: &Path) -> io::Result<[u8; 32]> {
-    let metadata = fs::metadata(path)?;
-    let stamp = Stamp::of(path, &metadata)?;
+    let stamp = Stamp::of(&fs::metadata(path)?)?;
+    let shown = path.to_string_lossy();
     let mut name = "plugin-".to_owned();
     write_hex(&mut name, &Sha256::digest(path.as_os_str().as_encoded_bytes())[..8]).ok();
     let remembered_at = folder.join(name + ".json");
     if let Ok(text) = fs::read(&remembered_at)
         && let Ok(remembered) = serde_json::from_slice::<Remembered>(&text)
-        && remembered.file == stamp
+        && (remembered.path == shown && remembered.file == stamp)
     {
         return Ok(remembered.sha256);
     }
 
     let sha256 = hash(path)?;
     // A file replaced while it was read must not be remembered under either stamp.
-    if Stamp::of(path, &fs::metadata(path)?)? == stamp
-        && let Err(error) = remember(&remembered_at, &Remembered { file: stamp, sha256 })
+    if Stamp::of(&fs::metadata(path)?)? == stamp
+        && let Err(error) = remember(&remembered_at, &Remembered { path: shown.into(), file: stamp, sha256 })
     {
         tracing::warn!("{}: the plugin's hash is not remembered: {error}", remembered_at.display());
     }
@@ -65,20 +58,8 @@ fn hash(path: &Path) -> io::Result<[u8; 32]> {
     }
 }
 
-impl Stamp {
-    fn of(path: &Path, metadata: &Metadata) -> io::Result<Stamp> {
-        let modified = metadata.modified()?.duration_since(UNIX_EPOCH).unwrap_or_default();
-        #[cfg(unix)]
-        let inode = std::os::unix::fs::MetadataExt::ino(metadata);
-        #[cfg(not(unix))]
-        let inode = 0;
-        let path = path.to_string_lossy().into_owned();
-        Ok(Stamp { path, size: metadata.len(), modified_ns: modified.as_nanos(), inode })
-    }
-}
-
 fn remember(path: &Path, remembered: &Remembered) -> io::Result<()> {
-    write_unsynced(path, &[&serde_json::to_vec(remembered)?])
+    files::write_unsynced(path, &[&serde_json::to_vec(remembered)?])
 }
 
 #[cfg(test)]

@@ -190,7 +190,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("large");
         let digest = |place: Option<u64>| {
-            let file = File::create(&path).unwrap();
+            let file = std::fs::File::create(&path).unwrap();
             file.set_len(3 * BLOCK as u64 + 5).unwrap();
             if let Some(place) = place {
                 file.write_at(b"x", place).unwrap();

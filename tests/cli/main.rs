@@ -1,5 +1,6 @@
 //! The `natgrad` command as its users run it.
 
+mod cache;
 mod compare;
 mod device_data;
 mod diverge;
