@@ -19,8 +19,8 @@ use crate::data::{DataError, Examples, Note, Splits};
 use crate::report::columns;
 use crate::text;
 use crate::train::{
-    Checkpoint, Progress, Run, RunReport, TrainError, Trial, check, notes, rows_to_tune_on, tune_adamw,
-    write_atomically,
+    Checkpoint, Progress, Run, RunReport, TrainError, Trial, check, check_memory, notes, rows_to_tune_on,
+    tune_adamw, write_atomically,
 };
 use crate::weights;
 
@@ -115,6 +115,7 @@ impl Train {
         make_folder(&out)?;
         let device = backend::open(self.target)?;
         if self.resume.is_none() {
+            check_memory(&config, &device).map_err(|error| failure(error, None))?;
             // An earlier run's summary is not this one's.
             remove(&out.join("summary.json"))?;
         }
@@ -263,6 +264,7 @@ fn failure(error: TrainError, interrupt: Option<&Interrupt>) -> Failure {
         | TrainError::Weights(_)
         | TrainError::Config(_)
         | TrainError::Mismatch { .. }
+        | TrainError::Memory { .. }
         | TrainError::Checkpoint(_) => Failure::usage(error),
         TrainError::Stopped { ref checkpoint, .. } => {
             let mut note = error.to_string();

@@ -119,6 +119,12 @@ impl Device {
         self.client.devices().get(self.place).map_or("", |info| &info.kind)
     }
 
+    /// The most bytes of memory that programs can have on it, where its allocator tells.
+    pub fn memory_limit(&self) -> Option<u64> {
+        let memory = self.client.device_memory(self.place).ok()??;
+        memory.limit.and_then(|limit| u64::try_from(limit).ok()).filter(|limit| *limit > 0)
+    }
+
     /// What natgrad knows of its platform.
     pub fn target(&self) -> Target {
         Target::of(&self.client)

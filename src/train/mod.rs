@@ -8,6 +8,7 @@ mod feed;
 mod files;
 mod finite;
 mod fit;
+mod memory;
 mod metrics;
 mod predict;
 mod progress;
@@ -30,6 +31,7 @@ pub use checkpoint::{Checkpoint, FILE_NAME as CHECKPOINT_FILE, Header};
 pub use diverge::{Divergence, Symptom};
 pub use evaluate::TestScores;
 pub use files::write_atomically;
+pub use memory::check_memory;
 pub use metrics::Record;
 pub use predict::{At, Prediction};
 pub use progress::{Observer, Progress, RunReport};
@@ -42,6 +44,7 @@ pub use tune::{Trial, rows_to_tune_on, tune_adamw};
 use crate::compile::DeviceError;
 use crate::data::DataError;
 use crate::posterior::PredictorError;
+use crate::size::Size;
 use crate::step::StepError;
 use crate::weights::WeightsError;
 
@@ -91,6 +94,21 @@ pub enum TrainError {
         found: String,
         /// What would be right.
         wanted: String,
+    },
+    /// There is not enough memory for the run's state.
+    #[error(
+        "the model's {parameters} parameters need at least {needed} for state and initial values, but {place} has \
+         {there} for them; choose a smaller `model`, or a `rule` with less state"
+    )]
+    Memory {
+        /// How many parameters the model has.
+        parameters: usize,
+        /// What is needed at least.
+        needed: Size,
+        /// Where.
+        place: &'static str,
+        /// What is there.
+        there: Size,
     },
     /// A checkpoint does not fit the run.
     #[error("the checkpoint does not fit the run: {0}")]

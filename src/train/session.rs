@@ -152,6 +152,7 @@ impl<'a> Session<'a> {
         values: &HyperValues,
         seed: u64,
     ) -> Result<Session<'a>, TrainError> {
+        super::memory::check(device, &recipe.interface(rows)?, 0)?;
         let step = device.compile(recipe.step(rows)?)?;
         let start = device.compile(recipe.start()?)?;
         let recover = if step.program.interface.is_implicit() {

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use super::TrainError;
+use super::check_memory;
 use super::checkpoint::{Checkpoint, Header};
 use super::diverge::{Divergence, Symptom};
 use super::evaluate::{TestScores, evaluate};
@@ -62,6 +63,9 @@ impl<'a> Training<'a> {
         observer: Observer,
     ) -> Result<Training<'a>, TrainError> {
         let Ready { config, train, test, batches, labels, total, out, checkpoint, source } = ready;
+        if checkpoint.is_none() {
+            check_memory(&config, device)?;
+        }
         let target = device.target();
         let table = train.as_ref().and_then(|train| table_on_device(&config, target, train));
         let recipe = Recipe { table, ..config.recipe(target.state_plan()) };
