@@ -98,7 +98,7 @@ pub fn edges(program: &Program, module: &HloModule) -> Vec<Edge> {
             from,
             to,
             arrays: places.len() as u64,
-            bytes: places.iter().map(bytes).sum(),
+            bytes: places.iter().map(bytes).fold(0, u64::saturating_add),
         })
         .collect()
 }

@@ -82,12 +82,13 @@ impl Memory {
         let flow = Flow::of(module);
         let mut memory = schedule::peak(&flow, buffers::of(module, &flow));
         let entry = module.entry_computation();
-        memory.arguments = entry.parameters().iter().map(|(_, parameter)| parameter.shape.bytes()).sum();
+        let sizes = entry.parameters().into_iter().map(|(_, parameter)| parameter.shape.bytes());
+        memory.arguments = sizes.fold(0, u64::saturating_add);
         let outputs = entry.root_instruction().shape.leaves();
         let size = |aliased: bool| {
             let of =
                 outputs.iter().filter(|(index, _)| !aliased || module.aliased_parameter(index).is_some());
-            of.map(|(_, shape)| shape.bytes()).sum()
+            of.map(|(_, shape)| shape.bytes()).fold(0, u64::saturating_add)
         };
         (memory.outputs, memory.aliased) = (size(false), size(true));
         Memory { assigned, ..memory }

@@ -96,7 +96,7 @@ impl NoiseSite {
 
 /// The number of elements that are hashed, each chain of hashes counted once and each pass of a loop as one.
 pub fn hashed_elements(sites: &[NoiseSite]) -> u64 {
-    sites.iter().filter(|site| site.first_round).map(|site| site.elements).sum()
+    sites.iter().filter(|site| site.first_round).map(|site| site.elements).fold(0, u64::saturating_add)
 }
 
 /// The buffers that instructions with noise in them write, each once, in the order of the sites.

@@ -139,5 +139,5 @@ impl Report {
 
 /// Bytes that the optimizer's phases move.
 pub(super) fn optimizer_bytes(stages: &[StageCost]) -> u64 {
-    stages.iter().filter(|cost| cost.name.is_optimizer()).map(|cost| cost.bytes).sum()
+    stages.iter().filter(|cost| cost.name.is_optimizer()).map(|cost| cost.bytes).fold(0, u64::saturating_add)
 }

@@ -194,7 +194,7 @@ impl Report {
         }
         let mut text = format!("{table}{buffers}");
         if live.len() > LISTED {
-            let rest: u64 = live.iter().skip(LISTED).map(|buffer| buffer.bytes).sum();
+            let rest: u64 = live.iter().skip(LISTED).map(|buffer| buffer.bytes).fold(0, u64::saturating_add);
             text += &format!("  and {} more of {} bytes\n", live.len() - LISTED, grouped(rest));
         }
         text
@@ -248,8 +248,8 @@ impl Report {
                 time(adamw.map(|floor| floor.seconds)),
             ]);
         }
-        let total: u64 = self.stages.iter().map(|cost| cost.bytes).sum();
-        let flops: u64 = self.stages.iter().map(|cost| cost.flops).sum();
+        let total: u64 = self.stages.iter().map(|cost| cost.bytes).fold(0, u64::saturating_add);
+        let flops: u64 = self.stages.iter().map(|cost| cost.flops).fold(0, u64::saturating_add);
         table.row(vec![
             "all".to_owned(),
             grouped(total),

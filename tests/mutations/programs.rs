@@ -3,7 +3,10 @@
 use std::path::Path;
 
 use natgrad::config::RunConfig;
-use natgrad::inspect::{HloModule, MURMUR3_FINALIZER, Summary, noise_buffers, noise_sites};
+use natgrad::inspect::{
+    HloModule, MURMUR3_FINALIZER, Memory, Summary, hashed_elements, kernels, noise_buffers, noise_sites,
+    stage_costs,
+};
 use natgrad::step::StatePlan;
 use natgrad_ir::{text, verify};
 
@@ -53,6 +56,8 @@ fn programs_of_xla() {
     survive("hlo", &originals, |bytes| {
         let Ok(module) = HloModule::decode(bytes) else { return };
         let _ = (module.to_text(), Summary::of(&module).to_string());
-        let _ = noise_buffers(&noise_sites(&module, &MURMUR3_FINALIZER));
+        let sites = noise_sites(&module, &MURMUR3_FINALIZER);
+        let _ = (noise_buffers(&sites), hashed_elements(&sites));
+        let _ = (stage_costs(&kernels(&module)), Memory::of(&module, None));
     });
 }
