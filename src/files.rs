@@ -111,8 +111,9 @@ fn temporary(folder: &Path) -> Result<NamedTempFile> {
 
 /// Removes the temporary files that no living process holds. One that cannot be looked at is left where it is.
 fn remove_abandoned(folder: &Path) {
-    let is_temporary =
-        |name: &OsStr| name.to_str().is_some_and(|name| name.starts_with(UNFINISHED) && name.ends_with(SUFFIX));
+    let is_temporary = |name: &OsStr| {
+        name.to_str().is_some_and(|name| name.starts_with(UNFINISHED) && name.ends_with(SUFFIX))
+    };
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         if !is_temporary(&entry.file_name()) || !entry.file_type().is_ok_and(|ty| ty.is_file()) {
             continue;

@@ -278,7 +278,6 @@ impl Table {
         }
     }
 
-
     /// What a run keeps of the table; nothing of rows that are no columns with names or standardized.
     pub fn kept(&self) -> Option<&TableFacts> {
         Some(&self.facts.table).filter(|kept| **kept != TableFacts::default())

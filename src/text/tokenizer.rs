@@ -142,7 +142,8 @@ fn content(path: &Path, reason: String) -> TextError {
 }
 
 fn read(path: &Path) -> Result<String, TextError> {
-    let bytes = crate::files::read(path).map_err(|source| TextError::Read { path: path.to_path_buf(), source })?;
+    let bytes =
+        crate::files::read(path).map_err(|source| TextError::Read { path: path.to_path_buf(), source })?;
     utf8(bytes).map_err(|error| content(path, error.to_string()))
 }
 

@@ -16,7 +16,8 @@ fn write(path: &Path, is_whole: bool, compression: Compression) {
     }";
     let schema = Arc::new(parse_message_type(schema).unwrap());
     let properties = Arc::new(WriterProperties::builder().set_compression(compression).build());
-    let mut file = SerializedFileWriter::new(std::fs::File::create(path).unwrap(), schema, properties).unwrap();
+    let mut file =
+        SerializedFileWriter::new(std::fs::File::create(path).unwrap(), schema, properties).unwrap();
     let mut group = file.next_row_group().unwrap();
     let mut column = group.next_column().unwrap().unwrap();
     column.typed::<Int64Type>().write_batch(&[1, 2], None, None).unwrap();
