@@ -24,7 +24,7 @@ impl ModelError {
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum ModelFault {
     /// The network cannot be built.
-    #[error("the model `{model}`: {errors}")]
+    #[error("the model `{model}`, described with 2 rows: {errors}")]
     Build {
         /// The model.
         model: String,

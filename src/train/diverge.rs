@@ -65,6 +65,10 @@ impl fmt::Display for Divergence {
             Some((name, step)) => {
                 write!(f, "; the first tensor that is not finite is `{name}`, after step {step}")?
             }
+            None if matches!(self.symptom, Symptom::Loss { step: 1, .. }) => write!(
+                f,
+                "; every state tensor was finite, so the network or its loss is not finite from the start"
+            )?,
             None => write!(f, "; every state tensor was still finite, so the loss itself overflowed")?,
         }
         if let Some((name, magnitude)) = &self.largest {
@@ -77,7 +81,15 @@ impl fmt::Display for Divergence {
             None => write!(f, ". There is no checkpoint")?,
         }
         match self.symptom {
-            Symptom::State { step: 0 } => write!(f, ". Check `rule.ess` and `rule.hess_init`"),
+            Symptom::State { step: 0 } => match &self.tensor {
+                Some((name, _)) if name.starts_with("mean/") => {
+                    write!(f, ". Check how it starts: its `Init` in the model, or the weights of `init`")
+                }
+                _ => write!(f, ". Check `rule.ess` and `rule.hess_init`"),
+            },
+            Symptom::Loss { step: 1, loss } if loss.is_nan() => {
+                write!(f, ". Look for a division by 0, and a logarithm or a root of what is not positive")
+            }
             _ => write!(f, ". A smaller `rule.lr` or a longer `schedule.warmup` usually helps"),
         }
     }

@@ -197,6 +197,7 @@ impl Training<'_> {
             let Some(rows) = feed.next_call()? else { break };
             let again = self.call(&rows, 1)?.wait()?;
             step += 1;
+            self.step = step;
             if let Symptom::State { .. } = symptom {
                 divergence.learning_rate = again.first().map(|again| again.get(Metric::LearningRate));
             }

@@ -226,6 +226,11 @@ impl Run {
             self.checked()?;
         let examples = |given: Option<Given>| given.map(|given| given.examples(&config)).transpose();
         let (train, test) = (examples(train)?, examples(test)?);
+        if let Some(rows) = rows.filter(|&rows| train.is_some() || rows == 0) {
+            let reason =
+                format!("`Run::rows` is {rows}, but must be above 0, and is for runs without `Run::data`");
+            return Err(TrainError::Refused { call: "start", reason });
+        }
         let rows = train.as_ref().map(Examples::len).or(rows);
         if let Some(batch) = batch.or_else(|| Some(config.batch.min(rows?))) {
             config.batch = batch;

@@ -176,7 +176,7 @@ impl<'a> Training<'a> {
         if self.step >= self.total {
             let total = self.total;
             return Err(refused(format!(
-                "the run is at its end, of {total} steps; give it more by `Run::steps`"
+                "the run is at its end, of {total} steps: a new one can have more, by `Run::steps`"
             )));
         }
         let rows = batch.into().examples(self.config.model.model(), true)?;

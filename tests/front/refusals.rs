@@ -41,7 +41,7 @@ fn calls_that_cannot_be_done_say_why() {
     training.step((&x, &y)).unwrap();
     assert_eq!(
         refused(training.step((&x, &y))),
-        "`step` is refused: the run is at its end, of 1 steps; give it more by `Run::steps`"
+        "`step` is refused: the run is at its end, of 1 steps: a new one can have more, by `Run::steps`"
     );
     assert_eq!(
         refused(training.predict(&Array2::<f32>::zeros((3, 5)), At::Mean)),
