@@ -158,17 +158,18 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let write = |bytes: &[u8]| {
             std::fs::write(folder.path().join("train.bin"), bytes).unwrap();
-            std::fs::write(folder.path().join("val.bin"), [0; 20]).unwrap();
+            std::fs::write(folder.path().join("val.bin"), [1, 0].repeat(10)).unwrap();
             let folder = folder.path();
             of(serde_json::json!({"token-bins": {"folder": folder, "context": 4, "vocabulary": 9}}))
         };
-        let first = write(&[0; 40]);
-        assert_eq!(first.change(&write(&[0; 40])), None);
-        let mut other = [0; 40];
-        other[38] = 1;
+        let ones = |tokens: usize| [1, 0].repeat(tokens);
+        let first = write(&ones(20));
+        assert_eq!(first.change(&write(&ones(20))), None);
+        let mut other = ones(20);
+        other[38] = 2;
         let change = first.change(&write(&other)).unwrap();
         assert_eq!(change, "the training data have 4 rows as before, but not the same ones");
-        let change = first.change(&write(&[0; 80])).unwrap();
+        let change = first.change(&write(&ones(40))).unwrap();
         assert_eq!(change, "the training data had 4 rows, and have 9 now");
     }
 
