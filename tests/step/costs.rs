@@ -97,12 +97,12 @@ fn flops_of_a_step_are_those_computed_by_hand() {
     let layers = 2 * activations + logits;
     // Row maxima; shifted logits; exponentials; sums of those and of the label's.
     let normalization = (logits - ROWS) + logits + logits + 2 * (logits - ROWS);
-    // Logarithms, less the label's logit, summed, over the rows; and which logits are the largest, counted at labels.
+    // Logarithms, less the label's logit, summed, over the rows; and which logits are the largest, at labels, counted.
     let loss = 2 * ROWS + (ROWS - 1) + 1;
-    let correct = logits + (ROWS - 1);
+    let correct = logits + ROWS + (ROWS - 1);
     assert_eq!(forward.work.elementwise, layers + normalization + loss + correct);
-    // Which class is the label; the first class of the largest logits, and whether it is the label.
-    assert_eq!(forward.work.integers, logits + (logits - ROWS) + ROWS);
+    // Which class is the label; which ones are before it, and of these the largest; whether there is such a class, and both.
+    assert_eq!(forward.work.integers, logits + 2 * logits + 2 * ROWS);
     assert_eq!(forward.flops, forward.work.dot_flops() + forward.work.elementwise);
 
     let backward = cost(&report, Phase::Backward);
@@ -143,9 +143,9 @@ fn bytes_of_a_step_are_those_computed_by_hand() {
         numbers(logits + ROWS, logits),                        // shifted logits
         numbers(logits, logits),                               // their exponentials
         with_truth(0, logits, numbers(ROWS, 0)),               // which logits are the labels'
+        with_truth(logits, 0, numbers(logits + ROWS + 1, ROWS)), // shifted logits of labels
         numbers(logits + 1, ROWS),                             // sums of exponentials
-        // The loss, and how many labels are the first class of the largest logits, from shifted logits and labels.
-        with_truth(logits, 0, numbers(logits + 2 * ROWS + 2, 2)),
+        numbers(3 * ROWS + 2, 2), // the loss, and how many labels are the first class of the largest logits
     ];
     let sum = kernels.into_iter().fold(Traffic::default(), Traffic::plus);
     assert_eq!(cost(&report, Phase::Forward).traffic, sum);
