@@ -102,10 +102,7 @@ pub(super) fn read_note(path: &Path) -> io::Result<Result<Note, Damage>> {
 /// The executable in the entry's file of this name, which is the key, and what the entry says of itself.
 pub(super) fn check<'a>(file: &'a [u8], key: &str) -> Result<&'a [u8], Damage> {
     let parts = parts(file)?;
-    let mut own = String::new();
-    // Writing to a string cannot fail.
-    super::key::write_hex(&mut own, &field::<32>(parts.header, 12)).ok();
-    if own != key {
+    if files::hex(&field::<32>(parts.header, 12)) != key {
         return Err(Damage::WrongKey);
     }
     let wanted = u64::from_le_bytes(field(parts.header, 44));

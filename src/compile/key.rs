@@ -4,6 +4,7 @@ use std::fmt;
 
 use sha2::{Digest, Sha256};
 
+use crate::files::hex;
 use crate::pjrt::{ApiVersion, CompileOptions};
 
 /// Changes with everything that makes older entries useless: what goes into the key, and how.
@@ -87,7 +88,7 @@ impl CacheKey {
 /// Writes the key as 64 hexadecimal digits.
 impl fmt::Display for CacheKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write_hex(f, &self.0)
+        f.write_str(&hex(&self.0))
     }
 }
 
@@ -95,10 +96,6 @@ impl fmt::Debug for CacheKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "CacheKey({self})")
     }
-}
-
-pub(super) fn write_hex(out: &mut impl fmt::Write, bytes: &[u8]) -> fmt::Result {
-    bytes.iter().try_for_each(|byte| write!(out, "{byte:02x}"))
 }
 
 /// A hash over fields that cannot run into each other, as each tells its length first.

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::key::{self, KeyParts};
+use crate::files::hex;
 
 /// What an entry is of, and what it was made from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -92,10 +93,7 @@ fn short(text: &str) -> String {
 
 /// The first 16 bytes of the SHA-256: enough to tell one from another.
 fn hash(bytes: &[u8]) -> String {
-    let mut text = String::with_capacity(32);
-    // Writing to a string cannot fail.
-    key::write_hex(&mut text, &Sha256::digest(bytes)[..16]).ok();
-    text
+    hex(&Sha256::digest(bytes)[..16])
 }
 
 #[cfg(test)]

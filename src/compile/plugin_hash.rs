@@ -7,7 +7,6 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::key::write_hex;
 use crate::assets::Stamp;
 use crate::files;
 
@@ -24,9 +23,8 @@ struct Remembered {
 pub(super) fn sha256_of(path: &Path, folder: &Path) -> io::Result<[u8; 32]> {
     let stamp = Stamp::of(&fs::metadata(path)?)?;
     let shown = path.to_string_lossy();
-    let mut name = "plugin-".to_owned();
-    write_hex(&mut name, &Sha256::digest(path.as_os_str().as_encoded_bytes())[..8]).ok();
-    let remembered_at = folder.join(name + ".json");
+    let name = files::hex(&Sha256::digest(path.as_os_str().as_encoded_bytes())[..8]);
+    let remembered_at = folder.join(format!("plugin-{name}.json"));
     if let Ok(text) = fs::read(&remembered_at)
         && let Ok(remembered) = serde_json::from_slice::<Remembered>(&text)
         && (remembered.path == shown && remembered.file == stamp)

@@ -45,7 +45,11 @@ pub(super) fn read(features: &Path, labels: &Path, layout: ImageLayout) -> Resul
 /// Reads features alone.
 pub(super) fn read_unlabelled(path: &Path, layout: ImageLayout) -> Result<Table, DataError> {
     let array = parse(&mut read_file(path)?.as_slice(), path, "")?;
-    let (rows, shape, features) = features((path, "", layout.apply(array)))?;
+    unlabelled((path, "", layout.apply(array)))
+}
+
+fn unlabelled(array: (&Path, &str, Array)) -> Result<Table, DataError> {
+    let (rows, shape, features) = features(array)?;
     Ok(Table::unlabelled(shape.as_slice(), features, rows))
 }
 
@@ -62,8 +66,7 @@ pub(super) fn read_archive_to_predict(
         let label_array = archive.array(labels)?;
         return table((path, features, array), (path, labels, label_array));
     }
-    let (rows, shape, features) = self::features((path, features, array))?;
-    Ok(Table::unlabelled(shape.as_slice(), features, rows))
+    unlabelled((path, features, array))
 }
 
 /// Reads features and labels from two arrays of an archive.
