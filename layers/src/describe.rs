@@ -23,6 +23,9 @@ pub struct Description {
     pub masks: Vec<Shape>,
     /// The outputs for two rows in single precision.
     pub(crate) outputs: TensorType,
+    task: Task,
+    /// The first input, whose type the labels of tokens have.
+    first: Option<Input>,
 }
 
 impl<'m> dyn Model + 'm {
@@ -36,7 +39,8 @@ impl<'m> dyn Model + 'm {
         let net = Network::declaring(&b);
         let inputs = function::declare_inputs(self, &net, rows, DType::F32);
         let outputs = self.outputs(&net, &inputs).ty();
-        Description { params: net.params(), masks: net.masks(), outputs }
+        let (task, first) = (self.task(), self.inputs().into_iter().next());
+        Description { params: net.params(), masks: net.masks(), outputs, task, first }
     }
 
     /// Checks that the model can be trained and used.
@@ -130,18 +134,27 @@ impl<'m> dyn Model + 'm {
         self.inputs().iter().map(|input| input.ty(dtype)).collect()
     }
 
+    /// The type of one example's labels, see [`Description::labels`].
+    pub fn labels(&self, dtype: DType) -> TensorType {
+        self.describe().labels(dtype)
+    }
+
+    /// Number of classes, see [`Description::classes`].
+    pub fn classes(&self) -> usize {
+        self.describe().classes()
+    }
+}
+
+impl Description {
     /// The type of one example's labels, in a program whose floating-point type is `dtype`: a class, the next token at
     /// each position, or numbers.
     pub fn labels(&self, dtype: DType) -> TensorType {
-        match self.task() {
-            Task::Classes => TensorType::scalar(DType::U32),
-            Task::Tokens => {
-                self.inputs().first().map_or(TensorType::scalar(DType::U32), |input| input.ty(dtype))
-            }
-            Task::Numbers { noise: _ } => {
+        match (self.task, &self.first) {
+            (Task::Tokens, Some(input)) => input.ty(dtype),
+            (Task::Classes | Task::Tokens, _) => TensorType::scalar(DType::U32),
+            (Task::Numbers { noise: _ }, _) => {
                 // One output is one number, with or without a dimension for it.
-                let outputs = self.describe().outputs;
-                let dims = outputs.shape.dims().get(1..).unwrap_or_default();
+                let dims = self.outputs.shape.dims().get(1..).unwrap_or_default();
                 let dims = if dims == [1] { &[] } else { dims };
                 TensorType::new(dtype, Shape::new(dims))
             }
@@ -150,8 +163,8 @@ impl<'m> dyn Model + 'm {
 
     /// Number of classes, or of different tokens; one where numbers are predicted.
     pub fn classes(&self) -> usize {
-        match self.task() {
-            Task::Classes | Task::Tokens => self.describe().outputs.shape.dims().last().copied().unwrap_or(0),
+        match self.task {
+            Task::Classes | Task::Tokens => self.outputs.shape.dims().last().copied().unwrap_or(0),
             Task::Numbers { noise: _ } => 1,
         }
     }
@@ -159,7 +172,7 @@ impl<'m> dyn Model + 'm {
     /// The type of the predictions for `rows` examples, as
     /// [`predict_function`](trait.Model.html#method.predict_function) gives them.
     pub fn prediction(&self, rows: usize, dtype: DType) -> TensorType {
-        match self.task() {
+        match self.task {
             Task::Classes => TensorType::new(dtype, [rows, self.classes()]),
             Task::Tokens | Task::Numbers { noise: _ } => {
                 with_rows(rows, &self.labels(dtype)).with_dtype(dtype)

@@ -1,18 +1,9 @@
 //! Formulas that losses of one's own are made of.
 
-use natgrad_ir::{CompareOp, DType, Expr, ReduceOp};
+use natgrad_ir::{CompareOp, DType, Expr};
 
+use crate::loss::log_softmax;
 use crate::network::Network;
-
-/// The logarithm of the softmax over the last dimension of `x[..., classes]`.
-#[track_caller]
-pub fn log_softmax(x: Expr<'_>) -> Expr<'_> {
-    let rank = x.ty().rank();
-    let before: Vec<usize> = (0..rank.saturating_sub(1)).collect();
-    let shift = x.reduce(ReduceOp::Max, &[before.len()]);
-    let centred = x - shift.broadcast_like(x, &before);
-    centred - centred.exp().sum(&[before.len()]).log().broadcast_like(x, &before)
-}
 
 /// One where the class is the label, else zero: `[..., classes]` of `labels`, `u32[...]`, in the type `dtype`.
 #[track_caller]

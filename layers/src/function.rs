@@ -41,7 +41,7 @@ impl<'m> dyn Model + 'm {
         let mut b = Builder::new("loss");
         let params = declare_params(&described, &mut b, dtype);
         let inputs = declare(self, &mut b, rows, dtype);
-        let labels = b.param("labels", with_rows(rows, &self.labels(dtype)));
+        let labels = b.param("labels", with_rows(rows, &described.labels(dtype)));
         let count = described.masks.len();
         // No input or parameter has a name with a slash.
         let draws = masks.filter(|_| count > 0).map(|masks| Draws {
@@ -109,7 +109,7 @@ impl<'m> dyn Model + 'm {
         let params = declare_params(&described, &mut b, dtype);
         let inputs = declare(self, &mut b, rows, dtype);
         let labels = match self.task() {
-            Task::Tokens => Some(b.param("labels", with_rows(rows, &self.labels(dtype)))),
+            Task::Tokens => Some(b.param("labels", with_rows(rows, &described.labels(dtype)))),
             Task::Classes | Task::Numbers { noise: _ } => None,
         };
         let cell = RefCell::new(b);
@@ -121,10 +121,10 @@ impl<'m> dyn Model + 'm {
             (Task::Tokens, Some(labels)) => {
                 let labels = flat(net.expr(labels)).value();
                 let picked = net.build(|b| loss::label_log_probabilities(b, outputs.value(), labels));
-                net.expr(picked).reshape(self.prediction(rows, dtype).shape).value()
+                net.expr(picked).reshape(described.prediction(rows, dtype).shape).value()
             }
             (Task::Numbers { noise: _ }, _) => self.predicted(outputs).value(),
-            (Task::Classes | Task::Tokens, _) => net.build(|b| loss::log_softmax(b, outputs.value())),
+            (Task::Classes | Task::Tokens, _) => loss::log_softmax(outputs).value(),
         };
         net.expect(&described, whole);
         drop(net);

@@ -36,7 +36,7 @@ mod next;
 
 pub use describe::{Description, with_rows};
 pub use error::{ModelError, ModelFault};
-pub use formula::{cross_entropy, log_softmax, one_hot};
+pub use formula::{cross_entropy, one_hot};
 pub use function::MaskDrawing;
 pub use init::{Init, Param};
 pub use layer::activation::Activation;
@@ -47,6 +47,7 @@ pub use layer::embedding::Embedding;
 pub use layer::linear::Linear;
 pub use layer::norm::{FilterResponseNorm, LayerNorm};
 pub use layer::pool::{max_pool, mean_pool, spatial_mean};
+pub use loss::log_softmax;
 pub use model::{Input, InputKind, Model, Task};
 pub use models::gpt2::Gpt2;
 pub use models::linear::{LinearRegression, SoftmaxRegression};

@@ -2,7 +2,7 @@
 
 use natgrad_ir::{Builder, CompareOp, DType, Expr, ReduceOp, Value};
 
-/// Less than the last digit of any logit but zero, less the largest.
+/// Added to a logit less the row's largest: it is below the last digit of every one but zero.
 const TINY: f64 = 1e-30;
 
 /// What a classification loss gives.
@@ -16,23 +16,35 @@ pub struct CrossEntropy {
     pub shift: Value,
 }
 
-/// Logits minus their row maximum, and the maximum: `[rows, classes]`, `[rows]`.
+/// Logits `[..., classes]` less their maximum, and the maximum, `[...]`.
 fn shifted(logits: Expr<'_>) -> (Expr<'_>, Expr<'_>) {
-    let shift = logits.reduce(ReduceOp::Max, &[1]);
-    (logits - shift.broadcast_like(logits, &[0]), shift)
+    let (before, last) = dims(logits);
+    let shift = logits.reduce(ReduceOp::Max, &[last]);
+    (logits - shift.broadcast_like(logits, &before), shift)
 }
 
-/// The logarithm of the sum over classes of the exponentials: `[rows]`.
+/// The logarithm of the sum over classes of the exponentials: `[...]`.
 fn log_sum_exp(centred: Expr<'_>) -> Expr<'_> {
-    centred.exp().sum(&[1]).log()
+    centred.exp().sum(&[dims(centred).1]).log()
+}
+
+/// The dimensions before that of the classes, and that.
+fn dims(logits: Expr<'_>) -> (Vec<usize>, usize) {
+    let last = logits.ty().rank().saturating_sub(1);
+    ((0..last).collect(), last)
+}
+
+/// Where a class is the row's label: `bool[rows, classes]`.
+fn is_label<'b>(centred: Expr<'b>, labels: Expr<'b>) -> Expr<'b> {
+    let classes = centred.iota(DType::U32, 1);
+    classes.compare(CompareOp::Eq, labels.broadcast_like(centred, &[0]))
 }
 
 /// Logits less their row maximum at the label, zero elsewhere; summed over classes: `[rows]`.
 ///
 /// The label is picked by comparing it with an iota, which fuses; a gather would run as a serial loop on XLA:CPU.
 fn at_label<'b>(centred: Expr<'b>, labels: Expr<'b>) -> Expr<'b> {
-    let classes = centred.iota(DType::U32, 1);
-    let is_label = classes.compare(CompareOp::Eq, labels.broadcast_like(centred, &[0]));
+    let is_label = is_label(centred, labels);
     let zero = centred.with(|b, x| b.scalar(b.ty(x).dtype, 0.0));
     is_label.select(centred, zero).sum(&[1])
 }
@@ -42,9 +54,8 @@ fn at_label<'b>(centred: Expr<'b>, labels: Expr<'b>) -> Expr<'b> {
 /// An earlier one of the largest adds a number so small that nothing but zero is changed by it. So no reduction is
 /// needed beside that of [`at_label`]: over the logits of a large vocabulary one takes as long as a layer.
 fn at_label_if_first<'b>(centred: Expr<'b>, labels: Expr<'b>) -> Expr<'b> {
-    let classes = centred.iota(DType::U32, 1);
-    let is_label = classes.compare(CompareOp::Eq, labels.broadcast_like(centred, &[0]));
-    // Of another type: XLA:CPU would keep an iota that two loops use in memory.
+    let is_label = is_label(centred, labels);
+    // Of another type than that of [`is_label`]: XLA:CPU would keep an iota that two loops use in memory.
     let classes = centred.iota(DType::S32, 1);
     let is_before = classes.compare(CompareOp::Lt, labels.convert(DType::S32).broadcast_like(centred, &[0]));
     let beats = is_before & centred.compare(CompareOp::Ge, 0.0);
@@ -52,12 +63,11 @@ fn at_label_if_first<'b>(centred: Expr<'b>, labels: Expr<'b>) -> Expr<'b> {
     is_label.select(centred, beats.select(tiny, zero)).sum(&[1])
 }
 
-/// The logarithm of the softmax over the last dimension of logits `[rows, classes]`.
-pub fn log_softmax(b: &mut Builder, logits: Value) -> Value {
-    b.formula([logits], |[logits]| {
-        let (centred, _) = shifted(logits);
-        centred - log_sum_exp(centred).broadcast_like(logits, &[0])
-    })
+/// The logarithm of the softmax over the last dimension of `logits[..., classes]`.
+#[track_caller]
+pub fn log_softmax(logits: Expr<'_>) -> Expr<'_> {
+    let (centred, _) = shifted(logits);
+    centred - log_sum_exp(centred).broadcast_like(logits, &dims(logits).0)
 }
 
 /// The log-probabilities `[rows]` of labels `u32[rows]` by logits `[rows, classes]`.

@@ -95,8 +95,7 @@ impl<'m> dyn Model + 'm {
             let net = Network::of(&cell, described.named(&params), None);
             let seen: Vec<Expr> = cache.into_iter().map(|value| net.expr(value)).collect();
             let (logits, cache) = describe(&net, net.expr(tokens), net.expr(position), &seen);
-            let next = net.expr(net.build(|b| loss::log_softmax(b, logits.value())));
-            let next = next.reshape([self.classes()]);
+            let next = loss::log_softmax(logits).reshape([described.classes()]);
             [next].into_iter().chain(cache).map(Expr::value).collect::<Vec<_>>()
         };
         cell.into_inner().finish(&results)

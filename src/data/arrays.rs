@@ -3,6 +3,7 @@
 mod error;
 mod examples;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use natgrad_ir::{DType, TensorType};
@@ -29,6 +30,26 @@ use super::ExampleType;
 pub struct Arrays {
     inputs: Vec<(Option<String>, Array)>,
     labels: Option<Array>,
+}
+
+/// What a row of a model is, found by describing its network once.
+#[derive(Clone, Debug)]
+pub(crate) struct RowTypes {
+    inputs: Vec<Input>,
+    /// The type of a row's labels.
+    pub labels: TensorType,
+    classes: usize,
+}
+
+impl RowTypes {
+    pub fn of(model: &dyn Model) -> RowTypes {
+        let described = model.describe();
+        RowTypes {
+            inputs: model.inputs(),
+            labels: described.labels(DType::F32),
+            classes: described.classes(),
+        }
+    }
 }
 
 /// An array as it was given.
@@ -181,17 +202,17 @@ impl Arrays {
         Arrays { labels: Some(Array::new(labels)), ..self }
     }
 
-    /// Whether there are labels.
-    pub fn has_labels(&self) -> bool {
-        self.labels.is_some()
-    }
-
     /// The rows as examples of a model; labels that are not there are zeros unless they are `needed`.
     ///
     /// # Errors
     /// See [`ArrayError`].
     pub fn examples(&self, model: &dyn Model, needed: bool) -> Result<ArrayExamples, ArrayError> {
-        let inputs = model.inputs();
+        self.of_types(&RowTypes::of(model), needed)
+    }
+
+    /// As [`Arrays::examples`], of a model whose rows are known.
+    pub(crate) fn of_types(&self, types: &RowTypes, needed: bool) -> Result<ArrayExamples, ArrayError> {
+        let RowTypes { inputs, labels: ty, classes } = types;
         let names = || inputs.iter().map(|input| format!("`{}`", input.name)).collect::<Vec<_>>().join(", ");
         let given = |input: &Input| match &self.inputs[..] {
             [(None, array)] if inputs.len() == 1 => Some(array),
@@ -202,40 +223,35 @@ impl Arrays {
         let surplus = self.inputs.iter().find(|(name, _)| {
             name.as_ref().is_some_and(|name| inputs.iter().all(|input| input.name != *name))
         });
-        let names_given: Vec<&String> = self.inputs.iter().filter_map(|(name, _)| name.as_ref()).collect();
-        if let Some(&twice) = names_given
-            .iter()
-            .enumerate()
-            .find(|(at, name)| names_given[..*at].contains(name))
-            .map(|(_, name)| name)
-        {
-            return Err(ArrayError::Twice { name: twice.clone() });
+        let mut seen = HashSet::new();
+        let twice = self.inputs.iter().find_map(|(name, _)| name.as_ref().filter(|name| !seen.insert(*name)));
+        if let Some(name) = twice {
+            return Err(ArrayError::Twice { name: name.clone() });
         }
         if let Some((Some(name), _)) = surplus {
             return Err(ArrayError::Unknown { name: name.clone(), wanted: names() });
         }
         let mut rows = None;
         let mut features = Vec::new();
-        for input in &inputs {
+        for input in inputs {
             let array = given(input)
                 .ok_or_else(|| ArrayError::Missing { name: input.name.clone(), wanted: names() })?;
             let what = format!("the input `{}`", input.name);
             features.push(Arc::new(array.bytes(&what, &input.ty(DType::F32), &mut rows, input.kind)?));
         }
-        let ty = model.labels(DType::F32);
         let labels = match &self.labels {
             Some(labels) => {
                 let kind = match ty.dtype.is_float() {
                     true => InputKind::Numbers,
-                    false => InputKind::Indices { below: model.classes() },
+                    false => InputKind::Indices { below: *classes },
                 };
-                labels.bytes("the labels", &ty, &mut rows, kind)?
+                labels.bytes("the labels", ty, &mut rows, kind)?
             }
             None if needed => return Err(ArrayError::Unlabelled),
             None => vec![0; rows.unwrap_or(0) * ty.size_bytes()],
         };
         let kinds = inputs.iter().map(|input| input.ty(DType::F32)).collect();
-        let example = ExampleType { features: kinds, labels: ty, classes: model.classes() };
+        let example = ExampleType { features: kinds, labels: ty.clone(), classes: *classes };
         Ok(ArrayExamples {
             example,
             rows: rows.unwrap_or(0),

@@ -33,6 +33,7 @@ mod token_signs;
 mod tokens;
 mod unseen;
 
+pub(crate) use arrays::RowTypes;
 pub use arrays::{ArrayError, ArrayExamples, Arrays, Element};
 pub use augment::{Augment, Crop};
 pub use batches::Batches;

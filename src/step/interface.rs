@@ -76,20 +76,20 @@ pub struct Images {
 impl Interface {
     /// The interface of programs of this model on micro-batches of `rows`, all of whose parameters are trained alike.
     pub fn new(model: &dyn Model, needs: Needs, rows: usize, dtype: DType, noise: NoiseSource) -> Interface {
-        let natgrad_layers::Description { params, masks, .. } = model.describe();
+        let described = model.describe();
         let inputs = model.inputs().into_iter();
         Interface {
-            members: vec![Member::default(); params.len()],
-            params,
+            members: vec![Member::default(); described.params.len()],
             needs,
             rows,
             features: inputs.map(|input| (input.name.clone(), input.ty(dtype))).collect(),
-            labels: model.labels(dtype),
-            prediction: model.prediction(rows, dtype),
+            labels: described.labels(dtype),
+            prediction: described.prediction(rows, dtype),
             cache: Vec::new(),
             task: model.task(),
-            classes: model.classes(),
-            masks: masks.len(),
+            classes: described.classes(),
+            masks: described.masks.len(),
+            params: described.params,
             dtype,
             noise,
             plan: StepPlan::default(),

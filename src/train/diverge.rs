@@ -22,6 +22,13 @@ pub struct Divergence {
     pub checkpoint: Option<(PathBuf, u64)>,
 }
 
+impl Divergence {
+    /// Of which nothing is known yet but what was seen, and the last good checkpoint.
+    pub(super) fn seen(symptom: Symptom, checkpoint: Option<(PathBuf, u64)>) -> Divergence {
+        Divergence { symptom, learning_rate: None, tensor: None, largest: None, checkpoint }
+    }
+}
+
 /// The first sign of a divergence. Steps are counted from 1.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Symptom {

@@ -4,7 +4,6 @@ use std::collections::VecDeque;
 use std::ops::Range;
 use std::time::Instant;
 
-use natgrad_ir::DType;
 use natgrad_layers::Task;
 
 use super::TrainError;
@@ -146,8 +145,7 @@ impl Training<'_> {
         let task = self.config.model.task();
         let always = Metric::always(task);
         let told = |metric: Metric| mean.get(metric);
-        let labels = self.config.model.labels(DType::F32).shape.elements();
-        let labels = (self.config.rows_per_step() * labels) as f64;
+        let labels = (self.config.rows_per_step() * self.rows.labels.shape.elements()) as f64;
         let counted = told(Metric::counted(task)) / labels;
         let (accuracy, rmse) = match task {
             Task::Classes | Task::Tokens => (Some(counted), None),
@@ -176,13 +174,7 @@ impl Training<'_> {
         };
         self.begin(checkpoint.as_ref())?;
         let mut step = self.step;
-        let mut divergence = Divergence {
-            symptom,
-            learning_rate,
-            tensor: None,
-            largest: None,
-            checkpoint: self.saved.clone(),
-        };
+        let mut divergence = Divergence { learning_rate, ..Divergence::seen(symptom, self.saved.clone()) };
         let mut feed = self.feed(step..self.total, 1)?;
         loop {
             let tensors: Vec<HostTensor> = self.session.state_to_host()?;

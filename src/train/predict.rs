@@ -1,5 +1,6 @@
 //! Predictions of a run's model, for rows of the program's own.
 
+use natgrad_layers::Task;
 use ndarray::{Array1, ArrayD, IxDyn};
 
 use super::TrainError;
@@ -42,10 +43,9 @@ impl Training<'_> {
     /// # Errors
     /// The rows do not fit the model, the rule leaves no posterior to sample, or the device fails.
     pub fn predict(&mut self, rows: impl Into<Arrays>, at: At) -> Result<Prediction, TrainError> {
-        let model = self.config.model.model();
         // Of tokens the labels' probabilities are predicted.
-        let rows = rows.into().examples(model, matches!(model.task(), natgrad_layers::Task::Tokens))?;
-        let labels = model.labels(natgrad_ir::DType::F32).shape;
+        let rows = rows.into().of_types(&self.rows, self.config.model.task() == Task::Tokens)?;
+        let labels = self.rows.labels.shape.clone();
         let count = rows.len();
         if !self.config.rule.has_posterior()
             && let At::Samples(_) = at
@@ -95,13 +95,12 @@ impl Training<'_> {
 
     fn predicted(&mut self, rows: &Examples, at: At) -> Result<crate::posterior::Predictions, TrainError> {
         // Programs are compiled for few sizes, whatever the number of rows.
-        self.predictor(rows.len().next_power_of_two(), &mut |_| {})?;
+        let predictor = self.predictor(rows.len().next_power_of_two(), &mut |_| {})?;
         let (seed, bins) = (self.config.seed, self.config.evaluation.bins);
         let at = match at {
             At::Mean => WeightsAt::Mean,
             At::Samples(count) => WeightsAt::Samples { values: &self.values, seed, count },
         };
-        let Some(predictor) = &self.predictor else { return Err(self.not_finite()) };
         with_state(&self.session, |state| Ok(predictor.predict_rows(state, rows, at, bins)?))
     }
 }

@@ -1,7 +1,7 @@
 //! A run on its device: trained, judged, used and saved.
 
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use super::TrainError;
 use super::check_memory;
@@ -16,7 +16,7 @@ use super::session::{CallData, CallRows, HostTensor, Session, StepScalars};
 use super::source::Source;
 use crate::compile::Device;
 use crate::config::{Evaluation, RunConfig};
-use crate::data::{Arrays, Batches, Examples, TableFacts};
+use crate::data::{Arrays, Batches, Examples, RowTypes, TableFacts};
 use crate::posterior::{Judging, Predictor};
 use crate::rule::HyperValues;
 use crate::step::Recipe;
@@ -36,6 +36,8 @@ pub struct Training<'a> {
     pub(super) values: HyperValues,
     pub(super) session: Session<'a>,
     pub(super) batches: Option<Batches>,
+    /// What a row of the model is.
+    pub(super) rows: RowTypes,
     /// Labels of all training rows.
     labels: usize,
     /// What the classes are called, where they have names.
@@ -50,7 +52,7 @@ pub struct Training<'a> {
     /// The last checkpoint and its step.
     pub(super) saved: Option<(PathBuf, u64)>,
     /// What predicts, by its rows at a time.
-    pub(super) predictor: Option<Predictor<'a>>,
+    predictor: Option<Arc<Predictor<'a>>>,
     tally: CompileTally,
     /// What the run began with, once it was looked at.
     source: OnceLock<Source>,
@@ -87,6 +89,7 @@ impl<'a> Training<'a> {
         };
         let mut tally = CompileTally::default();
         session.programs().for_each(|program| tally.add(program, observer));
+        let rows = RowTypes::of(config.model.model());
         let (step, seconds, saved) = (0, 0.0, None);
         let mut training = Training {
             device,
@@ -97,6 +100,7 @@ impl<'a> Training<'a> {
             values,
             session,
             batches,
+            rows,
             labels,
             class_names,
             kept,
@@ -179,12 +183,12 @@ impl<'a> Training<'a> {
                 "the run is at its end, of {total} steps: a new one can have more, by `Run::steps`"
             )));
         }
-        let rows = batch.into().examples(self.config.model.model(), true)?;
+        let rows = batch.into().of_types(&self.rows, true)?;
         let wanted = self.config.rows_per_step();
         if rows.len() != wanted {
             return Err(refused(format!("a step takes {wanted} rows, but is given {}", rows.len())));
         }
-        let batch = rows.whole();
+        let batch = rows.into_batch();
         let rows = CallRows::Given { features: &batch.features, labels: &batch.labels };
         let begin = std::time::Instant::now();
         let pending = self.session.step(CallData { rows, steps: 1, noise: &[], further_noise: &[] })?;
@@ -194,13 +198,7 @@ impl<'a> Training<'a> {
         if !scalars.loss().is_finite() {
             let symptom = Symptom::Loss { step: self.step, loss: scalars.loss() };
             let learning_rate = Some(scalars.get(crate::step::Metric::LearningRate));
-            let divergence = Divergence {
-                symptom,
-                learning_rate,
-                tensor: None,
-                largest: None,
-                checkpoint: self.saved.clone(),
-            };
+            let divergence = Divergence { learning_rate, ..Divergence::seen(symptom, self.saved.clone()) };
             return Err(TrainError::Diverged(Box::new(divergence)));
         }
         Ok(scalars)
@@ -247,7 +245,9 @@ impl<'a> Training<'a> {
         let folder = folder.as_ref();
         let checkpoint = self.checkpoint()?;
         if first_not_finite(&checkpoint.tensors).is_some() {
-            return Err(self.not_finite());
+            let symptom = Symptom::State { step: self.step };
+            let divergence = Divergence::seen(symptom, self.saved.clone());
+            return Err(TrainError::Diverged(Box::new(divergence)));
         }
         let fail = |error: std::io::Error| TrainError::Write {
             path: folder.to_path_buf(),
@@ -255,13 +255,6 @@ impl<'a> Training<'a> {
         };
         std::fs::create_dir_all(folder).map_err(fail)?;
         checkpoint.save(folder).map(drop)
-    }
-
-    pub(super) fn not_finite(&self) -> TrainError {
-        let symptom = Symptom::State { step: self.step };
-        let checkpoint = self.saved.clone();
-        let divergence = Divergence { symptom, learning_rate: None, tensor: None, largest: None, checkpoint };
-        TrainError::Diverged(Box::new(divergence))
     }
 
     /// The carried tensors by name, such as `mean/layers.0.weight` and `hess/layers.0.weight`.
@@ -272,16 +265,19 @@ impl<'a> Training<'a> {
         self.session.state_to_host()
     }
 
-    /// What predicts so many rows.
-    pub(super) fn predictor(&mut self, rows: usize, observer: Observer) -> Result<(), TrainError> {
+    /// What predicts so many rows: that of before, if it takes as many at a time.
+    pub(super) fn predictor(
+        &mut self,
+        rows: usize,
+        observer: Observer,
+    ) -> Result<Arc<Predictor<'a>>, TrainError> {
         let rows = Predictor::rows_at_a_time(self.config.model.model(), self.config.batch, rows);
-        if self.predictor.as_ref().is_some_and(|predictor| predictor.rows() >= rows) {
-            return Ok(());
+        if let Some(predictor) = self.predictor.as_ref().filter(|predictor| predictor.rows() >= rows) {
+            return Ok(Arc::clone(predictor));
         }
-        let predictor = Predictor::new(self.device, &self.recipe(), rows)?;
+        let predictor = Arc::new(Predictor::new(self.device, &self.recipe(), rows)?);
         predictor.programs().for_each(|program| self.tally.add(program, observer));
-        self.predictor = Some(predictor);
-        Ok(())
+        Ok(Arc::clone(self.predictor.insert(predictor)))
     }
 
     /// The scores on the test rows, at the mean and, where the rule leaves a posterior, averaged over samples of it.
@@ -293,12 +289,11 @@ impl<'a> Training<'a> {
             let reason = "there are no test rows: give them by `Run::test`".to_string();
             return Err(TrainError::Refused { call: "evaluate", reason });
         };
-        self.predictor(test.len(), &mut |_| {})?;
+        let predictor = self.predictor(test.len(), &mut |_| {})?;
         let Evaluation { samples, bins, examples } = self.config.evaluation;
         let examples = examples.unwrap_or(usize::MAX);
         let judging = Judging { values: &self.values, seed: self.config.seed, samples, bins, examples };
-        let Some(predictor) = &self.predictor else { return Err(self.not_finite()) };
-        evaluate(&self.session, predictor, judging, &test)
+        evaluate(&self.session, &predictor, judging, &test)
     }
 
     /// What the run gave: its length, what compiling took, and the scores on the test rows.

@@ -43,9 +43,9 @@ impl ArrayExamples {
     }
 
     /// All rows as one batch.
-    pub(crate) fn whole(&self) -> Batch {
-        let features = self.features.iter().map(|input| input.to_vec()).collect();
-        Batch { features, labels: self.labels.to_vec() }
+    pub(crate) fn into_batch(self) -> Batch {
+        let features = self.features.into_iter().map(Arc::unwrap_or_clone).collect();
+        Batch { features, labels: Arc::unwrap_or_clone(self.labels) }
     }
 
     /// Bytes in memory.
@@ -54,11 +54,11 @@ impl ArrayExamples {
     }
 
     pub(in crate::data) fn append(&self, number: usize, out: &mut Batch) {
-        let of = |bytes: &[u8], width: usize| bytes[number * width..(number + 1) * width].to_vec();
+        let of = |width: usize| number * width..(number + 1) * width;
         for (index, (input, ty)) in self.features.iter().zip(&self.example.features).enumerate() {
-            out.input(index).extend(of(input, ty.size_bytes()));
+            out.input(index).extend_from_slice(&input[of(ty.size_bytes())]);
         }
-        out.labels.extend(of(&self.labels, self.example.labels.size_bytes()));
+        out.labels.extend_from_slice(&self.labels[of(self.example.labels.size_bytes())]);
     }
 
     /// The examples whose number `every` divides, and the others.

@@ -23,9 +23,9 @@ fn rows_are_examples_in_row_major_order() {
     assert_eq!(batch.labels, 0_u32.to_ne_bytes());
     let (picked, rest) = examples.partition(2);
     assert_eq!((picked.len(), rest.len()), (2, 1));
-    assert_eq!(rest.whole().features, batch.features);
+    assert_eq!(rest.into_batch().features, batch.features);
     let unlabelled = Arrays::from(&x).examples(&mlp, false).unwrap();
-    assert_eq!(unlabelled.whole().labels, [0; 12]);
+    assert_eq!(unlabelled.into_batch().labels, [0; 12]);
 }
 
 #[test]
