@@ -95,6 +95,23 @@ fn verdicts_on_steps_for_an_nvidia_gpu() {
     }
 }
 
+/// libtpu by itself lets one process in.
+#[test]
+fn several_processes_compile_for_a_tpu_at_once() {
+    if !installed(Asset::TpuPlugin, "tpu") {
+        return;
+    }
+    let bench = Bench::cold();
+    let dry = ["train", "run.json", "--dry-run", "--target", "tpu:v5e"];
+    std::thread::scope(|scope| {
+        let started = [(); 4].map(|()| scope.spawn(|| run(&mut command(&bench, &dry))));
+        for process in started {
+            let outcome = process.join().unwrap();
+            assert_eq!(outcome.code, Some(0), "{outcome:?}");
+        }
+    });
+}
+
 /// A cache of its own for executables, and the plugin that is installed.
 fn cold_cache(bench: &Bench) -> PathBuf {
     let cache = bench.path("cache");
