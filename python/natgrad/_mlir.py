@@ -20,11 +20,13 @@ NAME = "natgrad.name"
 #: Custom calls that mean nothing on one device.
 _HARMLESS = {"Sharding", "SPMDFullToShardShape", "SPMDShardToFullShape", "annotate_device_placement"}
 
+_CALLBACK = "take out jax.debug.print, jax.debug.callback, jax.pure_callback and io_callback"
+
 #: What to do about custom calls that people meet.
 _ADVICE = {
-    "xla_ffi_python_cpu_callback": "it is jax.debug.print, jax.debug.callback, jax.pure_callback or io_callback, which call Python: take them out",
-    "xla_python_cpu_callback": "it is jax.debug.print, jax.debug.callback, jax.pure_callback or io_callback, which call Python: take them out",
-    "xla_ffi_partitioned_python_cpu_callback": "it is a callback, which calls Python: take it out",
+    "xla_ffi_python": f"it calls Python: {_CALLBACK}",
+    "xla_ffi_partitioned_python": f"it calls Python: {_CALLBACK}",
+    "xla_python": f"it calls Python: {_CALLBACK}",
     "lapack": "it is a decomposition by LAPACK (jnp.linalg), which natgrad's plugin does not have",
 }
 
@@ -64,7 +66,12 @@ def text_of(
     with _locations():
         checks = [jax_export.DisabledSafetyCheck.custom_call("ALL")]
         traced = jax_export.export(jax.jit(function, keep_unused=True), platforms=[platform], disabled_checks=checks)
-        text = traced(*structs).mlir_module()
+        try:
+            text = traced(*structs).mlir_module()
+        except NotImplementedError as error:
+            if "callback" in str(error):
+                raise ModelError(f"the function calls Python while it runs: {_CALLBACK}") from None
+            raise
     names = [name for name, _ in arguments], list(results())
     with make_ir_context(), ir.Location.unknown():
         module = ir.Module.parse(text)
