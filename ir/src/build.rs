@@ -2,7 +2,9 @@
 
 use std::collections::HashSet;
 use std::panic::Location;
+use std::sync::Arc;
 
+use crate::foreign::Foreign;
 use crate::graph::{Def, FuncId, Function, InstData, Module, Origin, Value, ValueData};
 use crate::infer::{Signature, infer};
 use crate::literal::Literal;
@@ -458,6 +460,13 @@ impl Builder {
     #[track_caller]
     pub fn call_materialized(&mut self, module: &Module, callee: FuncId, operands: &[Value]) -> Vec<Value> {
         self.call_as(CallKind::Materialize, module, callee, operands)
+    }
+
+    /// Calls a function from elsewhere.
+    #[track_caller]
+    pub fn call_foreign(&mut self, foreign: &Arc<Foreign>, operands: &[Value]) -> Vec<Value> {
+        let results = self.push(Op::Foreign(Arc::clone(foreign)), operands.to_vec(), None);
+        self.fill(results, foreign.signature.results.len())
     }
 
     #[track_caller]

@@ -39,15 +39,7 @@ pub fn infer(
         let Some(signature) = callee else {
             return Err(TypeError(format!("{name} of function {}, which does not exist", id.index())));
         };
-        ensure!(
-            operands.len() == signature.params.len(),
-            "{name} takes {} operands but has {}",
-            signature.params.len(),
-            operands.len()
-        );
-        for (index, (operand, param)) in operands.iter().zip(&signature.params).enumerate() {
-            ensure!(*operand == param, "operand {index} of {name} is {operand} but the parameter is {param}");
-        }
+        check_operands(name, operands, signature)?;
         if let Op::Loop { body: _, carried } = op {
             check_body(signature, *carried)?;
         }
@@ -59,6 +51,10 @@ pub fn infer(
             );
         }
         return Ok(signature.results.clone());
+    }
+    if let Op::Foreign(foreign) = op {
+        check_operands(op.name(), operands, &foreign.signature)?;
+        return Ok(foreign.signature.results.clone());
     }
     let result = infer_one(op, operands)?;
     ensure!(
@@ -244,8 +240,24 @@ fn infer_one(op: &Op, operands: &[&TensorType]) -> Result<TensorType, TypeError>
             ensure!(*operands[0] == state, "the state of philox is {}, not {state}", operands[0]);
             Ok(TensorType::new(DType::U32, shape.clone()))
         }
-        Op::Call { .. } | Op::Loop { .. } => Err(TypeError(format!("{} has no single result", op.name()))),
+        Op::Call { .. } | Op::Loop { .. } | Op::Foreign(_) => {
+            Err(TypeError(format!("{} has no single result", op.name())))
+        }
     }
+}
+
+/// Checks the operands of a call.
+fn check_operands(name: &str, operands: &[&TensorType], signature: &Signature) -> Result<(), TypeError> {
+    ensure!(
+        operands.len() == signature.params.len(),
+        "{name} takes {} operands but has {}",
+        signature.params.len(),
+        operands.len()
+    );
+    for (index, (operand, param)) in operands.iter().zip(&signature.params).enumerate() {
+        ensure!(*operand == param, "operand {index} of {name} is {operand} but the parameter is {param}");
+    }
+    Ok(())
 }
 
 /// Checks that a function can be the body of a loop.

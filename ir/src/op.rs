@@ -1,6 +1,9 @@
 //! The closed set of operations. One declaration per operation gives its name and what it accepts; the
 //! type rules are in [`mod@crate::infer`].
 
+use std::sync::Arc;
+
+use crate::foreign::Foreign;
 use crate::graph::FuncId;
 use crate::literal::Literal;
 use crate::types::{DType, Shape};
@@ -393,6 +396,8 @@ pub enum Op {
         /// How many values are carried from one run to the next.
         carried: usize,
     },
+    /// A call of a function from elsewhere; its results are the function's results.
+    Foreign(Arc<Foreign>),
 }
 
 impl Op {
@@ -417,7 +422,8 @@ impl Op {
             | Op::At
             | Op::Philox { .. }
             | Op::Call { .. }
-            | Op::Loop { .. } => false,
+            | Op::Loop { .. }
+            | Op::Foreign(_) => false,
         }
     }
 
@@ -454,7 +460,8 @@ impl Op {
             | Op::Take
             | Op::ScatterAdd
             | Op::At
-            | Op::Philox { .. } => None,
+            | Op::Philox { .. }
+            | Op::Foreign(_) => None,
         }
     }
 
@@ -493,6 +500,7 @@ impl Op {
             Op::Philox { .. } => "philox",
             Op::Call { .. } => "call",
             Op::Loop { .. } => "loop",
+            Op::Foreign(_) => "foreign",
         }
     }
 }

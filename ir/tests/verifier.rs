@@ -226,6 +226,7 @@ fn attributes(op: &mut Op) -> bool {
         Op::Reverse { dims } => dims.push(99),
         Op::Loop { carried, .. } => *carried += 1,
         Op::Constant(_)
+        | Op::Foreign(_)
         | Op::Unary(_)
         | Op::Binary(_)
         | Op::Compare(_)

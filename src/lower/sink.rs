@@ -1,6 +1,6 @@
 //! What lowering tells whoever builds the MLIR module.
 
-use natgrad_ir::{CompareOp, DotDims, Literal, TensorType};
+use natgrad_ir::{CompareOp, DotDims, Foreign, Literal, TensorType};
 
 /// Builds an MLIR module from what lowering tells it, in order. One writes text ([`TextSink`](super::TextSink));
 /// another may build operations in memory.
@@ -19,6 +19,9 @@ pub trait Sink {
 
     /// Ends the module. Called once, last.
     fn end_module(&mut self);
+
+    /// Adds a function from elsewhere, as text, between two functions.
+    fn link(&mut self, foreign: &Foreign);
 
     /// Begins a function (`func.func`) and returns its arguments, as many as it has parameters.
     fn begin_func(&mut self, header: &FuncHeader<'_>) -> Vec<Self::Value>;

@@ -1,7 +1,7 @@
 //! Which StableHLO each operation of the IR becomes.
 
 use natgrad_ir::{
-    BinaryOp, CallKind, CompareOp, DType, Elements, FuncId, Function, InstData, Literal, Module, Op,
+    BinaryOp, CallKind, CompareOp, DType, Elements, Foreign, FuncId, Function, InstData, Literal, Module, Op,
     ReduceOp, Scalar, TensorType, UnaryOp, Verified,
 };
 
@@ -38,8 +38,24 @@ pub fn emit<S: Sink>(
         }
     }
     emit_function(module, entry, Some(donation), lowering, sink)?;
+    for foreign in foreign_functions(module) {
+        sink.link(foreign);
+    }
     sink.end_module();
     Ok(())
+}
+
+/// The functions from elsewhere that the module calls, each once, in the order of the calls.
+fn foreign_functions(module: &Module) -> Vec<&Foreign> {
+    let mut found: Vec<&Foreign> = Vec::new();
+    for inst in module.functions.iter().flat_map(|function| &function.insts) {
+        if let Op::Foreign(foreign) = &inst.op
+            && !found.iter().any(|known| known.symbol == foreign.symbol)
+        {
+            found.push(foreign);
+        }
+    }
+    found
 }
 
 /// Which functions are written where they are called, as the bodies of fusions, and nowhere else.
@@ -238,6 +254,7 @@ impl<S: Sink> Emitter<'_, S> {
             Op::Call { callee, kind: CallKind::Materialize } => self.materialized(*callee, operands),
             Op::Call { callee, kind: CallKind::Fuse } => self.fusion(*callee, operands)?,
             Op::Loop { body, carried: _ } => self.repeat(*body, operands),
+            Op::Foreign(foreign) => self.foreign(foreign, operands),
         })
     }
 
@@ -333,6 +350,19 @@ impl<S: Sink> Emitter<'_, S> {
             results: self.results,
             attrs: &[("callee", Attr::Function(&self.module.function(callee).name))],
             frontend,
+            regions: Vec::new(),
+            location: self.path,
+        })
+    }
+
+    /// A call of a function from elsewhere; its text is told to the sink at the module's end.
+    fn foreign(&mut self, foreign: &Foreign, operands: &[S::Value]) -> Vec<S::Value> {
+        self.sink.op(Operation {
+            name: "func.call",
+            operands,
+            results: self.results,
+            attrs: &[("callee", Attr::Function(&foreign.symbol))],
+            frontend: &[],
             regions: Vec::new(),
             location: self.path,
         })

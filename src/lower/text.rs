@@ -2,7 +2,7 @@
 
 use std::fmt::Arguments;
 
-use natgrad_ir::{CompareOp, DType, TensorType};
+use natgrad_ir::{CompareOp, DType, Foreign, TensorType};
 
 use super::constant::{put, write_dense};
 use super::sink::{Attr, ComparisonType, FuncHeader, Operation, Sink, SliceDims, Visibility};
@@ -11,6 +11,8 @@ use super::sink::{Attr, ComparisonType, FuncHeader, Operation, Sink, SliceDims, 
 #[derive(Debug, Default)]
 pub struct TextSink {
     out: String,
+    /// Definitions of locations, which come before the module.
+    locations: String,
     /// What is around the region being written.
     outer: Vec<String>,
     depth: usize,
@@ -53,7 +55,7 @@ impl TextSink {
 
     /// The text written.
     pub fn into_text(self) -> String {
-        self.out
+        self.locations + &self.out
     }
 
     fn put(&mut self, text: Arguments<'_>) {
@@ -191,6 +193,12 @@ impl Sink for TextSink {
     fn end_module(&mut self) {
         self.depth -= 1;
         self.out.push_str("}\n");
+    }
+
+    fn link(&mut self, foreign: &Foreign) {
+        self.locations.push_str(&foreign.locations);
+        self.indent();
+        self.out.push_str(&foreign.text);
     }
 
     fn begin_func(&mut self, header: &FuncHeader<'_>) -> Vec<TextValue> {

@@ -281,7 +281,8 @@ fn carries(function: &Function, inst: &InstData, operand: usize) -> bool {
             | Op::Compare(_)
             | Op::Philox { .. }
             | Op::Call { .. }
-            | Op::Loop { .. } => false,
+            | Op::Loop { .. }
+            | Op::Foreign(_) => false,
             Op::Unary(UnaryOp::Sign | UnaryOp::Floor | UnaryOp::Not) => false,
             Op::Unary(_) => true,
             Op::Binary(BinaryOp::And | BinaryOp::Or | BinaryOp::Xor | BinaryOp::Shl | BinaryOp::Shr) => false,
@@ -375,6 +376,7 @@ fn pullback(e: &mut Emitter, inst: &InstData, y: Value, dy: Value, wanted: &[boo
             | Op::Philox { .. }
             | Op::Call { .. }
             | Op::Loop { .. }
+            | Op::Foreign(_)
             | Op::Unary(_)
             | Op::Binary(_)
             | Op::Select

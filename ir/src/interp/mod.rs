@@ -224,6 +224,12 @@ fn step(
     if let Op::Loop { body, carried } = &inst.op {
         return repeat(callees, *body, *carried, operands, precision);
     }
+    if let Op::Foreign(foreign) = &inst.op {
+        return Err(malformed(format!(
+            "`{}` is from elsewhere: it is known as StableHLO only",
+            foreign.symbol
+        )));
+    }
     // The operations rely on their type rules, so that they cannot fail.
     let result_types =
         infer(&inst.op, &types, None::<&Signature>).map_err(|error| malformed(error.to_string()))?;
@@ -359,7 +365,8 @@ fn apply(op: &Op, operands: &[&Tensor], ty: TensorType, precision: Precision) ->
             | Op::At
             | Op::Philox { .. }
             | Op::Call { .. }
-            | Op::Loop { .. },
+            | Op::Loop { .. }
+            | Op::Foreign(_),
             _,
         ) => return Err(malformed(format!("{} of {} operands", op.name(), operands.len()))),
     };

@@ -130,6 +130,7 @@ impl FunctionText<'_> {
             | Op::Philox { .. }
             | Op::Call { .. }
             | Op::Loop { .. } => Ok(()),
+            Op::Foreign(foreign) => write!(f, " {{symbol = {}}}", symbol(&foreign.symbol)),
         }
     }
 }

@@ -89,7 +89,8 @@ pub(super) fn map(e: &mut Emitter, op: &Op, operands: &[Value]) -> Result<Mapped
             | Op::At
             | Op::Philox { .. }
             | Op::Call { .. }
-            | Op::Loop { .. },
+            | Op::Loop { .. }
+            | Op::Foreign(_),
             _,
         ) => e.emit(op.clone(), Vec::new()),
     };

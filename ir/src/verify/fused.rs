@@ -39,7 +39,7 @@ fn fault(function: &Function, inst: &InstData) -> Option<&'static str> {
             let is_scalar = inst.operands.iter().all(|&operand| function.ty(operand).rank() == 0);
             (!is_scalar).then_some("which must be of a scalar")
         }
-        Op::Call { .. } | Op::Loop { .. } => Some("which runs another function"),
+        Op::Call { .. } | Op::Loop { .. } | Op::Foreign(_) => Some("which runs another function"),
         Op::Reshape { .. }
         | Op::Transpose { .. }
         | Op::Slice { .. }

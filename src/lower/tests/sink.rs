@@ -25,6 +25,8 @@ impl Sink for Silent {
 
     fn end_module(&mut self) {}
 
+    fn link(&mut self, _: &natgrad_ir::Foreign) {}
+
     fn begin_func(&mut self, header: &FuncHeader<'_>) -> Vec<()> {
         self.handles("function", header.params.len())
     }

@@ -315,6 +315,7 @@ fn structural_name(op: &Op) -> Option<&'static str> {
         | Op::ScatterAdd
         | Op::At
         | Op::Philox { .. }
+        | Op::Foreign(_)
         | Op::Call { .. }
         | Op::Loop { .. } => STRUCTURAL.iter().copied().find(|&name| name == op.name()),
     }
