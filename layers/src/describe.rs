@@ -8,6 +8,7 @@ use natgrad_ir::{Builder, DType, Elements, Literal, Scalar, Shape, TensorType, V
 use crate::error::ModelFault;
 use crate::function::{self, MaskDrawing};
 use crate::init::Param;
+use crate::linked::Linked;
 use crate::model::{Input, Model, Task};
 use crate::network::{MAX_PARAMETERS, MaskSite, NAMES, Network, is_name, sizes_fault};
 
@@ -26,6 +27,8 @@ pub struct Description {
     task: Task,
     /// The first input, whose type the labels of tokens have.
     first: Option<Input>,
+    /// The labels, where a linked model says what they are.
+    labels: Option<TensorType>,
 }
 
 impl<'m> dyn Model + 'm {
@@ -35,12 +38,15 @@ impl<'m> dyn Model + 'm {
     }
 
     fn describe_rows(&self, rows: usize) -> Description {
+        if let Some(linked) = self.linked() {
+            return Description::of_linked(linked, rows);
+        }
         let b = RefCell::new(Builder::new("parameters"));
         let net = Network::declaring(&b);
         let inputs = function::declare_inputs(self, &net, rows, DType::F32);
         let outputs = self.outputs(&net, &inputs).ty();
         let (task, first) = (self.task(), self.inputs().into_iter().next());
-        Description { params: net.params(), masks: net.masks(), outputs, task, first }
+        Description { params: net.params(), masks: net.masks(), outputs, task, first, labels: None }
     }
 
     /// Checks that the model can be trained and used.
@@ -48,6 +54,9 @@ impl<'m> dyn Model + 'm {
     /// # Errors
     /// The first mistake of its description.
     pub fn check(&self) -> Result<(), ModelFault> {
+        if self.linked().is_some() {
+            return Ok(());
+        }
         let model = || self.name().to_string();
         let inputs = self.inputs();
         if let Some((input, wanted)) = inputs.iter().find_map(|input| Some((input, fault_of_input(input)?))) {
@@ -122,6 +131,9 @@ impl<'m> dyn Model + 'm {
 
     /// The parameters' initial values, in their order.
     pub fn initial_values(&self, seed: u64) -> Vec<Vec<f64>> {
+        if let Some(linked) = self.linked() {
+            return linked.values.clone();
+        }
         let of = |(index, param): (usize, Param)| {
             let values = param.init.values(seed, index, param.shape.elements());
             values.into_iter().map(f64::from).collect()
@@ -131,7 +143,10 @@ impl<'m> dyn Model + 'm {
 
     /// The type of one example's inputs, one by one, in a program whose floating-point type is `dtype`.
     pub fn features(&self, dtype: DType) -> Vec<TensorType> {
-        self.inputs().iter().map(|input| input.ty(dtype)).collect()
+        match self.linked() {
+            Some(linked) => linked.input_types.clone(),
+            None => self.inputs().iter().map(|input| input.ty(dtype)).collect(),
+        }
     }
 
     /// The type of one example's labels, see [`Description::labels`].
@@ -146,9 +161,28 @@ impl<'m> dyn Model + 'm {
 }
 
 impl Description {
+    /// That of a linked model; what it draws counts as one mask.
+    fn of_linked(linked: &Linked, rows: usize) -> Description {
+        let mut dims = linked.outputs.shape.dims().to_vec();
+        if let Some(first) = dims.first_mut() {
+            *first = rows;
+        }
+        Description {
+            params: linked.params.clone(),
+            masks: if linked.draws { vec![Shape::scalar()] } else { Vec::new() },
+            outputs: TensorType::new(DType::F32, dims.as_slice()),
+            task: linked.task,
+            first: linked.inputs.first().cloned(),
+            labels: Some(linked.labels.clone()),
+        }
+    }
+
     /// The type of one example's labels, in a program whose floating-point type is `dtype`: a class, the next token at
     /// each position, or numbers.
     pub fn labels(&self, dtype: DType) -> TensorType {
+        if let Some(labels) = &self.labels {
+            return labels.clone();
+        }
         match (self.task, &self.first) {
             (Task::Tokens, Some(input)) => input.ty(dtype),
             (Task::Classes | Task::Tokens, _) => TensorType::scalar(DType::U32),

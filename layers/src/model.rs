@@ -4,6 +4,7 @@ use std::fmt;
 
 use natgrad_ir::{DType, Expr, Shape, TensorType};
 
+use crate::linked::Linked;
 use crate::network::Network;
 use crate::next::Writer;
 
@@ -69,6 +70,11 @@ pub trait Model: fmt::Debug + Send + Sync {
     /// Where numbers are predicted, the prediction of the outputs, such as the exponential of a logarithm.
     fn predicted<'b>(&self, outputs: Expr<'b>) -> Expr<'b> {
         outputs
+    }
+
+    /// Where its functions come from elsewhere, those. Then nothing else is asked for but name, inputs and task.
+    fn linked(&self) -> Option<&Linked> {
+        None
     }
 
     /// What writes text with this model, if it can.

@@ -13,8 +13,8 @@ pub use error::ConfigError;
 
 use crate::data::DataConfig;
 use crate::rule::group::{self, ParamGroup};
-use crate::rule::{AdamW, Group, Hyper, Ivon, NamedRule, RuleError, Schedule};
-use crate::step::{NoiseSource, Recipe, StatePlan, StepPlan};
+use crate::rule::{AdamW, Group, Hyper, Ivon, NamedRule, Needs, RuleError, Schedule};
+use crate::step::{Compute, NoiseSource, Recipe, StatePlan, StepPlan};
 
 /// A training run. In JSON every section and field may be left out: it then has the default run's value.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -220,6 +220,30 @@ impl RunConfig {
         };
         if let Err(error) = self.model.validate() {
             return out_of_range(&format!("model.{}", error.field), error.value, error.wanted);
+        }
+        if let Some(linked) = self.model.linked() {
+            if self.batch != linked.rows {
+                let wanted = format!("{}, the rows that the model was exported for", linked.rows);
+                return out_of_range("batch", self.batch.to_string(), &wanted);
+            }
+            if self.step.compute != Compute::default() {
+                let wanted = "left out: the model computes in the types that it was exported with";
+                return out_of_range(
+                    "step.compute",
+                    format!("{:?}", self.step.compute).to_lowercase(),
+                    wanted,
+                );
+            }
+            let needs = Needs::of(self.rule.rule()).ok();
+            let lacks = needs.and_then(|needs| match (needs.squared_gradients, needs.hessian_product) {
+                (true, _) if linked.squared_gradients.is_none() => Some("squared_gradients.mlir"),
+                (_, true) if linked.hessian_vector.is_none() => Some("hessian_vector.mlir"),
+                _ => None,
+            });
+            if let Some(file) = lacks {
+                let wanted = format!("a rule that needs gradients alone: the model's folder has no `{file}`");
+                return out_of_range("rule.kind", self.rule.name().to_string(), &wanted);
+            }
         }
         let parameters = self.model.params().into_iter().map(|param| param.shape.elements());
         let parameters = parameters.fold(0, usize::saturating_add);

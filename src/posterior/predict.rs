@@ -9,6 +9,7 @@ use super::predictions::Predictions;
 use super::sample::draw_sample;
 use crate::compile::bytes::from_bytes;
 use crate::compile::{Compiled, Device, DeviceError};
+use crate::data::shapes::has_bits_of;
 use crate::data::{Batch, DataError, Examples};
 use crate::pjrt::{Arg, Buffer};
 use crate::rule::HyperValues;
@@ -122,6 +123,9 @@ impl<'a> Predictor<'a> {
     /// How many rows to predict at a time, of so many, with a model that is trained on batches of `batch` rows. Of
     /// tokens it is as many as a batch has: activations are large beside them.
     pub fn rows_at_a_time(model: &dyn Model, batch: usize, examples: usize) -> usize {
+        if let Some(linked) = model.linked() {
+            return linked.rows;
+        }
         let most = match model.task() {
             Task::Tokens => batch,
             Task::Classes | Task::Numbers { noise: _ } => {
@@ -312,7 +316,7 @@ impl<'a> Predictor<'a> {
 fn interface_takes(interface: &Interface, data: &Examples) -> Result<(), PredictorError> {
     let example = data.example();
     let differ = |found: &TensorType, wanted: &TensorType| {
-        found.dtype != wanted.dtype || found.shape.elements() != wanted.shape.elements()
+        !has_bits_of(found.dtype, wanted.dtype) || found.shape.elements() != wanted.shape.elements()
     };
     let mismatch = |found: String, wanted: String| Err(PredictorError::Mismatch { found, wanted });
     if example.features.len() != interface.features.len() {

@@ -6,6 +6,7 @@ use natgrad_layers::{MaskDrawing, Model};
 
 use super::StepError;
 use super::interface::Interface;
+use super::linked;
 use super::slot::{Extent, Metric, Slot};
 use super::stage::{StageFunction, StageKind};
 use crate::rule::StateKind;
@@ -16,6 +17,9 @@ pub(super) fn loss_and_gradient(
     interface: &Interface,
     module: &mut Module,
 ) -> Result<StageFunction, StepError> {
+    if let Some(linked) = model.linked() {
+        return linked::loss_and_gradient(linked, interface);
+    }
     let trained: Vec<usize> = interface.trained().collect();
     let compute = interface.plan.compute_type(interface.dtype);
     let mut inputs: Vec<Slot> = (0..interface.params.len()).map(Slot::Theta).collect();

@@ -43,6 +43,8 @@ pub struct Interface {
     pub classes: usize,
     /// Number of dropout masks that an evaluation of the loss draws.
     pub masks: usize,
+    /// How many of the parameters are trained, or frozen by a group; each evaluation of the loss replaces the others.
+    pub own: usize,
     /// The floating-point type of state and scalars.
     pub dtype: DType,
     /// Where noise comes from.
@@ -82,13 +84,14 @@ impl Interface {
             members: vec![Member::default(); described.params.len()],
             needs,
             rows,
-            features: inputs.map(|input| (input.name.clone(), input.ty(dtype))).collect(),
+            features: inputs.map(|input| input.name).zip(model.features(dtype)).collect(),
             labels: described.labels(dtype),
             prediction: described.prediction(rows, dtype),
             cache: Vec::new(),
             task: model.task(),
             classes: described.classes(),
             masks: described.masks.len(),
+            own: model.linked().map_or(described.params.len(), |linked| linked.trained),
             params: described.params,
             dtype,
             noise,
@@ -141,6 +144,12 @@ impl Interface {
     /// The parameters that are trained.
     pub fn trained(&self) -> impl Iterator<Item = usize> + '_ {
         (0..self.params.len()).filter(|&param| !self.members[param].frozen)
+    }
+
+    /// The parameters that are not trained, but replaced by each evaluation of the loss, such as averages of batch
+    /// normalization: of linked models alone.
+    pub fn replaced(&self) -> impl Iterator<Item = usize> + use<> {
+        self.own..self.params.len()
     }
 
     /// The state of a parameter that is carried from step to step.

@@ -8,6 +8,7 @@ mod estimate;
 mod gather;
 mod gradient;
 mod interface;
+mod linked;
 mod metrics;
 mod once;
 mod part;

@@ -215,6 +215,10 @@ fn further_evaluation(
     for &(_, sum) in sums {
         wiring.get(sum);
     }
+    let replaced = || interface.replaced().map(|param| Slot::State(StateKind::MEAN, param));
+    for slot in replaced() {
+        wiring.get(slot);
+    }
     let draw = wiring.b.add_const(index, 1.0);
     wiring.set(Slot::Draw, draw);
     if interface.plan.accumulation > 1 {
@@ -245,7 +249,7 @@ fn further_evaluation(
         };
         sums.iter().map(|&(of, sum)| add(stage, of, sum)).collect()
     })?;
-    wiring.finish(sums.iter().map(|&(_, sum)| sum).collect())
+    wiring.finish(sums.iter().map(|&(_, sum)| sum).chain(replaced()).collect())
 }
 
 /// Offsets of a further sample: theta less the mean where theta is in full precision, or from the noise again.

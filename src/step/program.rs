@@ -6,6 +6,7 @@ use natgrad_ir::{
 use natgrad_layers::{Model, Task};
 
 use super::interface::{DeviceTable, Interface, NoiseSource};
+use super::linked;
 use super::once;
 use super::part::Part;
 use super::plan::StepPlan;
@@ -51,6 +52,26 @@ pub enum StepError {
         results: usize,
         /// How many slots it is said to give.
         outputs: usize,
+    },
+    /// A linked model has no function for what the rule estimates, or for what is asked of it.
+    #[error(
+        "the model `{model}` comes without `{function}`, which this needs: export it with that, or take a rule that needs gradients alone, such as ivon or adamw"
+    )]
+    NotLinked {
+        /// The model.
+        model: String,
+        /// The file that its folder lacks.
+        function: &'static str,
+    },
+    /// A linked model takes batches of another size.
+    #[error("the model `{model}` was exported for batches of {wanted} rows, but is given {found}")]
+    Rows {
+        /// The model.
+        model: String,
+        /// The rows that it takes.
+        wanted: usize,
+        /// Those of the program.
+        found: usize,
     },
     /// The rule has a mistake.
     #[error(transparent)]
@@ -212,6 +233,10 @@ impl<'a> Recipe<'a> {
     /// See [`StepError`].
     pub fn predict(&self, rows: usize) -> Result<Program, StepError> {
         let interface = self.interface(rows)?;
+        if let Some(linked) = self.model.linked() {
+            let StageFunction { function, inputs, outputs } = linked::predict(linked, &interface)?;
+            return of_function(&interface, StageKind::Predict, function, inputs, outputs);
+        }
         let function = self.model.predict_function(rows, self.dtype)?;
         let mut inputs = interface.inputs(Extent::Batch);
         match interface.task {
@@ -259,7 +284,8 @@ impl<'a> Recipe<'a> {
     /// The groups do not fit the model.
     pub fn interface(&self, rows: usize) -> Result<Interface, StepError> {
         let interface = Interface::new(self.model, Needs::of(self.rule)?, rows, self.dtype, self.noise);
-        let members = group::resolve(self.groups, &interface.params)?;
+        let mut members = group::resolve(self.groups, &interface.params)?;
+        interface.replaced().for_each(|param| members[param].frozen = true);
         Ok(Interface {
             members,
             plan: self.plan,
@@ -299,13 +325,23 @@ impl<'a> Recipe<'a> {
 fn of_model(
     interface: &Interface,
     kind: StageKind,
+    function: Function,
+    inputs: Vec<Slot>,
+    outputs: Vec<Slot>,
+) -> Result<Program, StepError> {
+    let params = (0..interface.params.len()).map(|param| Slot::State(StateKind::MEAN, param));
+    of_function(interface, kind, function, params.chain(inputs).collect(), outputs)
+}
+
+/// The program that is one function.
+fn of_function(
+    interface: &Interface,
+    kind: StageKind,
     mut function: Function,
     inputs: Vec<Slot>,
     outputs: Vec<Slot>,
 ) -> Result<Program, StepError> {
     function.name = kind.name().to_string();
-    let params = (0..interface.params.len()).map(|param| Slot::State(StateKind::MEAN, param));
-    let inputs = params.chain(inputs).collect();
     let mut module = Module::new(kind.name());
     let mut wiring = Wiring::new("main", interface);
     let callee = Callee::push(&mut module, StageFunction { function, inputs, outputs: outputs.clone() })?;

@@ -1,11 +1,11 @@
 //! Whether data and configuration fit each other, before anything is compiled or written.
 
 use natgrad_ir::{DType, TensorType};
-use natgrad_layers::{NamedModel, Task};
+use natgrad_layers::{Model, NamedModel, Task};
 
 use super::TrainError;
 use crate::config::{MAX_STEPS, RunConfig};
-use crate::data::shapes::{channels_first, fits};
+use crate::data::shapes::{channels_first, fits, has_bits_of};
 use crate::data::{Batches, ExampleType, Examples, Note, Splits};
 
 /// Checks that the model takes the data's columns and classes, that there are rows for a batch, and that the steps
@@ -30,6 +30,10 @@ pub fn check(config: &RunConfig, train: &Examples, test: Option<&Examples>) -> R
         }
         NamedModel::Own(own) => {
             let name = ("model", own.0.name().to_string());
+            (name.clone(), name)
+        }
+        NamedModel::Stablehlo(linked) => {
+            let name = ("model", linked.name().to_string());
             (name.clone(), name)
         }
         NamedModel::Gpt2(gpt2) => {
@@ -59,7 +63,9 @@ pub fn check(config: &RunConfig, train: &Examples, test: Option<&Examples>) -> R
         };
         return wrong(inputs, found_features(example), wanted);
     }
-    if example.labels.dtype != labels.dtype || example.labels.shape.elements() != labels.shape.elements() {
+    if !has_bits_of(example.labels.dtype, labels.dtype)
+        || example.labels.shape.elements() != labels.shape.elements()
+    {
         let wanted = format!("the model must learn {}, but learns {labels}", example.labels);
         return wrong(classes, format!("labels {}", example.labels), wanted);
     }

@@ -148,8 +148,8 @@ impl Training<'_> {
         let labels = (self.config.rows_per_step() * self.rows.labels.shape.elements()) as f64;
         let counted = told(Metric::counted(task)) / labels;
         let (accuracy, rmse) = match task {
-            Task::Classes | Task::Tokens => (Some(counted), None),
-            Task::Numbers { noise: _ } => (None, Some(counted.sqrt())),
+            Task::Classes | Task::Tokens => (counted.is_finite().then_some(counted), None),
+            Task::Numbers { noise: _ } => (None, counted.is_finite().then(|| counted.sqrt())),
         };
         let beside = |(metric, value): (Metric, f64)| {
             (!always.contains(&metric)).then(|| (metric.name().to_string(), finite(value)))

@@ -1,10 +1,13 @@
 //! What a run began with, its training data and initial weights, which a run that goes on must find as they were.
 
+use natgrad_layers::Linked;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use super::TrainError;
 use crate::config::RunConfig;
 use crate::data::{Examples, Fingerprint};
+use crate::files::hex;
 use crate::weights;
 
 /// What tells a run's training data and initial weights from others.
@@ -16,6 +19,9 @@ pub struct Source {
     /// The SHA-256 of the file of initial weights, if they are from one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub init: Option<String>,
+    /// The SHA-256 of the functions of a model that comes as StableHLO.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
 }
 
 impl Source {
@@ -24,7 +30,7 @@ impl Source {
         let data = train.map(Examples::fingerprint).transpose()?;
         // A run that goes on does not need the file, so it may be gone.
         let init = config.init.as_deref().filter(|path| path.exists()).map(weights::digest).transpose()?;
-        Ok(Source { data, init })
+        Ok(Source { data, init, model: config.model.linked().map(functions) })
     }
 
     /// Whether nothing is known.
@@ -36,7 +42,11 @@ impl Source {
     pub(super) fn change(&self, now: &Source) -> Option<String> {
         let data = self.data.as_ref().zip(now.data.as_ref()).and_then(|(then, now)| then.change(now));
         let init = self.init.as_ref().zip(now.init.as_ref()).filter(|(then, now)| then != now);
-        data.or_else(|| init.map(|_| "the file of initial weights, `init`, is another one now".to_string()))
+        let model = self.model.as_ref().zip(now.model.as_ref()).filter(|(then, now)| then != now);
+        let model =
+            model.map(|_| "the functions in the model's folder, `model.path`, are others now".to_string());
+        data.or(model)
+            .or_else(|| init.map(|_| "the file of initial weights, `init`, is another one now".to_string()))
     }
 
     /// What is known now, and of what is not known now what was then.
@@ -44,6 +54,19 @@ impl Source {
         Source {
             data: self.data.or_else(|| then.data.clone()),
             init: self.init.or_else(|| then.init.clone()),
+            model: self.model.or_else(|| then.model.clone()),
         }
     }
+}
+
+/// The SHA-256 of a linked model's functions.
+fn functions(linked: &Linked) -> String {
+    let others = [&linked.predict, &linked.squared_gradients, &linked.hessian_vector];
+    let all = [&linked.loss_and_gradient].into_iter().chain(others.into_iter().flatten());
+    let mut hash = Sha256::new();
+    for function in all {
+        hash.update(function.foreign.locations.as_bytes());
+        hash.update(function.foreign.text.as_bytes());
+    }
+    hex(&hash.finalize())
 }

@@ -86,6 +86,7 @@ fn tensors(model: &NamedModel, weights: &[Vec<f64>]) -> Vec<(String, Vec<usize>,
         | NamedModel::Mlp(_)
         | NamedModel::LinearRegression(_)
         | NamedModel::ResNet(_)
+        | NamedModel::Stablehlo(_)
         | NamedModel::Own(_) => {
             let params = model.params();
             params

@@ -5,3 +5,4 @@ pub mod linear;
 pub mod mlp;
 pub mod named;
 pub mod resnet;
+pub mod stablehlo;

@@ -11,6 +11,7 @@ use super::gpt2::Gpt2;
 use super::linear::{LinearRegression, SoftmaxRegression};
 use super::mlp::Mlp;
 use super::resnet::ResNet;
+use super::stablehlo::Stablehlo;
 use crate::error::ModelError;
 use crate::model::Model;
 
@@ -71,6 +72,8 @@ named_models! {
     /// A GPT-2.
     #[serde(rename = "gpt2")]
     Gpt2(Gpt2),
+    /// A model that comes as StableHLO, such as from JAX.
+    Stablehlo(Stablehlo),
 }
 
 impl Deref for NamedModel {

@@ -1,0 +1,87 @@
+//! Models that come as StableHLO from elsewhere, such as from JAX: their functions are linked into natgrad's programs.
+
+mod folder;
+mod text;
+
+use std::sync::Arc;
+
+use natgrad_ir::{Foreign, TensorType};
+
+use crate::init::Param;
+use crate::model::{Input, Task};
+
+/// A model whose loss, gradients and predictions are functions from elsewhere. Natgrad differentiates nothing of it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Linked {
+    /// Its name in reports.
+    pub name: String,
+    /// What is predicted.
+    pub task: Task,
+    /// The parameters that are trained, then the tensors that are not.
+    pub params: Vec<Param>,
+    /// The initial values of both.
+    pub values: Vec<Vec<f64>>,
+    /// How many of the parameters are trained. Each evaluation of the loss replaces the others, such as the averages of
+    /// batch normalization.
+    pub trained: usize,
+    /// The rows of a batch, which every function takes.
+    pub rows: usize,
+    /// What one example consists of, beside its label.
+    pub inputs: Vec<Input>,
+    /// The types of the same, as the functions take them.
+    pub input_types: Vec<TensorType>,
+    /// The type of one example's label, as the functions take it.
+    pub labels: TensorType,
+    /// The outputs of a batch: logits, or numbers.
+    pub outputs: TensorType,
+    /// Whether its functions draw random numbers, from a seed.
+    pub draws: bool,
+    /// Loss and gradients.
+    pub loss_and_gradient: LinkedFunction,
+    /// The outputs, if it can predict.
+    pub predict: Option<LinkedFunction>,
+    /// Loss, gradients, and the mean over examples of their squares.
+    pub squared_gradients: Option<LinkedFunction>,
+    /// Loss, gradients, and products of the Hessian with probes.
+    pub hessian_vector: Option<LinkedFunction>,
+}
+
+/// A function from elsewhere, and what its parameters and results are.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LinkedFunction {
+    /// The function.
+    pub foreign: Arc<Foreign>,
+    /// What each parameter is.
+    pub params: Vec<Port>,
+    /// What each result is.
+    pub results: Vec<Port>,
+}
+
+/// What a parameter or a result of a linked function is. Numbers are of parameters, in the model's order, or of inputs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Port {
+    /// A parameter, or as a result the one that replaces it.
+    Param(usize),
+    /// An input of the model.
+    Input(usize),
+    /// The labels.
+    Labels,
+    /// The seed of what the function draws.
+    Seed,
+    /// Random signs.
+    Probe(usize),
+    /// The loss, the mean over the rows.
+    Loss,
+    /// How many labels are right, or the sum of squared errors.
+    Counted,
+    /// A number that natgrad does not know.
+    Other,
+    /// The gradient of a parameter.
+    Gradient(usize),
+    /// The mean over examples of the squares of their gradients.
+    SquaredGradient(usize),
+    /// The Hessian times the random signs.
+    HessianVector(usize),
+    /// The outputs.
+    Prediction,
+}
