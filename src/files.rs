@@ -45,6 +45,28 @@ pub(crate) fn read_to_string(path: &Path) -> Result<String> {
     Ok(text)
 }
 
+/// As [`read_to_string`]; none if there is nothing of that name. What is there and cannot be read is an error.
+///
+/// # Errors
+/// As [`open`], but that the file is not there.
+pub(crate) fn read_to_string_if_there(path: &Path) -> Result<Option<String>> {
+    match read_to_string(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        read => read.map(Some),
+    }
+}
+
+/// Whether the path is that of a folder; not if nothing is there.
+///
+/// # Errors
+/// There is no telling, for instance because a folder on the way may not be looked into.
+pub(crate) fn is_folder(path: &Path) -> Result<bool> {
+    match fs::metadata(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+        metadata => Ok(metadata?.is_dir()),
+    }
+}
+
 fn what(kind: fs::FileType) -> &'static str {
     if kind.is_dir() {
         return "a folder";
@@ -202,5 +224,23 @@ mod tests {
             assert_eq!(read_to_string(path).unwrap_err().to_string(), wanted);
         }
         assert_eq!(open(&folder.path().join("none")).unwrap_err().kind(), ErrorKind::NotFound);
+    }
+
+    /// A link to itself cannot be followed, not even by root.
+    #[test]
+    #[cfg(unix)]
+    fn what_cannot_be_looked_at_is_not_taken_for_missing() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        std::os::unix::fs::symlink("loop", at("loop")).unwrap();
+        fs::write(at("file"), "text").unwrap();
+        assert_eq!(read_to_string_if_there(&at("none")).unwrap(), None);
+        assert_eq!(read_to_string_if_there(&at("file")).unwrap().as_deref(), Some("text"));
+        let error = read_to_string_if_there(folder.path()).unwrap_err();
+        assert_eq!(error.to_string(), "is a folder, but must be a file");
+        read_to_string_if_there(&at("loop")).unwrap_err();
+        assert!(is_folder(folder.path()).unwrap());
+        assert!(!is_folder(&at("file")).unwrap() && !is_folder(&at("none")).unwrap());
+        is_folder(&at("loop")).unwrap_err();
     }
 }

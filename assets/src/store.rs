@@ -106,7 +106,7 @@ impl Store {
     /// Removes all packages; returns how many there were, and their bytes.
     pub(super) fn remove_packages(&self) -> Result<(usize, u64), Error> {
         let folder = self.root.join("packages");
-        if !folder.exists() {
+        if !folder.try_exists().map_err(at(&folder))? {
             return Ok((0, 0));
         }
         let _lock = self.lock("to remove the packages")?;
@@ -181,7 +181,7 @@ impl Store {
     ) -> Result<(), Error> {
         let wheels = self.root.join("wheels");
         let by_hand = wheels.join(wheel.file);
-        let (path, shown) = if by_hand.is_file() {
+        let (path, shown) = if by_hand.try_exists().map_err(at(&by_hand))? {
             self.say.line(&format!("unpacking {}", by_hand.display()));
             (by_hand.clone(), by_hand)
         } else {
@@ -266,8 +266,13 @@ fn find(home: &Path, package: &Package) -> Result<Option<PathBuf>, Error> {
 
 /// Reads and hashes everything in the cache folder, by name.
 pub(super) fn verify(root: &Path) -> Vec<Verified> {
-    let Ok(entries) = fs::read_dir(root.join("packages")) else { return Vec::new() };
-    let mut folders: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+    let packages = root.join("packages");
+    let list = |entries: fs::ReadDir| entries.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>();
+    let mut folders = match fs::read_dir(&packages).and_then(list) {
+        Ok(folders) => folders,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+        Err(error) => return vec![Verified { outcome: Err(at(&packages)(error)), folder: packages }],
+    };
     folders.sort();
     let outcome = |home: &Path| match read(home) {
         Some((manifest, _)) => check::check_all(home, manifest.files()),

@@ -271,6 +271,16 @@ fn a_wheel_put_there_by_hand_is_used_and_checked() {
 }
 
 #[test]
+fn a_cache_that_cannot_be_read_is_not_taken_for_an_empty_one() {
+    let world = World::new();
+    assert!(store::verify(&world.cache()).is_empty());
+    fs::create_dir(world.cache()).unwrap();
+    fs::write(world.cache().join("packages"), "a file").unwrap();
+    let [verified] = &store::verify(&world.cache())[..] else { panic!() };
+    assert!(verified.outcome.is_err() && verified.folder == world.cache().join("packages"));
+}
+
+#[test]
 fn what_a_crash_leaves_is_replaced() {
     let world = World::new();
     let path = world.fetch().unwrap();

@@ -111,15 +111,20 @@ impl Cifar {
     }
 
     /// The names of the classes, if the file that lists them is in the folder too.
-    pub(super) fn class_names(self, folder: &Path) -> Option<Vec<String>> {
+    pub(super) fn class_names(self, folder: &Path) -> Result<Option<Vec<String>>, DataError> {
         let name = match self {
             Cifar::Ten => "batches.meta.txt",
             Cifar::Hundred => "fine_label_names.txt",
         };
-        let text = crate::files::read_to_string(&folder.join(name)).ok()?;
+        let path = folder.join(name);
+        let text = match crate::files::read_to_string_if_there(&path) {
+            Ok(Some(text)) => text,
+            Ok(None) => return Ok(None),
+            Err(source) => return Err(DataError::Read { path, source }),
+        };
         let names: Vec<String> =
             text.lines().map(|line| line.trim().to_string()).filter(|line| !line.is_empty()).collect();
-        (names.len() == self.classes()).then_some(names)
+        Ok((names.len() == self.classes()).then_some(names))
     }
 
     fn read_files(self, folder: &Path, names: &[&str]) -> Result<Table, DataError> {

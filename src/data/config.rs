@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::error::is_there;
 use super::split::split;
 use super::table_file::every_fifth;
 use super::tokens::Use;
@@ -230,13 +231,21 @@ impl DataConfig {
                 read_idx([images, labels, test_images, test_labels], *augment)
             }
             DataConfig::FashionMnist { folder, augment } => {
-                let files = FASHION_MNIST.map(|name| with_or_without_gz(folder, name));
-                if let Some(missing) = files.iter().find(|file| !file.exists()) {
+                let mut files = FASHION_MNIST.map(|name| folder.join(name));
+                for file in &mut files {
+                    let plain = file.with_extension("");
+                    if is_there(file)? {
+                        continue;
+                    }
+                    if is_there(&plain)? {
+                        *file = plain;
+                        continue;
+                    }
                     let reason = format!(
                         "{} is not there; Fashion-MNIST is {}, plain or compressed, as the Debian package \
                          dataset-fashion-mnist installs them (apt-get install dataset-fashion-mnist); \
                          `data.folder` is where they are",
-                        missing.display(),
+                        file.display(),
                         FASHION_MNIST.join(", ")
                     );
                     return Err(DataError::Folder { folder: folder.clone(), reason });
@@ -299,13 +308,6 @@ fn check_vocabulary(vocabulary: usize, dtype: TokenType) -> Result<(), DataError
         TokenType::Uint32 => format!("from 1 to {most}, what 32 bits can tell apart"),
     };
     Err(DataError::field("data.vocabulary", vocabulary, wanted))
-}
-
-/// A file whose name ends in `.gz`, or the same file without.
-fn with_or_without_gz(folder: &Path, name: &str) -> PathBuf {
-    let plain = folder.join(name.trim_end_matches(".gz"));
-    let compressed = folder.join(name);
-    if plain.exists() && !compressed.exists() { plain } else { compressed }
 }
 
 /// Training images and labels, then test images and labels.

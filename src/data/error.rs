@@ -83,6 +83,16 @@ impl DataError {
     }
 }
 
+/// Whether there is a file or folder of this name. What cannot be looked at is not taken for missing.
+pub(super) fn is_there(path: &Path) -> Result<bool, DataError> {
+    path.try_exists().map_err(|source| DataError::Read { path: path.to_path_buf(), source })
+}
+
+/// Whether there is a folder of this name.
+pub(super) fn is_folder(path: &Path) -> Result<bool, DataError> {
+    crate::files::is_folder(path).map_err(|source| DataError::Read { path: path.to_path_buf(), source })
+}
+
 /// The whole file, decompressed if it is gzip.
 pub(super) fn read_file(path: &Path) -> Result<Vec<u8>, DataError> {
     super::gzip::read(path).map_err(|source| DataError::Read { path: path.to_path_buf(), source })

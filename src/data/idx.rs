@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::error::{DataError, read_file};
+use super::error::{DataError, is_there, read_file};
 use super::{Features, Labels, Table};
 
 /// Reads images `[height, width, 1]`, pixels divided by 255, and their labels.
@@ -21,7 +21,7 @@ pub(super) fn read(images: &Path, labels: &Path) -> Result<Table, DataError> {
 pub(super) fn read_to_predict(images: &Path) -> Result<Table, DataError> {
     let name = images.file_name().unwrap_or_default().to_string_lossy();
     let labels = images.with_file_name(name.replace("images", "labels").replace("idx3", "idx1"));
-    if labels != images && labels.is_file() {
+    if labels != images && is_there(&labels)? {
         return read(images, &labels);
     }
     let (rows, shape, pixels) = read_images(images)?;

@@ -14,6 +14,7 @@ use natgrad_ir::{DType, TensorType};
 
 pub(super) use unseen::open_to_predict;
 
+use super::error::{is_folder, is_there};
 use super::fingerprint::Digest;
 use super::random::SplitMix;
 use super::{Batch, Crop, DataError, ExampleType};
@@ -101,7 +102,7 @@ impl ImageFolder {
         let mut files = Vec::new();
         for (class, class_name) in classes.iter().enumerate() {
             let of_class = folder.join(class_name);
-            if !is_train && !of_class.exists() {
+            if !is_train && !is_there(&of_class)? {
                 continue;
             }
             for name in names(&of_class)? {
@@ -286,7 +287,7 @@ fn image_name(folder: &Path, name: String) -> Result<Box<str>, DataError> {
         return Ok(name.into());
     }
     let path = folder.join(name);
-    let reason = if path.is_dir() {
+    let reason = if is_folder(&path)? {
         let folder = folder.display();
         format!("is a folder in a folder of images: the images of a class must be in {folder} itself")
     } else {
@@ -298,14 +299,14 @@ fn image_name(folder: &Path, name: String) -> Result<Box<str>, DataError> {
 /// The names of the folders in a folder, one for each class, which must be alone there.
 fn folders(folder: &Path) -> Result<Vec<String>, DataError> {
     let names = names(folder)?;
-    match names.iter().map(|name| folder.join(name)).find(|path| !path.is_dir()) {
-        None => Ok(names),
-        Some(stray) => {
+    for path in names.iter().map(|name| folder.join(name)) {
+        if !is_folder(&path)? {
             let reason =
                 "is a file beside the folders of classes: images must be in the folder of their class";
-            Err(DataError::content(&stray, reason.to_string()))
+            return Err(DataError::content(&path, reason.to_string()));
         }
     }
+    Ok(names)
 }
 
 /// The names in a folder that do not begin with a dot, sorted.

@@ -32,14 +32,14 @@ impl Tokenizer {
     /// # Errors
     /// The file and reason.
     pub fn load(path: &Path) -> Result<Tokenizer, TextError> {
-        if !path.is_dir() {
+        if !crate::files::is_folder(path).map_err(unreadable(path))? {
             return Tokenizer::from_json(path, json(path)?);
         }
         let (whole, vocabulary) = (path.join(FILE_NAME), path.join("vocab.json"));
-        if whole.exists() {
+        if is_there(&whole)? {
             return Tokenizer::from_json(&whole, json(&whole)?);
         }
-        if !vocabulary.exists() {
+        if !is_there(&vocabulary)? {
             let reason = format!("has neither {FILE_NAME} nor vocab.json and merges.txt");
             return Err(content(path, reason));
         }
@@ -54,7 +54,7 @@ impl Tokenizer {
     /// As [`Tokenizer::load`].
     pub fn of_run(folder: &Path) -> Result<Option<Tokenizer>, TextError> {
         let path = folder.join(FILE_NAME);
-        if path.exists() { Tokenizer::load(&path).map(Some) } else { Ok(None) }
+        if is_there(&path)? { Tokenizer::load(&path).map(Some) } else { Ok(None) }
     }
 
     fn from_json(path: &Path, file: Value) -> Result<Tokenizer, TextError> {
@@ -141,9 +141,17 @@ fn content(path: &Path, reason: String) -> TextError {
     TextError::Content { path: path.to_path_buf(), reason }
 }
 
+fn unreadable(path: &Path) -> impl FnOnce(std::io::Error) -> TextError + use<'_> {
+    move |source| TextError::Read { path: path.to_path_buf(), source }
+}
+
+/// What cannot be looked at is not taken for missing.
+fn is_there(path: &Path) -> Result<bool, TextError> {
+    path.try_exists().map_err(unreadable(path))
+}
+
 fn read(path: &Path) -> Result<String, TextError> {
-    let bytes =
-        crate::files::read(path).map_err(|source| TextError::Read { path: path.to_path_buf(), source })?;
+    let bytes = crate::files::read(path).map_err(unreadable(path))?;
     utf8(bytes).map_err(|error| content(path, error.to_string()))
 }
 

@@ -29,7 +29,12 @@ impl Source {
     pub(super) fn of(config: &RunConfig, train: Option<&Examples>) -> Result<Source, TrainError> {
         let data = train.map(Examples::fingerprint).transpose()?;
         // A run that goes on does not need the file, so it may be gone.
-        let init = config.init.as_deref().filter(|path| path.exists()).map(weights::digest).transpose()?;
+        let mut init = None;
+        if let Some(path) = &config.init {
+            let failed =
+                |error: std::io::Error| TrainError::Read { path: path.clone(), reason: error.to_string() };
+            init = path.try_exists().map_err(failed)?.then(|| weights::digest(path)).transpose()?;
+        }
         Ok(Source { data, init, model: config.model.linked().map(functions) })
     }
 

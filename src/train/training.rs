@@ -78,7 +78,7 @@ impl<'a> Training<'a> {
             session.hold(&all.features[0], &all.labels)?;
         }
         let class_names = match (&train, &checkpoint) {
-            (Some(train), _) => config.data.class_names(train).unwrap_or_default(),
+            (Some(train), _) => config.data.class_names(train)?.unwrap_or_default(),
             (None, Some(checkpoint)) => checkpoint.header.class_names.clone(),
             (None, None) => Vec::new(),
         };

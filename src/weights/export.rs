@@ -53,13 +53,15 @@ pub fn export(path: &Path, model: &NamedModel, weights: &[Vec<f64>]) -> Result<V
 
 /// An error if the file is there and describes something else, such as a run of natgrad.
 fn check_replaceable(path: &Path) -> Result<(), WeightsError> {
-    let Ok(text) = crate::files::read_to_string(path) else { return Ok(()) };
+    let fail = |reason: String| WeightsError::Write { path: path.to_path_buf(), reason };
+    let text = crate::files::read_to_string_if_there(path)
+        .map_err(|error| fail(format!("what is there already cannot be read: {error}")))?;
+    let Some(text) = text else { return Ok(()) };
     let found: Option<Value> = serde_json::from_str(&text).ok();
     match found.as_ref().and_then(|found| found.get("model_type")).and_then(Value::as_str) {
         Some("gpt2") => Ok(()),
         Some(_) | None => {
-            let reason = "it is there already and describes no GPT-2; choose another folder".to_string();
-            Err(WeightsError::Write { path: path.to_path_buf(), reason })
+            Err(fail("it is there already and describes no GPT-2; choose another folder".to_string()))
         }
     }
 }

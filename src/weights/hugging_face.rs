@@ -73,7 +73,11 @@ fn end_of_text(gpt2: &Gpt2) -> Option<usize> {
 pub(super) fn check_description(weights: &Path, model: &NamedModel) -> Result<(), WeightsError> {
     let NamedModel::Gpt2(gpt2) = model else { return Ok(()) };
     let path = weights.with_file_name(DESCRIPTION);
-    let Ok(text) = crate::files::read_to_string(&path) else { return Ok(()) };
+    let text = match crate::files::read_to_string_if_there(&path) {
+        Ok(Some(text)) => text,
+        Ok(None) => return Ok(()),
+        Err(error) => return Err(WeightsError::Read { path, reason: error.to_string() }),
+    };
     let found: Value = match serde_json::from_str(&text) {
         Ok(found) => found,
         Err(error) => return Err(WeightsError::Read { path, reason: format!("not valid JSON: {error}") }),

@@ -44,7 +44,8 @@ impl WeightsSet {
     /// Opens a file, or an index and the files that it names, and reads the headers. Of a folder the
     /// `model.safetensors`, else the `model.safetensors.index.json`; an index has a name that ends in `.json`.
     pub fn open(path: &Path) -> Result<WeightsSet, WeightsError> {
-        let path = if path.is_dir() { in_folder(path)? } else { path.to_path_buf() };
+        let is_folder = crate::files::is_folder(path).map_err(|error| unreadable(path, &error))?;
+        let path = if is_folder { in_folder(path)? } else { path.to_path_buf() };
         let is_index = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("json"));
         let files = if is_index { indexed(&path)? } else { vec![WeightsFile::open(&path)?] };
         Ok(WeightsSet { path, files })
@@ -87,11 +88,17 @@ impl Tensor<'_> {
 
 /// The file of a folder that has all weights, or says where they are.
 fn in_folder(folder: &Path) -> Result<PathBuf, WeightsError> {
-    let found = [WHOLE, INDEX].map(|name| folder.join(name)).into_iter().find(|path| path.exists());
-    found.ok_or_else(|| WeightsError::Read {
-        path: folder.to_path_buf(),
-        reason: format!("the folder has neither {WHOLE} nor {INDEX}"),
-    })
+    for path in [WHOLE, INDEX].map(|name| folder.join(name)) {
+        if path.try_exists().map_err(|error| unreadable(&path, &error))? {
+            return Ok(path);
+        }
+    }
+    let reason = format!("the folder has neither {WHOLE} nor {INDEX}");
+    Err(WeightsError::Read { path: folder.to_path_buf(), reason })
+}
+
+fn unreadable(path: &Path, error: &std::io::Error) -> WeightsError {
+    WeightsError::Read { path: path.to_path_buf(), reason: error.to_string() }
 }
 
 /// The files that an index names, each with exactly the tensors that the index puts there.

@@ -124,6 +124,11 @@ fn what_was_exported_is_read_bit_for_bit() {
             let wanted = "it is there already and describes no GPT-2; choose another folder";
             assert_eq!(message, format!("cannot write {}: {wanted}", beside.display()));
             assert_eq!(std::fs::read_to_string(&beside).unwrap(), r#"{"batch": 3}"#);
+            std::fs::remove_file(&beside).unwrap();
+            std::fs::create_dir(&beside).unwrap();
+            let message = export(&path, &model, &weights).unwrap_err().to_string();
+            let wanted = "what is there already cannot be read: is a folder, but must be a file";
+            assert_eq!(message, format!("cannot write {}: {wanted}", beside.display()));
         }
     }
 }
@@ -310,6 +315,11 @@ fn a_description_beside_the_weights_is_heeded() {
         with(r#"{"model_type": "gpt2", "layer_norm_epsilon": 1e-6}"#).unwrap_err(),
         "cannot read the weights FILE: `layer_norm_epsilon` is 1e-6, but natgrad's GPT-2 is one with 0.00001"
     );
+    std::fs::remove_file(&beside).unwrap();
+    std::fs::create_dir(&beside).unwrap();
+    let error = check(&path, &NamedModel::Gpt2(tiny())).unwrap_err().to_string();
+    let wanted = format!("cannot read the weights {}: is a folder, but must be a file", beside.display());
+    assert_eq!(error, wanted);
 }
 
 /// Neither a panic nor an allocation that the file's size does not warrant.

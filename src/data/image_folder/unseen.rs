@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::{Entry, ImageFolder, image_name, names};
 use crate::data::DataError;
+use crate::data::error::is_folder;
 
 /// Images to predict, as images of `size` by `size`: one file; the files of a folder, without classes; or those in its
 /// folders, which must then be `classes` of the run, of whose numbers the names are known.
@@ -22,8 +23,10 @@ pub(in crate::data) fn open_to_predict(
         let name = image_name(folder, name.to_string_lossy().into_owned())?;
         return Ok(ImageFolder::unlabelled(folder, vec![name], size));
     }
-    let (folders, files): (Vec<String>, Vec<String>) =
-        names(path)?.into_iter().partition(|name| path.join(name).is_dir());
+    let (mut folders, mut files) = (Vec::new(), Vec::new());
+    for name in names(path)? {
+        if is_folder(&path.join(&name))? { folders.push(name) } else { files.push(name) }
+    }
     if folders.is_empty() {
         let files = files.into_iter().map(|name| image_name(path, name)).collect::<Result<Vec<_>, _>>()?;
         if files.is_empty() {

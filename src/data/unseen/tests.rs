@@ -167,12 +167,20 @@ fn classes_have_the_names_that_a_data_set_lists() {
     let folder = tempfile::tempdir().unwrap();
     let cifar = DataConfig::Cifar { folder: folder.path().into(), classes: Cifar::Ten, augment: None };
     let source = Examples::Table(Table::unlabelled([1], crate::data::Features::numbers(vec![0.0]), 1));
-    assert_eq!(cifar.class_names(&source), None);
+    assert_eq!(cifar.class_names(&source).unwrap(), None);
     std::fs::write(folder.path().join("batches.meta.txt"), "a\nb\n").unwrap();
-    assert_eq!(cifar.class_names(&source), None);
+    assert_eq!(cifar.class_names(&source).unwrap(), None);
     std::fs::write(folder.path().join("batches.meta.txt"), "a\nb\nc\nd\ne\nf\ng\nh\ni\nj\n\n").unwrap();
-    assert_eq!(cifar.class_names(&source).unwrap()[9], "j");
-    let names = config("fashion-mnist {}").class_names(&source).unwrap();
+    assert_eq!(cifar.class_names(&source).unwrap().unwrap()[9], "j");
+    let names = config("fashion-mnist {}").class_names(&source).unwrap().unwrap();
     assert_eq!((names.len(), names[9].as_str()), (10, "Ankle boot"));
-    assert_eq!(DataConfig::default().class_names(&source), None);
+    assert_eq!(DataConfig::default().class_names(&source).unwrap(), None);
+
+    // A list that is there and cannot be read is no list that is missing.
+    let list = folder.path().join("batches.meta.txt");
+    std::fs::remove_file(&list).unwrap();
+    std::fs::create_dir(&list).unwrap();
+    let error = cifar.class_names(&source).unwrap_err().to_string();
+    let wanted = format!("cannot read the data file {}: is a folder, but must be a file", list.display());
+    assert_eq!(error, wanted);
 }
