@@ -124,6 +124,11 @@ impl<'m> dyn Model + 'm {
         Ok(())
     }
 
+    /// Whether it has a loss of its own.
+    pub fn has_own_loss(&self) -> bool {
+        function::own_loss_type(self, ROWS).is_some()
+    }
+
     /// The parameters, in the order that every function takes them in.
     pub fn params(&self) -> Vec<Param> {
         self.describe().params

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 
 use natgrad_ir::{BuildErrors, Builder, DType, Expr, Function, Shape, TensorType, Value};
 
+use crate::criterion::{Criterion, cross_entropy_by};
 use crate::describe::{Description, input_with_rows, with_rows};
 use crate::loss;
 use crate::model::{Input, Model, Task};
@@ -32,6 +33,22 @@ impl<'m> dyn Model + 'm {
     /// Mistakes of the description.
     pub fn loss_function(
         &self,
+        rows: usize,
+        dtype: DType,
+        compute: DType,
+        masks: Option<MaskDrawing>,
+    ) -> Result<(Function, Vec<Value>), BuildErrors> {
+        self.loss_function_by(&Criterion::default(), rows, dtype, compute, masks)
+    }
+
+    /// As [`loss_function`](trait.Model.html#method.loss_function), with this loss of classes or tokens. A model's own loss
+    /// and that of numbers are what they are.
+    ///
+    /// # Errors
+    /// Mistakes of the description.
+    pub fn loss_function_by(
+        &self,
+        criterion: &Criterion,
         rows: usize,
         dtype: DType,
         compute: DType,
@@ -69,7 +86,7 @@ impl<'m> dyn Model + 'm {
             (None, Task::Classes | Task::Tokens) => {
                 let labels = flat(labels);
                 let out = net.module("cross_entropy", || {
-                    net.build(|b| loss::mean_cross_entropy(b, outputs.value(), labels.value()))
+                    net.build(|b| cross_entropy_by(b, criterion, outputs.value(), labels.value()))
                 });
                 net.hold(net.expr(out.shift));
                 (out.loss, out.correct)

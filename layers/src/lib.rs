@@ -22,6 +22,7 @@
 //!
 //! A network of one's own is a type with the trait [`Model`].
 
+mod criterion;
 mod describe;
 mod error;
 mod formula;
@@ -35,6 +36,7 @@ mod models;
 mod network;
 mod next;
 
+pub use criterion::{Criterion, cross_entropy_by};
 pub use describe::{Description, with_rows};
 pub use error::{ModelError, ModelFault};
 pub use formula::{cross_entropy, one_hot};

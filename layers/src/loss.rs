@@ -17,14 +17,14 @@ pub struct CrossEntropy {
 }
 
 /// Logits `[..., classes]` less their maximum, and the maximum, `[...]`.
-fn shifted(logits: Expr<'_>) -> (Expr<'_>, Expr<'_>) {
+pub(crate) fn shifted(logits: Expr<'_>) -> (Expr<'_>, Expr<'_>) {
     let (before, last) = dims(logits);
     let shift = logits.reduce(ReduceOp::Max, &[last]);
     (logits - shift.broadcast_like(logits, &before), shift)
 }
 
 /// The logarithm of the sum over classes of the exponentials: `[...]`.
-fn log_sum_exp(centred: Expr<'_>) -> Expr<'_> {
+pub(crate) fn log_sum_exp(centred: Expr<'_>) -> Expr<'_> {
     centred.exp().sum(&[dims(centred).1]).log()
 }
 
@@ -35,7 +35,7 @@ fn dims(logits: Expr<'_>) -> (Vec<usize>, usize) {
 }
 
 /// Where a class is the row's label: `bool[rows, classes]`.
-fn is_label<'b>(centred: Expr<'b>, labels: Expr<'b>) -> Expr<'b> {
+pub(crate) fn is_label<'b>(centred: Expr<'b>, labels: Expr<'b>) -> Expr<'b> {
     let classes = centred.iota(DType::U32, 1);
     classes.compare(CompareOp::Eq, labels.broadcast_like(centred, &[0]))
 }
@@ -53,7 +53,7 @@ fn at_label<'b>(centred: Expr<'b>, labels: Expr<'b>) -> Expr<'b> {
 ///
 /// An earlier one of the largest adds a number so small that nothing but zero is changed by it. So no reduction is
 /// needed beside that of [`at_label`]: over the logits of a large vocabulary one takes as long as a layer.
-fn at_label_if_first<'b>(centred: Expr<'b>, labels: Expr<'b>) -> Expr<'b> {
+pub(crate) fn at_label_if_first<'b>(centred: Expr<'b>, labels: Expr<'b>) -> Expr<'b> {
     let is_label = is_label(centred, labels);
     // Of another type than that of [`is_label`]: XLA:CPU would keep an iota that two loops use in memory.
     let classes = centred.iota(DType::S32, 1);
