@@ -1,6 +1,6 @@
 //! How likelihoods of labels make the training loss: smoothed, weighted by class, without an ignored label.
 
-use natgrad_ir::{Builder, CompareOp, DType, Elements, Expr, Literal, Scalar, TensorType, Value};
+use natgrad_ir::{Builder, CompareOp, DType, Expr, Literal, Value};
 
 use crate::loss::{CrossEntropy, at_label_if_first, is_label, log_sum_exp, mean_cross_entropy, shifted};
 
@@ -109,13 +109,12 @@ fn zero(like: Expr<'_>) -> Expr<'_> {
 
 /// These numbers as a constant.
 fn vector<'b>(like: Expr<'b>, numbers: &[f64], dtype: DType) -> Expr<'b> {
-    let ty = TensorType::new(dtype, [numbers.len()]);
-    let elements = Elements::Dense(numbers.iter().map(|&number| Scalar::Float(number)).collect());
-    like.with(|b, _| b.constant(Literal { ty, elements }))
+    like.with(|b, _| b.constant(Literal::dense(dtype, [numbers.len()], numbers)))
 }
 
 #[cfg(test)]
 mod tests {
+    use natgrad_ir::TensorType;
     use natgrad_ir::grad::value_and_grad_with;
     use natgrad_ir::interp::{Precision, Tensor, evaluate_flat};
     use serde_json::Value as Json;

@@ -2,14 +2,16 @@
 
 mod error;
 mod json;
+mod loss;
 
 use std::path::{Path, PathBuf};
 
 use natgrad_ir::DType;
-use natgrad_layers::{Activation, MAX_PARAMETERS, Mlp, NamedModel};
+use natgrad_layers::{Activation, Criterion, MAX_PARAMETERS, Mlp, NamedModel};
 use serde::{Deserialize, Serialize};
 
 pub use error::ConfigError;
+pub use loss::{ClassWeights, LossConfig};
 
 use crate::data::DataConfig;
 use crate::rule::group::{self, ParamGroup};
@@ -24,6 +26,9 @@ pub struct RunConfig {
     pub model: NamedModel,
     /// The optimizer.
     pub rule: NamedRule,
+    /// How the labels' likelihoods make the training loss.
+    #[serde(skip_serializing_if = "LossConfig::is_plain")]
+    pub loss: LossConfig,
     /// The learning-rate schedule.
     pub schedule: Schedule,
     /// How a step is carried out.
@@ -90,6 +95,7 @@ impl Default for RunConfig {
     fn default() -> RunConfig {
         RunConfig {
             model: NamedModel::Mlp(Mlp { sizes: vec![784, 512, 512, 10], activation: Activation::Relu }),
+            loss: LossConfig::default(),
             rule: NamedRule::Ivon(Ivon::default()),
             schedule: Schedule::default(),
             step: StepPlan::default(),
@@ -167,6 +173,7 @@ impl RunConfig {
         Recipe {
             model: self.model.model(),
             rule: self.rule.rule(),
+            criterion: self.criterion(),
             groups: &self.groups,
             schedule: self.schedule,
             dtype: DType::F32,
@@ -175,6 +182,11 @@ impl RunConfig {
             table: None,
             without: None,
         }
+    }
+
+    /// The loss of classes or tokens.
+    fn criterion(&self) -> Criterion {
+        if self.loss.is_plain() { Criterion::default() } else { self.loss.criterion(self.model.classes()) }
     }
 
     /// The run by AdamW that this one is compared with, or nothing if it is one by AdamW. It takes one gradient where this
@@ -259,6 +271,9 @@ impl RunConfig {
             if let Err(error) = check {
                 return out_of_range(&format!("{section}.{}", error.field), error.value, error.wanted);
             }
+        }
+        if let Err(fault) = self.loss.validate(&self.model, &self.rule) {
+            return out_of_range(&fault.path, fault.value, &fault.wanted);
         }
         if let Err(error) = group::resolve(&self.groups, &self.model.params()) {
             return out_of_range(&format!("groups{}", error.path), error.value, &error.wanted);

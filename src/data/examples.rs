@@ -3,7 +3,7 @@
 use natgrad_ir::TensorType;
 use ndarray::ArrayD;
 
-use super::{ArrayExamples, Augment, Crop, DataError, ImageFolder, Table, Tokens};
+use super::{ArrayExamples, Augment, Crop, DataError, ImageFolder, Labels, Table, Tokens};
 
 /// What one example is.
 #[derive(Clone, Debug, PartialEq)]
@@ -113,6 +113,26 @@ impl Examples {
             Examples::Tokens(tokens) => tokens.padding(number),
             Examples::Table(_) | Examples::Images(_) | Examples::Arrays(_) => 0,
         }
+    }
+
+    /// How many rows each of so many classes has; none where no classes are predicted.
+    pub fn class_counts(&self, classes: usize) -> Option<Vec<usize>> {
+        let mut counts = vec![0; classes];
+        let mut count = |class: u32| {
+            if let Some(count) = counts.get_mut(class as usize) {
+                *count += 1;
+            }
+        };
+        match self {
+            Examples::Table(table) => match table.labels() {
+                Labels::Classes(labels) => labels.iter().copied().for_each(&mut count),
+                Labels::Numbers(_) => return None,
+            },
+            Examples::Images(images) => images.classes_of_rows().for_each(&mut count),
+            Examples::Arrays(arrays) => arrays.classes_of_rows()?.for_each(&mut count),
+            Examples::Tokens(_) => return None,
+        }
+        Some(counts)
     }
 
     /// The table that a device can hold, if it is one whose features take at most so many bytes as numbers.

@@ -93,6 +93,11 @@ pub(super) fn open(folder: &Path, size: u32) -> Result<(ImageFolder, ImageFolder
 }
 
 impl ImageFolder {
+    /// The class of each image.
+    pub(super) fn classes_of_rows(&self) -> impl Iterator<Item = u32> + '_ {
+        self.files.iter().map(|entry| entry.class)
+    }
+
     fn new(
         folder: PathBuf,
         classes: Arc<Vec<String>>,

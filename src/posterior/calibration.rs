@@ -72,6 +72,8 @@ impl Scores {
 #[derive(Clone, Debug)]
 pub struct Tally {
     task: Task,
+    /// The token that does not count.
+    ignore: Option<u32>,
     /// Examples, or tokens.
     count: f64,
     nll: f64,
@@ -93,12 +95,20 @@ impl Tally {
             Task::Classes => bins.max(1),
             Task::Tokens | Task::Numbers { noise: _ } => 0,
         };
-        Tally { task, count: 0.0, nll: 0.0, counted: 0.0, bins: vec![Bin::default(); bins] }
+        Tally { task, ignore: None, count: 0.0, nll: 0.0, counted: 0.0, bins: vec![Bin::default(); bins] }
+    }
+
+    /// The same, but the label does not count where tokens are predicted.
+    #[must_use]
+    pub fn ignoring(self, label: Option<u32>) -> Tally {
+        Tally { ignore: label, ..self }
     }
 
     /// Counts rows by their averaged predictions. Of equal probabilities the first counts as the prediction.
     pub fn add(&mut self, predicted: &Averaged, labels: &[f64]) {
-        self.count += labels.len() as f64;
+        if self.task != Task::Tokens {
+            self.count += labels.len() as f64;
+        }
         match self.task {
             Task::Classes => {
                 let classes = (predicted.probabilities.len() / labels.len().max(1)).max(1);
@@ -109,7 +119,14 @@ impl Tally {
                     self.add_row(row, label as usize);
                 }
             }
-            Task::Tokens => self.nll -= predicted.log_probabilities().sum::<f64>(),
+            Task::Tokens => {
+                let counts = |label: f64| self.ignore.is_none_or(|ignored| label != f64::from(ignored));
+                let counted = predicted.log_probabilities().zip(labels).filter(|&(_, &label)| counts(label));
+                let (count, sum) =
+                    counted.fold((0.0, 0.0), |(count, sum), (log, _)| (count + 1.0, sum + log));
+                self.count += count;
+                self.nll -= sum;
+            }
             Task::Numbers { noise: _ } => {
                 self.nll -= predicted.log_probabilities().sum::<f64>();
                 let errors = predicted.numbers.iter().zip(labels).map(|(number, label)| number - label);
@@ -205,6 +222,20 @@ mod tests {
         tally.add(&averaged, &[3.0, 4.0]);
         assert!((tally.scores().nll() - 1.5 * 2.0f64.ln()).abs() < 1e-12);
         assert!(Tally::new(Task::Tokens, 20).scores().nll().is_nan());
+    }
+
+    #[test]
+    fn an_ignored_token_does_not_count() {
+        let mut averaged = Averaged::default();
+        averaged.add(Task::Tokens, &[0.5f64.ln(), 0.01f64.ln(), 0.25f64.ln()], &[3.0, 7.0, 4.0]);
+        let nll = |ignore| {
+            let mut tally = Tally::new(Task::Tokens, 20).ignoring(ignore);
+            tally.add(&averaged, &[3.0, 7.0, 4.0]);
+            tally.scores().nll()
+        };
+        assert!((nll(Some(7)) - 1.5 * 2.0f64.ln()).abs() < 1e-12);
+        assert_eq!(nll(Some(9)), nll(None));
+        assert!((nll(None) + (0.5f64 * 0.01 * 0.25).ln() / 3.0).abs() < 1e-12);
     }
 
     /// What NumPy gives for predictions far beyond the range of probabilities, and for ties.

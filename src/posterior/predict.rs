@@ -155,9 +155,9 @@ impl<'a> Predictor<'a> {
         data: &Examples,
         judging: Judging,
     ) -> Result<(Scores, Option<Scores>), PredictorError> {
-        let task = self.interface().task;
-        let mut at_mean = Tally::new(task, judging.bins);
-        let mut averaged = Tally::new(task, judging.bins);
+        let Interface { task, ignore, .. } = *self.interface();
+        let mut at_mean = Tally::new(task, judging.bins).ignoring(ignore);
+        let mut averaged = at_mean.clone();
         let Judging { values, seed, samples: count, .. } = judging;
         self.in_chunks(data, judging.examples.min(data.len()), |batches| {
             for (predicted, batch) in self.average(state, batches, WeightsAt::Mean)?.iter().zip(batches) {
@@ -188,7 +188,7 @@ impl<'a> Predictor<'a> {
     ) -> Result<Predictions, PredictorError> {
         let interface = self.interface();
         interface_takes(interface, data)?;
-        let mut tally = Tally::new(interface.task, bins);
+        let mut tally = Tally::new(interface.task, bins).ignoring(interface.ignore);
         let mut predictions = Predictions::none_yet(interface, at, data);
         self.in_chunks(data, data.len(), |batches| {
             for (predicted, batch) in self.average(state, batches, at)?.iter().zip(batches) {

@@ -2,7 +2,7 @@
 
 use natgrad_ir::verify::verify_function;
 use natgrad_ir::{Builder, DType, DotDims, Function, Module, Op, Shape, Value, grad, vectorize};
-use natgrad_layers::{MaskDrawing, Model};
+use natgrad_layers::{Criterion, MaskDrawing, Model};
 
 use super::StepError;
 use super::interface::Interface;
@@ -14,6 +14,7 @@ use crate::rule::StateKind;
 /// Loss, hits, gradients and what else the rule needs, at [`Slot::Theta`] on one micro-batch.
 pub(super) fn loss_and_gradient(
     model: &dyn Model,
+    criterion: &Criterion,
     interface: &Interface,
     module: &mut Module,
 ) -> Result<StageFunction, StepError> {
@@ -32,10 +33,13 @@ pub(super) fn loss_and_gradient(
     outputs.extend(trained.iter().copied().map(Slot::Gradient));
     if interface.needs.squared_gradients {
         outputs.extend(trained.iter().copied().map(Slot::SquaredGradient));
-        return per_example(model, interface, module, &trained, inputs, outputs);
+        if criterion.depends_on_batch() {
+            return Err(StepError::NoMeanOverRows);
+        }
+        return per_example(model, criterion, interface, module, &trained, inputs, outputs);
     }
     let (loss, constants) =
-        model.loss_function(interface.rows, interface.dtype, compute, Some(masks(false)))?;
+        model.loss_function_by(criterion, interface.rows, interface.dtype, compute, Some(masks(false)))?;
     verify_function(&loss)?;
     let mut function = if interface.needs.hessian_product {
         inputs.extend(trained.iter().copied().map(Slot::Probe));
@@ -56,6 +60,7 @@ fn masks(is_of_one_row: bool) -> MaskDrawing {
 /// One example's loss and gradient, vectorized over the rows; then their means, and the mean of squares.
 fn per_example(
     model: &dyn Model,
+    criterion: &Criterion,
     interface: &Interface,
     module: &mut Module,
     trained: &[usize],
@@ -63,7 +68,8 @@ fn per_example(
     outputs: Vec<Slot>,
 ) -> Result<StageFunction, StepError> {
     let compute = interface.plan.compute_type(interface.dtype);
-    let (loss, constants) = model.loss_function(1, interface.dtype, compute, Some(masks(true)))?;
+    let (loss, constants) =
+        model.loss_function_by(criterion, 1, interface.dtype, compute, Some(masks(true)))?;
     verify_function(&loss)?;
     let example = grad::value_and_grad_with(&loss, trained, &constants)?;
     let mut batched = vec![false; interface.params.len()];

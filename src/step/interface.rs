@@ -41,6 +41,8 @@ pub struct Interface {
     pub task: Task,
     /// Number of classes, or of different tokens.
     pub classes: usize,
+    /// The label that does not count, where there is one.
+    pub ignore: Option<u32>,
     /// Number of dropout masks that an evaluation of the loss draws.
     pub masks: usize,
     /// How many of the parameters are trained, or frozen by a group; each evaluation of the loss replaces the others.
@@ -90,6 +92,7 @@ impl Interface {
             cache: Vec::new(),
             task: model.task(),
             classes: described.classes(),
+            ignore: None,
             masks: described.masks.len(),
             own: model.linked().map_or(described.params.len(), |linked| linked.trained),
             params: described.params,

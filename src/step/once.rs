@@ -128,7 +128,7 @@ impl Evaluation {
         let gradient = match interface.without {
             Some(Part::Gradient) => None,
             Some(Part::Curvature | Part::Update | Part::Sampling) | None => {
-                let gradient = loss_and_gradient(recipe.model, interface, module)?;
+                let gradient = loss_and_gradient(recipe.model, &recipe.criterion, interface, module)?;
                 Some(Callee::push(module, gradient)?)
             }
         };

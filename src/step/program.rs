@@ -3,7 +3,7 @@
 use natgrad_ir::{
     BuildErrors, DType, Function, Module, TensorType, Verified, Violations, grad, pass, vectorize, verify,
 };
-use natgrad_layers::{Model, Task};
+use natgrad_layers::{Criterion, Model, Task};
 
 use super::interface::{DeviceTable, Interface, NoiseSource};
 use super::linked;
@@ -73,6 +73,11 @@ pub enum StepError {
         /// Those of the program.
         found: usize,
     },
+    /// The rule squares the gradient of each row, of a loss that is no mean over rows.
+    #[error(
+        "the gradient of each row cannot be squared: class weights and ignored labels depend on the whole batch"
+    )]
+    NoMeanOverRows,
     /// The rule has a mistake.
     #[error(transparent)]
     Rule(#[from] RuleFault),
@@ -117,6 +122,8 @@ pub struct Recipe<'a> {
     pub model: &'a dyn Model,
     /// The optimizer.
     pub rule: &'a dyn Rule,
+    /// The loss of classes or tokens.
+    pub criterion: Criterion,
     /// Parameters that are frozen or have hyperparameters of their own.
     pub groups: &'a [ParamGroup],
     /// The learning-rate schedule.
@@ -139,6 +146,7 @@ impl<'a> Recipe<'a> {
         Recipe {
             model,
             rule,
+            criterion: Criterion::default(),
             groups: &[],
             schedule: Schedule::CONSTANT,
             dtype: DType::F32,
@@ -288,6 +296,7 @@ impl<'a> Recipe<'a> {
         interface.replaced().for_each(|param| members[param].frozen = true);
         Ok(Interface {
             members,
+            ignore: self.criterion.ignore,
             plan: self.plan,
             table: self.table.clone(),
             without: self.without,

@@ -4,7 +4,7 @@ use natgrad_ir::{DType, TensorType};
 use natgrad_layers::{Model, NamedModel, Task};
 
 use super::TrainError;
-use crate::config::{MAX_STEPS, RunConfig};
+use crate::config::{ClassWeights, MAX_STEPS, RunConfig};
 use crate::data::shapes::{channels_first, fits, has_bits_of};
 use crate::data::{Batches, ExampleType, Examples, Note, Splits};
 
@@ -74,6 +74,14 @@ pub fn check(config: &RunConfig, train: &Examples, test: Option<&Examples>) -> R
         let what = if config.model.task() == Task::Tokens { "different tokens" } else { "classes" };
         let wanted = format!("the model must have at least {found} {what}");
         return wrong(classes, format!("{found} {what}"), wanted);
+    }
+    if config.loss.class_weights == Some(ClassWeights::Balanced)
+        && let Some(counts) = train.class_counts(config.model.classes())
+        && let Some(class) = counts.iter().position(|&count| count == 0)
+    {
+        let field = ("loss.class_weights", "\"balanced\"".to_string());
+        let wanted = "there must be some, or the weights be given as numbers".to_string();
+        return wrong(field, format!("no training rows of class {class}"), wanted);
     }
     let (rows, accumulation) = (train.len(), config.step.accumulation);
     if accumulation > 1 && config.batch <= rows && config.rows_per_step() > rows {

@@ -239,6 +239,12 @@ impl Run {
         if let Some(train) = &train {
             check(&config, train, test.as_ref())?;
         }
+        if let Some(counts) = train.as_ref().and_then(|train| train.class_counts(config.model.classes())) {
+            let then = checkpoint.as_ref().and_then(|checkpoint| {
+                RunConfig::from_json("the checkpoint", checkpoint.header.config.clone()).ok()
+            });
+            config.loss.balance(then.as_ref().map(|then| &then.loss), &counts);
+        }
         if let (Some(path), None) = (&config.init, &checkpoint) {
             weights::check(path, &config.model)?;
         }

@@ -9,6 +9,7 @@ mod fetch;
 mod help;
 mod input;
 mod inspect;
+mod loss;
 mod outputs;
 mod page;
 mod plugins;

@@ -51,6 +51,7 @@ impl Setup {
         Recipe {
             model: self.model.model(),
             rule: self.rule.rule(),
+            criterion: natgrad_layers::Criterion::default(),
             groups: &self.groups,
             schedule: self.schedule,
             dtype: self.dtype,

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use natgrad_ir::{DType, TensorType};
+
 use crate::data::fingerprint::Digest;
 use crate::data::{Batch, ExampleType};
 
@@ -17,6 +19,12 @@ pub struct ArrayExamples {
 }
 
 impl ArrayExamples {
+    /// The class of each row; none where no classes are predicted.
+    pub(in crate::data) fn classes_of_rows(&self) -> Option<impl Iterator<Item = u32> + '_> {
+        let is_class = self.example.labels == TensorType::scalar(DType::U32);
+        is_class.then(|| self.labels.as_chunks().0.iter().map(|&bytes| u32::from_ne_bytes(bytes)))
+    }
+
     /// Features and labels.
     pub(in crate::data) fn digest(&self, digest: &mut Digest) {
         self.features.iter().chain([&self.labels]).for_each(|bytes| digest.bytes(bytes));
