@@ -126,7 +126,7 @@ impl<'m> dyn Model + 'm {
 
     /// Whether it has a loss of its own.
     pub fn has_own_loss(&self) -> bool {
-        function::own_loss_type(self, ROWS).is_some()
+        self.linked().is_some() || function::own_loss_type(self, ROWS).is_some()
     }
 
     /// The parameters, in the order that every function takes them in.
