@@ -153,7 +153,8 @@ pub(super) fn parse(source: &str, mut value: Value) -> Result<RunConfig, ConfigE
         }
         field(&path, plain(&message))
     });
-    let config = config?;
+    let mut config = config?;
+    config.data.fill_in();
     Ok(match own {
         Some(own) => RunConfig { rule: NamedRule::Own(own), ..config },
         None => config,

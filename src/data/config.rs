@@ -202,6 +202,24 @@ impl DataConfig {
         }
     }
 
+    /// Writes out what is left out and has a default that depends on other fields.
+    pub(crate) fn fill_in(&mut self) {
+        match self {
+            DataConfig::Csv(file) | DataConfig::Parquet(file) => file.fill_in(),
+            DataConfig::Arrays {}
+            | DataConfig::MnistSample { .. }
+            | DataConfig::Idx { .. }
+            | DataConfig::FashionMnist { .. }
+            | DataConfig::Cifar { .. }
+            | DataConfig::ImageFolder { .. }
+            | DataConfig::Npy { .. }
+            | DataConfig::Npz { .. }
+            | DataConfig::TokenBins { .. }
+            | DataConfig::Text { .. }
+            | DataConfig::TextSample { .. } => {}
+        }
+    }
+
     /// Reads the data. `fetch` gives the files of [`DataConfig::MnistSample`], [`DataConfig::TextSample`] and
     /// [`Encoding::Gpt2`], if that is what is asked for.
     ///
@@ -218,7 +236,8 @@ impl DataConfig {
             }
             DataConfig::MnistSample { test_every } => {
                 let path = fetch(Asset::MnistSample).map_err(Into::into)?;
-                let options = TableFile { scale: 255.0, test_every: *test_every, ..TableFile::new(&path) };
+                let options =
+                    TableFile { scale: 255.0, test_every: Some(*test_every), ..TableFile::new(&path) };
                 let mut table = csv::read(&path, &options)?;
                 if table.example().features[0].shape.elements() == 28 * 28 {
                     table = table.with_shape([28, 28, 1]);

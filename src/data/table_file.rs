@@ -31,9 +31,9 @@ pub struct TableFile {
     /// Whether the first line names the columns; told from the cells if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub header: Option<bool>,
-    /// Every row whose number (from 0) this divides is test.
-    #[serde(default = "every_fifth")]
-    pub test_every: usize,
+    /// Every row whose number (from 0) this divides is test; 5 if neither this nor a fraction is given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub test_every: Option<usize>,
     /// Instead, the part of the rows that is test: drawn from every class alike, the same ones each time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub test_fraction: Option<f64>,
@@ -129,8 +129,15 @@ impl TableFile {
             standardize: false,
             separator: None,
             header: None,
-            test_every: every_fifth(),
+            test_every: None,
             test_fraction: None,
+        }
+    }
+
+    /// The same table with its way of choosing test rows written out: every fifth one, if none was given.
+    pub(super) fn fill_in(&mut self) {
+        if self.test_fraction.is_none() {
+            self.test_every.get_or_insert_with(every_fifth);
         }
     }
 
@@ -158,7 +165,7 @@ mod tests {
         let table = parse("").unwrap();
         assert_eq!(table, TableFile::new("t.csv"));
         let printed = serde_json::to_string(&table).unwrap();
-        assert_eq!(printed, r#"{"path":"t.csv","target":"class","scale":1.0,"test_every":5}"#);
+        assert_eq!(printed, r#"{"path":"t.csv","target":"class","scale":1.0}"#);
         let fields = r#", "label": "y", "separator": "tab", "header": true, "standardize": true, "test_fraction": 0.25"#;
         let table = parse(fields).unwrap();
         assert_eq!(

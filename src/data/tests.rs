@@ -26,7 +26,7 @@ fn rows_of(examples: &Examples) -> (Vec<f32>, Vec<u32>) {
 
 fn load_csv(text: &str) -> Result<Splits, String> {
     let (_folder, path) = file("table.csv", text.as_bytes());
-    let config = DataConfig::Csv(TableFile { scale: 2.0, test_every: 2, ..TableFile::new(&path) });
+    let config = DataConfig::Csv(TableFile { scale: 2.0, test_every: Some(2), ..TableFile::new(&path) });
     config
         .load(|_| -> Result<PathBuf, DataError> { unreachable!("no sample is asked for") })
         .map_err(|error| error.to_string().replace(&path.display().to_string(), "table.csv"))

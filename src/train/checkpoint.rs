@@ -146,7 +146,13 @@ fn checked_header(bytes: &[u8], path: &Path) -> Result<Header, String> {
         let path = path.display();
         tracing::warn!("{path}: of an older natgrad, without a checksum: damage to it would not be seen");
     }
-    let header: Header = serde_json::from_str(header).map_err(|error| format!("its header: {error}"))?;
+    let mut header: Header = serde_json::from_str(header).map_err(|error| format!("its header: {error}"))?;
+    // An older natgrad wrote both ways of choosing test rows, of which this one counted.
+    if let Some(data) = header.config.get_mut("data").and_then(serde_json::Value::as_object_mut)
+        && data.get("test_fraction").is_some_and(|fraction| !fraction.is_null())
+    {
+        data.remove("test_every");
+    }
     if header.version != 1 {
         return Err(format!("header version {}, but this natgrad reads version 1", header.version));
     }

@@ -198,6 +198,11 @@ fn overrides() {
         &["run.json", "--out", "out", "--steps", "0"],
         "`length.steps` is 0, but must be at least 1",
     );
+    refused(
+        &bench,
+        &["run.json", "--out", "out", "--set", "data.test_every=4", "--set", "data.test_fraction=0.2"],
+        "`data.test_every` is 4, but must be left out (or null) beside `data.test_fraction` 0.2: each chooses the test",
+    );
     let against = ["run.json", "--out", "out", "--against", "adamw", "--set", "batch=48"];
     refused(&bench, &against, "`batch` is 48, but must be at most 43 with --against");
     assert!(!exists(&bench.path("out")));
