@@ -11,7 +11,7 @@
 //! let y = x.map_axis(Axis(1), |point| point[0].hypot(point[1]) < 1.2);
 //!
 //! let device = Device::cpu()?; // or Device::cuda(0)
-//! let model = Mlp { sizes: vec![2, 32, 2], activation: Activation::Tanh };
+//! let model = Mlp { sizes: vec![2, 32, 2], activation: Activation::Tanh, noise: None };
 //! let rule = Ivon { lr: 0.3, ..Ivon::default() };
 //! let mut run = Run::new(model, rule).data((&x, &y)).epochs(200).start(&device)?;
 //! run.fit(|record| println!("step {}: loss {:.3}", record.step, record.loss))?;

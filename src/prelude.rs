@@ -3,7 +3,7 @@
 pub use natgrad_ir::{CompareOp, DType, Expr, ReduceOp};
 pub use natgrad_layers::{
     Activation, Attention, Conv, Dropout, Embedding, FilterResponseNorm, Gpt2, Init, Input, LayerNorm,
-    Linear, LinearRegression, Mlp, Model, Network, Padding, ResNet, SoftmaxRegression, Task, max_pool,
+    Linear, LinearRegression, Mlp, Model, Network, Noise, Padding, ResNet, SoftmaxRegression, Task, max_pool,
     mean_pool, spatial_mean,
 };
 

@@ -103,7 +103,7 @@ fn a_run_that_is_saved_and_resumed_ends_with_the_same_bits() {
 fn a_saved_run_predicts_as_it_did() {
     let folder = tempfile::tempdir().unwrap();
     let (x, y) = points(60);
-    let mlp = Mlp { sizes: vec![2, 16, 2], activation: Activation::Tanh };
+    let mlp = Mlp { sizes: vec![2, 16, 2], activation: Activation::Tanh, noise: None };
     let mut run = Run::new(mlp, ivon()).data((&x, &y)).test((&x, &y)).epochs(20).start(&DEVICE).unwrap();
     // Before it is trained, it can be used.
     let before = run.predict(&x, At::Mean).unwrap();
@@ -153,7 +153,7 @@ fn several_numbers_a_row_are_predicted() {
         }
 
         fn task(&self) -> Task {
-            Task::Numbers { noise: 0.1 }
+            Task::Numbers { noise: Noise::Given(0.1) }
         }
 
         fn outputs<'b>(&self, net: &Network<'b>, inputs: &[Expr<'b>]) -> Expr<'b> {
@@ -183,7 +183,7 @@ fn samples_disagree_where_there_were_no_data() {
         }
 
         fn task(&self) -> Task {
-            Task::Numbers { noise: 0.1 }
+            Task::Numbers { noise: Noise::Given(0.1) }
         }
 
         fn outputs<'b>(&self, net: &Network<'b>, inputs: &[Expr<'b>]) -> Expr<'b> {

@@ -11,6 +11,7 @@ use crate::init::Param;
 use crate::linked::Linked;
 use crate::model::{Input, Model, Task};
 use crate::network::{MAX_PARAMETERS, MaskSite, NAMES, Network, is_name, sizes_fault};
+use crate::noise::{Noise, outputs_and_log_noise};
 
 /// Rows that a network is described with, to see what it gives.
 const ROWS: usize = 2;
@@ -44,7 +45,8 @@ impl<'m> dyn Model + 'm {
         let b = RefCell::new(Builder::new("parameters"));
         let net = Network::declaring(&b);
         let inputs = function::declare_inputs(self, &net, rows, DType::F32);
-        let outputs = self.outputs(&net, &inputs).ty();
+        let (outputs, _) = outputs_and_log_noise(self, &net, &inputs);
+        let outputs = outputs.ty();
         let (task, first) = (self.task(), self.inputs().into_iter().next());
         Description { params: net.params(), masks: net.masks(), outputs, task, first, labels: None }
     }
@@ -69,9 +71,10 @@ impl<'m> dyn Model + 'm {
             return Err(ModelFault::Inputs { model: model(), found: format!("{found:?}") });
         }
         if let Task::Numbers { noise } = self.task()
-            && !(noise.is_finite() && noise > 0.0)
+            && let Noise::Given(found) = noise
+            && !noise.is_sound()
         {
-            return Err(ModelFault::Noise { model: model(), found: noise });
+            return Err(ModelFault::Noise { model: model(), found });
         }
         let build = |errors| ModelFault::Build { model: model(), errors };
         function::network(self, ROWS).map_err(build)?;
@@ -108,6 +111,9 @@ impl<'m> dyn Model + 'm {
             && found != TensorType::scalar(DType::F32)
         {
             return Err(ModelFault::Loss { model: model(), found });
+        }
+        if self.task() == (Task::Numbers { noise: Noise::Learned }) && self.has_own_loss() {
+            return Err(ModelFault::OwnLossOfNoise { model: model() });
         }
         // As a batch, and as one example, which per-example gradients are of.
         for is_of_one_row in [false, true] {

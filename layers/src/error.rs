@@ -83,6 +83,14 @@ pub enum ModelFault {
         /// Its type.
         found: TensorType,
     },
+    /// Its own loss knows nothing of the noise that is to be learned.
+    #[error(
+        "the model `{model}` has a loss of its own, so its noise must be given: only the task's loss learns it"
+    )]
+    OwnLossOfNoise {
+        /// The model.
+        model: String,
+    },
     /// It has more parameters than any machine holds.
     #[error("the model `{model}` has {found} parameters, but must have at most 2^36")]
     TooManyParameters {

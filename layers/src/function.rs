@@ -9,6 +9,7 @@ use crate::describe::{Description, input_with_rows, with_rows};
 use crate::loss;
 use crate::model::{Input, Model, Task};
 use crate::network::{DrawMask, Draws, Network, OneRow, ones, sizes_fault};
+use crate::noise::{LOG_NOISE, Noise, outputs_and_log_noise};
 
 /// How masks of dropout come into a loss function.
 #[derive(Clone, Copy, Debug)]
@@ -69,7 +70,12 @@ impl<'m> dyn Model + 'm {
                 of_more: described.masks.clone(),
             }),
         });
-        let params: Vec<Value> = params.into_iter().map(|param| b.convert(param, compute)).collect();
+        // Half precision would leave the noise two digits.
+        let in_full = |index: usize| described.params.get(index).is_some_and(|param| param.name == LOG_NOISE);
+        let params = params.into_iter().enumerate();
+        let params: Vec<Value> = params
+            .map(|(index, param)| if in_full(index) { param } else { b.convert(param, compute) })
+            .collect();
         let computed = |b: &mut Builder, input: Value| match b.ty(input).dtype.is_float() {
             true => b.convert(input, compute),
             false => input,
@@ -79,7 +85,7 @@ impl<'m> dyn Model + 'm {
         let cell = RefCell::new(b);
         let net = Network::of(&cell, described.named(&params), draws);
         let inputs: Vec<Expr> = inputs.into_iter().map(|input| net.expr(input)).collect();
-        let whole = self.outputs(&net, &inputs);
+        let (whole, log_noise) = outputs_and_log_noise(self, &net, &inputs);
         let outputs = shaped(self, whole, rows).convert(dtype);
         let labels = net.expr(labels);
         let (loss, counted) = match (self.loss(&net, outputs, labels), self.task()) {
@@ -92,9 +98,15 @@ impl<'m> dyn Model + 'm {
                 (out.loss, out.correct)
             }
             (None, Task::Numbers { noise }) => {
-                let predicted = self.predicted(outputs).value();
+                let (predicted, labels) = (self.predicted(outputs).value(), labels.value());
                 net.module("squared_error", || {
-                    net.build(|b| loss::mean_squared_error(b, predicted, labels.value(), noise))
+                    net.build(|b| match (noise, log_noise) {
+                        (Noise::Given(noise), _) => loss::mean_squared_error(b, predicted, labels, noise),
+                        (Noise::Learned, Some(log_noise)) => {
+                            loss::mean_normal_error(b, predicted, labels, log_noise.value())
+                        }
+                        (Noise::Learned, None) => loss::mean_squared_error(b, predicted, labels, 1.0),
+                    })
                 })
             }
             (Some(own), task) => {
@@ -132,7 +144,7 @@ impl<'m> dyn Model + 'm {
         let cell = RefCell::new(b);
         let net = Network::of(&cell, described.named(&params), None);
         let inputs: Vec<Expr> = inputs.into_iter().map(|input| net.expr(input)).collect();
-        let whole = self.outputs(&net, &inputs);
+        let (whole, _) = outputs_and_log_noise(self, &net, &inputs);
         let outputs = shaped(self, whole, rows);
         let prediction = match (self.task(), labels) {
             (Task::Tokens, Some(labels)) => {
@@ -164,7 +176,7 @@ pub(crate) fn network(model: &dyn Model, rows: usize) -> Result<Function, BuildE
         let inputs = declare_inputs(model, &net, rows, DType::F32);
         // Parameters must not have their name either.
         net.build(|b| b.param("labels", TensorType::scalar(DType::F32)));
-        model.outputs(&net, &inputs).value()
+        outputs_and_log_noise(model, &net, &inputs).0.value()
     };
     b.into_inner().finish(&[outputs])
 }
@@ -234,11 +246,13 @@ fn flat(labels: Expr<'_>) -> Expr<'_> {
 
 #[cfg(test)]
 mod tests {
+    use natgrad_ir::interp::{Precision, Tensor, evaluate_flat};
+
     use super::*;
     use crate::{Activation, LinearRegression, Mlp, NamedModel};
 
     fn mlp() -> NamedModel {
-        NamedModel::Mlp(Mlp { sizes: vec![6, 10, 3], activation: Activation::Tanh })
+        NamedModel::Mlp(Mlp { sizes: vec![6, 10, 3], activation: Activation::Tanh, noise: None })
     }
 
     #[test]
@@ -294,9 +308,58 @@ mod tests {
         );
     }
 
+    /// Two numbers a row, each with a noise of its own: the loss is the whole negative log-likelihood but for its constant,
+    /// and the gradient of the noise's logarithm is one less the squared error over the squared noise.
+    #[test]
+    fn learned_noise_is_part_of_the_loss() {
+        for (outputs, errors) in [(2, vec![0.5, -1.0, 2.0, 0.25, 0.0, 3.0]), (1, vec![0.5, -1.0, 2.0])] {
+            let noise = Some(Noise::Learned);
+            let model = Mlp { sizes: vec![1, outputs], activation: Activation::Tanh, noise };
+            let model = NamedModel::Mlp(model);
+            model.check().unwrap();
+            assert_eq!(model.params()[2].name, LOG_NOISE);
+            let rows = errors.len() / outputs;
+            let (loss, held) = model.loss_function(rows, DType::F64, DType::BF16, None).unwrap();
+            let loss = natgrad_ir::grad::value_and_grad_with(&loss, &[2], &held).unwrap();
+            let logs = [0.5f64, -0.75];
+            // With weights of zero the outputs are the biases, which are zero too.
+            let given: Vec<Tensor> = loss
+                .signature()
+                .params
+                .into_iter()
+                .enumerate()
+                .map(|(index, ty)| {
+                    let numbers = match index {
+                        2 => logs[..outputs].to_vec(),
+                        4 => errors.clone(),
+                        _ => vec![0.0; ty.shape.elements()],
+                    };
+                    Tensor::from_f64s(ty, &numbers).unwrap()
+                })
+                .collect();
+            let found = evaluate_flat(&loss, &given, Precision::AsTyped).unwrap();
+            let z = |at: usize| errors[at] * (-logs[at % outputs]).exp();
+            let each = (0..errors.len()).map(|at| 0.5 * z(at) * z(at) + logs[at % outputs]);
+            assert!((found[0].to_f64s()[0] - each.sum::<f64>() / rows as f64).abs() < 1e-14);
+            let squares = errors.iter().map(|error| error * error).sum::<f64>();
+            assert!((found[1].to_f64s()[0] - squares).abs() < 1e-14);
+            for output in 0..outputs {
+                let of_output = (0..rows).map(|row| z(row * outputs + output));
+                let wanted = of_output.map(|z| 1.0 - z * z).sum::<f64>() / rows as f64;
+                assert!((found[2].to_f64s()[output] - wanted).abs() < 1e-14);
+            }
+        }
+        let given = Mlp { sizes: vec![1, 2], activation: Activation::Tanh, noise: Some(Noise::Given(-1.0)) };
+        assert_eq!(
+            given.validate().unwrap_err().to_string(),
+            "noise is -1.0, but must be a standard deviation above 0, or \"learned\""
+        );
+    }
+
     #[test]
     fn bad_sizes_are_named() {
-        let model = NamedModel::Mlp(Mlp { sizes: vec![784, 0, 10], activation: Activation::Relu });
+        let model =
+            NamedModel::Mlp(Mlp { sizes: vec![784, 0, 10], activation: Activation::Relu, noise: None });
         let text = model.validate().unwrap_err().to_string();
         assert_eq!(text, "sizes is [784, 0, 10], but must be widths of at least 1");
     }

@@ -6,7 +6,7 @@
 //! use natgrad_ir::{DType, TensorType};
 //! use natgrad_layers::{Mlp, Model};
 //!
-//! let mlp = Mlp { sizes: vec![2, 3], activation: Default::default() };
+//! let mlp = Mlp { sizes: vec![2, 3], activation: Default::default(), noise: None };
 //! let model: &dyn Model = &mlp;
 //! let names: Vec<String> = model.params().into_iter().map(|param| param.name).collect();
 //! assert_eq!(names, ["layers.0.weight", "layers.0.bias"]);
@@ -35,6 +35,7 @@ mod model;
 mod models;
 mod network;
 mod next;
+mod noise;
 
 pub use criterion::{Criterion, cross_entropy_by};
 pub use describe::{Description, with_rows};
@@ -61,3 +62,4 @@ pub use models::resnet::{ResNet, Stem};
 pub use models::stablehlo::Stablehlo;
 pub use network::{DrawMask, MAX_PARAMETERS, MaskSite, Network};
 pub use next::{Cached, Writer};
+pub use noise::{LOG_NOISE, Noise};

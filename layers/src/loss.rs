@@ -109,6 +109,30 @@ pub fn mean_squared_error(b: &mut Builder, outputs: Value, numbers: Value, noise
     (loss, total)
 }
 
+/// The mean over rows of the negative log-likelihood of numbers `[rows, ...]` that are normal about the outputs, less its
+/// constant: half the squared error over the squared noise and the logarithm of the noise, summed over a row's numbers. The
+/// logarithm `[...]`, for outputs `[rows]` a number, is that of each number of a row. Then the sum of squared errors.
+pub fn mean_normal_error(
+    b: &mut Builder,
+    outputs: Value,
+    numbers: Value,
+    log_noise: Value,
+) -> (Value, Value) {
+    let rows = b.ty(outputs).shape.dims().first().copied().unwrap_or(1) as f64;
+    let [loss, total] = b.formulas([outputs, numbers, log_noise], |[outputs, numbers, log_noise]| {
+        let of_row = outputs.dims().get(1..).unwrap_or_default().to_vec();
+        let kept: Vec<usize> = (1..=of_row.len()).collect();
+        let log_noise = log_noise.reshape(of_row.as_slice());
+        let error = outputs - numbers;
+        let scaled = error * (-log_noise).exp().broadcast_like(error, &kept);
+        let logs = if kept.is_empty() { log_noise } else { log_noise.total() };
+        [scaled.square().total() * (0.5 / rows) + logs, error.square().total()]
+    });
+    b.name(total, "squared_error");
+    b.name(loss, "loss");
+    (loss, total)
+}
+
 #[cfg(test)]
 mod tests {
     use natgrad_ir::TensorType;

@@ -7,6 +7,7 @@ use natgrad_ir::{DType, Expr, Shape, TensorType};
 use crate::linked::Linked;
 use crate::network::Network;
 use crate::next::Writer;
+use crate::noise::Noise;
 
 /// A model: what one example is, what is predicted, and the network between.
 ///
@@ -93,12 +94,13 @@ pub enum Task {
     /// Numbers of each example, normally distributed about the outputs, whose shape they have: a number each for outputs
     /// `[rows]` or `[rows, 1]`.
     ///
-    /// The training loss is half the squared error over the squared noise, summed over a row's numbers and averaged over rows;
+    /// The training loss is half the squared error over the squared noise, summed over a row's numbers and averaged over rows,
+    /// and where the noise is learned its logarithm more;
     /// scores have the whole negative log-likelihood of a number, which is more by `ln(noise sqrt(2 pi))`. The loss and its
     /// curvature grow as the noise shrinks, and so must the steps: IVON's `lr` and `clip_radius` then want to be small.
     Numbers {
         /// The standard deviation about the output.
-        noise: f64,
+        noise: Noise,
     },
 }
 

@@ -160,7 +160,8 @@ mod tests {
         }
         let shorter = run(&short, &[tokens(&[4, 1]), position(1)]);
         assert_eq!(shorter[0], run(&next, &[tokens(&[4, 1, 2]), position(1)])[0]);
-        let perceptron = NamedModel::Mlp(crate::Mlp { sizes: vec![2, 3], activation: Activation::Relu });
+        let perceptron =
+            NamedModel::Mlp(crate::Mlp { sizes: vec![2, 3], activation: Activation::Relu, noise: None });
         assert!(
             perceptron.next_function(3, DType::F64).is_none()
                 && perceptron.extend_function(3, DType::F64).is_none()

@@ -138,7 +138,16 @@ fn gpt2_with_tanh_is_that_of_transformers() {
 }
 
 fn resnet(depth: usize, image: [usize; 3], width: usize) -> ResNet {
-    ResNet { depth, image, classes: 5, width: Some(width), stem: None, residual_relu: false }
+    ResNet {
+        depth,
+        image,
+        classes: 5,
+        width: Some(width),
+        stem: None,
+        residual_relu: false,
+        outputs: 0,
+        noise: None,
+    }
 }
 
 #[test]

@@ -8,7 +8,7 @@ use described::{Described, classifier};
 use natgrad_ir::{DType, Expr};
 use natgrad_layers::{
     Activation, Attention, Conv, Dropout, Embedding, FilterResponseNorm, Gpt2, Init, Input, LayerNorm,
-    Linear, LinearRegression, MAX_PARAMETERS, Mlp, Model, NamedModel, Network, Padding, ResNet,
+    Linear, LinearRegression, MAX_PARAMETERS, Mlp, Model, NamedModel, Network, Noise, Padding, ResNet,
     SoftmaxRegression, Task, max_pool, mean_pool, spatial_mean,
 };
 
@@ -55,10 +55,19 @@ fn built_in_models_have_no_mistakes() {
     let models: Vec<NamedModel> = vec![
         SoftmaxRegression { inputs: 3, classes: 2 }.into(),
         LinearRegression { inputs: 3, noise: 0.5 }.into(),
-        Mlp { sizes: vec![3, 2], activation: Activation::Tanh }.into(),
-        Mlp { sizes: vec![3, 1, 4, 2], activation: Activation::Relu }.into(),
-        ResNet { depth: 8, image: [4, 5, 1], classes: 2, width: Some(2), stem: None, residual_relu: true }
-            .into(),
+        Mlp { sizes: vec![3, 2], activation: Activation::Tanh, noise: None }.into(),
+        Mlp { sizes: vec![3, 1, 4, 2], activation: Activation::Relu, noise: None }.into(),
+        ResNet {
+            depth: 8,
+            image: [4, 5, 1],
+            classes: 2,
+            width: Some(2),
+            stem: None,
+            residual_relu: true,
+            outputs: 0,
+            noise: None,
+        }
+        .into(),
         ResNet {
             depth: 50,
             image: [33, 32, 3],
@@ -66,6 +75,8 @@ fn built_in_models_have_no_mistakes() {
             width: Some(2),
             stem: None,
             residual_relu: false,
+            outputs: 0,
+            noise: None,
         }
         .into(),
         Gpt2 { vocabulary: 5, context: 3, layers: 2, heads: 2, width: 4, ..Gpt2::default() }.into(),
@@ -231,7 +242,10 @@ fn dropout_drops_numbers_row_by_row() {
 #[test]
 fn tasks_and_sizes_of_models_are_checked() {
     for noise in [0.0, -1.0, f64::NAN, f64::INFINITY] {
-        let model = Described { task: Task::Numbers { noise }, ..classifier(|net, x| head(net, x[0])) };
+        let model = Described {
+            task: Task::Numbers { noise: Noise::Given(noise) },
+            ..classifier(|net, x| head(net, x[0]))
+        };
         says(&fault(&model), &format!("the noise of the model `described` is {noise}, but must be"));
     }
     let wide = |net: &Network<'_>, name: &str| {

@@ -7,7 +7,7 @@ use natgrad_ir::interp::{Precision, Tensor, evaluate_flat};
 use natgrad_ir::{Builder, DType, Expr, TensorType, Value};
 use natgrad_layers::{
     Activation, Attention, Conv, Dropout, Embedding, Input, LayerNorm, Linear, MaskDrawing, MaskSite, Model,
-    Network, Task, max_pool, mean_pool,
+    Network, Noise, Task, max_pool, mean_pool,
 };
 
 fn names(model: &dyn Model) -> Vec<String> {
@@ -142,7 +142,7 @@ impl Model for Absolute {
     }
 
     fn task(&self) -> Task {
-        Task::Numbers { noise: 1.0 }
+        Task::Numbers { noise: Noise::Given(1.0) }
     }
 
     fn outputs<'b>(&self, net: &Network<'b>, inputs: &[Expr<'b>]) -> Expr<'b> {

@@ -10,7 +10,7 @@ use super::trained::Trained;
 use super::{Failure, backend};
 use crate::assets;
 use crate::data::{DataError, Examples, Taught};
-use crate::posterior::{Format, Predictions, Predictor, PredictorError, Sheet, WeightsAt};
+use crate::posterior::{Format, Predicted, Predictions, Predictor, PredictorError, Sheet, WeightsAt};
 use crate::text::Tokenizer;
 use crate::train::check;
 
@@ -77,7 +77,11 @@ impl Predict {
             None => "at the mean".to_string(),
         };
         tell(format_args!("{} {how}: {} of {name}", config.rule.name(), count(&predictions)));
-        let sheet = Sheet::new(&predictions, &taught.class_names, taught.tokenizer.as_deref());
+        let names = match (&predictions.predicted, &taught.table) {
+            (Predicted::Numbers(_), Some(table)) => &table.labels,
+            _ => &taught.class_names,
+        };
+        let sheet = Sheet::new(&predictions, names, taught.tokenizer.as_deref());
         match &self.out {
             Some(out) => sheet.write(out)?,
             None => print(&table(&sheet))?,
@@ -160,8 +164,7 @@ fn failure(error: PredictorError) -> Failure {
 }
 
 fn count(predictions: &Predictions) -> String {
-    let what =
-        if let crate::posterior::Predicted::Tokens(_) = predictions.predicted { "token" } else { "row" };
+    let what = if let Predicted::Tokens(_) = predictions.predicted { "token" } else { "row" };
     match predictions.predicted.len() {
         1 => format!("1 {what}"),
         many => format!("{many} {what}s"),

@@ -55,7 +55,7 @@ mod tests {
 
     #[test]
     fn examples_have_the_models_types_and_ranges() {
-        let mlp = Mlp { sizes: vec![7, 3], activation: Activation::Relu };
+        let mlp = Mlp { sizes: vec![7, 3], activation: Activation::Relu, noise: None };
         let RandomExamples { features, labels } = examples(&mlp, 50);
         assert_eq!((features[0].len(), labels.len()), (50 * 7 * 4, 50 * 4));
         let labels = words(&labels);

@@ -94,7 +94,11 @@ impl Default for Evaluation {
 impl Default for RunConfig {
     fn default() -> RunConfig {
         RunConfig {
-            model: NamedModel::Mlp(Mlp { sizes: vec![784, 512, 512, 10], activation: Activation::Relu }),
+            model: NamedModel::Mlp(Mlp {
+                sizes: vec![784, 512, 512, 10],
+                activation: Activation::Relu,
+                noise: None,
+            }),
             loss: LossConfig::default(),
             rule: NamedRule::Ivon(Ivon::default()),
             schedule: Schedule::default(),

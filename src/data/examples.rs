@@ -10,7 +10,8 @@ use super::{ArrayExamples, Augment, Crop, DataError, ImageFolder, Labels, Table,
 pub struct ExampleType {
     /// The features, input by input, without the dimension of rows: `f32[784]`, `f32[28,28,1]`, `u32[256]`.
     pub features: Vec<TensorType>,
-    /// The labels: `u32[]` for a class, `u32[256]` for the next token at each position, `f32[]` for a number.
+    /// The labels: `u32[]` for a class, `u32[256]` for the next token at each position, `f32[]` for a number, `f32[2]`
+    /// for two.
     pub labels: TensorType,
     /// Number of classes, or of different tokens; 0 where numbers are predicted.
     pub classes: usize,
@@ -126,7 +127,7 @@ impl Examples {
         match self {
             Examples::Table(table) => match table.labels() {
                 Labels::Classes(labels) => labels.iter().copied().for_each(&mut count),
-                Labels::Numbers(_) => return None,
+                Labels::Numbers { .. } => return None,
             },
             Examples::Images(images) => images.classes_of_rows().for_each(&mut count),
             Examples::Arrays(arrays) => arrays.classes_of_rows()?.for_each(&mut count),

@@ -2,8 +2,10 @@
 
 use std::path::Path;
 
+use serde_json::Value;
+
 use super::rows::few;
-use super::{DataError, LabelColumn, TableFile, Taught};
+use super::{DataError, LabelColumn, LabelColumns, LabelKind, TableFile, Taught};
 
 /// Which columns are what.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,8 +14,8 @@ pub(super) struct Layout {
     names: Option<Vec<String>>,
     /// Where the features are, in the model's order.
     pub(super) features: Vec<usize>,
-    /// Where the label is, if there is one.
-    pub(super) label: Option<usize>,
+    /// Where the labels are; nowhere if there are none.
+    pub(super) labels: Vec<usize>,
 }
 
 impl Layout {
@@ -30,8 +32,14 @@ impl Layout {
             let reason = format!("{place}: {found}, but a table needs features and then a class or number");
             return Err(DataError::content(path, reason));
         }
-        let label = label(path, options, width, names.as_deref())?;
-        Ok(Layout { features: all_but(label, width), label: Some(label), names })
+        let labels = labels(path, options, width, names.as_deref())?;
+        let features = all_but(&labels, width);
+        if features.is_empty() {
+            let wanted =
+                format!("fewer than the {width} columns of {}: features must be left", path.display());
+            return Err(DataError::field("data.label", format!("{} columns", labels.len()), wanted));
+        }
+        Ok(Layout { features, labels, names })
     }
 
     /// The layout of a file with so many columns, whose rows a trained model is to predict. Columns that have the names
@@ -45,6 +53,9 @@ impl Layout {
         taught: &Taught,
     ) -> Result<Layout, DataError> {
         let features = taught.features.shape.elements();
+        let columns = options.label.as_ref().map_or(&[][..], |LabelColumns(columns)| columns);
+        let place_of_file = place;
+        let wide = features + columns.len().max(1);
         let learned = taught.table.as_ref().map_or(&[][..], |table| &table.columns);
         if let Some(names) = &names
             && learned.len() == features
@@ -61,32 +72,52 @@ impl Layout {
                 );
                 return Err(DataError::content(path, reason));
             }
-            let label = match &options.label {
-                Some(LabelColumn::Name(name)) => place_of(name),
-                _ if width == features + 1 => (0..width).find(|column| !places.contains(&Some(*column))),
-                _ => None,
+            let labels = match columns {
+                [] | [LabelColumn::Number(_)] if width == wide => {
+                    (0..width).filter(|column| !places.contains(&Some(*column))).collect()
+                }
+                [] | [LabelColumn::Number(_)] => Vec::new(),
+                [LabelColumn::Name(name)] => place_of(name).into_iter().collect(),
+                several => {
+                    let place = |column: &LabelColumn| match column {
+                        LabelColumn::Name(name) => place_of(name),
+                        LabelColumn::Number(number) => {
+                            Some(*number).filter(|number| *number < width && !places.contains(&Some(*number)))
+                        }
+                    };
+                    let found: Vec<usize> = several.iter().filter_map(place).collect();
+                    if let Some(missing) = several.iter().find(|column| place(column).is_none())
+                        && !found.is_empty()
+                    {
+                        let missing = Value::from(missing.clone());
+                        let reason = format!("{place_of_file}: has some of the labels, but not {missing}");
+                        return Err(DataError::content(path, reason));
+                    }
+                    found
+                }
             };
             return Ok(Layout {
                 features: places.into_iter().flatten().collect(),
-                label,
+                labels,
                 names: Some(names.clone()),
             });
         }
         if width == features {
-            return Ok(Layout { names, features: (0..width).collect(), label: None });
+            return Ok(Layout { names, features: (0..width).collect(), labels: Vec::new() });
         }
-        if width != features + 1 {
-            let where_ = match &options.label {
-                None => "in the last".to_string(),
-                Some(LabelColumn::Name(name)) => format!("named `{name}`"),
-                Some(LabelColumn::Number(number)) => format!("in column {}", number + 1),
+        if width != wide {
+            let where_ = match columns {
+                [] => "a label in the last".to_string(),
+                [LabelColumn::Name(name)] => format!("a label named `{name}`"),
+                [LabelColumn::Number(number)] => format!("a label in column {}", number + 1),
+                several => format!("{} labels", several.len()),
             };
-            let right = format!("{features}, or {} with a label {where_}", features + 1);
+            let right = format!("{features}, or {wide} with {where_}");
             let reason = format!("{place}: {}, but the model takes {right}", count(width));
             return Err(DataError::content(path, reason));
         }
-        let label = label(path, options, width, names.as_deref())?;
-        Ok(Layout { features: all_but(label, width), label: Some(label), names })
+        let labels = labels(path, options, width, names.as_deref())?;
+        Ok(Layout { features: all_but(&labels, width), labels, names })
     }
 
     /// A column in words.
@@ -95,6 +126,12 @@ impl Layout {
             Some(name) if !name.is_empty() => format!("column {} (`{name}`)", column + 1),
             _ => format!("column {}", column + 1),
         }
+    }
+
+    /// The names of the labels; none if the columns have no names, or there is one label.
+    pub(super) fn label_names(&self) -> Vec<String> {
+        let name = |names: &Vec<String>| self.labels.iter().map(|&column| names[column].clone()).collect();
+        self.names.as_ref().filter(|_| self.labels.len() > 1).map_or_else(Vec::new, name)
     }
 
     /// The names of the features; none if the columns have no names.
@@ -111,8 +148,8 @@ fn count(columns: usize) -> String {
     }
 }
 
-fn all_but(label: usize, width: usize) -> Vec<usize> {
-    (0..width).filter(|&column| column != label).collect()
+fn all_but(labels: &[usize], width: usize) -> Vec<usize> {
+    (0..width).filter(|column| !labels.contains(column)).collect()
 }
 
 fn has_twins(names: &[String]) -> bool {
@@ -121,26 +158,53 @@ fn has_twins(names: &[String]) -> bool {
     sorted.windows(2).any(|pair| pair[0] == pair[1])
 }
 
-/// The column of labels.
-fn label(
+/// The columns of labels.
+fn labels(
     path: &Path,
     options: &TableFile,
     width: usize,
     names: Option<&[String]>,
+) -> Result<Vec<usize>, DataError> {
+    let Some(LabelColumns(columns)) = &options.label else { return Ok(vec![width - 1]) };
+    if columns.len() > 1 && options.target == LabelKind::Class {
+        let wanted = format!("number: `data.label` has {} columns, but a row has one class", columns.len());
+        return Err(DataError::field("data.target", "class", wanted));
+    }
+    let mut labels = Vec::new();
+    for column in columns {
+        let place = label(path, column, width, names)?;
+        if labels.contains(&place) {
+            let wanted = "different columns: each is one label";
+            return Err(DataError::field(
+                "data.label",
+                Value::from(options.label.clone().map(Value::from)),
+                wanted,
+            ));
+        }
+        labels.push(place);
+    }
+    Ok(labels)
+}
+
+/// The place of a column of labels.
+fn label(
+    path: &Path,
+    column: &LabelColumn,
+    width: usize,
+    names: Option<&[String]>,
 ) -> Result<usize, DataError> {
-    match (&options.label, names) {
-        (None, _) => Ok(width - 1),
-        (Some(LabelColumn::Number(number)), _) if *number < width => Ok(*number),
-        (Some(LabelColumn::Number(number)), _) => {
+    match (column, names) {
+        (LabelColumn::Number(number), _) if *number < width => Ok(*number),
+        (LabelColumn::Number(number), _) => {
             let wanted = format!("below {width}: {} has {width} columns, counted from 0", path.display());
             Err(DataError::field("data.label", number, wanted))
         }
-        (Some(LabelColumn::Name(name)), None) => {
+        (LabelColumn::Name(name), None) => {
             let wanted =
                 format!("a number from 0 to {}: the columns of {} have no names", width - 1, path.display());
             Err(DataError::field("data.label", name, format!("{wanted}, unless `data.header` is true")))
         }
-        (Some(LabelColumn::Name(name)), Some(names)) => {
+        (LabelColumn::Name(name), Some(names)) => {
             let mut places = (0..width).filter(|&column| names[column] == *name);
             match (places.next(), places.next()) {
                 (Some(column), None) => Ok(column),

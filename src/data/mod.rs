@@ -48,7 +48,7 @@ pub use notes::Note;
 pub use npy::ImageLayout;
 pub use prefetch::Prefetch;
 pub use table::{Features, Labels, Pixels, Table, TableFacts};
-pub use table_file::{LabelColumn, LabelKind, Separator, TableFile};
+pub use table_file::{LabelColumn, LabelColumns, LabelKind, Separator, TableFile};
 pub use text::Encoding;
 pub use token_file::TokenType;
 pub use tokens::Tokens;

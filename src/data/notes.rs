@@ -41,14 +41,22 @@ impl DataConfig {
     fn labels_that_are_wrong(&self, train: &Table, test: &Table) -> Option<String> {
         let is_file = matches!(self, DataConfig::Csv(_) | DataConfig::Parquet(_));
         let hint = if is_file { "; `data.label` says which column the labels are in" } else { "" };
+        let facts_of = |column: usize| train.facts().table.labels.get(column);
         let (classes, others) = match (train.labels(), test.labels()) {
             (Labels::Classes(classes), Labels::Classes(others)) => (classes, others),
-            (Labels::Numbers(numbers), Labels::Numbers(others)) => {
-                let mut all = numbers.iter().chain(others.iter());
-                let first = all.next()?;
-                let is_same = all.all(|number| number == first);
-                return is_same
-                    .then(|| format!("all labels are {first}, so there is nothing to learn{hint}"));
+            (Labels::Numbers { numbers, width }, Labels::Numbers { numbers: others, .. }) => {
+                let of_column = |column: usize| {
+                    let mut all = numbers.iter().chain(others.iter()).skip(column).step_by(*width);
+                    let first = all.next()?;
+                    all.all(|number| number == first).then_some((column, first))
+                };
+                let (column, first) = (0..*width).find_map(of_column)?;
+                let which = match (width, facts_of(column)) {
+                    (1, _) => "all labels".to_string(),
+                    (_, Some(name)) => format!("all labels `{name}`"),
+                    (_, None) => format!("all labels of output {column}"),
+                };
+                return Some(format!("{which} are {first}, so there is nothing to learn{hint}"));
             }
             _ => return None,
         };

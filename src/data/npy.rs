@@ -121,7 +121,20 @@ fn table(
     let (rows, shape, features) = self::features((feature_path, feature_name, features))?;
     let wrong_labels =
         |reason: String| DataError::content(label_path, format!("{}{reason}", named(label_name)));
-    if !matches!(labels.shape.as_slice(), &[count] | &[count, 1] if count == rows) {
+    let is_of_numbers = matches!(labels.elements, Elements::Floats(_));
+    let width = match *labels.shape.as_slice() {
+        [count] | [count, 1] if count == rows => 1,
+        [count, width] if count == rows && width > 1 && is_of_numbers => width,
+        [count, width] if count == rows && width > 1 => {
+            let shape = &labels.shape;
+            return Err(wrong_labels(format!(
+                "has the shape {shape:?} and whole numbers, which are classes, of which a row has one; several numbers \
+                 a row must be floats"
+            )));
+        }
+        _ => 0,
+    };
+    if width == 0 {
         let shape = &labels.shape;
         return Err(wrong_labels(format!(
             "has the shape {shape:?}, but the {rows} rows have [{rows}] labels"
@@ -136,7 +149,7 @@ fn table(
         Elements::Whole(numbers) => {
             Labels::classes(numbers.into_iter().enumerate().map(class).collect::<Result<_, _>>()?)
         }
-        Elements::Floats(numbers) => Labels::numbers(finite(numbers).map_err(wrong_labels)?),
+        Elements::Floats(numbers) => Labels::several(finite(numbers).map_err(wrong_labels)?, width),
     };
     Ok(Table::new(shape.as_slice(), features, labels))
 }

@@ -113,7 +113,7 @@ impl<'a> Rows<'a> {
                 cell.feature().ok_or_else(|| wrong(&self.layout, column, cell.is_no("finite number")))?;
             self.features.push(number / self.options.scale);
         }
-        if let Some(column) = self.layout.label {
+        for &column in &self.layout.labels {
             let taken = self.labels.take(cells[column], self.options.target, self.known);
             taken.map_err(|reason| wrong(&self.layout, column, reason))?;
         }
@@ -131,17 +131,21 @@ impl<'a> Rows<'a> {
         let features = Features::numbers(features);
         let (labels, class_names) = match labels {
             Found::Nothing => return Ok(Table::unlabelled([width], features, count)),
-            Found::Numbers(numbers) => (Labels::numbers(numbers), Vec::new()),
+            Found::Numbers(numbers) => (Labels::several(numbers, layout.labels.len()), Vec::new()),
             Found::Classes(classes) => (Labels::classes(classes), Vec::new()),
             Found::Words(_, labels) if !known.is_empty() => (Labels::classes(labels), known.to_vec()),
             Found::Words(words, labels) => {
                 let (labels, names) = sorted(words, labels);
-                let of = layout.label.map_or_else(String::new, |column| layout.title(column));
+                let of = layout.labels.first().map_or_else(String::new, |&column| layout.title(column));
                 notes.push(format!("classes are the words of {of}: {}", few(&names)));
                 (Labels::classes(labels), names)
             }
         };
-        let table = TableFacts { columns: layout.feature_names(), ..TableFacts::default() };
+        let table = TableFacts {
+            columns: layout.feature_names(),
+            labels: layout.label_names(),
+            ..TableFacts::default()
+        };
         let classes = class_names.len();
         let facts = Facts { table, class_names, notes };
         Ok(Table::new([width], features, labels).with_classes(classes).with_facts(facts))

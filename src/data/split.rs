@@ -40,7 +40,7 @@ pub(super) fn split(table: &Table, path: &Path, options: &TableFile) -> Result<S
 /// Whether each row is test: of every class that part, but of two rows one is left to each side.
 fn draw(labels: &Labels, fraction: f64) -> Vec<bool> {
     let groups = match labels {
-        Labels::Numbers(numbers) => vec![(0..numbers.len()).collect::<Vec<usize>>()],
+        Labels::Numbers { .. } => vec![(0..labels.len()).collect::<Vec<usize>>()],
         Labels::Classes(classes) => {
             let mut groups = vec![Vec::new(); labels.count_classes()];
             for (row, &class) in classes.iter().enumerate() {

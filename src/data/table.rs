@@ -1,4 +1,4 @@
-//! Tables in memory: numbers or pixels, each row with a class or a number.
+//! Tables in memory: numbers or pixels, each row with a class or numbers.
 
 use std::sync::Arc;
 
@@ -35,6 +35,9 @@ pub struct TableFacts {
     /// The names of the features' columns; empty if they have none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub columns: Vec<String>,
+    /// The names of the columns of labels, where there are several; else empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub labels: Vec<String>,
     /// What each feature had subtracted; empty unless they were standardized.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub mean: Vec<f32>,
@@ -60,13 +63,18 @@ pub struct Pixels {
     numbers: Arc<Vec<[f32; 256]>>,
 }
 
-/// A label for each row.
+/// What is to be predicted of each row.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Labels {
     /// Classes.
     Classes(Arc<Vec<u32>>),
-    /// Numbers.
-    Numbers(Arc<Vec<f32>>),
+    /// Numbers, row-major.
+    Numbers {
+        /// All of them.
+        numbers: Arc<Vec<f32>>,
+        /// How many a row has, at least 1.
+        width: usize,
+    },
 }
 
 impl Labels {
@@ -75,16 +83,21 @@ impl Labels {
         Labels::Classes(Arc::new(classes))
     }
 
-    /// Numbers.
+    /// A number for each row.
     pub fn numbers(numbers: Vec<f32>) -> Labels {
-        Labels::Numbers(Arc::new(numbers))
+        Labels::several(numbers, 1)
     }
 
-    /// How many there are.
+    /// So many numbers for each row, at least one, row-major.
+    pub fn several(numbers: Vec<f32>, width: usize) -> Labels {
+        Labels::Numbers { numbers: Arc::new(numbers), width: width.max(1) }
+    }
+
+    /// Of how many rows they are.
     pub fn len(&self) -> usize {
         match self {
             Labels::Classes(classes) => classes.len(),
-            Labels::Numbers(numbers) => numbers.len(),
+            Labels::Numbers { numbers, width } => numbers.len() / width,
         }
     }
 
@@ -97,21 +110,22 @@ impl Labels {
     pub(super) fn count_classes(&self) -> usize {
         match self {
             Labels::Classes(classes) => classes.iter().max().map_or(0, |&class| class as usize + 1),
-            Labels::Numbers(_) => 0,
+            Labels::Numbers { .. } => 0,
         }
     }
 
     fn ty(&self) -> TensorType {
         match self {
             Labels::Classes(_) => TensorType::scalar(DType::U32),
-            Labels::Numbers(_) => TensorType::scalar(DType::F32),
+            Labels::Numbers { width: 1, .. } => TensorType::scalar(DType::F32),
+            Labels::Numbers { width, .. } => TensorType::new(DType::F32, [*width]),
         }
     }
 
     fn pick(&self, keep: &dyn Fn(usize) -> bool) -> Labels {
         match self {
             Labels::Classes(classes) => Labels::classes(pick(classes, 1, keep)),
-            Labels::Numbers(numbers) => Labels::numbers(pick(numbers, 1, keep)),
+            Labels::Numbers { numbers, width } => Labels::several(pick(numbers, *width, keep), *width),
         }
     }
 }
@@ -259,7 +273,7 @@ impl Table {
 
     /// Bytes of memory.
     pub fn bytes(&self) -> usize {
-        let labels = self.len() * self.example.labels.dtype.size_bytes();
+        let labels = self.len() * self.example.labels.size_bytes();
         self.features.bytes() + labels
     }
 
@@ -274,7 +288,7 @@ impl Table {
         }
         match &self.labels {
             Labels::Classes(classes) => digest.words(classes, u32::to_le_bytes),
-            Labels::Numbers(numbers) => digest.words(numbers, f32::to_le_bytes),
+            Labels::Numbers { numbers, width: _ } => digest.words(numbers, f32::to_le_bytes),
         }
     }
 
@@ -325,7 +339,10 @@ impl Table {
         }
         match &self.labels {
             Labels::Classes(classes) => out.labels.extend(classes[row].to_ne_bytes()),
-            Labels::Numbers(numbers) => out.labels.extend(numbers[row].to_ne_bytes()),
+            Labels::Numbers { numbers, width } => {
+                let of_row = &numbers[row * width..(row + 1) * width];
+                out.labels.extend(of_row.iter().flat_map(|number| number.to_ne_bytes()));
+            }
         }
     }
 

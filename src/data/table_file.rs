@@ -13,9 +13,9 @@ use super::DataError;
 pub struct TableFile {
     /// The file.
     pub path: PathBuf,
-    /// The column of labels; the last one if absent.
+    /// The column of labels, or the columns of several numbers; the last one if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub label: Option<LabelColumn>,
+    pub label: Option<LabelColumns>,
     /// What the labels are.
     #[serde(default)]
     pub target: LabelKind,
@@ -58,6 +58,42 @@ pub enum LabelColumn {
     Name(String),
     /// By its number, from 0.
     Number(usize),
+}
+
+/// Which columns have the labels. In JSON one column, or a list of them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Value", into = "Value")]
+pub struct LabelColumns(pub Vec<LabelColumn>);
+
+impl From<LabelColumn> for LabelColumns {
+    fn from(column: LabelColumn) -> LabelColumns {
+        LabelColumns(vec![column])
+    }
+}
+
+impl TryFrom<Value> for LabelColumns {
+    type Error = String;
+
+    fn try_from(value: Value) -> Result<LabelColumns, String> {
+        match value {
+            Value::Array(columns) if columns.is_empty() => {
+                Err("[] must name at least one column, or be left out for the last one".to_string())
+            }
+            Value::Array(columns) => {
+                columns.into_iter().map(LabelColumn::try_from).collect::<Result<_, _>>().map(LabelColumns)
+            }
+            one => LabelColumn::try_from(one).map(LabelColumns::from),
+        }
+    }
+}
+
+impl From<LabelColumns> for Value {
+    fn from(LabelColumns(mut columns): LabelColumns) -> Value {
+        match columns.len() {
+            1 => columns.swap_remove(0).into(),
+            _ => columns.into_iter().map(Value::from).collect(),
+        }
+    }
 }
 
 impl TryFrom<Value> for LabelColumn {
@@ -170,17 +206,24 @@ mod tests {
         let table = parse(fields).unwrap();
         assert_eq!(
             (table.label.clone(), table.separator),
-            (Some(LabelColumn::Name("y".into())), Some(Separator(b'\t')))
+            (Some(LabelColumn::Name("y".into()).into()), Some(Separator(b'\t')))
         );
         let printed = serde_json::to_string(&table).unwrap();
         assert_eq!(serde_json::from_str::<TableFile>(&printed).unwrap(), table);
-        assert_eq!(parse(r#", "label": 3"#).unwrap().label, Some(LabelColumn::Number(3)));
+        assert_eq!(parse(r#", "label": 3"#).unwrap().label, Some(LabelColumn::Number(3).into()));
+        let several = parse(r#", "label": ["a", 2]"#).unwrap();
+        let columns = vec![LabelColumn::Name("a".into()), LabelColumn::Number(2)];
+        assert_eq!(several.label, Some(LabelColumns(columns)));
+        let printed = serde_json::to_string(&several).unwrap();
+        assert!(printed.contains(r#""label":["a",2]"#), "{printed}");
     }
 
     #[test]
     fn wrong_fields_say_what_is_right() {
         for (fields, wanted) in [
             (r#", "label": -1"#, "-1 must be the name of a column or its number from 0"),
+            (r#", "label": []"#, "[] must name at least one column"),
+            (r#", "label": ["a", -1]"#, "-1 must be the name of a column or its number from 0"),
             (r#", "separator": ";;""#, "`;;` must be one character, such as `;`, or `tab`"),
             (r#", "separator": "\"""#, "must be one character"),
             (r#", "lable": 1"#, "unknown field `lable`, expected one of `path`, `label`"),

@@ -134,7 +134,8 @@ fn check(examples: &Examples, path: &Path, taught: &Taught) -> Result<(), DataEr
         return Err(DataError::content(path, reason));
     }
     let (found, wanted) = (&examples.example().labels, &taught.labels);
-    if examples.is_labelled() && !has_bits_of(found.dtype, wanted.dtype) {
+    let differ = !has_bits_of(found.dtype, wanted.dtype) || found.shape.elements() != wanted.shape.elements();
+    if examples.is_labelled() && differ {
         let reason = format!(
             "its labels are {found}, but the model learned {wanted}; without labels it is predicted too"
         );

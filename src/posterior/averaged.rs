@@ -15,14 +15,16 @@ pub struct Averaged {
     squares: Vec<f64>,
     /// The mean entropy of each row's classes, in nats; empty otherwise.
     entropies: Vec<f64>,
+    /// The sums of squares of the noise of each number of a row; empty unless numbers are predicted.
+    noises: Vec<f64>,
     /// The logarithms of the sums of the probabilities, or of the numbers' densities: however small, none is lost.
     log_sums: Vec<f64>,
 }
 
 impl Averaged {
     /// Adds the predictions by one set of parameters: log-probabilities, or numbers, of the density about which the
-    /// labels are judged.
-    pub fn add(&mut self, task: Task, predictions: &[f64], labels: &[f64]) {
+    /// labels are judged. The density of the numbers of a row has a `noise` for each of them; it is of no other task.
+    pub fn add(&mut self, task: Task, predictions: &[f64], labels: &[f64], noise: &[f64]) {
         self.samples += 1.0;
         let samples = self.samples;
         self.squares.resize(predictions.len(), 0.0);
@@ -37,13 +39,16 @@ impl Averaged {
                 self.add_probabilities(predictions);
             }
             Task::Tokens => self.add_probabilities(predictions),
-            Task::Numbers { noise } => {
+            Task::Numbers { noise: _ } => {
                 self.numbers.resize(predictions.len(), 0.0);
-                let constant = (noise * (2.0 * std::f64::consts::PI).sqrt()).ln();
-                for (row, (&prediction, label)) in predictions.iter().zip(labels).enumerate() {
+                self.noises.resize(noise.len(), 0.0);
+                self.noises.iter_mut().zip(noise).for_each(|(sum, noise)| *sum += noise * noise);
+                let of_each = predictions.iter().zip(labels).zip(noise.iter().cycle());
+                for (at, ((&prediction, label), noise)) in of_each.enumerate() {
+                    let constant = (noise * (2.0 * std::f64::consts::PI).sqrt()).ln();
                     let z = (label - prediction) / noise;
-                    self.log_sums[row] = log_add(self.log_sums[row], -0.5 * z * z - constant);
-                    advance(&mut self.numbers[row], &mut self.squares[row], prediction, samples);
+                    self.log_sums[at] = log_add(self.log_sums[at], -0.5 * z * z - constant);
+                    advance(&mut self.numbers[at], &mut self.squares[at], prediction, samples);
                 }
             }
         }
@@ -63,6 +68,11 @@ impl Averaged {
     /// The standard deviation over samples of each probability or predicted number; zeros for one sample.
     pub fn spread(&self) -> impl Iterator<Item = f64> + '_ {
         self.squares.iter().map(|squares| (squares / self.samples).sqrt())
+    }
+
+    /// The noise of each number of a row: the root of the mean over samples of its square; nothing for other tasks.
+    pub fn noise(&self) -> impl Iterator<Item = f64> + '_ {
+        self.noises.iter().map(|squares| (squares / self.samples).sqrt())
     }
 
     /// The mean over samples of the entropy of each row's classes, in nats; nothing for other tasks.
@@ -102,15 +112,17 @@ fn log_add(a: f64, b: f64) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use natgrad_layers::Noise;
+
     use super::*;
 
     #[test]
     fn spread_and_entropies_of_a_small_case_by_hand() {
         let logs = |row: [f64; 2]| row.map(f64::ln);
         let mut averaged = Averaged::default();
-        averaged.add(Task::Classes, &logs([0.9, 0.1]), &[0.0]);
-        averaged.add(Task::Classes, &logs([0.5, 0.5]), &[0.0]);
-        averaged.add(Task::Classes, &logs([0.0, 1.0]), &[0.0]);
+        averaged.add(Task::Classes, &logs([0.9, 0.1]), &[0.0], &[]);
+        averaged.add(Task::Classes, &logs([0.5, 0.5]), &[0.0], &[]);
+        averaged.add(Task::Classes, &logs([0.0, 1.0]), &[0.0], &[]);
         let mean = 1.4 / 3.0;
         assert!((averaged.probabilities[0] - mean).abs() < 1e-15);
         let variance = (0.9f64.powi(2) + 0.25) / 3.0 - mean * mean;
@@ -122,21 +134,44 @@ mod tests {
 
     #[test]
     fn the_spread_of_large_numbers_does_not_cancel() {
-        let task = Task::Numbers { noise: 1.0 };
+        let task = Task::Numbers { noise: Noise::Given(1.0) };
         let mut averaged = Averaged::default();
         for number in [1e9, 1e9 + 1e-3, 1e9 - 1e-3] {
-            averaged.add(task, &[number], &[0.0]);
+            averaged.add(task, &[number], &[0.0], &[1.0]);
         }
         let spread = averaged.spread().next().unwrap();
         assert!((spread - (2e-6f64 / 3.0).sqrt()).abs() < 1e-6, "{spread}");
     }
 
+    /// Two numbers a row, of two samples with a noise of their own each.
+    #[test]
+    fn every_number_of_a_row_has_its_noise() {
+        let task = Task::Numbers { noise: Noise::Learned };
+        let (labels, constant) = ([1.0, 2.0, -1.0, 0.0], (2.0 * std::f64::consts::PI).sqrt());
+        let mut averaged = Averaged::default();
+        averaged.add(task, &[1.0, 1.0, 0.0, 0.0], &labels, &[1.0, 3.0]);
+        averaged.add(task, &[0.0, 2.0, 0.0, 4.0], &labels, &[2.0, 1.0]);
+        let density = |z: f64, noise: f64| (-0.5 * z * z).exp() / (noise * constant);
+        let wanted = [
+            density(0.0, 1.0) + density(0.5, 2.0),
+            density(1.0 / 3.0, 3.0) + density(0.0, 1.0),
+            density(1.0, 1.0) + density(0.5, 2.0),
+            density(0.0, 3.0) + density(4.0, 1.0),
+        ];
+        for (found, wanted) in averaged.log_probabilities().zip(wanted) {
+            assert!((found - (wanted / 2.0).ln()).abs() < 1e-14, "{found} {wanted}");
+        }
+        assert_eq!(averaged.numbers, [0.5, 1.5, 0.0, 2.0]);
+        assert_eq!(averaged.spread().collect::<Vec<f64>>(), [0.5, 0.5, 0.0, 2.0]);
+        assert_eq!(averaged.noise().collect::<Vec<f64>>(), [2.5f64.sqrt(), 5.0f64.sqrt()]);
+    }
+
     #[test]
     fn log_probabilities_are_those_of_mean_probabilities_however_small() {
         let mut averaged = Averaged::default();
-        averaged.add(Task::Tokens, &[0.5f64.ln(), -1e4, f64::NAN], &[0.0; 3]);
+        averaged.add(Task::Tokens, &[0.5f64.ln(), -1e4, f64::NAN], &[0.0; 3], &[]);
         assert_eq!(averaged.log_probabilities().take(2).collect::<Vec<_>>(), [0.5f64.ln(), -1e4]);
-        averaged.add(Task::Tokens, &[0.25f64.ln(), -1e4, 0.0], &[0.0; 3]);
+        averaged.add(Task::Tokens, &[0.25f64.ln(), -1e4, 0.0], &[0.0; 3], &[]);
         let logs: Vec<f64> = averaged.log_probabilities().collect();
         assert!((logs[0] - 0.375f64.ln()).abs() < 1e-15 && (logs[1] + 1e4).abs() < 1e-11, "{logs:?}");
         assert!(logs[2].is_nan());

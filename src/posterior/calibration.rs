@@ -167,13 +167,15 @@ impl Tally {
 
 #[cfg(test)]
 mod tests {
+    use natgrad_layers::Noise;
+
     use super::*;
 
     fn classes(probabilities: &[f64], labels: &[f64], bins: usize) -> (f64, f64, f64) {
         let mut tally = Tally::new(Task::Classes, bins);
         let mut averaged = Averaged::default();
         let logs: Vec<f64> = probabilities.iter().map(|p| p.ln()).collect();
-        averaged.add(Task::Classes, &logs, labels);
+        averaged.add(Task::Classes, &logs, labels, &[]);
         tally.add(&averaged, labels);
         match tally.scores() {
             Scores::Classes { accuracy, nll, ece } => (accuracy, nll, ece),
@@ -203,10 +205,10 @@ mod tests {
     /// Two samples' lines at 0 and 2 with the number 2: the mean is 1, and the density the mean of densities.
     #[test]
     fn numbers_are_judged_by_the_mixture() {
-        let task = Task::Numbers { noise: 1.0 };
+        let task = Task::Numbers { noise: Noise::Given(1.0) };
         let mut averaged = Averaged::default();
-        averaged.add(task, &[0.0], &[2.0]);
-        averaged.add(task, &[2.0], &[2.0]);
+        averaged.add(task, &[0.0], &[2.0], &[1.0]);
+        averaged.add(task, &[2.0], &[2.0], &[1.0]);
         let mut tally = Tally::new(task, 20);
         tally.add(&averaged, &[2.0]);
         let density = 0.5 * ((-2.0f64).exp() + 1.0) / (2.0 * std::f64::consts::PI).sqrt();
@@ -217,7 +219,7 @@ mod tests {
     #[test]
     fn tokens_are_judged_by_the_labels_probability() {
         let mut averaged = Averaged::default();
-        averaged.add(Task::Tokens, &[0.5f64.ln(), 0.25f64.ln()], &[3.0, 4.0]);
+        averaged.add(Task::Tokens, &[0.5f64.ln(), 0.25f64.ln()], &[3.0, 4.0], &[]);
         let mut tally = Tally::new(Task::Tokens, 20);
         tally.add(&averaged, &[3.0, 4.0]);
         assert!((tally.scores().nll() - 1.5 * 2.0f64.ln()).abs() < 1e-12);
@@ -227,7 +229,7 @@ mod tests {
     #[test]
     fn an_ignored_token_does_not_count() {
         let mut averaged = Averaged::default();
-        averaged.add(Task::Tokens, &[0.5f64.ln(), 0.01f64.ln(), 0.25f64.ln()], &[3.0, 7.0, 4.0]);
+        averaged.add(Task::Tokens, &[0.5f64.ln(), 0.01f64.ln(), 0.25f64.ln()], &[3.0, 7.0, 4.0], &[]);
         let nll = |ignore| {
             let mut tally = Tally::new(Task::Tokens, 20).ignoring(ignore);
             tally.add(&averaged, &[3.0, 7.0, 4.0]);
@@ -247,15 +249,16 @@ mod tests {
             value.as_array().unwrap().iter().map(|number| number.as_f64().unwrap()).collect()
         };
         for case in &cases {
+            let noise: Vec<f64> = case["noise"].as_f64().into_iter().collect();
             let task = match case["task"].as_str().unwrap() {
                 "classes" => Task::Classes,
                 "tokens" => Task::Tokens,
-                _ => Task::Numbers { noise: case["noise"].as_f64().unwrap() },
+                _ => Task::Numbers { noise: Noise::Given(noise[0]) },
             };
             let labels = numbers(&case["labels"]);
             let mut averaged = Averaged::default();
             for sample in case["samples"].as_array().unwrap() {
-                averaged.add(task, &numbers(sample), &labels);
+                averaged.add(task, &numbers(sample), &labels, &noise);
             }
             let mut tally = Tally::new(task, 20);
             tally.add(&averaged, &labels);

@@ -1,7 +1,7 @@
 //! Predictions at one set of parameters, and averaged over samples of the posterior.
 
 use natgrad_ir::{DType, TensorType};
-use natgrad_layers::{Model, Task, with_rows};
+use natgrad_layers::{LOG_NOISE, Model, Noise, Task, with_rows};
 
 use super::averaged::Averaged;
 use super::calibration::{Scores, Tally};
@@ -259,10 +259,31 @@ impl<'a> Predictor<'a> {
         batches: &[Rows],
         parameters: &dyn Fn(usize) -> Option<&'b Buffer>,
     ) -> Result<(), PredictorError> {
+        let noise = self.noise(parameters)?;
         for (sum, batch) in averaged.iter_mut().zip(batches) {
-            sum.add(self.interface().task, &self.predict(parameters, batch)?, &batch.labels);
+            sum.add(self.interface().task, &self.predict(parameters, batch)?, &batch.labels, &noise);
         }
         Ok(())
+    }
+
+    /// The noise of each number of a row; nothing where none are predicted.
+    fn noise<'b>(
+        &self,
+        parameters: &dyn Fn(usize) -> Option<&'b Buffer>,
+    ) -> Result<Vec<f64>, PredictorError> {
+        let interface = self.interface();
+        let learned = match interface.task {
+            Task::Classes | Task::Tokens => return Ok(Vec::new()),
+            Task::Numbers { noise: Noise::Given(noise) } => {
+                return Ok(vec![noise; interface.labels.shape.elements()]);
+            }
+            Task::Numbers { noise: Noise::Learned } => {
+                interface.params.iter().position(|param| param.name == LOG_NOISE).and_then(parameters)
+            }
+        };
+        let Some(log_noise) = learned else { return Ok(Vec::new()) };
+        let logs = from_bytes(interface.dtype, &log_noise.to_host().map_err(DeviceError::from)?);
+        Ok(logs.into_iter().map(f64::exp).collect())
     }
 
     /// Examples on the device, a batch that is not full filled up with zeros.
@@ -271,7 +292,10 @@ impl<'a> Predictor<'a> {
         let rows: Vec<u32> = (first as u32..end as u32).collect();
         let mut batch = Batch::default();
         data.append(&rows, None, &mut batch)?;
-        let mut labels = from_bytes(interface.labels.dtype, &batch.labels);
+        let mut labels = match data.is_labelled() {
+            true => from_bytes(interface.labels.dtype, &batch.labels),
+            false => vec![0.0; (end - first) * interface.labels.shape.elements()],
+        };
         labels.truncate(labels.len() - end.checked_sub(1).map_or(0, |last| data.padding(last)));
         let upload = |slot: Slot, mut bytes: Vec<u8>| {
             let ty = interface.ty(slot);

@@ -57,13 +57,16 @@ pub struct ClassPredictions {
 /// Predicted numbers.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct NumberPredictions {
-    /// The mean of each row's number.
+    /// How many numbers a row has.
+    pub outputs: usize,
+    /// The mean of each number, `[rows, outputs]`.
     pub mean: Vec<f64>,
-    /// The model's standard deviation of a number about its mean: what the data leave open.
-    pub noise: f64,
-    /// The standard deviation over samples of each row's mean: what the weights leave open. Zeros at the mean.
+    /// The model's standard deviation of each number of a row about its mean: what the data leave open. Where it is learned,
+    /// the root of its mean square over samples.
+    pub noise: Vec<f64>,
+    /// The standard deviation over samples of each mean, `[rows, outputs]`: what the weights leave open. Zeros at the mean.
     pub spread: Vec<f64>,
-    /// Each row's label, where rows have labels.
+    /// The labels, `[rows, outputs]`, where rows have labels.
     pub labels: Option<Vec<f64>>,
 }
 
@@ -82,9 +85,14 @@ pub struct TokenPredictions {
 }
 
 impl NumberPredictions {
-    /// The standard deviation of each row's number: that of the noise and that over samples together.
+    /// The standard deviation of each number, `[rows, outputs]`: that of the noise and that over samples together.
     pub fn sd(&self) -> impl Iterator<Item = f64> + '_ {
-        self.spread.iter().map(|spread| self.noise.hypot(*spread))
+        self.spread.iter().zip(self.aleatoric()).map(|(spread, noise)| noise.hypot(*spread))
+    }
+
+    /// The noise of each number, `[rows, outputs]`.
+    pub fn aleatoric(&self) -> impl Iterator<Item = f64> + '_ {
+        self.noise.iter().copied().cycle().take(self.mean.len())
     }
 }
 
@@ -93,7 +101,7 @@ impl Predicted {
     pub fn len(&self) -> usize {
         match self {
             Predicted::Classes(classes) => classes.class.len(),
-            Predicted::Numbers(numbers) => numbers.mean.len(),
+            Predicted::Numbers(numbers) => numbers.mean.len() / numbers.outputs.max(1),
             Predicted::Tokens(tokens) => tokens.tokens.len(),
         }
     }
@@ -114,8 +122,8 @@ impl Predictions {
                 labels: is_labelled.then(Vec::new),
                 ..ClassPredictions::default()
             }),
-            Task::Numbers { noise } => Predicted::Numbers(NumberPredictions {
-                noise,
+            Task::Numbers { noise: _ } => Predicted::Numbers(NumberPredictions {
+                outputs: interface.labels.shape.elements(),
                 labels: is_labelled.then(Vec::new),
                 ..NumberPredictions::default()
             }),
@@ -136,7 +144,7 @@ impl Predictions {
         let before = self.predicted.len();
         let of_a_row = match &self.predicted {
             Predicted::Classes(classes) => classes.classes,
-            Predicted::Numbers(_) => 1,
+            Predicted::Numbers(numbers) => numbers.outputs,
             Predicted::Tokens(tokens) => tokens.positions,
         }
         .max(1);
@@ -149,6 +157,7 @@ impl Predictions {
         match &mut self.predicted {
             Predicted::Classes(classes) => classes.push(averaged, labels),
             Predicted::Numbers(numbers) => {
+                numbers.noise = averaged.noise().collect();
                 numbers.mean.extend(&averaged.numbers);
                 numbers.spread.extend(averaged.spread());
                 if let Some(known) = &mut numbers.labels {

@@ -94,9 +94,9 @@ enum Cells {
 }
 
 impl Sheet {
-    /// The columns of predictions. Classes have these names, or else their numbers; tokens have their text where the
-    /// tokenizer is known.
-    pub fn new(predictions: &Predictions, class_names: &[String], tokenizer: Option<&Tokenizer>) -> Sheet {
+    /// The columns of predictions. Classes, or the several numbers of a row, have these names, or else their numbers; tokens
+    /// have their text where the tokenizer is known.
+    pub fn new(predictions: &Predictions, names: &[String], tokenizer: Option<&Tokenizer>) -> Sheet {
         let is_averaged = predictions.samples.is_some();
         let rows = predictions.predicted.len();
         let row = match &predictions.names {
@@ -104,8 +104,8 @@ impl Sheet {
             None => Column { name: "row", cells: Cells::Whole((0..rows as u64).collect()) },
         };
         let (columns, class_names) = match &predictions.predicted {
-            Predicted::Classes(classes) => of_classes(row, classes, is_averaged, class_names),
-            Predicted::Numbers(numbers) => (of_numbers(row, numbers, is_averaged), Vec::new()),
+            Predicted::Classes(classes) => of_classes(row, classes, is_averaged, names),
+            Predicted::Numbers(numbers) => (of_numbers(row, numbers, is_averaged, names), Vec::new()),
             Predicted::Tokens(tokens) => (of_tokens(tokens, is_averaged, tokenizer), Vec::new()),
         };
         Sheet { columns, rows, samples: predictions.samples, class_names, scores: predictions.scores }
@@ -184,15 +184,27 @@ fn of_classes(
     (columns, if names.is_empty() { Vec::new() } else { heads })
 }
 
-fn of_numbers(row: Column, predicted: &NumberPredictions, is_averaged: bool) -> Vec<Column> {
-    let numbers = |name, numbers: &[f64]| Column { name, cells: Cells::Numbers(numbers.to_vec()) };
+fn of_numbers(
+    row: Column,
+    predicted: &NumberPredictions,
+    is_averaged: bool,
+    names: &[String],
+) -> Vec<Column> {
+    let named = |output: usize| names.get(output).cloned().unwrap_or_else(|| output.to_string());
+    let numbers = |name, prefix, numbers: Vec<f64>| match predicted.outputs {
+        0 | 1 => Column { name, cells: Cells::Numbers(numbers) },
+        outputs => {
+            let heads = (0..outputs).map(named).collect();
+            Column { name, cells: Cells::Matrix { prefix, heads, numbers } }
+        }
+    };
     let mut columns = vec![row];
-    columns.extend(predicted.labels.as_ref().map(|labels| numbers("label", labels)));
-    columns.push(numbers("mean", &predicted.mean));
-    columns.push(numbers("sd", &predicted.sd().collect::<Vec<f64>>()));
+    columns.extend(predicted.labels.as_ref().map(|labels| numbers("label", "label_", labels.clone())));
+    columns.push(numbers("mean", "mean_", predicted.mean.clone()));
+    columns.push(numbers("sd", "sd_", predicted.sd().collect()));
     if is_averaged {
-        columns.push(numbers("aleatoric_sd", &vec![predicted.noise; predicted.mean.len()]));
-        columns.push(numbers("epistemic_sd", &predicted.spread));
+        columns.push(numbers("aleatoric_sd", "aleatoric_sd_", predicted.aleatoric().collect()));
+        columns.push(numbers("epistemic_sd", "epistemic_sd_", predicted.spread.clone()));
     }
     columns
 }
@@ -228,7 +240,9 @@ fn of_tokens(predicted: &TokenPredictions, is_averaged: bool, tokenizer: Option<
 impl Column {
     fn is_printed(&self) -> bool {
         match &self.cells {
-            Cells::Matrix { heads, .. } => self.name == "probabilities" && heads.len() <= MOST_PRINTED,
+            Cells::Matrix { heads, .. } => {
+                ["probabilities", "label", "mean", "sd"].contains(&self.name) && heads.len() <= MOST_PRINTED
+            }
             Cells::Whole(_) | Cells::Numbers(_) | Cells::Words(_) | Cells::Classes(..) => true,
         }
     }
@@ -247,7 +261,10 @@ impl Column {
     fn rounding(&self, rows: usize) -> impl Fn(f64) -> String + use<> {
         let first: &[f64] = match &self.cells {
             Cells::Numbers(numbers) => &numbers[..rows.min(numbers.len())],
-            Cells::Whole(_) | Cells::Words(_) | Cells::Classes(..) | Cells::Matrix { .. } => &[],
+            Cells::Matrix { heads, numbers, .. } => {
+                &numbers[..(rows.saturating_mul(heads.len())).min(numbers.len())]
+            }
+            Cells::Whole(_) | Cells::Words(_) | Cells::Classes(..) => &[],
         };
         let largest = first.iter().map(|number| number.abs()).fold(0.0, f64::max);
         let is_plain = largest == 0.0 || (1e-2..1e6).contains(&largest);

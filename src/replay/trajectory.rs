@@ -192,7 +192,7 @@ fn model(raw: &RawModel, errors: &Errors) -> Result<NamedModel, ReplayError> {
         "relu" => Activation::Relu,
         other => return Err(errors.unsupported(format!("the activation `{other}` (only `tanh` and `relu`)"))),
     };
-    let model = NamedModel::Mlp(Mlp { sizes: raw.sizes.clone(), activation });
+    let model = NamedModel::Mlp(Mlp { sizes: raw.sizes.clone(), activation, noise: None });
     model.validate().map_err(|error| errors.malformed(format!("model: {error}")))?;
     Ok(model)
 }

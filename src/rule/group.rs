@@ -142,7 +142,7 @@ mod tests {
     use natgrad_layers::{Activation, Mlp, NamedModel};
 
     fn params() -> Vec<Param> {
-        NamedModel::Mlp(Mlp { sizes: vec![3, 4, 2], activation: Activation::Relu }).params()
+        NamedModel::Mlp(Mlp { sizes: vec![3, 4, 2], activation: Activation::Relu, noise: None }).params()
     }
 
     fn named(names: &[&str]) -> ParamGroup {

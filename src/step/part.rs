@@ -120,7 +120,7 @@ mod tests {
     use natgrad_layers::{Activation, Mlp, NamedModel};
 
     fn step(rule: &NamedRule, plan: StepPlan, without: Option<Part>) -> Program {
-        let model = NamedModel::Mlp(Mlp { sizes: vec![3, 4, 2], activation: Activation::Tanh });
+        let model = NamedModel::Mlp(Mlp { sizes: vec![3, 4, 2], activation: Activation::Tanh, noise: None });
         let recipe = Recipe {
             schedule: Schedule::default(),
             plan,

@@ -407,7 +407,7 @@ mod tests {
     const TENSORS: usize = 4;
 
     fn programs(rule: &NamedRule, noise: NoiseSource) -> Vec<Program> {
-        let model = NamedModel::Mlp(Mlp { sizes: vec![3, 4, 2], activation: Activation::Tanh });
+        let model = NamedModel::Mlp(Mlp { sizes: vec![3, 4, 2], activation: Activation::Tanh, noise: None });
         let recipe =
             Recipe { schedule: Schedule::default(), noise, ..Recipe::new(model.model(), rule.rule()) };
         let mut programs = vec![recipe.step(5).unwrap(), recipe.start().unwrap(), recipe.predict(7).unwrap()];
@@ -527,7 +527,8 @@ mod tests {
             let donated = extend.donation().into_iter().flatten();
             assert_eq!(donated.collect::<Vec<_>>(), [1, 2]);
         }
-        let perceptron = NamedModel::Mlp(Mlp { sizes: vec![3, 2], activation: Activation::Tanh });
+        let perceptron =
+            NamedModel::Mlp(Mlp { sizes: vec![3, 2], activation: Activation::Tanh, noise: None });
         assert!(Recipe::new(perceptron.model(), rule.rule()).next(3).unwrap().is_none());
         assert!(Recipe::new(perceptron.model(), rule.rule()).extend(3).unwrap().is_none());
     }

@@ -145,7 +145,7 @@ mod tests {
 
     #[test]
     fn a_function_with_other_parameters_or_results_than_slots_is_refused() {
-        let model = NamedModel::Mlp(Mlp { sizes: vec![3, 4, 2], activation: Activation::Tanh });
+        let model = NamedModel::Mlp(Mlp { sizes: vec![3, 4, 2], activation: Activation::Tanh, noise: None });
         let rule = NamedRule::Ivon(Ivon::default());
         let recipe = Recipe { noise: NoiseSource::Input, ..Recipe::new(model.model(), rule.rule()) };
         let interface = recipe.interface(5).unwrap();

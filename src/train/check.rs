@@ -26,7 +26,11 @@ pub fn check(config: &RunConfig, train: &Examples, test: Option<&Examples>) -> R
             (sizes.clone(), sizes)
         }
         NamedModel::ResNet(resnet) => {
-            (("model.image", format!("{:?}", resnet.image)), ("model.classes", resnet.classes.to_string()))
+            let outputs = match resnet.noise {
+                None => ("model.classes", resnet.classes.to_string()),
+                Some(_) => ("model.outputs", resnet.outputs.to_string()),
+            };
+            (("model.image", format!("{:?}", resnet.image)), outputs)
         }
         NamedModel::Own(own) => {
             let name = ("model", own.0.name().to_string());
@@ -63,10 +67,17 @@ pub fn check(config: &RunConfig, train: &Examples, test: Option<&Examples>) -> R
         };
         return wrong(inputs, found_features(example), wanted);
     }
-    if !has_bits_of(example.labels.dtype, labels.dtype)
-        || example.labels.shape.elements() != labels.shape.elements()
-    {
-        let wanted = format!("the model must learn {}, but learns {labels}", example.labels);
+    if !has_bits_of(example.labels.dtype, labels.dtype) || example.labels.shape.elements() != labels.shape.elements() {
+        let hint = match (&config.model, example.labels.dtype.is_float(), labels.dtype.is_float()) {
+            (NamedModel::Mlp(_) | NamedModel::ResNet(_), true, false) => {
+                "; with `model.noise` it predicts numbers"
+            }
+            (NamedModel::Mlp(_) | NamedModel::ResNet(_), false, true) => {
+                "; without `model.noise` it predicts classes"
+            }
+            _ => "",
+        };
+        let wanted = format!("the model must learn {}, but learns {labels}{hint}", example.labels);
         return wrong(classes, format!("labels {}", example.labels), wanted);
     }
     let found = example.classes.max(test.map_or(0, |test| test.example().classes));

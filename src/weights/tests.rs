@@ -105,6 +105,8 @@ fn what_was_exported_is_read_bit_for_bit() {
             width: Some(2),
             stem: None,
             residual_relu: false,
+            outputs: 0,
+            noise: None,
         }),
     ] {
         let folder = tempfile::tempdir().unwrap();

@@ -14,6 +14,7 @@ mod outputs;
 mod page;
 mod plugins;
 mod predict;
+mod regression;
 mod replay;
 mod resume;
 mod support;

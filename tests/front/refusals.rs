@@ -73,7 +73,8 @@ fn options_out_of_range_are_named() {
     assert!(refused(wrong).contains("`step.samples` is 0"));
     let wrong = Run::new(Dropping, Ivon { lr: -1.0, ..ivon() }).data((&x, &y)).start(&DEVICE);
     assert!(refused(wrong).contains("`rule.lr` is -1"));
-    let wrong = Run::new(Mlp { sizes: vec![2, 0, 2], activation: Activation::Relu }, ivon()).data((&x, &y));
+    let wrong = Run::new(Mlp { sizes: vec![2, 0, 2], activation: Activation::Relu, noise: None }, ivon())
+        .data((&x, &y));
     let text = refused(wrong.start(&DEVICE));
     assert!(text.contains("sizes"), "{text}");
 }

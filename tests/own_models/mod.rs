@@ -6,7 +6,7 @@ use natgrad_ir::Expr;
 use natgrad_layers::loss::mean_cross_entropy;
 use natgrad_layers::{
     Activation, Attention, Conv, Dropout, Embedding, Input, LayerNorm, Linear, Model, NamedModel, Network,
-    OwnModel, Task, mean_pool,
+    Noise, OwnModel, Task, mean_pool,
 };
 
 /// A model as configurations and recipes take it.
@@ -75,7 +75,7 @@ impl Model for Meter {
     }
 
     fn task(&self) -> Task {
-        Task::Numbers { noise: 0.5 }
+        Task::Numbers { noise: Noise::Given(0.5) }
     }
 
     fn outputs<'b>(&self, net: &Network<'b>, inputs: &[Expr<'b>]) -> Expr<'b> {

@@ -22,7 +22,7 @@ const POINT: &[Stage] = &[Stage::LossAndGradient, Stage::Update];
 const VARIATIONAL: &[Stage] = &[Stage::LossAndGradient, Stage::Estimate, Stage::Update, Stage::Resample];
 
 pub fn mlp(sizes: &[usize], activation: Activation) -> NamedModel {
-    NamedModel::Mlp(Mlp { sizes: sizes.to_vec(), activation })
+    NamedModel::Mlp(Mlp { sizes: sizes.to_vec(), activation, noise: None })
 }
 
 pub fn small() -> NamedModel {

@@ -4,7 +4,7 @@ use natgrad::rule::{Adam, AdamW, Ivon, NamedRule, Sgd, Vogn};
 use natgrad::step::{Extent, Slot, StateKind, StepPlan};
 use natgrad_ir::Expr;
 use natgrad_ir::interp::Tensor;
-use natgrad_layers::{Dropout, Init, Input, Model, NamedModel, Network, Task};
+use natgrad_layers::{Dropout, Init, Input, Model, NamedModel, Network, Noise, Task};
 
 use crate::kit::{Setup, floats, interpret};
 use crate::own::{Reader, named};
@@ -31,7 +31,7 @@ impl Model for Shown {
     }
 
     fn task(&self) -> Task {
-        Task::Numbers { noise: 1.0 }
+        Task::Numbers { noise: Noise::Given(1.0) }
     }
 
     fn outputs<'b>(&self, net: &Network<'b>, inputs: &[Expr<'b>]) -> Expr<'b> {

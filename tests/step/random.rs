@@ -21,7 +21,7 @@ pub fn models() -> impl Strategy<Value = NamedModel> {
         1 => (1..5usize, 2..4usize).prop_map(|(inputs, classes)| NamedModel::Linear(SoftmaxRegression { inputs, classes })),
         3 => mlp.prop_map(|(inputs, hidden, classes, activation)| {
             let sizes = [vec![inputs], hidden, vec![classes]].concat();
-            NamedModel::Mlp(Mlp { sizes, activation })
+            NamedModel::Mlp(Mlp { sizes, activation, noise: None })
         }),
     ]
 }

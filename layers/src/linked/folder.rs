@@ -11,6 +11,7 @@ use super::text::{self, prepare};
 use super::{Linked, LinkedFunction, Port};
 use crate::init::{Init, Param};
 use crate::model::{Input, InputKind, Task};
+use crate::noise::Noise;
 
 /// The only version of the format.
 const FORMAT: u32 = 1;
@@ -268,7 +269,7 @@ impl Described {
             task: match task {
                 TaskName::Classes => Task::Classes,
                 TaskName::Tokens => Task::Tokens,
-                TaskName::Numbers => Task::Numbers { noise: self.noise },
+                TaskName::Numbers => Task::Numbers { noise: Noise::Given(self.noise) },
             },
             params: self.parameters.iter().chain(&self.carried).map(param).collect(),
             values: Vec::new(),

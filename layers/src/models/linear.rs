@@ -8,6 +8,7 @@ use crate::error::ModelError;
 use crate::layer::activation::Activation;
 use crate::model::{Input, Model, Task};
 use crate::network::Network;
+use crate::noise::Noise;
 
 /// Softmax regression, with two classes logistic regression: one linear layer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,7 +50,7 @@ impl SoftmaxRegression {
 
     /// The same model as a perceptron without hidden layers.
     fn as_mlp(&self) -> Mlp {
-        Mlp { sizes: vec![self.inputs, self.classes], activation: Activation::default() }
+        Mlp { sizes: vec![self.inputs, self.classes], activation: Activation::default(), noise: None }
     }
 }
 
@@ -68,7 +69,7 @@ impl LinearRegression {
 
     /// The same model as a perceptron without hidden layers.
     fn as_mlp(&self) -> Mlp {
-        Mlp { sizes: vec![self.inputs, 1], activation: Activation::default() }
+        Mlp { sizes: vec![self.inputs, 1], activation: Activation::default(), noise: None }
     }
 }
 
@@ -100,7 +101,7 @@ impl Model for LinearRegression {
     }
 
     fn task(&self) -> Task {
-        Task::Numbers { noise: self.noise }
+        Task::Numbers { noise: Noise::Given(self.noise) }
     }
 
     fn outputs<'b>(&self, net: &Network<'b>, inputs: &[Expr<'b>]) -> Expr<'b> {

@@ -8,16 +8,35 @@ use crate::layer::activation::Activation;
 use crate::layer::linear::Linear;
 use crate::model::{Input, Model, Task};
 use crate::network::Network;
+use crate::noise::Noise;
 
-/// A multilayer perceptron: `sizes[0]` inputs, hidden layers, `sizes.last()` classes.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// A multilayer perceptron: `sizes[0]` inputs, hidden layers, `sizes.last()` classes or numbers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Mlp {
-    /// Widths: the inputs, each hidden layer, the classes.
+    /// Widths: the inputs, each hidden layer, the classes or numbers.
     pub sizes: Vec<usize>,
     /// The nonlinearity after each hidden layer.
     #[serde(default)]
     pub activation: Activation,
+    /// The noise of numbers, where these are predicted and not classes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub noise: Option<Noise>,
+}
+
+/// What a model with this noise predicts.
+pub(super) fn task(noise: Option<Noise>) -> Task {
+    noise.map_or(Task::Classes, |noise| Task::Numbers { noise })
+}
+
+/// An error unless the noise is learned or a standard deviation.
+pub(super) fn check_noise(noise: Noise) -> Result<(), ModelError> {
+    match noise {
+        Noise::Given(number) if !noise.is_sound() => {
+            Err(ModelError::new("noise", &number, "a standard deviation above 0, or \"learned\""))
+        }
+        Noise::Given(_) | Noise::Learned => Ok(()),
+    }
 }
 
 impl Mlp {
@@ -32,10 +51,15 @@ impl Mlp {
         if self.sizes.contains(&0) {
             return Err(ModelError::new("sizes", &self.sizes, "widths of at least 1"));
         }
-        if self.sizes.last() == Some(&1) {
-            return Err(ModelError::new("sizes", &self.sizes, "at least 2 classes as the last width"));
+        match self.noise {
+            None if self.sizes.last() == Some(&1) => {
+                let wanted =
+                    "at least 2 classes as the last width, unless `noise` says that numbers are predicted";
+                Err(ModelError::new("sizes", &self.sizes, wanted))
+            }
+            Some(noise) => check_noise(noise),
+            None => Ok(()),
         }
-        Ok(())
     }
 
     /// The outputs, `[rows, sizes.last()]`: layers `layers.N` with `layers.N.weight[inputs, outputs]` and
@@ -61,7 +85,7 @@ impl Model for Mlp {
     }
 
     fn task(&self) -> Task {
-        Task::Classes
+        task(self.noise)
     }
 
     fn outputs<'b>(&self, net: &Network<'b>, inputs: &[Expr<'b>]) -> Expr<'b> {

@@ -18,6 +18,7 @@
 use natgrad_ir::Expr;
 use serde::{Deserialize, Serialize};
 
+use super::mlp::{check_noise, task};
 use crate::error::ModelError;
 use crate::init::Init;
 use crate::layer::activation::Activation;
@@ -27,17 +28,26 @@ use crate::layer::norm::FilterResponseNorm;
 use crate::layer::pool::{max_pool, spatial_mean};
 use crate::model::{Input, Model, Task};
 use crate::network::Network;
+use crate::noise::Noise;
 
-/// A residual network. In JSON: `{"kind": "resnet", "depth": 20, "image": [32, 32, 3], "classes": 10}`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// A residual network. In JSON: `{"kind": "resnet", "depth": 20, "image": [32, 32, 3], "classes": 10}`, or with
+/// `"outputs": 2, "noise": "learned"` in place of the classes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ResNet {
     /// Number of layers: 18, 34, 50, 101 or 152 for four stages; any other 6n+2 for three.
     pub depth: usize,
     /// Height, width and channels of an image.
     pub image: [usize; 3],
-    /// Number of classes.
+    /// Number of classes; 0 where numbers are predicted.
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub classes: usize,
+    /// How many numbers are predicted, where there is `noise`; else 0.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub outputs: usize,
+    /// The noise of numbers, where these are predicted and not classes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub noise: Option<Noise>,
     /// Channels of the first stage, which later stages double; 16 for three stages and 64 for four.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub width: Option<usize>,
@@ -48,6 +58,11 @@ pub struct ResNet {
     /// (`resnet_frn.py`, which also has the small stem), but not in their ResNet-20 and ResNet-50.
     #[serde(default)]
     pub residual_relu: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+fn is_zero(number: &usize) -> bool {
+    *number == 0
 }
 
 /// What comes before the first stage.
@@ -129,8 +144,23 @@ impl ResNet {
         if !self.image.into_iter().all(sound) {
             return Err(ModelError::new("image", &self.image, "height, width and channels from 1 to 65536"));
         }
-        if self.classes < 2 || !sound(self.classes) {
-            return Err(ModelError::new("classes", &self.classes, "from 2 to 65536"));
+        match self.noise {
+            None if self.outputs > 0 => {
+                let wanted = "left out, or with `noise`: how far numbers are from the outputs";
+                return Err(ModelError::new("outputs", &self.outputs, wanted));
+            }
+            None if self.classes < 2 || !sound(self.classes) => {
+                return Err(ModelError::new("classes", &self.classes, "from 2 to 65536"));
+            }
+            Some(_) if self.classes > 0 => {
+                let wanted = "left out with `noise`: `outputs` says how many numbers are predicted";
+                return Err(ModelError::new("classes", &self.classes, wanted));
+            }
+            Some(_) if !sound(self.outputs) => {
+                return Err(ModelError::new("outputs", &self.outputs, "from 1 to 65536"));
+            }
+            Some(noise) => check_noise(noise)?,
+            None => {}
         }
         match self.width {
             Some(width) if !sound(width) => Err(ModelError::new("width", &width, "from 1 to 65536")),
@@ -202,7 +232,7 @@ impl Model for ResNet {
     }
 
     fn task(&self) -> Task {
-        Task::Classes
+        task(self.noise)
     }
 
     fn outputs<'b>(&self, net: &Network<'b>, inputs: &[Expr<'b>]) -> Expr<'b> {
@@ -221,7 +251,8 @@ impl Model for ResNet {
             }
         }
         let mean = net.module("avgpool", || spatial_mean(net, x));
-        Linear::new("fc", self.classes).apply(net, mean).named("logits")
+        // One of the two is 0.
+        Linear::new("fc", self.classes.max(self.outputs)).apply(net, mean).named("logits")
     }
 }
 

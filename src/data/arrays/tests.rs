@@ -6,13 +6,13 @@ use natgrad_layers::{Activation, Mlp};
 use ndarray::{Array2, array};
 
 fn refused(arrays: impl Into<Arrays>) -> String {
-    let mlp = Mlp { sizes: vec![2, 3], activation: Activation::Relu };
+    let mlp = Mlp { sizes: vec![2, 3], activation: Activation::Relu, noise: None };
     arrays.into().examples(&mlp, true).unwrap_err().to_string()
 }
 
 #[test]
 fn rows_are_examples_in_row_major_order() {
-    let mlp = Mlp { sizes: vec![2, 3], activation: Activation::Relu };
+    let mlp = Mlp { sizes: vec![2, 3], activation: Activation::Relu, noise: None };
     // Columns first in memory.
     let x = array![[0.0, 2.0, 4.0], [1.0, 3.0, 5.0]].reversed_axes();
     let examples = Arrays::from((&x, &array![2_i64, 0, 1])).examples(&mlp, true).unwrap();

@@ -133,8 +133,11 @@ fn errors_name_line_and_column() {
         let error = read_text(text, fields).unwrap_err();
         assert!(error.contains(wanted), "{text:?}: {error}");
     }
-    let options =
-        TableFile { label: Some(LabelColumn::Number(0)), target: LabelKind::Number, ..TableFile::new("") };
+    let options = TableFile {
+        label: Some(LabelColumn::Number(0).into()),
+        target: LabelKind::Number,
+        ..TableFile::new("")
+    };
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("t.csv");
     std::fs::write(&path, "0.5,7\n").unwrap();

@@ -52,13 +52,43 @@ fn classes_without_names_are_numbers() {
 
 #[test]
 fn numbers_have_both_parts_of_their_deviation() {
-    let numbers = NumberPredictions { mean: vec![2e9], noise: 3.0, spread: vec![4.0], labels: None };
+    let numbers =
+        NumberPredictions { outputs: 1, mean: vec![2e9], noise: vec![3.0], spread: vec![4.0], labels: None };
     let predicted = Predicted::Numbers(numbers);
     let of = |samples| Predictions { samples, names: None, predicted: predicted.clone(), scores: None };
     let csv =
         |samples| String::from_utf8(csv::encode(&Sheet::new(&of(samples), &[], None)).unwrap()).unwrap();
     assert_eq!(csv(Some(5)), "row,mean,sd,aleatoric_sd,epistemic_sd\n0,2000000000.0,5.0,3.0,4.0\n");
     assert!(csv(None).starts_with("row,mean,sd\n"));
+}
+
+#[test]
+fn several_numbers_a_row_have_a_column_each() {
+    let numbers = NumberPredictions {
+        outputs: 2,
+        mean: vec![1.0, -2.0, 3.0, 4.0],
+        noise: vec![3.0, 0.5],
+        spread: vec![4.0, 0.0, 0.0, 0.0],
+        labels: Some(vec![1.5, -2.5, 3.5, 4.5]),
+    };
+    let predicted = Predicted::Numbers(numbers);
+    let predictions = Predictions { samples: Some(5), names: None, predicted, scores: None };
+    let sheet = Sheet::new(&predictions, &["a".into(), "b".into()], None);
+    let csv = String::from_utf8(csv::encode(&sheet).unwrap()).unwrap();
+    let wanted = "row,label_a,label_b,mean_a,mean_b,sd_a,sd_b,aleatoric_sd_a,aleatoric_sd_b,epistemic_sd_a,epistemic_sd_b\n\
+        0,1.5,-2.5,1.0,-2.0,5.0,0.5,3.0,0.5,4.0,0.0\n\
+        1,3.5,4.5,3.0,4.0,3.0,0.5,3.0,0.5,0.0,0.0\n";
+    assert_eq!(csv, wanted);
+    let json: serde_json::Value = serde_json::from_slice(&json::encode(&sheet).unwrap()).unwrap();
+    assert_eq!(json["rows"][1]["mean"], serde_json::json!([3.0, 4.0]));
+    let wanted = "row  label_a  label_b  mean_a   mean_b    sd_a    sd_b\n  0   1.5000  -2.5000  1.0000  -2.0000  5.0000  0.5000\n";
+    assert_eq!(sheet.text(1), wanted);
+    assert_eq!(sheet.len(), 2);
+    assert!(
+        String::from_utf8(csv::encode(&Sheet::new(&predictions, &[], None)).unwrap())
+            .unwrap()
+            .starts_with("row,label_0")
+    );
 }
 
 #[test]

@@ -5,7 +5,7 @@ use crate::init::Param;
 use crate::models::named::NamedModel;
 
 fn of(depth: usize, image: [usize; 3], classes: usize) -> ResNet {
-    ResNet { depth, image, classes, width: None, stem: None, residual_relu: false }
+    ResNet { depth, image, classes, width: None, stem: None, residual_relu: false, outputs: 0, noise: None }
 }
 
 fn params(model: &ResNet) -> Vec<Param> {
