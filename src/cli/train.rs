@@ -60,7 +60,7 @@ pub(super) struct Train {
     /// Continue the run in this folder from its checkpoint; Ctrl-C saves one
     #[arg(long, value_name = "DIR", conflicts_with_all = ["config", "set", "steps", "epochs", "out", "seed"])]
     resume: Option<PathBuf>,
-    /// Continue although the training data or the file of initial weights changed, with ess and steps as they were
+    /// Continue although the data or the file of initial weights changed, with ess and steps as they were
     #[arg(long, requires = "resume")]
     data_changed: bool,
 }

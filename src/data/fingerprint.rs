@@ -30,24 +30,24 @@ pub struct Fingerprint {
 }
 
 impl Fingerprint {
-    /// What is different now, if anything is.
-    pub fn change(&self, now: &Fingerprint) -> Option<String> {
+    /// What is different now, if anything is. `what` data they are, such as `training`, is said with it.
+    pub fn change(&self, now: &Fingerprint, what: &str) -> Option<String> {
         let mut changes = Vec::new();
         if self.tokenizer != now.tokenizer {
             changes.push("another tokenizer made the tokens".to_string());
         }
         if self.example != now.example {
             changes.push(format!(
-                "an example of the training data was {}, and is {} now",
+                "an example of the {what} data was {}, and is {} now",
                 self.example, now.example
             ));
         }
         if self.rows != now.rows {
-            changes.push(format!("the training data had {} rows, and have {} now", self.rows, now.rows));
+            changes.push(format!("the {what} data had {} rows, and have {} now", self.rows, now.rows));
         }
         if changes.is_empty() && self.sha256 != now.sha256 {
             let rows = self.rows;
-            changes.push(format!("the training data have {rows} rows as before, but not the same ones"));
+            changes.push(format!("the {what} data have {rows} rows as before, but not the same ones"));
         }
         (!changes.is_empty()).then(|| changes.join("; "))
     }
@@ -164,12 +164,12 @@ mod tests {
         };
         let ones = |tokens: usize| [1, 0].repeat(tokens);
         let first = write(&ones(20));
-        assert_eq!(first.change(&write(&ones(20))), None);
+        assert_eq!(first.change(&write(&ones(20)), "training"), None);
         let mut other = ones(20);
         other[38] = 2;
-        let change = first.change(&write(&other)).unwrap();
+        let change = first.change(&write(&other), "training").unwrap();
         assert_eq!(change, "the training data have 4 rows as before, but not the same ones");
-        let change = first.change(&write(&ones(40))).unwrap();
+        let change = first.change(&write(&ones(40)), "training").unwrap();
         assert_eq!(change, "the training data had 4 rows, and have 9 now");
     }
 
@@ -182,7 +182,7 @@ mod tests {
             of(serde_json::json!({"text": {"path": path, "context": 4}}))
         };
         // The same places in another alphabet.
-        let change = of("abcab").change(&of("abdab")).unwrap();
+        let change = of("abcab").change(&of("abdab"), "training").unwrap();
         assert_eq!(change, "another tokenizer made the tokens");
     }
 

@@ -67,7 +67,9 @@ pub fn check(config: &RunConfig, train: &Examples, test: Option<&Examples>) -> R
         };
         return wrong(inputs, found_features(example), wanted);
     }
-    if !has_bits_of(example.labels.dtype, labels.dtype) || example.labels.shape.elements() != labels.shape.elements() {
+    if !has_bits_of(example.labels.dtype, labels.dtype)
+        || example.labels.shape.elements() != labels.shape.elements()
+    {
         let hint = match (&config.model, example.labels.dtype.is_float(), labels.dtype.is_float()) {
             (NamedModel::Mlp(_) | NamedModel::ResNet(_), true, false) => {
                 "; with `model.noise` it predicts numbers"

@@ -48,7 +48,7 @@ pub struct Header {
     /// What is kept of the table that the run learns from; absent where nothing is, and from older checkpoints.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub table: Option<TableFacts>,
-    /// The training data and initial weights that it began with.
+    /// The data and initial weights that it began with.
     #[serde(default, skip_serializing_if = "Source::is_unknown")]
     pub source: Source,
     /// The run's configuration.

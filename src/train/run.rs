@@ -114,24 +114,30 @@ impl Run {
         Run { checkpoint: Some(checkpoint), source: None, ..self }
     }
 
-    /// Goes on although the training data or the file of initial weights changed: with the effective sample size and the
+    /// Goes on although the training data, the test data or the file of initial weights changed: with the effective sample size and the
     /// number of steps that the run began with.
     #[must_use]
     pub fn data_changed(self) -> Run {
         Run { accepts_changed_data: true, ..self }
     }
 
-    /// Compares the training data with those that the checkpoint's run began with, if there is one. [`Run::start`] does
+    /// Compares the data with those that the checkpoint's run began with, if there is one. [`Run::start`] does
     /// so, too; this is for whoever wants to know before.
     ///
     /// # Errors
     /// Data cannot be read, or are others.
     pub fn checked(mut self) -> Result<Run, TrainError> {
-        let train = self.train.take().map(|given| given.examples(&self.config)).transpose()?;
+        let examples = |given: Option<Given>| given.map(|given| given.examples(&self.config)).transpose();
+        let (train, test) = (examples(self.train.take())?, examples(self.test.take())?);
         if let (Some(checkpoint), None) = (&self.checkpoint, &self.source) {
-            self.source = Some(compare(&self.config, train.as_ref(), checkpoint, self.accepts_changed_data)?);
+            self.source = Some(compare(
+                &self.config,
+                [train.as_ref(), test.as_ref()],
+                checkpoint,
+                self.accepts_changed_data,
+            )?);
         }
-        self.train = train.map(Given::Examples);
+        (self.train, self.test) = (train.map(Given::Examples), test.map(Given::Examples));
         Ok(self)
     }
 
@@ -144,7 +150,7 @@ impl Run {
     /// Rows to judge the trained model by ([`Training::evaluate`]).
     #[must_use]
     pub fn test(self, rows: impl Into<Arrays>) -> Run {
-        Run { test: Some(Given::Arrays(rows.into())), ..self }
+        Run { test: Some(Given::Arrays(rows.into())), source: None, ..self }
     }
 
     /// Examples that natgrad read from files ([`DataConfig::load`]).
@@ -311,11 +317,11 @@ impl Given {
 /// What the run begins with, which is what the checkpoint's run began with, unless changes are accepted.
 fn compare(
     config: &RunConfig,
-    train: Option<&Examples>,
+    [train, test]: [Option<&Examples>; 2],
     checkpoint: &Checkpoint,
     accepts_changes: bool,
 ) -> Result<Source, TrainError> {
-    let (then, now) = (&checkpoint.header.source, Source::of(config, train)?);
+    let (then, now) = (&checkpoint.header.source, Source::of(config, train, test)?);
     match then.change(&now) {
         Some(change) if !accepts_changes => Err(changed(&change)),
         _ => Ok(now.or(then)),

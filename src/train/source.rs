@@ -1,4 +1,4 @@
-//! What a run began with, its training data and initial weights, which a run that goes on must find as they were.
+//! What a run began with, its data and initial weights, which a run that goes on must find as they were.
 
 use natgrad_layers::Linked;
 use serde::{Deserialize, Serialize};
@@ -10,12 +10,15 @@ use crate::data::{Examples, Fingerprint};
 use crate::files::hex;
 use crate::weights;
 
-/// What tells a run's training data and initial weights from others.
+/// What tells a run's data and initial weights from others.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Source {
     /// The training data; absent where a loop of one's own gives the rows, and from older checkpoints.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub data: Option<Fingerprint>,
+    /// The data to judge by; absent where a run has none, and from older checkpoints.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub test: Option<Fingerprint>,
     /// The SHA-256 of the file of initial weights, if they are from one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub init: Option<String>,
@@ -26,8 +29,13 @@ pub struct Source {
 
 impl Source {
     /// That of a run.
-    pub(super) fn of(config: &RunConfig, train: Option<&Examples>) -> Result<Source, TrainError> {
+    pub(super) fn of(
+        config: &RunConfig,
+        train: Option<&Examples>,
+        test: Option<&Examples>,
+    ) -> Result<Source, TrainError> {
         let data = train.map(Examples::fingerprint).transpose()?;
+        let test = test.map(Examples::fingerprint).transpose()?;
         // A run that goes on does not need the file, so it may be gone.
         let mut init = None;
         if let Some(path) = &config.init {
@@ -35,7 +43,7 @@ impl Source {
                 |error: std::io::Error| TrainError::Read { path: path.clone(), reason: error.to_string() };
             init = path.try_exists().map_err(failed)?.then(|| weights::digest(path)).transpose()?;
         }
-        Ok(Source { data, init, model: config.model.linked().map(functions) })
+        Ok(Source { data, test, init, model: config.model.linked().map(functions) })
     }
 
     /// Whether nothing is known.
@@ -45,7 +53,10 @@ impl Source {
 
     /// What is different now, if anything is that is known of both.
     pub(super) fn change(&self, now: &Source) -> Option<String> {
-        let data = self.data.as_ref().zip(now.data.as_ref()).and_then(|(then, now)| then.change(now));
+        let of = |then: &Option<Fingerprint>, now: &Option<Fingerprint>, what| {
+            then.as_ref().zip(now.as_ref()).and_then(|(then, now)| then.change(now, what))
+        };
+        let data = of(&self.data, &now.data, "training").or_else(|| of(&self.test, &now.test, "test"));
         let init = self.init.as_ref().zip(now.init.as_ref()).filter(|(then, now)| then != now);
         let model = self.model.as_ref().zip(now.model.as_ref()).filter(|(then, now)| then != now);
         let model =
@@ -58,6 +69,7 @@ impl Source {
     pub(super) fn or(self, then: &Source) -> Source {
         Source {
             data: self.data.or_else(|| then.data.clone()),
+            test: self.test.or_else(|| then.test.clone()),
             init: self.init.or_else(|| then.init.clone()),
             model: self.model.or_else(|| then.model.clone()),
         }

@@ -208,7 +208,7 @@ impl<'a> Training<'a> {
     fn source(&self) -> Result<&Source, TrainError> {
         if self.source.get().is_none() {
             // Another thread may have been faster, with the same.
-            self.source.set(Source::of(&self.config, self.train.as_ref())?).ok();
+            self.source.set(Source::of(&self.config, self.train.as_ref(), self.test.as_ref())?).ok();
         }
         Ok(self.source.get_or_init(Source::default))
     }

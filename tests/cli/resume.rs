@@ -344,6 +344,34 @@ fn changed_data_and_weights_are_refused_or_accepted() {
     bench.ok(&["train", "--resume", "part"]);
 }
 
+/// Files of their own, which no training row tells of.
+#[test]
+fn changed_test_data_are_refused_or_accepted() {
+    let bench = Bench::new();
+    let idx = |header: &[u8], body: &[u8]| [&[0, 0, 8], header, body].concat();
+    let images = |pixel: u8| idx(&[3, 0, 0, 0, 8, 0, 0, 0, 1, 0, 0, 0, 2], &[pixel; 16]);
+    let labels = idx(&[1, 0, 0, 0, 8], &[0, 1, 2, 0, 1, 2, 0, 1]);
+    let write = |name: &str, bytes: &[u8]| std::fs::write(bench.path(name), bytes).unwrap();
+    for (name, bytes) in [("images", &images(1)), ("test", &images(2)), ("labels", &labels)] {
+        write(name, bytes);
+    }
+    let data = r#"data={"kind": "idx", "images": "images", "labels": "labels", "test_images": "test",
+        "test_labels": "labels"}"#;
+    bench.ok(&["train", "run.json", "--set", data, "--out", "out"]);
+    bench.ok(&["train", "--resume", "out"]);
+    write("test", &images(3));
+    let outcome = bench.run(&["train", "--resume", "out"]);
+    assert_eq!(outcome.code, Some(2), "{outcome:?}");
+    let wanted = "the test data have 8 rows as before, but not the same ones; to go on all the same, add --data-changed";
+    assert!(outcome.stderr.contains(wanted), "{outcome:?}");
+    let before = bench.checkpoint("out");
+    bench.ok(&["train", "--resume", "out", "--data-changed"]);
+    let after = bench.checkpoint("out");
+    assert_eq!(after.tensors, before.tensors);
+    assert_ne!(after.header.source.test, before.header.source.test);
+    bench.ok(&["train", "--resume", "out"]);
+}
+
 /// The variable that says how often a run is killed in [`killed_runs_leave_nothing_and_lose_nothing`].
 const KILLS: &str = "NATGRAD_TEST_KILLS";
 
