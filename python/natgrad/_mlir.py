@@ -78,7 +78,7 @@ def text_of(
         _check_custom_calls(module, custom_calls)
         _name(module, *names)
         module.operation.verify()
-        return module.operation.get_asm(enable_debug_info=True)
+        return str(module.operation.get_asm(enable_debug_info=True))
 
 
 def _name(module: Any, arguments: Sequence[str], results: Sequence[str]) -> None:

@@ -111,7 +111,7 @@ class Model:
         return task, (1.0 if noise is None else float(noise)) if task == "numbers" else None
 
     def _seed(self, key: bool) -> dict[str, Any] | None:
-        self._impl = str(jax.config.jax_default_prng_impl)
+        self._impl = str(jax.config.values["jax_default_prng_impl"])
         if not key:
             return None
         data = jax.eval_shape(lambda: jax.random.key_data(jax.random.key(0, impl=self._impl)))
@@ -128,7 +128,8 @@ class Model:
         if key is not None:
             arguments.append(key)
         result = self.loss(*arguments)
-        new, metrics = [], {}
+        new: list[Any] = []
+        metrics: dict[str, Any] = {}
         if self.has_carried:
             if not (isinstance(result, tuple) and len(result) == 2):
                 raise ModelError(f"with carried=, the loss gives (loss, (new_carried, metrics)) or (loss, new_carried); it gave {_outline(result)}")
@@ -303,7 +304,7 @@ class Model:
         traced = getattr(self, function)
 
         def named(*flat: Any) -> tuple[Any, ...]:
-            return traced(*flat)
+            return tuple(traced(*flat))
 
         named.__name__ = named.__qualname__ = function
         return text_of(

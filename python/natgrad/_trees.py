@@ -128,7 +128,8 @@ def tree_of(tree: Any, root: str, bare: str, sequence: str | None = None, any_ty
     With `any_type`, types that a folder cannot have go through under JAX's names.
     """
     found, treedef = jax.tree_util.tree_flatten_with_path(tree)
-    leaves, values, paths = [], [], {}
+    leaves, values = [], []
+    paths: dict[str, str] = {}
     for path, value in found:
         place = root + jax.tree_util.keystr(path)
         if not hasattr(value, "dtype") and not isinstance(value, (bool, int, float)):
