@@ -1,5 +1,6 @@
 //! Errors of reading data.
 
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 /// Why data cannot be used.
@@ -91,6 +92,11 @@ pub(super) fn is_there(path: &Path) -> Result<bool, DataError> {
 /// Whether there is a folder of this name.
 pub(super) fn is_folder(path: &Path) -> Result<bool, DataError> {
     crate::files::is_folder(path).map_err(|source| DataError::Read { path: path.to_path_buf(), source })
+}
+
+/// The file, decompressed if it is gzip, to be read as far as is wanted.
+pub(super) fn open_file(path: &Path) -> Result<Box<dyn Read>, DataError> {
+    super::gzip::open(path).map_err(|source| DataError::Read { path: path.to_path_buf(), source })
 }
 
 /// The whole file, decompressed if it is gzip.

@@ -1,8 +1,9 @@
 //! MNIST's IDX format: a big-endian header (type and rank, then the sizes) and unsigned bytes.
 
+use std::io::{Read, copy, sink};
 use std::path::Path;
 
-use super::error::{DataError, is_there, read_file};
+use super::error::{DataError, is_there, open_file};
 use super::{Features, Labels, Table};
 
 /// Reads images `[height, width, 1]`, pixels divided by 255, and their labels.
@@ -41,13 +42,20 @@ fn read_images(path: &Path) -> Result<(usize, [usize; 3], Features), DataError> 
 /// Sizes and elements.
 type Array<const RANK: usize> = ([usize; RANK], Vec<u8>);
 
+/// No more is kept than the header says.
 fn read_array<const RANK: usize>(path: &Path, wanted: &str) -> Result<Array<RANK>, DataError> {
-    let mut bytes = read_file(path)?;
+    let failed = |source| DataError::Read { path: path.to_path_buf(), source };
+    let mut from = open_file(path)?;
+    let mut take = |count: usize| {
+        let mut bytes = Vec::new();
+        from.by_ref().take(count as u64).read_to_end(&mut bytes).map(|_| bytes).map_err(failed)
+    };
     let magic = [0, 0, 0x08, RANK as u8];
     let header = 4 + 4 * RANK;
+    let bytes = take(header)?;
     if bytes.len() < header || bytes[..4] != magic {
         let start = &bytes[..bytes.len().min(4)];
-        let length = bytes.len();
+        let length = bytes.len() as u64 + copy(&mut from, &mut sink()).map_err(failed)?;
         let reason = format!(
             "starts with {start:02x?} and has {length} bytes, but an IDX file of {wanted} starts with {magic:02x?} and \
              has at least {header}"
@@ -59,11 +67,11 @@ fn read_array<const RANK: usize>(path: &Path, wanted: &str) -> Result<Array<RANK
         u32::from_be_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]) as usize
     });
     let count = dims.iter().try_fold(1usize, |product, &dim| product.checked_mul(dim));
-    let follow = bytes.len() - header;
-    if count != Some(follow) {
+    let body = take(count.unwrap_or(0))?;
+    let follow = body.len() as u64 + copy(&mut from, &mut sink()).map_err(failed)?;
+    if count.map(|count| count as u64) != Some(follow) {
         let reason = format!("its header says {dims:?}, but {follow} bytes follow it at offset {header}");
         return Err(DataError::content(path, reason));
     }
-    bytes.drain(..header);
-    Ok((dims, bytes))
+    Ok((dims, body))
 }

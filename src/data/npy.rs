@@ -9,7 +9,8 @@ use std::path::Path;
 use array::{Array, Elements, parse};
 use serde::{Deserialize, Serialize};
 
-use super::error::{DataError, read_file};
+use super::error::{DataError, open_file};
+use super::gzip::Bounded;
 use super::{Features, Labels, Table};
 
 /// Where the channels of images are in an array.
@@ -38,13 +39,13 @@ impl ImageLayout {
 
 /// Reads features and labels from two files.
 pub(super) fn read(features: &Path, labels: &Path, layout: ImageLayout) -> Result<Table, DataError> {
-    let array = |path: &Path| parse(&mut read_file(path)?.as_slice(), path, "");
+    let array = |path: &Path| parse(&mut open_file(path)?, path, "");
     table((features, "", layout.apply(array(features)?)), (labels, "", array(labels)?))
 }
 
 /// Reads features alone.
 pub(super) fn read_unlabelled(path: &Path, layout: ImageLayout) -> Result<Table, DataError> {
-    let array = parse(&mut read_file(path)?.as_slice(), path, "")?;
+    let array = parse(&mut open_file(path)?, path, "")?;
     unlabelled((path, "", layout.apply(array)))
 }
 
@@ -104,12 +105,13 @@ impl Archive<'_> {
         let Archive { path, archive } = self;
         let names: Vec<String> =
             archive.file_names().map(|name| format!("`{}`", name.trim_end_matches(".npy"))).collect();
-        let mut entry = archive.by_name(&format!("{name}.npy")).map_err(|error| {
+        let entry = archive.by_name(&format!("{name}.npy")).map_err(|error| {
             let reason =
                 format!("the array `{name}` cannot be read: {error}; there are {}", names.join(", "));
             DataError::content(path, reason)
         })?;
-        parse(&mut entry, path, &format!("the array `{name}` "))
+        let packed = entry.compressed_size();
+        parse(&mut Bounded::new(entry, packed), path, &format!("the array `{name}` "))
     }
 }
 

@@ -83,6 +83,12 @@ fn idx_files_are_read_plain_and_compressed() {
     let (_c, short) = file("short", &[0, 0, 8, 1, 0, 0, 0, 3, 1, 9]);
     let error = idx::read(&image_path, &short).unwrap_err().to_string();
     assert!(error.contains("its header says [3], but 2 bytes follow it"), "{error}");
+    let mut bomb = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    bomb.write_all(&[0, 0, 8, 1, 0, 0, 0, 2]).unwrap();
+    (0..50).for_each(|_| bomb.write_all(&[0; 1 << 20]).unwrap());
+    let (_d, bomb) = file("bomb", &bomb.finish().unwrap());
+    let error = idx::read(&image_path, &bomb).unwrap_err().to_string();
+    assert!(error.contains("its header says [2], but 52428800 bytes follow it"), "{error}");
 }
 
 #[test]

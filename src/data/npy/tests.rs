@@ -180,3 +180,20 @@ proptest! {
         }
     }
 }
+
+/// No more of it is unpacked than the header says.
+#[test]
+fn an_array_of_an_archive_that_unpacks_to_more_is_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("bomb.npz");
+    let mut archive = zip::ZipWriter::new(std::fs::File::create(&path).unwrap());
+    let options = zip::write::SimpleFileOptions::default();
+    for (name, array, more) in [("x.npy", floats(), 50), ("y.npy", classes(), 0)] {
+        archive.start_file(name, options).unwrap();
+        archive.write_all(&array).unwrap();
+        (0..more).for_each(|_| archive.write_all(&[0; 1 << 20]).unwrap());
+    }
+    archive.finish().unwrap();
+    let error = read_archive(&path, "x", "y", ImageLayout::ChannelsLast).unwrap_err().to_string();
+    assert!(error.contains("says [3, 2] elements of 4 bytes, but more bytes follow it"), "{error}");
+}
