@@ -197,6 +197,18 @@ impl Examples {
         }
     }
 
+    /// Reads what is else read only when it is wanted, to see now whether it can be: images. Tokens were looked through
+    /// when their file was opened.
+    ///
+    /// # Errors
+    /// The first file that is not what it should be.
+    pub(crate) fn check_readable(&self) -> Result<(), DataError> {
+        match self {
+            Examples::Images(images) => images.check_readable(),
+            Examples::Table(_) | Examples::Tokens(_) | Examples::Arrays(_) => Ok(()),
+        }
+    }
+
     /// The examples whose number `every` divides, and the others.
     pub fn partition(&self, every: usize) -> (Examples, Examples) {
         match self {

@@ -1,11 +1,12 @@
 //! Folders of images, one for each class: decoded, cut out and resized when they are wanted.
 
+mod readable;
 mod unseen;
 
 use std::io::BufReader;
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use image::imageops::{self, FilterType};
 use image::metadata::Orientation;
@@ -48,6 +49,8 @@ pub struct ImageFolder {
     is_labelled: bool,
     /// The number of each value of a byte, by channel.
     numbers: Arc<[[f32; 256]; 3]>,
+    /// Set once all images were decoded without an error.
+    is_readable: Arc<OnceLock<()>>,
 }
 
 /// An image's class and the name of its file.
@@ -136,7 +139,18 @@ impl ImageFolder {
         let number = |channel: usize, pixel: usize| (pixel as f32 / 255.0 - MEAN[channel]) / STD[channel];
         let numbers = std::array::from_fn(|channel| std::array::from_fn(|pixel| number(channel, pixel)));
         let (files, numbers) = (Arc::new(files), Arc::new(numbers));
-        ImageFolder { example, folder, classes, files, size, is_train, is_labelled: true, numbers }
+        let is_readable = Arc::default();
+        ImageFolder {
+            example,
+            folder,
+            classes,
+            files,
+            size,
+            is_train,
+            is_labelled: true,
+            numbers,
+            is_readable,
+        }
     }
 
     /// Number of images.
@@ -279,7 +293,7 @@ impl ImageFolder {
             let files = self.files.iter().enumerate();
             let picked = files.filter(|(index, _)| index.is_multiple_of(every) == divides);
             let files = Arc::new(picked.map(|(_, entry)| entry.clone()).collect());
-            ImageFolder { files, ..self.clone() }
+            ImageFolder { files, is_readable: Arc::default(), ..self.clone() }
         };
         (part(true), part(false))
     }

@@ -121,14 +121,18 @@ impl Run {
         Run { accepts_changed_data: true, ..self }
     }
 
-    /// Compares the data with those that the checkpoint's run began with, if there is one. [`Run::start`] does
-    /// so, too; this is for whoever wants to know before.
+    /// Checks that all test data can be read, and compares the data with those that the checkpoint's run began with, if
+    /// there is one. [`Run::start`] does so, too; this is for whoever wants to know before.
     ///
     /// # Errors
     /// Data cannot be read, or are others.
     pub fn checked(mut self) -> Result<Run, TrainError> {
         let examples = |given: Option<Given>| given.map(|given| given.examples(&self.config)).transpose();
         let (train, test) = (examples(self.train.take())?, examples(self.test.take())?);
+        // They are wanted only after training, which may take days.
+        if let Some(test) = &test {
+            test.check_readable()?;
+        }
         if let (Some(checkpoint), None) = (&self.checkpoint, &self.source) {
             self.source = Some(compare(
                 &self.config,

@@ -78,6 +78,26 @@ fn what_is_no_image_is_named() {
     assert_eq!(error, "`data.size` is 0, but must be from 1 to 4096");
 }
 
+/// Also one whose header is right and whose pixels are not all there.
+#[test]
+fn images_to_judge_by_are_checked_before_they_are_wanted() {
+    let folder = folder();
+    let whole = std::fs::read(folder.path().join("val/b/y.png")).unwrap();
+    let (_, val) = open(folder.path(), 14).unwrap();
+    val.check_readable().unwrap();
+    for name in ["val/b/z.png", "val/b/zz.png"] {
+        std::fs::write(folder.path().join(name), &whole[..whole.len() / 2]).unwrap();
+    }
+    // What was found whole is not read again.
+    val.check_readable().unwrap();
+    let (train, val) = open(folder.path(), 14).unwrap();
+    train.check_readable().unwrap();
+    let error = val.check_readable().unwrap_err().to_string();
+    assert!(error.contains("val/b/z.png: cannot be decoded as a JPEG, PNG, WebP or BMP image"), "{error}");
+    let (even, odd) = Examples::Images(val).partition(2);
+    assert!(even.check_readable().is_err() && odd.check_readable().is_err());
+}
+
 #[test]
 fn strays_and_folders_in_folders_are_named() {
     let folder = folder();
