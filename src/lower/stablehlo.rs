@@ -179,7 +179,7 @@ struct Emitter<'a, S: Sink> {
     sink: &'a mut S,
 }
 
-impl<S: Sink> Emitter<'_, S> {
+impl<'a, S: Sink> Emitter<'a, S> {
     fn emit(&mut self, operands: &[S::Value]) -> Result<Vec<S::Value>, LowerError> {
         Ok(match &self.inst.op {
             Op::Constant(literal) => {
@@ -250,11 +250,11 @@ impl<S: Sink> Emitter<'_, S> {
             Op::ScatterAdd => self.scatter_add(operands),
             Op::At => self.at(operands),
             Op::Philox { shape: _ } => self.philox(operands),
-            Op::Call { callee, kind: CallKind::Inline } => self.call(*callee, operands, &[]),
+            Op::Call { callee, kind: CallKind::Inline } => self.call(self.name(*callee), operands, &[]),
             Op::Call { callee, kind: CallKind::Materialize } => self.materialized(*callee, operands),
             Op::Call { callee, kind: CallKind::Fuse } => self.fusion(*callee, operands)?,
             Op::Loop { body, carried: _ } => self.repeat(*body, operands),
-            Op::Foreign(foreign) => self.foreign(foreign, operands),
+            Op::Foreign(foreign) => self.call(&foreign.symbol, operands, &[]),
         })
     }
 
@@ -336,11 +336,16 @@ impl<S: Sink> Emitter<'_, S> {
         made.into_iter().skip(1).collect()
     }
 
+    /// The symbol of a function of the module.
+    fn name(&self, function: FuncId) -> &'a str {
+        &self.module.function(function).name
+    }
+
     /// A call, whose location is the path without a name: where XLA inlines the function, it puts the call's path in
     /// front of the paths in it, which begin with the function's name.
     fn call(
         &mut self,
-        callee: FuncId,
+        callee: &str,
         operands: &[S::Value],
         frontend: &[(&'static str, &'static str)],
     ) -> Vec<S::Value> {
@@ -348,21 +353,8 @@ impl<S: Sink> Emitter<'_, S> {
             name: "func.call",
             operands,
             results: self.results,
-            attrs: &[("callee", Attr::Function(&self.module.function(callee).name))],
+            attrs: &[("callee", Attr::Function(callee))],
             frontend,
-            regions: Vec::new(),
-            location: self.path,
-        })
-    }
-
-    /// A call of a function from elsewhere; its text is told to the sink at the module's end.
-    fn foreign(&mut self, foreign: &Foreign, operands: &[S::Value]) -> Vec<S::Value> {
-        self.sink.op(Operation {
-            name: "func.call",
-            operands,
-            results: self.results,
-            attrs: &[("callee", Attr::Function(&foreign.symbol))],
-            frontend: &[],
             regions: Vec::new(),
             location: self.path,
         })
@@ -371,9 +363,9 @@ impl<S: Sink> Emitter<'_, S> {
     /// A call whose results are stored.
     fn materialized(&mut self, callee: FuncId, operands: &[S::Value]) -> Vec<S::Value> {
         match self.lowering.materialization {
-            Materialization::Call => self.call(callee, operands, &[("inlineable", "false")]),
+            Materialization::Call => self.call(self.name(callee), operands, &[("inlineable", "false")]),
             Materialization::Barrier => {
-                let made = self.call(callee, operands, &[]);
+                let made = self.call(self.name(callee), operands, &[]);
                 match made.as_slice() {
                     [] => made,
                     made => self.plain("stablehlo.optimization_barrier", made, &[]),
@@ -413,7 +405,7 @@ impl<S: Sink> Emitter<'_, S> {
         let condition = self.sink.end_region();
 
         let args = self.sink.begin_region(&types, self.location);
-        let mut made = self.call(body, &[args.as_slice(), invariants].concat(), &[]);
+        let mut made = self.call(self.name(body), &[args.as_slice(), invariants].concat(), &[]);
         let mut operands = self.index_constant(1);
         operands.extend(args.first());
         let mut next = self.op("stablehlo.add", &operands, &[&index_type], &[], Vec::new());
