@@ -46,7 +46,7 @@ impl Recorded {
     /// The bytes of an input, as the model takes it.
     fn input(&self, name: &str, ty: &TensorType) -> Vec<u8> {
         match ty.dtype {
-            DType::S32 => self.numbers(name).iter().flat_map(|&x| (x as i32).to_le_bytes()).collect(),
+            DType::U32 => self.numbers(name).iter().flat_map(|&x| (x as u32).to_le_bytes()).collect(),
             dtype => to_bytes(dtype, &self.numbers(name)),
         }
     }
@@ -66,13 +66,14 @@ fn steps_are_the_frameworks() {
     for (name, inputs) in [("mlp", ["x", "y"]), ("conv", ["input_0", "input_1"])] {
         let model = Stablehlo::open(folder(name)).unwrap();
         let (linked, recorded) = (model.linked().unwrap(), Recorded::of(name));
+        let described: &dyn Model = &model;
         let rule = Sgd { lr: 1.0, momentum: 0.0, weight_decay: 0.0, ..Sgd::default() };
         let recipe = Recipe::new(&model, &rule);
         let values = recipe.values(linked.rows, 1);
         let mut session = Session::new(&DEVICE, &recipe, linked.rows, &values, 0).unwrap();
         session.begin(&linked.values, &[]).unwrap();
-        let features = [recorded.input(&format!("input/{}", inputs[0]), &linked.input_types[0])];
-        let labels = recorded.input(&format!("input/{}", inputs[1]), &linked.labels);
+        let features = [recorded.input(&format!("input/{}", inputs[0]), &described.features(DType::F32)[0])];
+        let labels = recorded.input(&format!("input/{}", inputs[1]), &described.labels(DType::F32));
         let rows = CallRows::Given { features: &features, labels: &labels };
         let data = CallData { rows, steps: 1, noise: &[], further_noise: &[] };
         let scalars = session.step(data).unwrap().wait().unwrap().pop().unwrap();
@@ -103,15 +104,19 @@ fn predictions_are_the_frameworks() {
     {
         let model = Stablehlo::open(folder(name)).unwrap();
         let (linked, recorded) = (model.linked().unwrap(), Recorded::of(name));
+        let described: &dyn Model = &model;
         let compiled = DEVICE.compile(Recipe::new(&model, &rule).predict(linked.rows).unwrap()).unwrap();
         let interface = &compiled.program.interface;
         let put = |slot: Slot, bytes: Vec<u8>| (slot, DEVICE.upload(&interface.ty(slot), &bytes).unwrap());
         let mut given = vec![
             put(
                 Slot::Features(0, Extent::Batch),
-                recorded.input(&format!("input/{input}"), &linked.input_types[0]),
+                recorded.input(&format!("input/{input}"), &described.features(DType::F32)[0]),
             ),
-            put(Slot::Labels(Extent::Batch), recorded.input(&format!("input/{labels}"), &linked.labels)),
+            put(
+                Slot::Labels(Extent::Batch),
+                recorded.input(&format!("input/{labels}"), &described.labels(DType::F32)),
+            ),
         ];
         for (param, values) in linked.values.iter().enumerate() {
             let slot = Slot::State(StateKind::MEAN, param);

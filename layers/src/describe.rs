@@ -28,8 +28,6 @@ pub struct Description {
     task: Task,
     /// The first input, whose type the labels of tokens have.
     first: Option<Input>,
-    /// The labels, where a linked model says what they are.
-    labels: Option<TensorType>,
 }
 
 impl<'m> dyn Model + 'm {
@@ -48,7 +46,7 @@ impl<'m> dyn Model + 'm {
         let (outputs, _) = outputs_and_log_noise(self, &net, &inputs);
         let outputs = outputs.ty();
         let (task, first) = (self.task(), self.inputs().into_iter().next());
-        Description { params: net.params(), masks: net.masks(), outputs, task, first, labels: None }
+        Description { params: net.params(), masks: net.masks(), outputs, task, first }
     }
 
     /// Checks that the model can be trained and used.
@@ -154,10 +152,7 @@ impl<'m> dyn Model + 'm {
 
     /// The type of one example's inputs, one by one, in a program whose floating-point type is `dtype`.
     pub fn features(&self, dtype: DType) -> Vec<TensorType> {
-        match self.linked() {
-            Some(linked) => linked.input_types.clone(),
-            None => self.inputs().iter().map(|input| input.ty(dtype)).collect(),
-        }
+        self.inputs().iter().map(|input| input.ty(dtype)).collect()
     }
 
     /// The type of one example's labels, see [`Description::labels`].
@@ -184,16 +179,12 @@ impl Description {
             outputs: TensorType::new(DType::F32, dims.as_slice()),
             task: linked.task,
             first: linked.inputs.first().cloned(),
-            labels: Some(linked.labels.clone()),
         }
     }
 
     /// The type of one example's labels, in a program whose floating-point type is `dtype`: a class, the next token at
     /// each position, or numbers.
     pub fn labels(&self, dtype: DType) -> TensorType {
-        if let Some(labels) = &self.labels {
-            return labels.clone();
-        }
         match (self.task, &self.first) {
             (Task::Tokens, Some(input)) => input.ty(dtype),
             (Task::Classes | Task::Tokens, _) => TensorType::scalar(DType::U32),

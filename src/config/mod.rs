@@ -16,7 +16,7 @@ pub use loss::{ClassWeights, LossConfig};
 use crate::data::DataConfig;
 use crate::rule::group::{self, ParamGroup};
 use crate::rule::{AdamW, Group, Hyper, Ivon, NamedRule, Needs, RuleError, Schedule};
-use crate::step::{Compute, NoiseSource, Recipe, StatePlan, StepPlan};
+use crate::step::{Compute, NoiseSource, Recipe, StatePlan, StepPlan, linked_evaluation};
 
 /// A training run. In JSON every section and field may be left out: it then has the default run's value.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -250,13 +250,9 @@ impl RunConfig {
                     wanted,
                 );
             }
-            let needs = Needs::of(self.rule.rule()).ok();
-            let lacks = needs.and_then(|needs| match (needs.squared_gradients, needs.hessian_product) {
-                (true, _) if linked.squared_gradients.is_none() => Some("squared_gradients.mlir"),
-                (_, true) if linked.hessian_vector.is_none() => Some("hessian_vector.mlir"),
-                _ => None,
-            });
-            if let Some(file) = lacks {
+            if let Ok(needs) = Needs::of(self.rule.rule())
+                && let Err(file) = linked_evaluation(linked, &needs)
+            {
                 let wanted = format!("a rule that needs gradients alone: the model's folder has no `{file}`");
                 return out_of_range("rule.kind", self.rule.name().to_string(), &wanted);
             }

@@ -1,20 +1,14 @@
 //! Whether examples have the shape that a model takes.
 
-use natgrad_ir::{DType, TensorType};
+use natgrad_ir::TensorType;
 
 /// Whether an example can be fed to a model: the shapes are the same, or one of them is flat. Never is one image taken as
 /// an image of another shape.
 pub(crate) fn fits(found: &TensorType, wanted: &TensorType) -> bool {
     let is_flat = |ty: &TensorType| ty.shape.dims().len() == 1;
-    has_bits_of(found.dtype, wanted.dtype)
+    found.dtype == wanted.dtype
         && (found.shape == wanted.shape
             || (is_flat(found) || is_flat(wanted)) && found.shape.elements() == wanted.shape.elements())
-}
-
-/// Whether elements of a type can be read as those of another: counts below 2^31 are the same signed or not, and no class
-/// or token is larger.
-pub(crate) fn has_bits_of(found: DType, wanted: DType) -> bool {
-    found == wanted || (found == DType::U32 && wanted == DType::S32)
 }
 
 /// What to do about images whose channels come first, where the model's come last.
@@ -28,6 +22,8 @@ pub(crate) fn channels_first(found: &TensorType, wanted: &TensorType) -> Option<
 
 #[cfg(test)]
 mod tests {
+    use natgrad_ir::DType;
+
     use super::*;
 
     #[test]

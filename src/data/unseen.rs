@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use natgrad_ir::TensorType;
 
-use super::shapes::{channels_first, fits, has_bits_of};
+use super::shapes::{channels_first, fits};
 use super::tokens::Use;
 use super::{
     DataConfig, DataError, Examples, ImageLayout, LabelKind, Labels, Table, TableFacts, TableFile, Tokens,
@@ -134,7 +134,7 @@ fn check(examples: &Examples, path: &Path, taught: &Taught) -> Result<(), DataEr
         return Err(DataError::content(path, reason));
     }
     let (found, wanted) = (&examples.example().labels, &taught.labels);
-    let differ = !has_bits_of(found.dtype, wanted.dtype) || found.shape.elements() != wanted.shape.elements();
+    let differ = found.dtype != wanted.dtype || found.shape.elements() != wanted.shape.elements();
     if examples.is_labelled() && differ {
         let reason = format!(
             "its labels are {found}, but the model learned {wanted}; without labels it is predicted too"

@@ -9,7 +9,6 @@ use super::predictions::Predictions;
 use super::sample::draw_sample;
 use crate::compile::bytes::from_bytes;
 use crate::compile::{Compiled, Device, DeviceError};
-use crate::data::shapes::has_bits_of;
 use crate::data::{Batch, DataError, Examples};
 use crate::pjrt::{Arg, Buffer};
 use crate::rule::HyperValues;
@@ -340,7 +339,7 @@ impl<'a> Predictor<'a> {
 fn interface_takes(interface: &Interface, data: &Examples) -> Result<(), PredictorError> {
     let example = data.example();
     let differ = |found: &TensorType, wanted: &TensorType| {
-        !has_bits_of(found.dtype, wanted.dtype) || found.shape.elements() != wanted.shape.elements()
+        found.dtype != wanted.dtype || found.shape.elements() != wanted.shape.elements()
     };
     let mismatch = |found: String, wanted: String| Err(PredictorError::Mismatch { found, wanted });
     if example.features.len() != interface.features.len() {

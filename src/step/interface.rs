@@ -45,8 +45,9 @@ pub struct Interface {
     pub ignore: Option<u32>,
     /// Number of dropout masks that an evaluation of the loss draws.
     pub masks: usize,
-    /// How many of the parameters are trained, or frozen by a group; each evaluation of the loss replaces the others.
-    pub own: usize,
+    /// How many of the parameters are the rule's, unless a group freezes them; each evaluation of the loss replaces the
+    /// others.
+    pub of_rule: usize,
     /// The floating-point type of state and scalars.
     pub dtype: DType,
     /// Where noise comes from.
@@ -86,7 +87,7 @@ impl Interface {
             members: vec![Member::default(); described.params.len()],
             needs,
             rows,
-            features: inputs.map(|input| input.name).zip(model.features(dtype)).collect(),
+            features: inputs.map(|input| (input.name.clone(), input.ty(dtype))).collect(),
             labels: described.labels(dtype),
             prediction: described.prediction(rows, dtype),
             cache: Vec::new(),
@@ -94,7 +95,7 @@ impl Interface {
             classes: described.classes(),
             ignore: None,
             masks: described.masks.len(),
-            own: model.linked().map_or(described.params.len(), |linked| linked.trained),
+            of_rule: model.linked().map_or(described.params.len(), |linked| linked.trained),
             params: described.params,
             dtype,
             noise,
@@ -152,7 +153,7 @@ impl Interface {
     /// The parameters that are not trained, but replaced by each evaluation of the loss, such as averages of batch
     /// normalization: of linked models alone.
     pub fn replaced(&self) -> impl Iterator<Item = usize> + use<> {
-        self.own..self.params.len()
+        self.of_rule..self.params.len()
     }
 
     /// The state of a parameter that is carried from step to step.

@@ -1,26 +1,31 @@
 //! Stages that call functions from elsewhere.
 
-use natgrad_ir::{Builder, DType, Op, TensorType, Value};
+use natgrad_ir::{Builder, Op, TensorType, Value};
 use natgrad_layers::{Linked, LinkedFunction, Port, Task, loss};
 
 use super::StepError;
 use super::interface::Interface;
 use super::slot::{Extent, Metric, Slot};
 use super::stage::{Stage, StageFunction, StageKind};
-use crate::rule::StateKind;
+use crate::rule::{Needs, StateKind};
+
+/// The function that gives what the rule needs of an evaluation of the loss, or the file that the model's folder lacks.
+pub(crate) fn evaluation<'l>(linked: &'l Linked, needs: &Needs) -> Result<&'l LinkedFunction, &'static str> {
+    if needs.squared_gradients {
+        return linked.squared_gradients.as_ref().ok_or("squared_gradients.mlir");
+    }
+    if needs.hessian_product {
+        return linked.hessian_vector.as_ref().ok_or("hessian_vector.mlir");
+    }
+    Ok(&linked.loss_and_gradient)
+}
 
 /// Loss, hits, gradients and what else the rule needs, at [`Slot::Theta`] on one micro-batch.
 pub(super) fn loss_and_gradient(linked: &Linked, interface: &Interface) -> Result<StageFunction, StepError> {
     linked_rows(linked, interface)?;
-    let lacks = |function: &'static str| StepError::NotLinked { model: linked.name.clone(), function };
     let needs = &interface.needs;
-    let function = if needs.squared_gradients {
-        linked.squared_gradients.as_ref().ok_or_else(|| lacks("squared_gradients.mlir"))?
-    } else if needs.hessian_product {
-        linked.hessian_vector.as_ref().ok_or_else(|| lacks("hessian_vector.mlir"))?
-    } else {
-        &linked.loss_and_gradient
-    };
+    let function = evaluation(linked, needs)
+        .map_err(|function| StepError::NotLinked { model: linked.name.clone(), function })?;
     let mut stage = Stage::new(StageKind::LossAndGradient, interface);
     let results = call(&mut stage, function, Slot::Theta);
     let given = |port: Port| function.results.iter().position(|&known| known == port).map(|at| results[at]);
@@ -59,8 +64,7 @@ pub(super) fn loss_and_gradient(linked: &Linked, interface: &Interface) -> Resul
 /// What the model predicts, as [`Slot::Prediction`], from parameters in the place of the mean.
 pub(super) fn predict(linked: &Linked, interface: &Interface) -> Result<StageFunction, StepError> {
     linked_rows(linked, interface)?;
-    let lacks = || StepError::NotLinked { model: linked.name.clone(), function: "predict.mlir" };
-    let function = linked.predict.as_ref().ok_or_else(lacks)?;
+    let function = &linked.predict;
     let mut stage = Stage::new(StageKind::Predict, interface);
     // All of them, and in order, whichever the function takes.
     for param in 0..interface.params.len() {
@@ -77,7 +81,6 @@ pub(super) fn predict(linked: &Linked, interface: &Interface) -> Result<StageFun
         Task::Classes => stage.b.formula([outputs], |[outputs]| loss::log_softmax(outputs)),
         Task::Tokens => {
             let labels = stage.get(Slot::Labels(Extent::Batch));
-            let labels = stage.b.convert(labels, DType::U32);
             let positions = ty.shape.elements();
             let labels = stage.b.reshape(labels, [positions]);
             let outputs = stage.b.reshape(outputs, [positions, interface.classes]);
@@ -118,7 +121,8 @@ fn call(stage: &mut Stage, function: &LinkedFunction, param_slot: fn(usize) -> S
                 Slot::Probe(param) if stage.interface().members[param].frozen => zeros(&mut stage.b, ty),
                 slot => {
                     let value = stage.get(slot);
-                    stage.b.convert(value, ty.dtype)
+                    let value = stage.b.convert(value, ty.dtype);
+                    stage.b.reshape(value, ty.shape.clone())
                 }
             }
         })

@@ -27,6 +27,7 @@ mod wiring;
 
 pub use crate::rule::StateKind;
 pub use interface::{DeviceTable, Images, Interface, NoiseSource};
+pub(crate) use linked::evaluation as linked_evaluation;
 pub use part::Part;
 pub use plan::{Compute, Placement, StatePlan, StepPlan};
 pub use program::{Program, Recipe, StepError};

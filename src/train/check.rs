@@ -5,7 +5,7 @@ use natgrad_layers::{Model, NamedModel, Task};
 
 use super::TrainError;
 use crate::config::{ClassWeights, MAX_STEPS, RunConfig};
-use crate::data::shapes::{channels_first, fits, has_bits_of};
+use crate::data::shapes::{channels_first, fits};
 use crate::data::{Batches, ExampleType, Examples, Note, Splits};
 
 /// Checks that the model takes the data's columns and classes, that there are rows for a batch, and that the steps
@@ -67,9 +67,7 @@ pub fn check(config: &RunConfig, train: &Examples, test: Option<&Examples>) -> R
         };
         return wrong(inputs, found_features(example), wanted);
     }
-    if !has_bits_of(example.labels.dtype, labels.dtype)
-        || example.labels.shape.elements() != labels.shape.elements()
-    {
+    if example.labels.dtype != labels.dtype || example.labels.shape.elements() != labels.shape.elements() {
         let hint = match (&config.model, example.labels.dtype.is_float(), labels.dtype.is_float()) {
             (NamedModel::Mlp(_) | NamedModel::ResNet(_), true, false) => {
                 "; with `model.noise` it predicts numbers"

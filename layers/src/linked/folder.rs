@@ -1,5 +1,7 @@
 //! Reads the folder of a linked model: `model.json`, functions as StableHLO, initial values.
 
+use std::collections::HashSet;
+use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -10,7 +12,7 @@ use serde::Deserialize;
 use super::text::{self, prepare};
 use super::{Linked, LinkedFunction, Port};
 use crate::init::{Init, Param};
-use crate::model::{Input, InputKind, Task};
+use crate::model::{Input, Task};
 use crate::noise::Noise;
 
 /// The only version of the format.
@@ -36,12 +38,12 @@ struct Described {
     parameters: Vec<Tensor>,
     inputs: Vec<Tensor>,
     labels: Option<String>,
-    seed: Option<Seed>,
+    seed: Option<Unnamed>,
     #[serde(default)]
     carried: Vec<Tensor>,
     #[serde(default, rename = "metrics")]
     _metrics: Vec<String>,
-    prediction: Option<Seed>,
+    prediction: Option<Unnamed>,
 }
 
 fn one() -> f64 {
@@ -65,9 +67,10 @@ struct Tensor {
     dtype: TypeName,
 }
 
+/// What needs no name.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Seed {
+struct Unnamed {
     shape: Vec<usize>,
     #[serde(rename = "type")]
     dtype: TypeName,
@@ -108,6 +111,12 @@ impl Tensor {
     }
 }
 
+impl Unnamed {
+    fn ty(&self) -> TensorType {
+        self.dtype.with(&self.shape)
+    }
+}
+
 impl Linked {
     /// Reads a folder.
     ///
@@ -116,20 +125,25 @@ impl Linked {
     pub fn open(folder: &Path) -> Result<Linked, String> {
         let read = |name: &str| {
             let path = folder.join(name);
-            std::fs::read(&path).map_err(|error| (error.kind(), format!("{}: {error}", path.display())))
+            let fail = |error: std::io::Error| (error.kind(), format!("{}: {error}", path.display()));
+            // Reading a pipe would wait for whoever writes it.
+            if !std::fs::metadata(&path).map_err(fail)?.is_file() {
+                return Err((ErrorKind::InvalidInput, format!("{}: it must be a file", path.display())));
+            }
+            std::fs::read(&path).map_err(fail)
         };
         let path = folder.join("model.json");
         let here = |reason: String| format!("{}: {reason}", path.display());
         let json = read("model.json").map_err(|(_, error)| error)?;
         let described: Described =
             serde_json::from_slice(&json).map_err(|error| here(format!("not a model: {error}")))?;
-        let mut linked = described.linked().map_err(here)?;
+        let (task, inputs, outputs) = described.checked().map_err(here)?;
         let known = described.ports();
         let function = |stem: &str, wanted: &[&str]| -> Result<Option<LinkedFunction>, String> {
             let name = format!("{stem}.mlir");
             let bytes = match read(&name) {
                 Ok(bytes) => bytes,
-                Err((std::io::ErrorKind::NotFound, _)) => return Ok(None),
+                Err((ErrorKind::NotFound, _)) => return Ok(None),
                 Err((_, error)) => return Err(error),
             };
             let fail = |reason: String| format!("{}: {reason}", folder.join(&name).display());
@@ -137,31 +151,45 @@ impl Linked {
                 .map_err(|error| fail(format!("not text: {error}; MLIR's bytecode cannot be linked")))?;
             linked_function(&source, stem, &known, wanted, &described).map(Some).map_err(fail)
         };
-        let missing = || format!("{}: it is missing", folder.join("loss_and_gradient.mlir").display());
-        linked.loss_and_gradient =
-            function("loss_and_gradient", &["loss", "gradient/", "carried/"])?.ok_or_else(missing)?;
-        linked.predict = function("predict", &["prediction"])?;
-        linked.squared_gradients =
+        let missing = |name: &str, why: &str| format!("{}: it is missing{why}", folder.join(name).display());
+        let loss_and_gradient = function("loss_and_gradient", &["loss", "gradient/", "carried/"])?
+            .ok_or_else(|| missing("loss_and_gradient.mlir", ""))?;
+        let why = ", and without it the model cannot be scored: export the model with `predict`";
+        let predict = function("predict", &["prediction"])?.ok_or_else(|| missing("predict.mlir", why))?;
+        let squared_gradients =
             function("squared_gradients", &["loss", "gradient/", "squared_gradient/", "carried/"])?;
-        linked.hessian_vector =
+        let hessian_vector =
             function("hessian_vector", &["loss", "gradient/", "hessian_vector/", "carried/"])?;
-        if linked.predict.is_none() {
-            return Err(format!(
-                "{}: it is missing, and without it the model cannot be scored: export the model with `predict`",
-                folder.join("predict.mlir").display()
-            ));
-        }
+
         let path = folder.join("parameters.safetensors");
         let fail = |reason: String| format!("{}: {reason}", path.display());
         let bytes = read("parameters.safetensors").map_err(|(_, error)| error)?;
         let tensors = SafeTensors::deserialize(&bytes)
             .map_err(|error| fail(format!("not a safetensors file, or cut off: {error}")))?;
-        for (index, param) in linked.params.iter().enumerate() {
-            let name =
-                if index < linked.trained { param.name.clone() } else { format!("carried/{}", param.name) };
-            linked.values.push(values(&tensors, &name, &param.shape).map_err(fail)?);
+        let Described { name, rows, parameters, carried, seed, .. } = described;
+        let trained = parameters.len();
+        let (mut params, mut initial) = (Vec::new(), Vec::new());
+        for (index, Tensor { name, shape, .. }) in parameters.into_iter().chain(carried).enumerate() {
+            let stored = if index < trained { name.clone() } else { format!("carried/{name}") };
+            let shape = Shape::new(shape);
+            initial.push(values(&tensors, &stored, &shape).map_err(fail)?);
+            params.push(Param { name, shape, init: Init::Constant(0.0) });
         }
-        Ok(linked)
+        Ok(Linked {
+            name,
+            task,
+            params,
+            values: initial,
+            trained,
+            rows,
+            inputs,
+            outputs,
+            draws: seed.is_some(),
+            loss_and_gradient,
+            predict,
+            squared_gradients,
+            hessian_vector,
+        })
     }
 }
 
@@ -188,8 +216,8 @@ fn values(tensors: &SafeTensors, name: &str, shape: &Shape) -> Result<Vec<f64>, 
 }
 
 impl Described {
-    /// The model without its functions and values.
-    fn linked(&self) -> Result<Linked, String> {
+    /// What is predicted, the inputs beside the labels, and the outputs of a batch, if all that is said fits together.
+    fn checked(&self) -> Result<(Task, Vec<Input>, TensorType), String> {
         let wrong = |field: &str, value: &dyn std::fmt::Debug, wanted: &str| {
             Err(format!("{field} is {value:?}, but must be {wanted}"))
         };
@@ -215,76 +243,57 @@ impl Described {
         if self.parameters.is_empty() {
             return wrong("parameters", &"[]", "one parameter or more");
         }
-        for tensor in self.parameters.iter().chain(&self.carried) {
-            if !tensor.ty().dtype.is_float() {
-                let shown = format!("{} {}", tensor.name, tensor.ty());
-                return wrong("parameters, carried", &shown, "of floating-point numbers, each of them");
-            }
+        let tensors = || self.parameters.iter().chain(&self.carried);
+        if let Some(tensor) = tensors().find(|tensor| !tensor.ty().dtype.is_float()) {
+            let shown = format!("{} {}", tensor.name, tensor.ty());
+            return wrong("parameters, carried", &shown, "of floating-point numbers, each of them");
         }
-        let mut names: Vec<&str> =
-            self.parameters.iter().chain(&self.carried).map(|tensor| tensor.name.as_str()).collect();
-        names.sort_unstable();
-        if let Some(twice) = names.windows(2).find(|pair| pair[0] == pair[1]) {
-            return wrong("parameters, carried", &twice[0], "of names of their own");
+        let mut names = HashSet::new();
+        if let Some(twice) = tensors().find(|tensor| !names.insert(tensor.name.as_str())) {
+            return wrong("parameters, carried", &twice.name, "of names of their own");
         }
-        for tensor in &self.inputs {
-            if tensor.shape.first() != Some(&self.rows) || self.rows == 0 {
+        for Tensor { name, shape, .. } in &self.inputs {
+            if shape.first() != Some(&self.rows) || self.rows == 0 {
                 let wanted = format!("`rows`, {}, in front of its other sizes", self.rows);
-                return wrong(&format!("the shape of input `{}`", tensor.name), &tensor.shape, &wanted);
+                return wrong(&format!("the shape of input `{name}`"), shape, &wanted);
             }
         }
-        let param = |tensor: &Tensor| Param {
-            name: tensor.name.clone(),
-            shape: Shape::new(tensor.shape.as_slice()),
-            init: Init::Constant(0.0),
-        };
-        let of_one = |tensor: &Tensor| tensor.dtype.with(&tensor.shape[1..]);
-        let outputs = prediction.dtype.with(&prediction.shape);
-        let inputs = || self.inputs.iter().filter(|input| input.name != labels.name);
+        let outputs = prediction.ty();
         let below = match task {
             TaskName::Tokens => *prediction.shape.last().unwrap_or(&0),
             TaskName::Classes | TaskName::Numbers => u32::MAX as usize,
         };
-        let input = |tensor: &Tensor| match tensor.ty().dtype {
-            DType::S32 | DType::U32 => Ok(Input {
-                name: tensor.name.clone(),
-                shape: of_one(tensor).shape,
-                kind: InputKind::Indices { below },
-            }),
-            DType::F32 => Ok(Input::numbers(tensor.name.clone(), of_one(tensor).shape)),
-            other => Err(format!("the input `{}` is {other}, but must be f32, i32 or u32", tensor.name)),
+        let input = |Tensor { name, shape, dtype }: &Tensor| match dtype {
+            TypeName::I32 | TypeName::U32 => Ok(Input::indices(name.clone(), &shape[1..], below)),
+            TypeName::F32 => Ok(Input::numbers(name.clone(), &shape[1..])),
+            _ => {
+                Err(format!("the input `{name}` is {}, but must be f32, i32 or u32", dtype.with(shape).dtype))
+            }
         };
-        let none = LinkedFunction {
-            foreign: Arc::new(Foreign {
-                symbol: String::new(),
-                locations: String::new(),
-                text: String::new(),
-                signature: Signature { params: Vec::new(), results: Vec::new() },
-            }),
-            params: Vec::new(),
-            results: Vec::new(),
+        let inputs = self.inputs.iter().filter(|input| input.name != labels.name);
+        let inputs: Vec<Input> = inputs.map(input).collect::<Result<_, _>>()?;
+        // Natgrad gives classes and tokens as whole numbers, and tokens in the shape of the first input.
+        let (are_whole, elements) = match task {
+            TaskName::Classes => (true, self.rows),
+            TaskName::Tokens => (true, self.rows * inputs.first().map_or(0, |input| input.shape.elements())),
+            TaskName::Numbers => (false, outputs.shape.elements()),
         };
-        Ok(Linked {
-            name: self.name.clone(),
-            task: match task {
-                TaskName::Classes => Task::Classes,
-                TaskName::Tokens => Task::Tokens,
-                TaskName::Numbers => Task::Numbers { noise: Noise::Given(self.noise) },
-            },
-            params: self.parameters.iter().chain(&self.carried).map(param).collect(),
-            values: Vec::new(),
-            trained: self.parameters.len(),
-            rows: self.rows,
-            inputs: inputs().map(input).collect::<Result<_, _>>()?,
-            input_types: inputs().map(of_one).collect(),
-            labels: of_one(labels),
-            outputs,
-            draws: self.seed.is_some(),
-            loss_and_gradient: none,
-            predict: None,
-            squared_gradients: None,
-            hessian_vector: None,
-        })
+        let label = labels.ty();
+        let is_whole = matches!(label.dtype, DType::S32 | DType::U32);
+        if label.shape.elements() != elements
+            || is_whole != are_whole
+            || !(is_whole || label.dtype.is_float())
+        {
+            let kind = if are_whole { "i32 or u32" } else { "floating-point numbers" };
+            let wanted = format!("{elements} elements of {kind}, for this task");
+            return wrong(&format!("the labels `{}`", labels.name), &label.to_string(), &wanted);
+        }
+        let task = match task {
+            TaskName::Classes => Task::Classes,
+            TaskName::Tokens => Task::Tokens,
+            TaskName::Numbers => Task::Numbers { noise: Noise::Given(self.noise) },
+        };
+        Ok((task, inputs, outputs))
     }
 
     /// What a name of a parameter or result of a function stands for, and its type.
@@ -317,11 +326,10 @@ impl Described {
             known.push((format!("input/{}", tensor.name), port, tensor.ty()));
         }
         if let Some(seed) = &self.seed {
-            known.push(("seed".to_string(), Port::Seed, seed.dtype.with(&seed.shape)));
+            known.push(("seed".to_string(), Port::Seed, seed.ty()));
         }
         if let Some(prediction) = &self.prediction {
-            let ty = prediction.dtype.with(&prediction.shape);
-            known.push(("prediction".to_string(), Port::Prediction, ty));
+            known.push(("prediction".to_string(), Port::Prediction, prediction.ty()));
         }
         known
     }

@@ -28,18 +28,14 @@ pub struct Linked {
     pub rows: usize,
     /// What one example consists of, beside its label.
     pub inputs: Vec<Input>,
-    /// The types of the same, as the functions take them.
-    pub input_types: Vec<TensorType>,
-    /// The type of one example's label, as the functions take it.
-    pub labels: TensorType,
     /// The outputs of a batch: logits, or numbers.
     pub outputs: TensorType,
     /// Whether its functions draw random numbers, from a seed.
     pub draws: bool,
     /// Loss and gradients.
     pub loss_and_gradient: LinkedFunction,
-    /// The outputs, if it can predict.
-    pub predict: Option<LinkedFunction>,
+    /// The outputs.
+    pub predict: LinkedFunction,
     /// Loss, gradients, and the mean over examples of their squares.
     pub squared_gradients: Option<LinkedFunction>,
     /// Loss, gradients, and products of the Hessian with probes.
