@@ -2,7 +2,7 @@
 
 use natgrad_ir::{CompareOp, DType, Expr};
 
-use crate::loss::log_softmax;
+use crate::criterion::{Criterion, cross_entropy_by};
 use crate::network::Network;
 
 /// One where the class is the label, else zero: `[..., classes]` of `labels`, `u32[...]`, in the type `dtype`.
@@ -18,13 +18,14 @@ pub fn one_hot(labels: Expr<'_>, classes: usize, dtype: DType) -> Expr<'_> {
 /// of which a share `smoothing` is spread over all classes (Szegedy et al. 2016, sec. 7); 0 for none.
 #[track_caller]
 pub fn cross_entropy<'b>(net: &Network<'b>, logits: Expr<'b>, labels: Expr<'b>, smoothing: f64) -> Expr<'b> {
-    let &[_, classes] = logits.dims().as_slice() else {
+    if logits.ty().rank() != 2 {
         net.refuse(format!("the cross-entropy is of logits `[rows, classes]`, but is given {}", logits.ty()));
         return logits;
-    };
-    let target = one_hot(labels, classes, logits.ty().dtype);
-    let target = target * (1.0 - smoothing) + smoothing / classes as f64;
-    -(target * log_softmax(logits)).sum(&[1]).mean(&[0])
+    }
+    let criterion = Criterion { label_smoothing: smoothing, ..Criterion::default() };
+    let out = net.build(|b| cross_entropy_by(b, &criterion, logits.value(), labels.value()));
+    net.hold(net.expr(out.shift));
+    net.expr(out.loss)
 }
 
 #[cfg(test)]
