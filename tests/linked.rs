@@ -71,7 +71,7 @@ fn steps_are_the_frameworks() {
         let recipe = Recipe::new(&model, &rule);
         let values = recipe.values(linked.rows, 1);
         let mut session = Session::new(&DEVICE, &recipe, linked.rows, &values, 0).unwrap();
-        session.begin(&linked.values, &[]).unwrap();
+        session.begin(linked.values.as_ref().unwrap(), &[]).unwrap();
         let features = [recorded.input(&format!("input/{}", inputs[0]), &described.features(DType::F32)[0])];
         let labels = recorded.input(&format!("input/{}", inputs[1]), &described.labels(DType::F32));
         let rows = CallRows::Given { features: &features, labels: &labels };
@@ -118,7 +118,7 @@ fn predictions_are_the_frameworks() {
                 recorded.input(&format!("input/{labels}"), &described.labels(DType::F32)),
             ),
         ];
-        for (param, values) in linked.values.iter().enumerate() {
+        for (param, values) in linked.values.as_ref().unwrap().iter().enumerate() {
             let slot = Slot::State(StateKind::MEAN, param);
             given.push((slot, upload(&Tensor::from_f64s(interface.ty(slot), values).unwrap())));
         }

@@ -138,10 +138,10 @@ impl<'m> dyn Model + 'm {
         self.describe().params
     }
 
-    /// The parameters' initial values, in their order.
+    /// The parameters' initial values, in their order; zeros of a linked model that comes without.
     pub fn initial_values(&self, seed: u64) -> Vec<Vec<f64>> {
-        if let Some(linked) = self.linked() {
-            return linked.values.clone();
+        if let Some(values) = self.linked().and_then(|linked| linked.values.as_ref()) {
+            return values.clone();
         }
         let of = |(index, param): (usize, Param)| {
             let values = param.init.values(seed, index, param.shape.elements());

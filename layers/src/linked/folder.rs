@@ -163,16 +163,24 @@ impl Linked {
 
         let path = folder.join("parameters.safetensors");
         let fail = |reason: String| format!("{}: {reason}", path.display());
-        let bytes = read("parameters.safetensors").map_err(|(_, error)| error)?;
-        let tensors = SafeTensors::deserialize(&bytes)
-            .map_err(|error| fail(format!("not a safetensors file, or cut off: {error}")))?;
+        let bytes = match read("parameters.safetensors") {
+            Ok(bytes) => Some(bytes),
+            Err((ErrorKind::NotFound, _)) => None,
+            Err((_, error)) => return Err(error),
+        };
+        let tensors = bytes.as_deref().map(SafeTensors::deserialize).transpose();
+        let tensors =
+            tensors.map_err(|error| fail(format!("not a safetensors file, or cut off: {error}")))?;
         let Described { name, rows, parameters, carried, seed, .. } = described;
         let trained = parameters.len();
-        let (mut params, mut initial) = (Vec::new(), Vec::new());
+        let mut params = Vec::new();
+        let mut initial = tensors.as_ref().map(|_| Vec::new());
         for (index, Tensor { name, shape, .. }) in parameters.into_iter().chain(carried).enumerate() {
             let stored = if index < trained { name.clone() } else { format!("carried/{name}") };
             let shape = Shape::new(shape);
-            initial.push(values(&tensors, &stored, &shape).map_err(fail)?);
+            if let (Some(tensors), Some(initial)) = (&tensors, &mut initial) {
+                initial.push(values(tensors, &stored, &shape).map_err(fail)?);
+            }
             params.push(Param { name, shape, init: Init::Constant(0.0) });
         }
         Ok(Linked {

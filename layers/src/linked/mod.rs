@@ -19,8 +19,8 @@ pub struct Linked {
     pub task: Task,
     /// The parameters that are trained, then the tensors that are not.
     pub params: Vec<Param>,
-    /// The initial values of both.
-    pub values: Vec<Vec<f64>>,
+    /// The initial values of both, if they come with the model.
+    pub values: Option<Vec<Vec<f64>>>,
     /// How many of the parameters are trained. Each evaluation of the loss replaces the others, such as the averages of
     /// batch normalization.
     pub trained: usize,
