@@ -10,6 +10,8 @@ mod own_model;
 mod pytorch;
 #[path = "front/refusals.rs"]
 mod refusals;
+#[path = "front/stepper.rs"]
+mod stepper;
 
 use device::DEVICE;
 use natgrad::data::{Batch, Batches, Examples};

@@ -15,5 +15,6 @@ pub use choose::Choice;
 pub use generate::{Generator, Prompt, Text};
 pub use predict::{Judging, Predictor, PredictorError, StateRef, WeightsAt};
 pub use predictions::{ClassPredictions, NumberPredictions, Predicted, Predictions, TokenPredictions};
+pub(crate) use sample::draw_sample;
 pub use sample::{Posterior, to_host};
 pub use sheet::{Format, Sheet, SheetError};

@@ -10,7 +10,7 @@ use crate::rule::HyperValues;
 use crate::step::{Recipe, Slot, StateKind};
 
 /// The parameters at one sample of the posterior.
-pub(super) fn draw_sample<'a>(
+pub(crate) fn draw_sample<'a>(
     device: &Device,
     draw: &Compiled,
     state: StateRef<'a>,

@@ -19,6 +19,7 @@ mod seal;
 mod session;
 mod sound;
 mod source;
+mod stepper;
 mod training;
 mod tune;
 
@@ -38,6 +39,7 @@ pub use progress::{Observer, Progress, RunReport};
 pub use run::Run;
 pub use session::{CallData, CallRows, HostTensor, PendingSteps, Session, StepScalars, UploadedRows};
 pub use source::Source;
+pub use stepper::{State, Stepper};
 pub use training::Training;
 pub use tune::{Trial, rows_to_tune_on, tune_adamw};
 

@@ -255,8 +255,15 @@ impl Run {
             });
             config.loss.balance(then.as_ref().map(|then| &then.loss), &counts);
         }
-        if let (Some(path), None) = (&config.init, &checkpoint) {
-            weights::check(path, &config.model)?;
+        match (&config.init, &checkpoint) {
+            (_, Some(_)) => {}
+            (Some(path), None) => weights::check(path, &config.model)?,
+            (None, None) if config.model.linked().is_some_and(|linked| linked.values.is_none()) => {
+                let reason =
+                    "the model's folder has no `parameters.safetensors`, so `init` must name initial weights";
+                return Err(TrainError::Refused { call: "start", reason: reason.to_string() });
+            }
+            (None, None) => {}
         }
         let of_row = config.model.labels(DType::F32).shape.elements();
         let batches = match &train {
@@ -293,13 +300,11 @@ impl Run {
                     header.total_steps
                 )));
             }
-            let mut differences = Vec::new();
             // Of an older natgrad's checkpoint fields may be missing, which have their defaults.
             let then = RunConfig::from_json("the checkpoint", header.config.clone());
             let then = then.map_or_else(|_| header.config.clone(), |then| then.to_json());
-            differ("", &then, &config.to_json(), &mut differences);
-            if let Some(first) = differences.first() {
-                return Err(TrainError::Checkpoint(first.clone()));
+            if let Some(difference) = difference(&then, &config.to_json()) {
+                return Err(TrainError::Checkpoint(difference));
             }
         }
         if let Some(checkpoint) = &checkpoint {
@@ -336,6 +341,13 @@ fn changed(what: &str) -> TrainError {
     let accept = "to go on all the same, add --data-changed (in Rust `Run::data_changed`): the effective sample size \
                   and the number of steps stay as they were";
     TrainError::Checkpoint(format!("{what}; {accept}"))
+}
+
+/// Where two configurations differ first, beside the free sections.
+pub(super) fn difference(then: &Value, now: &Value) -> Option<String> {
+    let mut found = Vec::new();
+    differ("", then, now, &mut found);
+    found.into_iter().next()
 }
 
 /// Says where two configurations differ, beside the free sections.

@@ -225,26 +225,46 @@ impl<'a> Session<'a> {
     /// The device fails.
     pub fn begin(&mut self, means: &[Vec<f64>], noise: &[Vec<f64>]) -> Result<(), TrainError> {
         let interface = &self.start.program.interface;
-        let upload = |slot: Slot, numbers: &Vec<f64>| {
-            Ok::<_, DeviceError>((slot, self.device.upload_numbers(&interface.ty(slot), numbers)?))
-        };
         let upload_all = |slot_of: fn(usize) -> Slot, tensors: &[Vec<f64>]| {
-            tensors
-                .iter()
-                .enumerate()
-                .map(|(index, numbers)| upload(slot_of(index), numbers))
-                .collect::<Result<Vec<_>, _>>()
+            let upload = |(slot, numbers): (Slot, &Vec<f64>)| {
+                Ok::<_, DeviceError>((slot, self.device.upload_numbers(&interface.ty(slot), numbers)?))
+            };
+            (0..).map(slot_of).zip(tensors).map(upload).collect::<Result<Vec<_>, _>>()
         };
-        let mut means = upload_all(|param| Slot::State(StateKind::MEAN, param), means)?.into_iter();
-        let noise = upload_all(Slot::Noise, noise)?;
+        let means = upload_all(|param| Slot::State(StateKind::MEAN, param), means)?;
+        self.begin_on(means, &upload_all(Slot::Noise, noise)?)
+    }
+
+    /// Begins at step 0 from the mean of each parameter, in the type of the state and row-major.
+    ///
+    /// # Errors
+    /// A mean is missing or of another size, or the device fails.
+    pub fn begin_at(&mut self, means: &[&[u8]]) -> Result<(), TrainError> {
+        let interface = &self.start.program.interface;
+        let upload = |(param, bytes): (usize, &&[u8])| {
+            let slot = Slot::State(StateKind::MEAN, param);
+            Ok::<_, DeviceError>((slot, self.device.upload(&interface.ty(slot), bytes)?))
+        };
+        let means = means.iter().enumerate().map(upload).collect::<Result<Vec<_>, _>>()?;
+        self.begin_on(means, &[])
+    }
+
+    /// Begins at step 0 from means on the device, with the first sample's noise if it comes from outside.
+    fn begin_on(&mut self, means: Vec<(Slot, Buffer)>, noise: &[(Slot, Buffer)]) -> Result<(), TrainError> {
+        let mut means = means.into_iter();
         let outputs = self.start.run(|slot| {
             if slot.is_carried() {
                 return means.next().filter(|(known, _)| *known == slot).map(|(_, mean)| Arg::Donate(mean));
             }
-            find(&noise, slot).or_else(|| find(&self.fixed, slot)).map(Arg::Keep)
+            find(noise, slot).or_else(|| find(&self.fixed, slot)).map(Arg::Keep)
         });
         self.state = outputs?;
         Ok(())
+    }
+
+    /// Puts another state in the place of this one, which it gives.
+    pub(super) fn exchange(&mut self, state: Vec<(Slot, Buffer)>) -> Vec<(Slot, Buffer)> {
+        std::mem::replace(&mut self.state, state)
     }
 
     /// Continues from carried tensors, as [`Session::state_to_host`] gave them.
@@ -276,6 +296,35 @@ impl<'a> Session<'a> {
     /// # Errors
     /// The device fails.
     pub fn upload(&self, rows: CallRows, steps: usize) -> Result<UploadedRows, TrainError> {
+        self.upload_by(steps, |slot| match (slot, rows) {
+            (Slot::Features(input, _), CallRows::Given { features, .. }) => {
+                features.get(input).map(Vec::as_slice)
+            }
+            (Slot::Labels(_), CallRows::Given { labels, .. }) => Some(labels),
+            (Slot::Rows(_), CallRows::Numbered { rows, .. }) => Some(rows),
+            (Slot::Crops(_), CallRows::Numbered { crops, .. }) => Some(crops),
+            _ => None,
+        })
+    }
+
+    /// Puts the examples of one step on the device: each input, and the labels.
+    ///
+    /// # Errors
+    /// The device fails.
+    pub fn upload_inputs(&self, inputs: &[&[u8]], labels: &[u8]) -> Result<UploadedRows, TrainError> {
+        self.upload_by(1, |slot| match slot {
+            Slot::Features(input, _) => inputs.get(input).copied(),
+            Slot::Labels(_) => Some(labels),
+            _ => None,
+        })
+    }
+
+    /// What is not given is left out, for the call to say what it lacks.
+    fn upload_by<'b>(
+        &self,
+        steps: usize,
+        given: impl Fn(Slot) -> Option<&'b [u8]>,
+    ) -> Result<UploadedRows, TrainError> {
         let interface = &self.step.program.interface;
         let extent = interface.extent();
         let upload = |slot: Slot, bytes: &[u8]| {
@@ -289,18 +338,9 @@ impl<'a> Session<'a> {
         };
         let mut uploaded = Vec::new();
         for slot in interface.data(extent) {
-            let bytes = match (slot, rows) {
-                (Slot::Features(input, _), CallRows::Given { features, .. }) => match features.get(input) {
-                    Some(features) => features,
-                    None => continue,
-                },
-                (Slot::Labels(_), CallRows::Given { labels, .. }) => labels,
-                (Slot::Rows(_), CallRows::Numbered { rows, .. }) => rows,
-                (Slot::Crops(_), CallRows::Numbered { crops, .. }) => crops,
-                // Left out, for the call to say what it lacks.
-                _ => continue,
-            };
-            uploaded.push(upload(slot, bytes)?);
+            if let Some(bytes) = given(slot) {
+                uploaded.push(upload(slot, bytes)?);
+            }
         }
         if extent == Extent::Call {
             uploaded.push(upload(Slot::StepCount, &(steps as u32).to_ne_bytes())?);

@@ -1,0 +1,145 @@
+//! A step as a function of its state.
+
+use natgrad::config::{Length, RunConfig};
+use natgrad::data::DataConfig;
+use natgrad::ir::DType;
+use natgrad::train::{State, Stepper};
+
+use super::*;
+
+const ROWS: usize = 8;
+
+fn config() -> RunConfig {
+    RunConfig {
+        model: Dropping.into(),
+        rule: ivon().into(),
+        data: DataConfig::Arrays {},
+        batch: ROWS,
+        length: Length::Steps(40),
+        ..RunConfig::default()
+    }
+}
+
+fn stepper(config: RunConfig) -> Stepper<'static> {
+    Stepper::new(&DEVICE, config, DType::F32, 60).unwrap()
+}
+
+fn means(stepper: &Stepper) -> Vec<Vec<u8>> {
+    let values = stepper.config().model.initial_values(0);
+    let bytes = |value: &f64| (*value as f32).to_ne_bytes();
+    values.iter().map(|values| values.iter().flat_map(bytes).collect()).collect()
+}
+
+fn begun(stepper: &mut Stepper, seed: u64) -> Option<State> {
+    let means = means(stepper);
+    let means: Vec<&[u8]> = means.iter().map(Vec::as_slice).collect();
+    Some(stepper.init(&means, seed).unwrap())
+}
+
+/// The rows of a step.
+fn batch(step: usize) -> (Vec<u8>, Vec<u8>) {
+    let (x, y) = points((step + 1) * ROWS);
+    let x = x.iter().skip(step * ROWS * 2).flat_map(|x| x.to_ne_bytes()).collect();
+    (x, y.iter().skip(step * ROWS).flat_map(|&y| u32::from(y).to_ne_bytes()).collect())
+}
+
+fn go(stepper: &mut Stepper, state: &mut Option<State>, step: usize) -> f64 {
+    let (x, y) = batch(step);
+    let (next, told) = stepper.step(state, &[&x], &y).unwrap();
+    assert!(state.is_none());
+    *state = Some(next);
+    told.wait().unwrap()[0].loss()
+}
+
+#[test]
+fn states_are_values_and_do_not_mix() {
+    let mut stepper = stepper(config());
+    let (mut first, mut second) = (begun(&mut stepper, 0), begun(&mut stepper, 7));
+    let losses: Vec<[f64; 2]> = (0..4)
+        .map(|step| [go(&mut stepper, &mut first, step), go(&mut stepper, &mut second, step)])
+        .collect();
+    let mut alone = begun(&mut stepper, 7);
+    for (step, [_, wanted]) in losses.iter().enumerate() {
+        assert_eq!(go(&mut stepper, &mut alone, step), *wanted);
+    }
+    assert!(losses.iter().all(|[first, second]| first != second));
+    let tensors =
+        |stepper: &mut Stepper, state: &mut Option<State>| stepper.tensors(state.as_mut().unwrap()).unwrap();
+    assert_eq!(tensors(&mut stepper, &mut alone), tensors(&mut stepper, &mut second));
+    assert_ne!(tensors(&mut stepper, &mut alone), tensors(&mut stepper, &mut first));
+}
+
+#[test]
+fn a_step_is_that_of_a_run() {
+    let mut run = Run::of(config()).rows(60).start(&DEVICE).unwrap();
+    let mut stepper = stepper(config());
+    let mut state = begun(&mut stepper, 0);
+    for step in 0..3 {
+        let (x, y) = points((step + 1) * ROWS);
+        let tail = |rows: usize| Slice::from(step * ROWS..rows);
+        let rows = (step + 1) * ROWS;
+        let (x, y) =
+            (x.slice_axis(Axis(0), tail(rows)).to_owned(), y.slice_axis(Axis(0), tail(rows)).to_owned());
+        let wanted = run.step((&x, &y)).unwrap().loss();
+        assert_eq!(go(&mut stepper, &mut state, step), wanted);
+    }
+    assert_eq!(stepper.tensors(state.as_mut().unwrap()).unwrap(), run.state().unwrap());
+}
+
+#[test]
+fn a_saved_state_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    for plan in [natgrad::step::StatePlan::Explicit, natgrad::step::StatePlan::Implicit] {
+        let mut config = config();
+        config.step.state = plan;
+        let mut first = stepper(config.clone());
+        let mut state = begun(&mut first, 3);
+        go(&mut first, &mut state, 0);
+        first.save(state.as_mut().unwrap(), folder.path(), None).unwrap();
+        let wanted = go(&mut first, &mut state, 1);
+
+        let mut again = stepper(config.clone());
+        let mut loaded = Some(again.load(folder.path()).unwrap());
+        assert_eq!((loaded.as_ref().unwrap().step(), loaded.as_ref().unwrap().seed()), (1, 3));
+        assert_eq!(go(&mut again, &mut loaded, 1), wanted);
+
+        config.rule = Ivon { beta1: 0.5, ..ivon() }.into();
+        let error = stepper(config).load(folder.path()).unwrap_err().to_string();
+        assert!(error.contains("`rule.beta1` 0.9, but this run has 0.5"), "{error}");
+    }
+}
+
+#[test]
+fn samples_are_those_of_the_number_and_the_seed() {
+    let mut stepper = stepper(config());
+    let mut state = begun(&mut stepper, 0);
+    go(&mut stepper, &mut state, 0);
+    let state = state.as_mut().unwrap();
+    let mean = stepper.mean(state).unwrap();
+    let first = stepper.draw(state, 5, 0).unwrap();
+    assert_ne!(mean, first);
+    assert_eq!(first, stepper.draw(state, 5, 0).unwrap());
+    assert_ne!(first, stepper.draw(state, 5, 1).unwrap());
+    assert_ne!(first, stepper.draw(state, 6, 0).unwrap());
+}
+
+#[test]
+fn a_wrong_batch_leaves_the_state_whole() {
+    let mut stepper = stepper(config());
+    let mut state = begun(&mut stepper, 0);
+    let (x, y) = batch(0);
+    let mut refused = |inputs: &[&[u8]], labels: &[u8], wanted: &str| {
+        let error = stepper.step(&mut state, inputs, labels).unwrap_err().to_string();
+        assert!(error.contains(wanted), "{error}");
+        assert!(state.is_some());
+    };
+    refused(&[&x[4..]], &y, "`features/x` is f32[8,2], of 64 bytes, but 60 are given");
+    refused(&[&x], &y[4..], "`labels` is u32[8], of 32 bytes, but 28 are given");
+    refused(&[], &y, "the model has 1 inputs, but is given 0");
+    let mut adamw = self::stepper(RunConfig { rule: AdamW::default().into(), ..config() });
+    let mut state = begun(&mut adamw, 0).unwrap();
+    let error = adamw.draw(&mut state, 0, 0).unwrap_err().to_string();
+    assert!(error.contains("adamw leaves no posterior to sample"), "{error}");
+    let epochs = RunConfig { length: Length::Epochs(1), ..config() };
+    assert!(Stepper::new(&DEVICE, epochs, DType::F32, 60).is_err());
+}
