@@ -1,121 +1,20 @@
 //! Reads the folder of a linked model: `model.json`, functions as StableHLO, initial values.
 
-use std::collections::HashSet;
 use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 
-use natgrad_ir::{DType, Foreign, Shape, Signature, TensorType};
+use natgrad_ir::{Foreign, Shape, Signature, TensorType};
 use safetensors::{Dtype, SafeTensors};
-use serde::Deserialize;
 
+use super::described::{Described, Tensor};
 use super::text::{self, prepare};
 use super::{Linked, LinkedFunction, Port};
 use crate::init::{Init, Param};
-use crate::model::{Input, Task};
-use crate::noise::Noise;
 
-/// The only version of the format.
-const FORMAT: u32 = 1;
 /// Custom calls that need nothing but XLA.
 const KNOWN_CALLS: [&str; 5] =
     ["Sharding", "SPMDFullToShardShape", "SPMDShardToFullShape", "annotate_device_placement", "mhlo.topk"];
-
-/// `model.json`.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Described {
-    format: u32,
-    name: String,
-    #[serde(rename = "stablehlo")]
-    _stablehlo: Option<String>,
-    #[serde(rename = "platforms", default)]
-    _platforms: Vec<String>,
-    task: Option<TaskName>,
-    #[serde(default = "one")]
-    noise: f64,
-    rows: usize,
-    parameters: Vec<Tensor>,
-    inputs: Vec<Tensor>,
-    labels: Option<String>,
-    seed: Option<Unnamed>,
-    #[serde(default)]
-    carried: Vec<Tensor>,
-    #[serde(default, rename = "metrics")]
-    _metrics: Vec<String>,
-    prediction: Option<Unnamed>,
-}
-
-fn one() -> f64 {
-    1.0
-}
-
-#[derive(Clone, Copy, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-enum TaskName {
-    Classes,
-    Tokens,
-    Numbers,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Tensor {
-    name: String,
-    shape: Vec<usize>,
-    #[serde(rename = "type")]
-    dtype: TypeName,
-}
-
-/// What needs no name.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Unnamed {
-    shape: Vec<usize>,
-    #[serde(rename = "type")]
-    dtype: TypeName,
-}
-
-#[derive(Clone, Copy, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum TypeName {
-    F64,
-    F32,
-    Bf16,
-    F16,
-    I32,
-    U32,
-    U64,
-    Bool,
-}
-
-impl TypeName {
-    fn with(self, shape: &[usize]) -> TensorType {
-        let dtype = match self {
-            TypeName::F64 => DType::F64,
-            TypeName::F32 => DType::F32,
-            TypeName::Bf16 => DType::BF16,
-            TypeName::F16 => DType::F16,
-            TypeName::I32 => DType::S32,
-            TypeName::U32 => DType::U32,
-            TypeName::U64 => DType::U64,
-            TypeName::Bool => DType::Bool,
-        };
-        TensorType::new(dtype, shape)
-    }
-}
-
-impl Tensor {
-    fn ty(&self) -> TensorType {
-        self.dtype.with(&self.shape)
-    }
-}
-
-impl Unnamed {
-    fn ty(&self) -> TensorType {
-        self.dtype.with(&self.shape)
-    }
-}
 
 impl Linked {
     /// Reads a folder.
@@ -220,126 +119,6 @@ fn values(tensors: &SafeTensors, name: &str, shape: &Shape) -> Result<Vec<f64>, 
     match numbers.iter().position(|number| !number.is_finite()) {
         Some(at) => Err(format!("the tensor `{name}` has {} at element {at}", numbers[at])),
         None => Ok(numbers),
-    }
-}
-
-impl Described {
-    /// What is predicted, the inputs beside the labels, and the outputs of a batch, if all that is said fits together.
-    fn checked(&self) -> Result<(Task, Vec<Input>, TensorType), String> {
-        let wrong = |field: &str, value: &dyn std::fmt::Debug, wanted: &str| {
-            Err(format!("{field} is {value:?}, but must be {wanted}"))
-        };
-        if self.format != FORMAT {
-            return wrong("format", &self.format, "1, the only one that this natgrad reads");
-        }
-        let Some(task) = self.task else {
-            return wrong(
-                "task",
-                &None::<&str>,
-                "\"classes\", \"tokens\" or \"numbers\", for the model to be scored",
-            );
-        };
-        if !(self.noise.is_finite() && self.noise > 0.0) {
-            return wrong("noise", &self.noise, "a standard deviation above 0");
-        }
-        let (Some(labels), Some(prediction)) = (&self.labels, &self.prediction) else {
-            return wrong("labels", &self.labels, "the name of an input, and `prediction` must be there");
-        };
-        let Some(labels) = self.inputs.iter().find(|input| input.name == *labels) else {
-            return wrong("labels", labels, "the name of an input");
-        };
-        if self.parameters.is_empty() {
-            return wrong("parameters", &"[]", "one parameter or more");
-        }
-        let tensors = || self.parameters.iter().chain(&self.carried);
-        if let Some(tensor) = tensors().find(|tensor| !tensor.ty().dtype.is_float()) {
-            let shown = format!("{} {}", tensor.name, tensor.ty());
-            return wrong("parameters, carried", &shown, "of floating-point numbers, each of them");
-        }
-        let mut names = HashSet::new();
-        if let Some(twice) = tensors().find(|tensor| !names.insert(tensor.name.as_str())) {
-            return wrong("parameters, carried", &twice.name, "of names of their own");
-        }
-        for Tensor { name, shape, .. } in &self.inputs {
-            if shape.first() != Some(&self.rows) || self.rows == 0 {
-                let wanted = format!("`rows`, {}, in front of its other sizes", self.rows);
-                return wrong(&format!("the shape of input `{name}`"), shape, &wanted);
-            }
-        }
-        let outputs = prediction.ty();
-        let below = match task {
-            TaskName::Tokens => *prediction.shape.last().unwrap_or(&0),
-            TaskName::Classes | TaskName::Numbers => u32::MAX as usize,
-        };
-        let input = |Tensor { name, shape, dtype }: &Tensor| match dtype {
-            TypeName::I32 | TypeName::U32 => Ok(Input::indices(name.clone(), &shape[1..], below)),
-            TypeName::F32 => Ok(Input::numbers(name.clone(), &shape[1..])),
-            _ => {
-                Err(format!("the input `{name}` is {}, but must be f32, i32 or u32", dtype.with(shape).dtype))
-            }
-        };
-        let inputs = self.inputs.iter().filter(|input| input.name != labels.name);
-        let inputs: Vec<Input> = inputs.map(input).collect::<Result<_, _>>()?;
-        // Natgrad gives classes and tokens as whole numbers, and tokens in the shape of the first input.
-        let (are_whole, elements) = match task {
-            TaskName::Classes => (true, self.rows),
-            TaskName::Tokens => (true, self.rows * inputs.first().map_or(0, |input| input.shape.elements())),
-            TaskName::Numbers => (false, outputs.shape.elements()),
-        };
-        let label = labels.ty();
-        let is_whole = matches!(label.dtype, DType::S32 | DType::U32);
-        if label.shape.elements() != elements
-            || is_whole != are_whole
-            || !(is_whole || label.dtype.is_float())
-        {
-            let kind = if are_whole { "i32 or u32" } else { "floating-point numbers" };
-            let wanted = format!("{elements} elements of {kind}, for this task");
-            return wrong(&format!("the labels `{}`", labels.name), &label.to_string(), &wanted);
-        }
-        let task = match task {
-            TaskName::Classes => Task::Classes,
-            TaskName::Tokens => Task::Tokens,
-            TaskName::Numbers => Task::Numbers { noise: Noise::Given(self.noise) },
-        };
-        Ok((task, inputs, outputs))
-    }
-
-    /// What a name of a parameter or result of a function stands for, and its type.
-    fn ports(&self) -> Vec<(String, Port, TensorType)> {
-        let scalar = || TensorType::scalar(DType::F32);
-        let mut known = vec![("loss".to_string(), Port::Loss, scalar())];
-        for (index, tensor) in self.parameters.iter().enumerate() {
-            for (kind, port) in [
-                ("parameter", Port::Param(index)),
-                ("probe", Port::Probe(index)),
-                ("gradient", Port::Gradient(index)),
-                ("squared_gradient", Port::SquaredGradient(index)),
-                ("hessian_vector", Port::HessianVector(index)),
-            ] {
-                known.push((format!("{kind}/{}", tensor.name), port, tensor.ty()));
-            }
-        }
-        for (index, tensor) in self.carried.iter().enumerate() {
-            let port = Port::Param(self.parameters.len() + index);
-            known.push((format!("carried/{}", tensor.name), port, tensor.ty()));
-        }
-        let mut inputs = 0;
-        for tensor in &self.inputs {
-            let port = if Some(&tensor.name) == self.labels.as_ref() {
-                Port::Labels
-            } else {
-                inputs += 1;
-                Port::Input(inputs - 1)
-            };
-            known.push((format!("input/{}", tensor.name), port, tensor.ty()));
-        }
-        if let Some(seed) = &self.seed {
-            known.push(("seed".to_string(), Port::Seed, seed.ty()));
-        }
-        if let Some(prediction) = &self.prediction {
-            known.push(("prediction".to_string(), Port::Prediction, prediction.ty()));
-        }
-        known
     }
 }
 
