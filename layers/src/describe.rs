@@ -28,6 +28,10 @@ pub struct Description {
     task: Task,
     /// The first input, whose type the labels of tokens have.
     first: Option<Input>,
+    /// The labels of a linked model.
+    linked_labels: Option<Input>,
+    /// Whether there are labels: only linked models may have none.
+    pub takes_labels: bool,
 }
 
 impl<'m> dyn Model + 'm {
@@ -46,7 +50,8 @@ impl<'m> dyn Model + 'm {
         let (outputs, _) = outputs_and_log_noise(self, &net, &inputs);
         let outputs = outputs.ty();
         let (task, first) = (self.task(), self.inputs().into_iter().next());
-        Description { params: net.params(), masks: net.masks(), outputs, task, first }
+        let (params, masks) = (net.params(), net.masks());
+        Description { params, masks, outputs, task, first, linked_labels: None, takes_labels: true }
     }
 
     /// Checks that the model can be trained and used.
@@ -101,6 +106,7 @@ impl<'m> dyn Model + 'm {
                 (fits, "logits `[2, positions, tokens]`, of as many positions as the first input has")
             }
             (Task::Numbers { noise: _ }, dims) => (dims.first() == Some(&ROWS), "numbers `[2, ...]`"),
+            (Task::Own, _) => (false, "those of one of the tasks: only linked models have one of their own"),
         };
         if !(fits && described.outputs.dtype.is_float()) {
             return Err(ModelFault::Outputs { model: model(), found: described.outputs, wanted });
@@ -169,7 +175,7 @@ impl<'m> dyn Model + 'm {
 impl Description {
     /// That of a linked model; what it draws counts as one mask.
     fn of_linked(linked: &Linked, rows: usize) -> Description {
-        let mut dims = linked.outputs.shape.dims().to_vec();
+        let mut dims = linked.outputs.as_ref().map_or(Vec::new(), |outputs| outputs.shape.dims().to_vec());
         if let Some(first) = dims.first_mut() {
             *first = rows;
         }
@@ -179,14 +185,19 @@ impl Description {
             outputs: TensorType::new(DType::F32, dims.as_slice()),
             task: linked.task,
             first: linked.inputs.first().cloned(),
+            linked_labels: linked.labels.clone(),
+            takes_labels: linked.labels.is_some(),
         }
     }
 
     /// The type of one example's labels, in a program whose floating-point type is `dtype`: a class, the next token at
-    /// each position, or numbers.
+    /// each position, or numbers. One number stands for labels that are not there.
     pub fn labels(&self, dtype: DType) -> TensorType {
         match (self.task, &self.first) {
             (Task::Tokens, Some(input)) => input.ty(dtype),
+            (Task::Own, _) => {
+                self.linked_labels.as_ref().map_or(TensorType::scalar(DType::U32), |labels| labels.ty(dtype))
+            }
             (Task::Classes | Task::Tokens, _) => TensorType::scalar(DType::U32),
             (Task::Numbers { noise: _ }, _) => {
                 // One output is one number, with or without a dimension for it.
@@ -197,11 +208,12 @@ impl Description {
         }
     }
 
-    /// Number of classes, or of different tokens; one where numbers are predicted.
+    /// Number of classes, or of different tokens; one where numbers are predicted, and none where natgrad does not know.
     pub fn classes(&self) -> usize {
         match self.task {
             Task::Classes | Task::Tokens => self.outputs.shape.dims().last().copied().unwrap_or(0),
             Task::Numbers { noise: _ } => 1,
+            Task::Own => 0,
         }
     }
 
@@ -212,6 +224,11 @@ impl Description {
             Task::Classes => TensorType::new(dtype, [rows, self.classes()]),
             Task::Tokens | Task::Numbers { noise: _ } => {
                 with_rows(rows, &self.labels(dtype)).with_dtype(dtype)
+            }
+            // The outputs as they are.
+            Task::Own => {
+                let of_row = self.outputs.shape.dims().get(1..).unwrap_or_default();
+                with_rows(rows, &TensorType::new(dtype, of_row))
             }
         }
     }

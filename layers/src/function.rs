@@ -97,6 +97,11 @@ impl<'m> dyn Model + 'm {
                 net.hold(net.expr(out.shift));
                 (out.loss, out.correct)
             }
+            // No network has a task of its own: it is refused as such.
+            (None, Task::Own) => {
+                let zero = net.build(|b| b.scalar(dtype, 0.0));
+                (zero, zero)
+            }
             (None, Task::Numbers { noise }) => {
                 let (predicted, labels) = (self.predicted(outputs).value(), labels.value());
                 net.module("squared_error", || {
@@ -115,7 +120,9 @@ impl<'m> dyn Model + 'm {
                         let labels = flat(labels).value();
                         net.build(|b| loss::mean_cross_entropy(b, outputs.value(), labels)).correct
                     }
-                    Task::Numbers { noise: _ } => (self.predicted(outputs) - labels).square().total().value(),
+                    Task::Numbers { noise: _ } | Task::Own => {
+                        (self.predicted(outputs) - labels).square().total().value()
+                    }
                 });
                 (own.value(), counted)
             }
@@ -139,7 +146,7 @@ impl<'m> dyn Model + 'm {
         let inputs = declare(self, &mut b, rows, dtype);
         let labels = match self.task() {
             Task::Tokens => Some(b.param("labels", with_rows(rows, &described.labels(dtype)))),
-            Task::Classes | Task::Numbers { noise: _ } => None,
+            Task::Classes | Task::Numbers { noise: _ } | Task::Own => None,
         };
         let cell = RefCell::new(b);
         let net = Network::of(&cell, described.named(&params), None);
@@ -152,7 +159,7 @@ impl<'m> dyn Model + 'm {
                 let picked = net.build(|b| loss::label_log_probabilities(b, outputs.value(), labels));
                 net.expr(picked).reshape(described.prediction(rows, dtype).shape).value()
             }
-            (Task::Numbers { noise: _ }, _) => self.predicted(outputs).value(),
+            (Task::Numbers { noise: _ } | Task::Own, _) => self.predicted(outputs).value(),
             (Task::Classes | Task::Tokens, _) => loss::log_softmax(outputs).value(),
         };
         net.expect(&described, whole);
@@ -235,7 +242,7 @@ fn shaped<'b>(model: &dyn Model, outputs: Expr<'b>, rows: usize) -> Expr<'b> {
             _ => outputs,
         },
         Task::Numbers { noise: _ } if dims == [rows, 1] => outputs.reshape([rows]),
-        Task::Numbers { noise: _ } => outputs,
+        Task::Numbers { noise: _ } | Task::Own => outputs,
     }
 }
 

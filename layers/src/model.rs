@@ -102,6 +102,8 @@ pub enum Task {
         /// The standard deviation about the output.
         noise: Noise,
     },
+    /// Whatever a linked model's own loss is of: natgrad trains it and scores nothing.
+    Own,
 }
 
 /// One input of a model.

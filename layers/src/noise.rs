@@ -104,7 +104,7 @@ pub(crate) fn outputs_and_log_noise<'b>(
             let of_row = dims.get(1..).filter(|dims| !dims.is_empty()).unwrap_or(&[1]);
             Some(net.param(LOG_NOISE, of_row, Init::Constant(0.0)))
         }
-        Task::Numbers { noise: Noise::Given(_) } | Task::Classes | Task::Tokens => None,
+        Task::Numbers { noise: Noise::Given(_) } | Task::Classes | Task::Tokens | Task::Own => None,
     };
     (outputs, log_noise)
 }

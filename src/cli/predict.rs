@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
+use natgrad_layers::Task;
 
 use super::print::{print, tell};
 use super::trained::Trained;
@@ -47,6 +48,10 @@ enum Point {
 impl Predict {
     pub(super) fn run(self) -> Result<ExitCode, Failure> {
         let trained = Trained::load(&self.run)?;
+        if trained.config.model.task() == Task::Own {
+            let model = trained.config.model.name().to_string();
+            return Err(failure(PredictorError::Own { model }));
+        }
         let samples = self.samples(&trained)?;
         if let Some(out) = &self.out {
             self.check_out(out)?;
@@ -156,9 +161,10 @@ impl Predict {
 
 fn failure(error: PredictorError) -> Failure {
     match error {
-        PredictorError::Data(_) | PredictorError::Mismatch { .. } | PredictorError::NotFinite { .. } => {
-            Failure::usage(error)
-        }
+        PredictorError::Data(_)
+        | PredictorError::Mismatch { .. }
+        | PredictorError::Own { .. }
+        | PredictorError::NotFinite { .. } => Failure::usage(error),
         other => Failure::Failed(other.into()),
     }
 }

@@ -12,6 +12,7 @@ pub(super) fn header(task: Task) -> Vec<String> {
         Task::Classes => &["test", "accuracy", "NLL", "ECE"],
         Task::Numbers { noise: _ } => &["test", "RMSE", "NLL"],
         Task::Tokens => &["test", "NLL", "perplexity"],
+        Task::Own => &["test"],
     };
     names.iter().map(ToString::to_string).collect()
 }

@@ -98,6 +98,12 @@ impl Train {
         if let (Some(path), None) = (&config.init, &resume) {
             weights::check(path, &config.model).map_err(Failure::usage)?;
         }
+        if self.against.is_some() && config.model.task() == Task::Own {
+            return Err(Failure::usage(anyhow::anyhow!(
+                "--against compares scores, and there are none: {}",
+                unscored(&config)
+            )));
+        }
         if let Some(Against::Adamw) = self.against
             && config.batch > rows_to_tune_on(splits.train.len())
         {
@@ -140,26 +146,30 @@ impl Train {
         let interrupt = Interrupt::new()?;
         let report = train(run, &device, &interrupt)?;
         let mut summary = summarize(&config, &report);
-        let mut rows = vec![
-            header(config.model.task()),
-            row(&format!("{} at the mean", config.rule.name()), &report.test.mean),
-        ];
-        if let Some(scores) = &report.test.posterior {
+        let mut rows = vec![header(config.model.task())];
+        rows.extend(
+            report.test.iter().map(|test| row(&format!("{} at the mean", config.rule.name()), &test.mean)),
+        );
+        if let Some(scores) = report.test.and_then(|test| test.posterior) {
             let label = format!("{} over {} samples", config.rule.name(), config.evaluation.samples);
-            rows.push(row(&label, scores));
+            rows.push(row(&label, &scores));
         }
         if let Some(Against::Adamw) = self.against {
             // Already now, so that the run's scores outlive whatever happens to its opponent's.
             write_atomically(&out.join("summary.json"), pretty(&summary)?.as_bytes())?;
             let (tuned, report, trials) =
                 against_adamw(&device, &config, &splits, self.tune_epochs, &interrupt)?;
-            rows.push(row(&format!("adamw at lr {}", tuned.rule.lr()), &report.test.mean));
+            let label = format!("adamw at lr {}", tuned.rule.lr());
+            rows.extend(report.test.iter().map(|test| row(&label, &test.mean)));
             let mut other = summarize(&tuned, &report);
             other["lr"] = json!(tuned.rule.lr());
             other["trials"] = json!(trials);
             summary["against"] = other;
         }
-        tell(format_args!("\n{}", columns(&rows, |column| column > 0)));
+        match report.test {
+            Some(_) => tell(format_args!("\n{}", columns(&rows, |column| column > 0))),
+            None => tell(format_args!("\nthere are no scores: {}", unscored(&config))),
+        }
         write_atomically(&out.join("summary.json"), pretty(&summary)?.as_bytes())?;
         tell(format_args!(
             "written to {}: checkpoint, metrics.jsonl, summary.json, config.json",
@@ -217,6 +227,16 @@ impl Train {
             )),
         }
     }
+}
+
+/// Why a model has no scores.
+fn unscored(config: &RunConfig) -> String {
+    let lacks = config.model.linked().map_or("task", |linked| match (&linked.predict, &linked.labels) {
+        (None, _) => "predict",
+        (Some(_), None) => "labels",
+        (Some(_), Some(_)) => "task",
+    });
+    format!("the model `{}` was exported without `{lacks}`", config.model.name())
 }
 
 /// Makes the output folder and tries whether it takes files, before any time is spent on training.
@@ -367,7 +387,7 @@ fn against_adamw(
     let task = config.model.task();
     let by = match task {
         Task::Classes => "accuracy",
-        Task::Numbers { noise: _ } => "error",
+        Task::Numbers { noise: _ } | Task::Own => "error",
         Task::Tokens => "likelihood",
     };
     tell(format_args!(
@@ -379,7 +399,7 @@ fn against_adamw(
                 let error = match task {
                     Task::Classes => format!("accuracy {:.2} %, ", 100.0 * (1.0 - error)),
                     Task::Numbers { noise: _ } => format!("RMSE {error:.4}, "),
-                    Task::Tokens => String::new(),
+                    Task::Tokens | Task::Own => String::new(),
                 };
                 tell(format_args!("  lr {:<7} held-out {error}NLL {nll:.4}", trial.lr));
             }

@@ -231,12 +231,12 @@ fn row(case: &Case, config: &RunConfig, entrant: &Entrant, times: CompileTimes) 
     let interface = &step.program.interface;
     let (unit, of_row) = match config.model.task() {
         Task::Tokens => ("tokens", interface.labels.shape.elements()),
-        Task::Classes | Task::Numbers { noise: _ }
+        Task::Classes | Task::Numbers { noise: _ } | Task::Own
             if interface.features.iter().any(|(_, ty)| ty.rank() == 3) =>
         {
             ("images", 1)
         }
-        Task::Classes | Task::Numbers { noise: _ } => ("rows", 1),
+        Task::Classes | Task::Numbers { noise: _ } | Task::Own => ("rows", 1),
     };
     // What a plugin does not tell of its program, the cost model does without.
     let work =

@@ -29,7 +29,8 @@ pub fn examples(model: &dyn Model, rows: usize) -> RandomExamples {
     });
     let labels = match model.task() {
         Task::Tokens | Task::Classes => numbers_below(classes, 1, labels),
-        Task::Numbers { noise: _ } => normal(1, labels),
+        Task::Own if !model.labels(DType::F32).dtype.is_float() => numbers_below(1, 1, labels),
+        Task::Numbers { noise: _ } | Task::Own => normal(1, labels),
     };
     RandomExamples { features: features.collect(), labels }
 }

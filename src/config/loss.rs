@@ -111,7 +111,7 @@ impl LossConfig {
             _ if model.has_own_loss() => &[],
             Task::Classes => &["label_smoothing", "class_weights"],
             Task::Tokens => &["label_smoothing", "ignore"],
-            Task::Numbers { noise: _ } => &[],
+            Task::Numbers { noise: _ } | Task::Own => &[],
         };
         for (field, value) in given {
             if let Some(value) = value.filter(|_| !takes.contains(&field)) {
@@ -119,7 +119,7 @@ impl LossConfig {
                     _ if model.has_own_loss() => "has a loss of its own",
                     Task::Classes => "predicts classes, and only tokens are ignored",
                     Task::Tokens => "predicts tokens, and only classes are weighted",
-                    Task::Numbers { noise: _ } => "predicts numbers, not classes",
+                    Task::Numbers { noise: _ } | Task::Own => "predicts numbers, not classes",
                 };
                 return wrong(field, value, format!("left out: the model `{}` {what}", model.name()));
             }

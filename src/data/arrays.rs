@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use natgrad_ir::{DType, TensorType};
-use natgrad_layers::{Input, InputKind, Model};
+use natgrad_layers::{Input, InputKind, Model, Task};
 use ndarray::{ArrayBase, Data, Dimension};
 
 pub use error::ArrayError;
@@ -38,6 +38,9 @@ pub(crate) struct RowTypes {
     inputs: Vec<Input>,
     /// The type of a row's labels.
     pub labels: TensorType,
+    /// Whether there are labels.
+    takes_labels: bool,
+    /// Labels that are indices are below.
     classes: usize,
 }
 
@@ -47,7 +50,8 @@ impl RowTypes {
         RowTypes {
             inputs: model.inputs(),
             labels: described.labels(DType::F32),
-            classes: described.classes(),
+            takes_labels: described.takes_labels,
+            classes: if model.task() == Task::Own { u32::MAX as usize } else { described.classes() },
         }
     }
 }
@@ -212,7 +216,7 @@ impl Arrays {
 
     /// As [`Arrays::examples`], of a model whose rows are known.
     pub(crate) fn of_types(&self, types: &RowTypes, needed: bool) -> Result<ArrayExamples, ArrayError> {
-        let RowTypes { inputs, labels: ty, classes } = types;
+        let RowTypes { inputs, labels: ty, takes_labels, classes } = types;
         let names = || inputs.iter().map(|input| format!("`{}`", input.name)).collect::<Vec<_>>().join(", ");
         let given = |input: &Input| match &self.inputs[..] {
             [(None, array)] if inputs.len() == 1 => Some(array),
@@ -247,7 +251,7 @@ impl Arrays {
                 };
                 labels.bytes("the labels", ty, &mut rows, kind)?
             }
-            None if needed => return Err(ArrayError::Unlabelled),
+            None if needed && *takes_labels => return Err(ArrayError::Unlabelled),
             None => vec![0; rows.unwrap_or(0) * ty.size_bytes()],
         };
         let kinds = inputs.iter().map(|input| input.ty(DType::F32)).collect();

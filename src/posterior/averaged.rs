@@ -39,7 +39,7 @@ impl Averaged {
                 self.add_probabilities(predictions);
             }
             Task::Tokens => self.add_probabilities(predictions),
-            Task::Numbers { noise: _ } => {
+            Task::Numbers { noise: _ } | Task::Own => {
                 self.numbers.resize(predictions.len(), 0.0);
                 self.noises.resize(noise.len(), 0.0);
                 self.noises.iter_mut().zip(noise).for_each(|(sum, noise)| *sum += noise * noise);

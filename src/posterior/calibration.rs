@@ -93,7 +93,7 @@ impl Tally {
     pub fn new(task: Task, bins: usize) -> Tally {
         let bins = match task {
             Task::Classes => bins.max(1),
-            Task::Tokens | Task::Numbers { noise: _ } => 0,
+            Task::Tokens | Task::Numbers { noise: _ } | Task::Own => 0,
         };
         Tally { task, ignore: None, count: 0.0, nll: 0.0, counted: 0.0, bins: vec![Bin::default(); bins] }
     }
@@ -127,7 +127,7 @@ impl Tally {
                 self.count += count;
                 self.nll -= sum;
             }
-            Task::Numbers { noise: _ } => {
+            Task::Numbers { noise: _ } | Task::Own => {
                 self.nll -= predicted.log_probabilities().sum::<f64>();
                 let errors = predicted.numbers.iter().zip(labels).map(|(number, label)| number - label);
                 self.counted += errors.map(|error| error * error).sum::<f64>();
@@ -160,7 +160,9 @@ impl Tally {
                 Scores::Classes { accuracy: self.counted / self.count, nll, ece: gap / self.count }
             }
             Task::Tokens => Scores::Tokens { nll },
-            Task::Numbers { noise: _ } => Scores::Numbers { rmse: (self.counted / self.count).sqrt(), nll },
+            Task::Numbers { noise: _ } | Task::Own => {
+                Scores::Numbers { rmse: (self.counted / self.count).sqrt(), nll }
+            }
         }
     }
 }

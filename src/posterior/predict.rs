@@ -42,6 +42,14 @@ pub enum PredictorError {
         /// What would be right.
         wanted: String,
     },
+    /// The model's task is its own.
+    #[error(
+        "the model `{model}` has no predictions that natgrad can read: export it with `task`, `labels` and `predict`"
+    )]
+    Own {
+        /// The model.
+        model: String,
+    },
     /// No samples to average over.
     #[error("predictions cannot be averaged over samples: {0}")]
     NoSamples(&'static str),
@@ -109,6 +117,9 @@ impl<'a> Predictor<'a> {
     /// # Errors
     /// See [`PredictorError`].
     pub fn new(device: &'a Device, recipe: &Recipe, rows: usize) -> Result<Predictor<'a>, PredictorError> {
+        if recipe.model.task() == Task::Own {
+            return Err(PredictorError::Own { model: recipe.model.name().to_string() });
+        }
         let predict = device.compile(recipe.predict(rows)?)?;
         let draw = if recipe.rule.has_posterior() { Some(device.compile(recipe.draw()?)?) } else { None };
         Ok(Predictor { device, predict, draw })
@@ -127,7 +138,7 @@ impl<'a> Predictor<'a> {
         }
         let most = match model.task() {
             Task::Tokens => batch,
-            Task::Classes | Task::Numbers { noise: _ } => {
+            Task::Classes | Task::Numbers { noise: _ } | Task::Own => {
                 let row: usize = model.features(DType::F32).iter().map(TensorType::size_bytes).sum();
                 (MOST_BYTES / row.max(1)).clamp(1, MOST_ROWS)
             }
@@ -272,7 +283,7 @@ impl<'a> Predictor<'a> {
     ) -> Result<Vec<f64>, PredictorError> {
         let interface = self.interface();
         let learned = match interface.task {
-            Task::Classes | Task::Tokens => return Ok(Vec::new()),
+            Task::Classes | Task::Tokens | Task::Own => return Ok(Vec::new()),
             Task::Numbers { noise: Noise::Given(noise) } => {
                 return Ok(vec![noise; interface.labels.shape.elements()]);
             }
@@ -307,7 +318,7 @@ impl<'a> Predictor<'a> {
             .collect::<Result<_, _>>()?;
         let labels_on_device = match interface.task {
             Task::Tokens => Some(upload(Slot::Labels(Extent::Batch), batch.labels)?),
-            Task::Classes | Task::Numbers { noise: _ } => None,
+            Task::Classes | Task::Numbers { noise: _ } | Task::Own => None,
         };
         Ok(Rows { features, labels_on_device, labels })
     }

@@ -122,7 +122,7 @@ impl Predictions {
                 labels: is_labelled.then(Vec::new),
                 ..ClassPredictions::default()
             }),
-            Task::Numbers { noise: _ } => Predicted::Numbers(NumberPredictions {
+            Task::Numbers { noise: _ } | Task::Own => Predicted::Numbers(NumberPredictions {
                 outputs: interface.labels.shape.elements(),
                 labels: is_labelled.then(Vec::new),
                 ..NumberPredictions::default()

@@ -22,9 +22,12 @@ pub(super) fn gather(stage: &mut Stage) -> Vec<(Slot, Value)> {
             stage.b.reshape(cropped, interface.ty(Slot::Features(0, Extent::Batch)).shape)
         }
     };
-    let labels = stage.get(Slot::TableLabels);
-    let labels = stage.b.take(labels, rows);
-    vec![(Slot::Features(0, Extent::Batch), features), (Slot::Labels(Extent::Batch), labels)]
+    let mut taken = vec![(Slot::Features(0, Extent::Batch), features)];
+    if stage.interface().takes_labels {
+        let labels = stage.get(Slot::TableLabels);
+        taken.push((Slot::Labels(Extent::Batch), stage.b.take(labels, rows)));
+    }
+    taken
 }
 
 /// The images `[rows, height, width, channels]` with these numbers, each moved and mirrored: every pixel is taken by its

@@ -7,7 +7,7 @@ use natgrad_layers::{Criterion, MaskDrawing, Model};
 use super::StepError;
 use super::interface::Interface;
 use super::linked;
-use super::slot::{Extent, Metric, Slot};
+use super::slot::{Extent, Slot};
 use super::stage::{StageFunction, StageKind};
 use crate::rule::StateKind;
 
@@ -29,7 +29,7 @@ pub(super) fn loss_and_gradient(
     if interface.masks > 0 {
         inputs.push(Slot::MaskKeys);
     }
-    let mut outputs = vec![Slot::Metric(Metric::Loss), Slot::Metric(Metric::counted(interface.task))];
+    let mut outputs: Vec<Slot> = interface.evaluated().into_iter().map(Slot::Metric).collect();
     outputs.extend(trained.iter().copied().map(Slot::Gradient));
     if interface.needs.squared_gradients {
         outputs.extend(trained.iter().copied().map(Slot::SquaredGradient));

@@ -5,7 +5,7 @@ use natgrad_layers::{Cached, Model, Param, Task, with_rows};
 
 use super::part::Part;
 use super::plan::{StatePlan, StepPlan};
-use super::slot::{Extent, Slot};
+use super::slot::{Extent, Metric, Slot};
 use crate::rule::{Member, Needs, StateKind};
 
 /// Where noise comes from.
@@ -33,6 +33,8 @@ pub struct Interface {
     pub features: Vec<(String, TensorType)>,
     /// The labels of one example.
     pub labels: TensorType,
+    /// Whether there are labels.
+    pub takes_labels: bool,
     /// The predictions for `rows` examples.
     pub prediction: TensorType,
     /// What is kept of the tokens of a text, in programs that predict the next one.
@@ -89,6 +91,7 @@ impl Interface {
             rows,
             features: inputs.map(|input| (input.name.clone(), input.ty(dtype))).collect(),
             labels: described.labels(dtype),
+            takes_labels: described.takes_labels,
             prediction: described.prediction(rows, dtype),
             cache: Vec::new(),
             task: model.task(),
@@ -200,10 +203,18 @@ impl Interface {
         (0..self.features.len()).map(|input| Slot::Features(input, extent)).collect()
     }
 
+    /// What each evaluation of the loss tells.
+    pub fn evaluated(&self) -> Vec<Metric> {
+        [Some(Metric::Loss), Metric::counted(self.task)].into_iter().flatten().collect()
+    }
+
     /// What a call of the step program takes of the data.
     pub fn data(&self, extent: Extent) -> Vec<Slot> {
         match &self.table {
-            None => self.inputs(extent).into_iter().chain([Slot::Labels(extent)]).collect(),
+            None => {
+                let labels = self.takes_labels.then_some(Slot::Labels(extent));
+                self.inputs(extent).into_iter().chain(labels).collect()
+            }
             Some(DeviceTable { images: None, .. }) => vec![Slot::Rows(extent)],
             Some(DeviceTable { images: Some(_), .. }) => vec![Slot::Rows(extent), Slot::Crops(extent)],
         }

@@ -43,8 +43,10 @@ pub(super) fn loss_and_gradient(linked: &Linked, interface: &Interface) -> Resul
         };
         out.push((slot, value));
     };
-    give(&mut stage, Slot::Metric(Metric::Loss), Port::Loss);
-    give(&mut stage, Slot::Metric(Metric::counted(interface.task)), Port::Counted);
+    for metric in interface.evaluated() {
+        let port = if metric == Metric::Loss { Port::Loss } else { Port::Counted };
+        give(&mut stage, Slot::Metric(metric), port);
+    }
     for &param in &trained {
         give(&mut stage, Slot::Gradient(param), Port::Gradient(param));
     }
@@ -64,7 +66,9 @@ pub(super) fn loss_and_gradient(linked: &Linked, interface: &Interface) -> Resul
 /// What the model predicts, as [`Slot::Prediction`], from parameters in the place of the mean.
 pub(super) fn predict(linked: &Linked, interface: &Interface) -> Result<StageFunction, StepError> {
     linked_rows(linked, interface)?;
-    let function = &linked.predict;
+    let function = linked.predict.as_ref();
+    let function =
+        function.ok_or(StepError::NotLinked { model: linked.name.clone(), function: "predict.mlir" })?;
     let mut stage = Stage::new(StageKind::Predict, interface);
     // All of them, and in order, whichever the function takes.
     for param in 0..interface.params.len() {
@@ -87,7 +91,7 @@ pub(super) fn predict(linked: &Linked, interface: &Interface) -> Result<StageFun
             let picked = loss::label_log_probabilities(&mut stage.b, outputs, labels);
             stage.b.reshape(picked, ty.shape)
         }
-        Task::Numbers { .. } => stage.b.reshape(outputs, ty.shape),
+        Task::Numbers { .. } | Task::Own => stage.b.reshape(outputs, ty.shape),
     };
     Ok(stage.finish(vec![(Slot::Prediction, prediction)])?)
 }

@@ -163,10 +163,8 @@ fn sums(interface: &Interface) -> Vec<(Slot, Slot)> {
     if interface.contributes() {
         pairs.extend(interface.trained().map(|param| (Slot::Product(param), Slot::ProductSum(param))));
     }
-    pairs.extend(
-        [Metric::Loss, Metric::counted(interface.task)]
-            .map(|metric| (Slot::Metric(metric), Slot::MetricSum(metric))),
-    );
+    let evaluated = interface.evaluated().into_iter();
+    pairs.extend(evaluated.map(|metric| (Slot::Metric(metric), Slot::MetricSum(metric))));
     pairs
 }
 

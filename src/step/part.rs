@@ -3,7 +3,7 @@
 use natgrad_ir::Value;
 
 use super::interface::Interface;
-use super::slot::{Metric, Slot};
+use super::slot::Slot;
 use super::stage::Stage;
 use super::wiring::Wiring;
 use crate::rule::{Needs, StateKind};
@@ -80,7 +80,7 @@ pub(super) fn parameters_for_gradients(wiring: &mut Wiring) {
             wiring.set(slot_of(param), theta);
         }
     }
-    for metric in [Metric::Loss, Metric::counted(interface.task)] {
+    for metric in interface.evaluated() {
         let zero = wiring.b.scalar(interface.dtype, 0.0);
         wiring.set(Slot::Metric(metric), zero);
     }

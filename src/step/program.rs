@@ -249,7 +249,7 @@ impl<'a> Recipe<'a> {
         let mut inputs = interface.inputs(Extent::Batch);
         match interface.task {
             Task::Tokens => inputs.push(Slot::Labels(Extent::Batch)),
-            Task::Classes | Task::Numbers { noise: _ } => {}
+            Task::Classes | Task::Numbers { noise: _ } | Task::Own => {}
         }
         of_model(&interface, StageKind::Predict, function, inputs, vec![Slot::Prediction])
     }
@@ -319,7 +319,7 @@ impl<'a> Recipe<'a> {
     /// # Errors
     /// The rule has a mistake.
     pub fn metrics(&self) -> Result<Vec<Metric>, StepError> {
-        let mut told = Metric::always(self.model.task()).to_vec();
+        let mut told = Metric::always(self.model.task());
         if self.plan.clips_norm() || self.plan.diagnostics {
             told.push(Metric::GradientNorm);
         }
@@ -428,7 +428,7 @@ mod tests {
             state.push(Slot::Step);
             assert_eq!(step.inputs[..state.len()], state, "{}", rule.name());
             assert_eq!(step.outputs[..state.len()], state, "{}", rule.name());
-            let rest = Metric::always(Task::Classes).map(Slot::Metric);
+            let rest: Vec<Slot> = Metric::always(Task::Classes).into_iter().map(Slot::Metric).collect();
             assert_eq!(step.outputs[state.len()..], rest, "{}", rule.name());
             assert!(step.inputs[state.len()..].iter().all(|slot| !slot.is_carried()), "{}", rule.name());
         }

@@ -35,17 +35,21 @@ pub enum Metric {
 }
 
 impl Metric {
-    /// What the loss counts beside itself.
-    pub const fn counted(task: Task) -> Metric {
+    /// What the loss counts beside itself, if natgrad knows what is predicted.
+    pub const fn counted(task: Task) -> Option<Metric> {
         match task {
-            Task::Classes | Task::Tokens => Metric::Correct,
-            Task::Numbers { noise: _ } => Metric::SquaredError,
+            Task::Classes | Task::Tokens => Some(Metric::Correct),
+            Task::Numbers { noise: _ } => Some(Metric::SquaredError),
+            Task::Own => None,
         }
     }
 
     /// What every step tells.
-    pub const fn always(task: Task) -> [Metric; 3] {
-        [Metric::Loss, Metric::counted(task), Metric::LearningRate]
+    pub fn always(task: Task) -> Vec<Metric> {
+        [Some(Metric::Loss), Metric::counted(task), Some(Metric::LearningRate)]
+            .into_iter()
+            .flatten()
+            .collect()
     }
 
     /// The name in programs and reports.

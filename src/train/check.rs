@@ -67,7 +67,10 @@ pub fn check(config: &RunConfig, train: &Examples, test: Option<&Examples>) -> R
         };
         return wrong(inputs, found_features(example), wanted);
     }
-    if example.labels.dtype != labels.dtype || example.labels.shape.elements() != labels.shape.elements() {
+    let described = config.model.describe();
+    let differ =
+        example.labels.dtype != labels.dtype || example.labels.shape.elements() != labels.shape.elements();
+    if described.takes_labels && differ {
         let hint = match (&config.model, example.labels.dtype.is_float(), labels.dtype.is_float()) {
             (NamedModel::Mlp(_) | NamedModel::ResNet(_), true, false) => {
                 "; with `model.noise` it predicts numbers"
@@ -81,7 +84,7 @@ pub fn check(config: &RunConfig, train: &Examples, test: Option<&Examples>) -> R
         return wrong(classes, format!("labels {}", example.labels), wanted);
     }
     let found = example.classes.max(test.map_or(0, |test| test.example().classes));
-    if found > config.model.classes() {
+    if config.model.task() != Task::Own && found > described.classes() {
         let what = if config.model.task() == Task::Tokens { "different tokens" } else { "classes" };
         let wanted = format!("the model must have at least {found} {what}");
         return wrong(classes, format!("{found} {what}"), wanted);

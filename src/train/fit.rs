@@ -146,10 +146,10 @@ impl Training<'_> {
         let always = Metric::always(task);
         let told = |metric: Metric| mean.get(metric);
         let labels = (self.config.rows_per_step() * self.rows.labels.shape.elements()) as f64;
-        let counted = told(Metric::counted(task)) / labels;
+        let counted = Metric::counted(task).map_or(f64::NAN, told) / labels;
         let (accuracy, rmse) = match task {
             Task::Classes | Task::Tokens => (counted.is_finite().then_some(counted), None),
-            Task::Numbers { noise: _ } => (None, counted.is_finite().then(|| counted.sqrt())),
+            Task::Numbers { noise: _ } | Task::Own => (None, counted.is_finite().then(|| counted.sqrt())),
         };
         let beside = |(metric, value): (Metric, f64)| {
             (!always.contains(&metric)).then(|| (metric.name().to_string(), finite(value)))

@@ -48,8 +48,8 @@ pub struct RunReport {
     pub cached: usize,
     /// Number of parameters.
     pub parameters: usize,
-    /// Scores on the test rows.
-    pub test: TestScores,
+    /// Scores on the test rows; none of a model that natgrad cannot score.
+    pub test: Option<TestScores>,
 }
 
 /// What compiling took.

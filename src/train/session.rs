@@ -195,7 +195,10 @@ impl<'a> Session<'a> {
         let upload = |slot: Slot, bytes: &[u8]| {
             Ok::<_, DeviceError>((slot, self.device.upload(&interface.ty(slot), bytes)?))
         };
-        self.table = vec![upload(Slot::TableFeatures, features)?, upload(Slot::TableLabels, labels)?];
+        self.table = vec![upload(Slot::TableFeatures, features)?];
+        if interface.takes_labels {
+            self.table.push(upload(Slot::TableLabels, labels)?);
+        }
         Ok(())
     }
 

@@ -78,8 +78,8 @@ impl Source {
 
 /// The SHA-256 of a linked model's functions.
 fn functions(linked: &Linked) -> String {
-    let curvature = linked.squared_gradients.iter().chain(&linked.hessian_vector);
-    let all = [&linked.loss_and_gradient, &linked.predict].into_iter().chain(curvature);
+    let further = linked.predict.iter().chain(&linked.squared_gradients).chain(&linked.hessian_vector);
+    let all = [&linked.loss_and_gradient].into_iter().chain(further);
     let mut hash = Sha256::new();
     for function in all {
         hash.update(function.foreign.locations.as_bytes());

@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
+use natgrad_layers::Task;
+
 use super::TrainError;
 use super::check_memory;
 use super::checkpoint::{Checkpoint, Header};
@@ -117,7 +119,9 @@ impl<'a> Training<'a> {
                 |error: std::io::Error| TrainError::Write { path: out.clone(), reason: error.to_string() };
             std::fs::create_dir_all(out).map_err(fail)?;
         }
-        if let Some(rows) = training.test.as_ref().map(Examples::len) {
+        if let Some(rows) = training.test.as_ref().map(Examples::len)
+            && training.is_scored()
+        {
             training.predictor(rows, observer)?;
         }
         training.begin(checkpoint.as_ref())?;
@@ -146,6 +150,11 @@ impl<'a> Training<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Whether natgrad can score what the model predicts.
+    fn is_scored(&self) -> bool {
+        self.config.model.task() != Task::Own
     }
 
     /// The configuration.
@@ -296,13 +305,13 @@ impl<'a> Training<'a> {
         evaluate(&self.session, &predictor, judging, &test)
     }
 
-    /// What the run gave: its length, what compiling took, and the scores on the test rows.
+    /// What the run gave: its length, what compiling took, and the scores on the test rows, if natgrad can score the model.
     ///
     /// # Errors
     /// See [`Training::evaluate`].
     pub fn report(&mut self, observer: Observer) -> Result<RunReport, TrainError> {
         observer(Progress::Evaluating);
-        let test = self.evaluate()?;
+        let test = if self.is_scored() { Some(self.evaluate()?) } else { None };
         Ok(RunReport {
             steps: self.total,
             seconds: self.seconds,

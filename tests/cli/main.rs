@@ -9,6 +9,7 @@ mod fetch;
 mod help;
 mod input;
 mod inspect;
+mod linked;
 mod loss;
 mod outputs;
 mod page;

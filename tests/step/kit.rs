@@ -122,7 +122,7 @@ impl Setup {
             Task::Classes | Task::Tokens => {
                 numbers_below(self.model.classes(), seed, step as usize, elements)
             }
-            Task::Numbers { noise: _ } => numbers(seed, step as usize, elements, 2.0),
+            Task::Numbers { noise: _ } | Task::Own => numbers(seed, step as usize, elements, 2.0),
         }
     }
 

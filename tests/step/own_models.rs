@@ -217,7 +217,8 @@ fn a_run_trains_a_model_of_ones_own() {
     };
     let config_of = |rate| config(named(Plain { rate }));
     let report = run(&config_of(0.2)).unwrap();
-    let (mean, averaged) = (report.test.mean, report.test.posterior.unwrap());
+    let test = report.test.unwrap();
+    let (mean, averaged) = (test.mean, test.posterior.unwrap());
     for scores in [mean, averaged] {
         assert!(matches!(scores, Scores::Classes { accuracy, .. } if accuracy > 0.9), "{scores:?}");
     }

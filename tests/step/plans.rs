@@ -58,8 +58,9 @@ fn micro_batches_at_a_point_are_one_batch() {
             of_one.extend(interpret(&one, &of_one));
         }
         assert_same_state((&parted, &of_parts), (&one, &of_one), 1e-12);
-        let metrics = |values: &Values| {
-            Metric::always(Task::Classes).map(|metric| scalar(values, Slot::Metric(metric)))
+        let metrics = |values: &Values| -> Vec<f64> {
+            let told = Metric::always(Task::Classes).into_iter();
+            told.map(|metric| scalar(values, Slot::Metric(metric))).collect()
         };
         assert!(distance(&metrics(&of_parts), &metrics(&of_one)) < 1e-12);
     }

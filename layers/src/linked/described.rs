@@ -100,6 +100,16 @@ impl Tensor {
     fn ty(&self) -> TensorType {
         self.dtype.with(&self.shape)
     }
+
+    /// What it is of one row; indices are below this number.
+    fn of_row(&self, below: usize) -> Result<Input, String> {
+        let (name, shape) = (self.name.clone(), &self.shape[1..]);
+        match self.dtype {
+            TypeName::I32 | TypeName::U32 => Ok(Input::indices(name, shape, below)),
+            TypeName::F32 => Ok(Input::numbers(name, shape)),
+            _ => Err(format!("the input `{name}` is {}, but must be f32, i32 or u32", self.ty().dtype)),
+        }
+    }
 }
 
 impl Unnamed {
@@ -108,31 +118,29 @@ impl Unnamed {
     }
 }
 
+/// What follows from a description.
+pub(super) struct Checked {
+    pub task: Task,
+    /// The inputs beside the labels.
+    pub inputs: Vec<Input>,
+    pub labels: Option<Input>,
+    /// The outputs of a batch.
+    pub outputs: Option<TensorType>,
+}
+
+fn wrong<T>(field: &str, value: &dyn std::fmt::Debug, wanted: &str) -> Result<T, String> {
+    Err(format!("{field} is {value:?}, but must be {wanted}"))
+}
+
 impl Described {
-    /// What is predicted, the inputs beside the labels, and the outputs of a batch, if all that is said fits together.
-    pub fn checked(&self) -> Result<(Task, Vec<Input>, TensorType), String> {
-        let wrong = |field: &str, value: &dyn std::fmt::Debug, wanted: &str| {
-            Err(format!("{field} is {value:?}, but must be {wanted}"))
-        };
+    /// What follows from what is said, if all of it fits together.
+    pub fn checked(&self) -> Result<Checked, String> {
         if self.format != FORMAT {
             return wrong("format", &self.format, "1, the only one that this natgrad reads");
         }
-        let Some(task) = self.task else {
-            return wrong(
-                "task",
-                &None::<&str>,
-                "\"classes\", \"tokens\" or \"numbers\", for the model to be scored",
-            );
-        };
         if !(self.noise.is_finite() && self.noise > 0.0) {
             return wrong("noise", &self.noise, "a standard deviation above 0");
         }
-        let (Some(labels), Some(prediction)) = (&self.labels, &self.prediction) else {
-            return wrong("labels", &self.labels, "the name of an input, and `prediction` must be there");
-        };
-        let Some(labels) = self.inputs.iter().find(|input| input.name == *labels) else {
-            return wrong("labels", labels, "the name of an input");
-        };
         if self.parameters.is_empty() {
             return wrong("parameters", &"[]", "one parameter or more");
         }
@@ -151,21 +159,51 @@ impl Described {
                 return wrong(&format!("the shape of input `{name}`"), shape, &wanted);
             }
         }
-        let outputs = prediction.ty();
-        let below = match task {
-            TaskName::Tokens => *prediction.shape.last().unwrap_or(&0),
-            TaskName::Classes | TaskName::Numbers => u32::MAX as usize,
+        let labels = match &self.labels {
+            None => None,
+            Some(name) => match self.inputs.iter().find(|input| input.name == *name) {
+                Some(labels) => Some(labels),
+                None => return wrong("labels", name, "the name of an input"),
+            },
         };
-        let input = |Tensor { name, shape, dtype }: &Tensor| match dtype {
-            TypeName::I32 | TypeName::U32 => Ok(Input::indices(name.clone(), &shape[1..], below)),
-            TypeName::F32 => Ok(Input::numbers(name.clone(), &shape[1..])),
-            _ => {
-                Err(format!("the input `{name}` is {}, but must be f32, i32 or u32", dtype.with(shape).dtype))
+        let outputs = self.prediction.as_ref().map(Unnamed::ty);
+        let vocabulary = match (&self.prediction, self.task) {
+            (Some(prediction), Some(TaskName::Tokens)) => prediction.shape.last().copied().unwrap_or(0),
+            _ => u32::MAX as usize,
+        };
+        let inputs = self.inputs.iter().filter(|input| Some(&input.name) != self.labels.as_ref());
+        let inputs: Vec<Input> = inputs.map(|input| input.of_row(vocabulary)).collect::<Result<_, _>>()?;
+        let task = match (self.task, labels, &outputs) {
+            (Some(task), Some(labels), Some(outputs)) => self.scored(task, labels, &inputs, outputs)?,
+            // Natgrad scores what has all three.
+            _ => Task::Own,
+        };
+        let labels = match (labels, task) {
+            (None, _) => None,
+            (Some(labels), Task::Own) => Some(labels.of_row(u32::MAX as usize)?),
+            // Their type follows from the task.
+            (Some(labels), _) => {
+                let is_float = labels.ty().dtype.is_float();
+                let (name, shape) = (labels.name.clone(), &labels.shape[1..]);
+                Some(if is_float {
+                    Input::numbers(name, shape)
+                } else {
+                    Input::indices(name, shape, vocabulary)
+                })
             }
         };
-        let inputs = self.inputs.iter().filter(|input| input.name != labels.name);
-        let inputs: Vec<Input> = inputs.map(input).collect::<Result<_, _>>()?;
-        // Natgrad gives classes and tokens as whole numbers, and tokens in the shape of the first input.
+        Ok(Checked { task, inputs, labels, outputs })
+    }
+
+    /// The task, if the labels are such as natgrad gives: classes and tokens as whole numbers, and tokens in the shape of
+    /// the first input.
+    fn scored(
+        &self,
+        task: TaskName,
+        labels: &Tensor,
+        inputs: &[Input],
+        outputs: &TensorType,
+    ) -> Result<Task, String> {
         let (are_whole, elements) = match task {
             TaskName::Classes => (true, self.rows),
             TaskName::Tokens => (true, self.rows * inputs.first().map_or(0, |input| input.shape.elements())),
@@ -181,12 +219,11 @@ impl Described {
             let wanted = format!("{elements} elements of {kind}, for this task");
             return wrong(&format!("the labels `{}`", labels.name), &label.to_string(), &wanted);
         }
-        let task = match task {
+        Ok(match task {
             TaskName::Classes => Task::Classes,
             TaskName::Tokens => Task::Tokens,
             TaskName::Numbers => Task::Numbers { noise: Noise::Given(self.noise) },
-        };
-        Ok((task, inputs, outputs))
+        })
     }
 
     /// What a name of a parameter or result of a function stands for, and its type.

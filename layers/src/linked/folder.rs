@@ -7,7 +7,7 @@ use std::sync::Arc;
 use natgrad_ir::{Foreign, Shape, Signature, TensorType};
 use safetensors::{Dtype, SafeTensors};
 
-use super::described::{Described, Tensor};
+use super::described::{Checked, Described, Tensor};
 use super::text::{self, prepare};
 use super::{Linked, LinkedFunction, Port};
 use crate::init::{Init, Param};
@@ -36,7 +36,7 @@ impl Linked {
         let json = read("model.json").map_err(|(_, error)| error)?;
         let described: Described =
             serde_json::from_slice(&json).map_err(|error| here(format!("not a model: {error}")))?;
-        let (task, inputs, outputs) = described.checked().map_err(here)?;
+        let Checked { task, inputs, labels, outputs } = described.checked().map_err(here)?;
         let known = described.ports();
         let function = |stem: &str, wanted: &[&str]| -> Result<Option<LinkedFunction>, String> {
             let name = format!("{stem}.mlir");
@@ -53,8 +53,10 @@ impl Linked {
         let missing = |name: &str, why: &str| format!("{}: it is missing{why}", folder.join(name).display());
         let loss_and_gradient = function("loss_and_gradient", &["loss", "gradient/", "carried/"])?
             .ok_or_else(|| missing("loss_and_gradient.mlir", ""))?;
-        let why = ", and without it the model cannot be scored: export the model with `predict`";
-        let predict = function("predict", &["prediction"])?.ok_or_else(|| missing("predict.mlir", why))?;
+        let predict = function("predict", &["prediction"])?;
+        if predict.is_none() && outputs.is_some() {
+            return Err(missing("predict.mlir", ", but model.json has a `prediction`"));
+        }
         let squared_gradients =
             function("squared_gradients", &["loss", "gradient/", "squared_gradient/", "carried/"])?;
         let hessian_vector =
@@ -90,6 +92,7 @@ impl Linked {
             trained,
             rows,
             inputs,
+            labels,
             outputs,
             draws: seed.is_some(),
             loss_and_gradient,

@@ -29,14 +29,16 @@ pub struct Linked {
     pub rows: usize,
     /// What one example consists of, beside its label.
     pub inputs: Vec<Input>,
-    /// The outputs of a batch: logits, or numbers.
-    pub outputs: TensorType,
+    /// The label of one example, if there are labels.
+    pub labels: Option<Input>,
+    /// The outputs of a batch: logits, or numbers. None of a model that predicts nothing.
+    pub outputs: Option<TensorType>,
     /// Whether its functions draw random numbers, from a seed.
     pub draws: bool,
     /// Loss and gradients.
     pub loss_and_gradient: LinkedFunction,
-    /// The outputs.
-    pub predict: LinkedFunction,
+    /// The outputs, if the model predicts something.
+    pub predict: Option<LinkedFunction>,
     /// Loss, gradients, and the mean over examples of their squares.
     pub squared_gradients: Option<LinkedFunction>,
     /// Loss, gradients, and products of the Hessian with probes.
