@@ -207,7 +207,7 @@ fn step(model: &Stablehlo, features: &[Vec<u8>], labels: &[u8]) -> (f64, Vec<Vec
     let recipe = Recipe::new(model, &rule);
     let values = recipe.values(linked.rows, 1);
     let mut session = Session::new(&DEVICE, &recipe, linked.rows, &values, 0).unwrap();
-    session.begin(&linked.values, &[]).unwrap();
+    session.begin(linked.values.as_ref().unwrap(), &[]).unwrap();
     let rows = CallRows::Given { features, labels };
     let data = CallData { rows, steps: 1, noise: &[], further_noise: &[] };
     let scalars = session.step(data).unwrap().wait().unwrap().pop().unwrap();

@@ -340,14 +340,14 @@ class Model:
             raise ModelError("params and carried must have values, not only shapes, for a folder")
         return {name: np.asarray(value) for name, value in found.items()}
 
-    def write(self, folder: str | os.PathLike[str], curvature: Sequence[str] = ()) -> Path:
-        """Writes the folder; everything is made before the first file."""
+    def write(self, folder: str | os.PathLike[str], curvature: Sequence[str] = (), *, values: bool = True) -> Path:
+        """Writes the folder, without initial values if so asked; everything is made before the first file."""
         for name in curvature:
             if name not in CURVATURE:
                 raise ModelError(f"curvature={name!r}: it must be of {', '.join(CURVATURE)}")
         functions = ["loss_and_gradient", *(["predict"] if self.predictor else []), *(name for name in CURVATURE if name in curvature)]
         texts = {name: self.text(name) for name in functions}
-        tensors = self.tensors()
+        tensors = self.tensors() if values else None
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         for name in ("loss_and_gradient", "predict", *CURVATURE):
@@ -356,7 +356,8 @@ class Model:
                 path.write_text(texts[name], encoding="utf-8")
             else:
                 path.unlink(missing_ok=True)
-        _safetensors.save(folder / "parameters.safetensors", tensors)
+        if tensors is not None:
+            _safetensors.save(folder / "parameters.safetensors", tensors)
         (folder / "model.json").write_text(json_text(self.description()), encoding="utf-8")
         return folder
 

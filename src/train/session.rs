@@ -310,16 +310,14 @@ impl<'a> Session<'a> {
         })
     }
 
-    /// Puts the examples of one step on the device: each input, and the labels.
+    /// Puts the batch of one step on the device: each input, then the labels if the model takes some.
     ///
     /// # Errors
     /// The device fails.
-    pub fn upload_inputs(&self, inputs: &[&[u8]], labels: &[u8]) -> Result<UploadedRows, TrainError> {
-        self.upload_by(1, |slot| match slot {
-            Slot::Features(input, _) => inputs.get(input).copied(),
-            Slot::Labels(_) => Some(labels),
-            _ => None,
-        })
+    pub fn upload_batch(&self, batch: &[&[u8]]) -> Result<UploadedRows, TrainError> {
+        let interface = &self.step.program.interface;
+        let slots = interface.data(interface.extent());
+        self.upload_by(1, |slot| slots.iter().position(|&known| known == slot).map(|at| batch[at]))
     }
 
     /// What is not given is left out, for the call to say what it lacks.

@@ -105,12 +105,11 @@ impl<'a> Stepper<'a> {
         self.session.programs().chain(&self.draw)
     }
 
-    /// Names and types of a batch: each input's, then those of the labels. Micro-batches are in front.
+    /// Names and types of a batch: each input's, then those of the labels if the model takes some. Micro-batches are in front.
     pub fn batch_types(&self) -> Vec<(String, TensorType)> {
         let interface = self.interface();
-        let extent = interface.extent();
-        let named = |slot: Slot| (interface.name(slot), interface.ty(slot));
-        interface.inputs(extent).into_iter().chain([Slot::Labels(extent)]).map(named).collect()
+        let slots = interface.data(interface.extent());
+        slots.into_iter().map(|slot| (interface.name(slot), interface.ty(slot))).collect()
     }
 
     /// What a step tells.
@@ -132,22 +131,21 @@ impl<'a> Stepper<'a> {
         Ok(self.taken(0))
     }
 
-    /// One step. It is under way when this returns; reading the metrics or the state waits for it. The memory of the state is
-    /// the next one's, so the state is gone.
+    /// One step on a batch of [`Stepper::batch_types`], row-major. It is under way when this returns; reading the metrics or
+    /// the state waits for it. The memory of the state is the next one's, so the state is gone.
     ///
     /// # Errors
     /// The batch is not such as the step takes, or the device fails. Where it is the batch, the state is as it was.
     pub fn step(
         &mut self,
         state: &mut Option<State>,
-        inputs: &[&[u8]],
-        labels: &[u8],
+        batch: &[&[u8]],
     ) -> Result<(State, PendingSteps), TrainError> {
-        self.check(inputs, labels)?;
+        self.check(batch)?;
         let refused = || TrainError::Refused { call: "step", reason: "there is no state".to_string() };
         let seed = state.as_ref().ok_or_else(refused)?.seed;
         self.set_seed(seed)?;
-        let uploaded = self.session.upload_inputs(inputs, labels)?;
+        let uploaded = self.session.upload_batch(batch)?;
         let State { carried, step, .. } = state.take().ok_or_else(refused)?;
         self.session.exchange(carried);
         let rows = CallRows::Uploaded(&uploaded);
@@ -156,18 +154,14 @@ impl<'a> Stepper<'a> {
     }
 
     /// An error unless a batch has the sizes that the step takes.
-    fn check(&self, inputs: &[&[u8]], labels: &[u8]) -> Result<(), TrainError> {
-        let interface = self.interface();
-        let extent = interface.extent();
-        let slots = interface.inputs(extent);
+    fn check(&self, batch: &[&[u8]]) -> Result<(), TrainError> {
+        let types = self.batch_types();
         let refused = |reason: String| Err(TrainError::Refused { call: "step", reason });
-        if slots.len() != inputs.len() {
-            return refused(format!("the model has {} inputs, but is given {}", slots.len(), inputs.len()));
+        if types.len() != batch.len() {
+            return refused(format!("a batch has {} arrays, but {} are given", types.len(), batch.len()));
         }
-        for (slot, bytes) in slots.into_iter().zip(inputs).chain([(Slot::Labels(extent), &labels)]) {
-            let ty = interface.ty(slot);
+        for ((name, ty), bytes) in types.iter().zip(batch) {
             if ty.size_bytes() != bytes.len() {
-                let name = interface.name(slot);
                 let wanted = ty.size_bytes();
                 return refused(format!(
                     "`{name}` is {ty}, of {wanted} bytes, but {} are given",

@@ -45,7 +45,7 @@ fn batch(step: usize) -> (Vec<u8>, Vec<u8>) {
 
 fn go(stepper: &mut Stepper, state: &mut Option<State>, step: usize) -> f64 {
     let (x, y) = batch(step);
-    let (next, told) = stepper.step(state, &[&x], &y).unwrap();
+    let (next, told) = stepper.step(state, &[&x, &y]).unwrap();
     assert!(state.is_none());
     *state = Some(next);
     told.wait().unwrap()[0].loss()
@@ -128,14 +128,14 @@ fn a_wrong_batch_leaves_the_state_whole() {
     let mut stepper = stepper(config());
     let mut state = begun(&mut stepper, 0);
     let (x, y) = batch(0);
-    let mut refused = |inputs: &[&[u8]], labels: &[u8], wanted: &str| {
-        let error = stepper.step(&mut state, inputs, labels).unwrap_err().to_string();
+    let mut refused = |batch: &[&[u8]], wanted: &str| {
+        let error = stepper.step(&mut state, batch).unwrap_err().to_string();
         assert!(error.contains(wanted), "{error}");
         assert!(state.is_some());
     };
-    refused(&[&x[4..]], &y, "`features/x` is f32[8,2], of 64 bytes, but 60 are given");
-    refused(&[&x], &y[4..], "`labels` is u32[8], of 32 bytes, but 28 are given");
-    refused(&[], &y, "the model has 1 inputs, but is given 0");
+    refused(&[&x[4..], &y], "`features/x` is f32[8,2], of 64 bytes, but 60 are given");
+    refused(&[&x, &y[4..]], "`labels` is u32[8], of 32 bytes, but 28 are given");
+    refused(&[&x], "a batch has 2 arrays, but 1 are given");
     let mut adamw = self::stepper(RunConfig { rule: AdamW::default().into(), ..config() });
     let mut state = begun(&mut adamw, 0).unwrap();
     let error = adamw.draw(&mut state, 0, 0).unwrap_err().to_string();

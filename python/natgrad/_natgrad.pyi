@@ -1,0 +1,53 @@
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+__version__: str
+
+Bytes = npt.NDArray[np.uint8]
+#: A name, a type and dimensions.
+Described = tuple[str, str, list[int]]
+
+class State:
+    """The state of a run, until a step takes it."""
+
+    @property
+    def step(self) -> int:
+        """Steps done."""
+
+    @property
+    def seed(self) -> int:
+        """The seed of its noise."""
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether no step has taken it."""
+
+class Metrics:
+    def names(self) -> list[str]: ...
+    def read(self) -> list[tuple[str, float]]: ...
+
+class Step:
+    def __init__(self, config: str, dtype: str, device_name: str, labels: int) -> None: ...
+    def inputs(self) -> list[Described]: ...
+    def init(self, means: list[Bytes], seed: int) -> State: ...
+    def step(self, state: State, batch: list[Bytes]) -> tuple[State, Metrics]: ...
+    def mean(self, state: State) -> list[Bytes]: ...
+    def draw(self, state: State, seed: int, sample: int) -> list[Bytes]: ...
+    def tensors(self, state: State) -> list[tuple[Described, Bytes]]: ...
+    def save(self, state: State, folder: Path, model: Path) -> Path: ...
+    def load(self, path: Path) -> State: ...
+    def compiled(self) -> tuple[float, int, int]: ...
+
+def rules() -> str: ...
+def noise(
+    elements: int, *, seed: int, purpose: str, count: int, draw: int, tensor: int, grade: str
+) -> npt.NDArray[np.float64]: ...
+def data(
+    config: str,
+) -> tuple[
+    tuple[npt.NDArray[np.float32], npt.NDArray[np.uint32]],
+    tuple[npt.NDArray[np.float32], npt.NDArray[np.uint32]],
+]: ...
+def fetch(name: str) -> str: ...
