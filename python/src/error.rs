@@ -9,8 +9,13 @@ mod imported {
     pyo3::import_exception!(natgrad._errors, Error);
 }
 
-/// An error with what caused it, as one message.
+/// An error with what caused it.
 pub fn raised(error: impl Error) -> PyErr {
+    wrong(message(error))
+}
+
+/// An error with what caused it, as one message.
+pub fn message(error: impl Error) -> String {
     let mut message = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
@@ -21,7 +26,7 @@ pub fn raised(error: impl Error) -> PyErr {
         }
         cause = error.source();
     }
-    imported::Error::new_err(message)
+    message
 }
 
 /// A mistake in an argument.

@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use natgrad::train::PendingSteps;
 use pyo3::prelude::*;
 
-use crate::error::{raised, wrong};
+use crate::error::{message, wrong};
 
 /// The numbers of a step, which may be under way.
 #[pyclass(frozen, module = "natgrad._natgrad")]
@@ -38,7 +38,7 @@ impl Metrics {
                     let scalars = steps.into_iter().flat_map(|step| step.iter().collect::<Vec<_>>());
                     Told::Numbers(scalars.map(|(metric, number)| (metric.name().to_string(), number)).collect())
                 }
-                Err(error) => Told::Failed(raised(error).to_string()),
+                Err(error) => Told::Failed(message(error)),
             };
         }
         match &*told {

@@ -42,12 +42,14 @@ impl Step {
 
     /// Waits until so few steps are under way that another one may be. Errors are for whoever reads their metrics.
     fn wait_for_room(&self, py: Python<'_>) {
-        let mut under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
-        while under_way.len() >= UNDER_WAY {
-            if let Some(oldest) = under_way.pop_front() {
-                let metrics = oldest.get();
-                py.detach(|| metrics.wait()).ok();
-            }
+        // Nothing is locked while Python's own lock is waited for.
+        let oldest = || {
+            let mut under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
+            if under_way.len() < UNDER_WAY { None } else { under_way.pop_front() }
+        };
+        while let Some(metrics) = oldest() {
+            let metrics = metrics.get();
+            py.detach(|| metrics.wait()).ok();
         }
     }
 }

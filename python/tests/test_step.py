@@ -1,0 +1,320 @@
+"""Steps of JAX's functions, against rules written in NumPy."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import natgrad
+
+ROWS = 12
+
+
+def predict(params, x):
+    hidden = jnp.tanh(x @ params["first"]["weight"] + params["first"]["bias"])
+    return hidden @ params["second"]
+
+
+def loss(params, batch):
+    logs = jax.nn.log_softmax(predict(params, batch["x"]))
+    return -jnp.mean(jnp.take_along_axis(logs, batch["y"][:, None], axis=1))
+
+
+def model(dtype=np.float32, seed=0):
+    rng = np.random.default_rng(seed)
+    weights = {"first": {"weight": rng.normal(size=(5, 7)), "bias": np.zeros(7)}, "second": rng.normal(size=(7, 3))}
+    return jax.tree.map(lambda array: array.astype(dtype), weights)
+
+
+def batches(count, dtype=np.float32, seed=1):
+    rng = np.random.default_rng(seed)
+    return [{"x": rng.normal(size=(ROWS, 5)).astype(dtype), "y": rng.integers(0, 3, ROWS).astype(np.int32)} for _ in range(count)]
+
+
+def ivon_in_numpy(params, batches, rule, seed):
+    """IVON (Shen et al. 2024, algorithm 1), in the type of the parameters; gives the losses and the mean."""
+    gradient = jax.jit(jax.value_and_grad(loss))
+    mean, treedef = jax.tree_util.tree_flatten(params)
+    momentum = [np.zeros_like(m) for m in mean]
+    hess = [np.full_like(m, rule.hess_init) for m in mean]
+    lr, ess, delta = rule.lr * (rule.hess_init + rule.weight_decay), rule.ess, rule.weight_decay
+    losses = []
+    for step, batch in enumerate(batches):
+        noise = jax.tree_util.tree_leaves(natgrad.noise(params, step, seed=seed))
+        offset = [(n / np.sqrt(ess * (h + delta))).astype(h.dtype) for n, h in zip(noise, hess, strict=True)]
+        theta = [m + o for m, o in zip(mean, offset, strict=True)]
+        value, gradients = gradient(treedef.unflatten(theta), batch)
+        losses.append(float(value))
+        for index, g in enumerate(map(np.asarray, jax.tree_util.tree_leaves(gradients))):
+            h = hess[index]
+            h_hat = g * offset[index] * ess * (h + delta)
+            momentum[index] = rule.beta1 * momentum[index] + (1 - rule.beta1) * g
+            hess[index] = rule.beta2 * h + (1 - rule.beta2) * h_hat + 0.5 * (1 - rule.beta2) ** 2 * (h - h_hat) ** 2 / (h + delta)
+            debiased = momentum[index] / (1 - rule.beta1 ** (step + 1))
+            mean[index] = mean[index] - lr * (debiased + delta * mean[index]) / (hess[index] + delta)
+    return losses, treedef.unflatten(mean)
+
+
+def trained(step, params, batches, seed):
+    state = step.init(params, seed=seed)
+    losses = []
+    for batch in batches:
+        state, metrics = step(state, batch)
+        losses.append(metrics["loss"])
+    return losses, step.posterior(state).mean()
+
+
+def distance(found, wanted):
+    """The largest difference, of each tensor's largest element."""
+    of = lambda a, b: np.max(np.abs(np.asarray(a, np.float64) - b)) / np.max(np.abs(b))
+    return max(map(of, jax.tree_util.tree_leaves(found), jax.tree_util.tree_leaves(wanted)))
+
+
+RULE = natgrad.Ivon(lr=0.5, ess=1000, hess_init=0.2, beta2=0.99, weight_decay=1e-2)
+
+
+def test_fifty_steps_of_ivon_in_double_precision():
+    with jax.enable_x64(True):
+        params, data = model(np.float64), batches(50, np.float64)
+        step = natgrad.compile(loss, params, data[0], RULE)
+        found, mean = trained(step, params, data, seed=4)
+        losses, wanted = ivon_in_numpy(params, data, RULE, seed=4)
+    np.testing.assert_allclose(found, losses, rtol=1e-8)
+    assert distance(mean, wanted) < 1e-8
+    assert all(leaf.dtype == np.float64 for leaf in jax.tree_util.tree_leaves(mean))
+
+
+def test_fifty_steps_of_ivon_in_single_precision():
+    params, data = model(), batches(50)
+    step = natgrad.compile(loss, params, data[0], RULE)
+    found, mean = trained(step, params, data, seed=4)
+    losses, wanted = ivon_in_numpy(params, data, RULE, seed=4)
+    # What a change of the start by one unit in the last place makes of it.
+    nudged = jax.tree.map(lambda array: np.nextafter(array, np.float32(np.inf)), params)
+    near_losses, near = ivon_in_numpy(nudged, data, RULE, seed=4)
+    assert distance(mean, wanted) < 3 * distance(near, wanted)
+    assert np.max(np.abs(np.subtract(found, losses))) < 3 * np.max(np.abs(np.subtract(near_losses, losses)))
+
+
+def test_adamw_is_optax():
+    optax = pytest.importorskip("optax")
+    params, data = model(), batches(50)
+    rule = natgrad.AdamW(lr=1e-2, weight_decay=0.1)
+    _, mean = trained(natgrad.compile(loss, params, data[0], rule), params, data, seed=0)
+    optimizer = optax.adamw(1e-2, weight_decay=0.1)
+    wanted, state = params, optimizer.init(params)
+    for batch in data:
+        updates, state = optimizer.update(jax.grad(loss)(wanted, batch), state, wanted)
+        wanted = optax.apply_updates(wanted, updates)
+    assert distance(mean, wanted) < 1e-5
+
+
+@pytest.mark.parametrize("rule", [natgrad.Vogn(ess=1000), natgrad.Von(ess=1000), natgrad.Blr(ess=1000), natgrad.Sgd(), natgrad.Vadam(ess=1000)])
+def test_every_estimator_trains(rule):
+    params, data = model(), batches(1) * 60
+    losses, _ = trained(natgrad.compile(loss, params, data[0], rule), params, data, seed=0)
+    assert np.mean(losses[-5:]) < np.mean(losses[:5])
+
+
+def test_accumulated_batches_are_whole_ones():
+    params, data = model(), batches(5)
+    rule = natgrad.AdamW(lr=1e-2)
+    whole = trained(natgrad.compile(loss, params, data[0], rule), params, data, seed=0)
+    parts = trained(natgrad.compile(loss, params, data[0], rule, accumulation=3), params, data, seed=0)
+    np.testing.assert_allclose(whole[0], parts[0], rtol=1e-5)
+    assert distance(parts[1], whole[1]) < 1e-4
+    with pytest.raises(natgrad.Error, match="accumulation=5: it must divide the 12 rows"):
+        natgrad.compile(loss, params, data[0], rule, accumulation=5)
+
+
+def test_a_state_is_spent_once():
+    params, data = model(), batches(2)
+    step = natgrad.compile(loss, params, data[0], RULE)
+    state = step.init(params)
+    posterior = step.posterior(state)
+    again, _ = step(state, data[0])
+    assert not state.is_whole and again.is_whole and again.step == 1
+    for use in (lambda: step(state, data[0]), posterior.mean, lambda: posterior.sample(0), lambda: step.save("nowhere", state)):
+        with pytest.raises(natgrad.Error, match="this state, after 0 steps, was given to a step already"):
+            use()
+
+
+def test_wrong_batches_and_parameters_are_named():
+    params, data = model(), batches(1)
+    step = natgrad.compile(loss, params, data[0], RULE)
+    state = step.init(params)
+    x, y = data[0]["x"], data[0]["y"]
+    for batch, message in [
+        ({"x": x[:, :4], "y": y}, r"batch\['x'\] is f32\[12, 4\], and must be f32\[12, 5\]"),
+        ({"x": x}, r"batch\['y'\] is missing"),
+        ({"x": x, "y": y, "z": y}, r"batch\['z'\]"),
+        ({"x": x.astype(np.int32), "y": y}, r"batch\['x'\] is i32\[12, 5\], and must be f32\[12, 5\]"),
+        ({"x": x, "y": "labels"}, r"batch\['y'\]"),
+    ]:
+        with pytest.raises(natgrad.ModelError, match=message):
+            step(state, batch)
+    assert state.is_whole
+    with pytest.raises(natgrad.ModelError, match=r"params\['second'\] is missing"):
+        step.init({"first": params["first"]})
+    with pytest.raises(natgrad.ModelError, match=r"params\['second'\].*not finite"):
+        step.init(params | {"second": np.full((7, 3), np.nan, np.float32)})
+    with pytest.raises(natgrad.Error, match="seed=-1"):
+        step.init(params, seed=-1)
+    with pytest.raises(natgrad.Error, match="the state is a dict"):
+        step({}, data[0])
+
+
+def test_wrong_rules_and_options_are_named():
+    params, data = model(), batches(1)
+    for options, message in [
+        ({"rule": "ivon"}, "it must be a rule"),
+        ({"rule": natgrad.Ivon()}, "Ivon needs ess"),
+        ({"rule": natgrad.Ivon(ess=-1)}, "rule.ess"),
+        ({"rule": RULE, "device": "gpu"}, "device=.gpu.*cpu, cuda"),
+        ({"rule": RULE, "schedule": "cosine"}, "needs steps="),
+        ({"rule": RULE, "schedule": "cosin", "steps": 10}, "schedule"),
+        ({"rule": RULE, "samples": 0}, "step.samples"),
+    ]:
+        with pytest.raises(natgrad.Error, match=message):
+            natgrad.compile(loss, params, data[0], **options)
+
+
+def test_batches_are_taken_from_jax_and_by_dlpack():
+    class Lent:
+        """An array that only DLPack can read."""
+
+        def __init__(self, array):
+            self.array = array
+
+        def __dlpack__(self, **options):
+            return self.array.__dlpack__(**options)
+
+        def __dlpack_device__(self):
+            return self.array.__dlpack_device__()
+
+    params, data = model(), batches(1)
+    step = natgrad.compile(loss, params, data[0], RULE)
+    losses = []
+    for convert in (np.asarray, jnp.asarray, Lent, np.asfortranarray):
+        _, metrics = step(step.init(params), jax.tree.map(convert, data[0]))
+        losses.append(metrics["loss"])
+    assert len(set(losses)) == 1
+
+
+def test_a_saved_state_goes_on(tmp_path):
+    params, data = model(), batches(6)
+    step = natgrad.compile(loss, params, data[0], RULE)
+    state = step.init(params, seed=9)
+    state, _ = step.run(state, data[:3], progress=False)
+    step.save(tmp_path / "run", state)
+    step.save(tmp_path / "run", state)
+    wanted, _ = step.run(state, data[3:], progress=False)
+    again = natgrad.compile(loss, params, data[0], RULE)
+    loaded = again.load(tmp_path / "run")
+    assert (loaded.step, loaded.seed) == (3, 9)
+    found, _ = again.run(loaded, data[3:], progress=False)
+    found, wanted = again.tensors(found), step.tensors(wanted)
+    assert found.keys() == wanted.keys() and all(np.array_equal(found[name], wanted[name]) for name in wanted)
+    assert sorted(path.name for path in (tmp_path / "run").iterdir()) == ["checkpoint.safetensors", "model"]
+    other = natgrad.compile(loss, params, data[0], natgrad.Ivon(lr=0.1, ess=1000))
+    with pytest.raises(natgrad.Error, match="rule.lr"):
+        other.load(tmp_path / "run")
+    with pytest.raises(natgrad.Error, match="functions in the model's folder"):
+        natgrad.compile(lambda p, b: 2 * loss(p, b), params, data[0], RULE).load(tmp_path / "run")
+    with pytest.raises(natgrad.Error, match="none"):
+        step.load(tmp_path / "none")
+
+
+def test_posterior_samples_and_predictions():
+    params, data = model(), batches(30)
+    step = natgrad.compile(loss, params, data[0], RULE, predict=predict, labels="y", task="classes")
+    state, history = step.run(step.init(params), data, progress=False)
+    assert len(history) == 30 and set(history[0]) >= {"loss"}
+    posterior = step.posterior(state)
+    mean = posterior.mean()
+    samples = posterior.samples(200)
+    spread = np.std([sample["second"] for sample in samples], axis=0)
+    hess = step.tensors(state)["hess/second"]
+    np.testing.assert_allclose(spread, 1 / np.sqrt(RULE.ess * (hess + RULE.weight_decay)), rtol=0.2)
+    np.testing.assert_allclose(np.mean([sample["second"] for sample in samples], axis=0), mean["second"], atol=5 * spread.max() / np.sqrt(200))
+    assert np.array_equal(posterior.sample(3)["second"], samples[3]["second"])
+    x = data[0]["x"]
+    at_mean = posterior.predict(predict, x, samples=0)
+    np.testing.assert_allclose(at_mean.mean, jax.nn.softmax(predict(mean, x)), atol=1e-6)
+    assert (at_mean.spread == 0).all() and np.allclose(at_mean.epistemic, 0, atol=1e-12)
+    averaged = posterior.predict(predict, x, samples=200)
+    wanted = np.stack([jax.nn.softmax(predict(sample, x)) for sample in samples])
+    np.testing.assert_allclose(averaged.mean, wanted.mean(axis=0), atol=1e-6)
+    np.testing.assert_allclose(averaged.spread, wanted.std(axis=0), atol=1e-5)
+    assert averaged.classes.shape == (ROWS,) and (averaged.epistemic > 0).all()
+    adamw = natgrad.compile(loss, params, data[0], natgrad.AdamW())
+    with pytest.raises(natgrad.Error, match="adamw leaves no posterior"):
+        adamw.posterior(adamw.init(params)).samples(1)
+
+
+def test_carried_state_and_keys():
+    def with_average(params, carried, batch, key):
+        keep = jax.random.bernoulli(key, 0.5, batch["x"].shape)
+        new = {"average": 0.9 * carried["average"] + 0.1 * batch["x"].mean(axis=0)}
+        return loss(params, batch | {"x": batch["x"] * keep}), new
+
+    params, data = model(), batches(20)
+    carried = {"average": np.zeros(5, np.float32)}
+    step = natgrad.compile(with_average, params, data[0], RULE, carried=carried, key=True)
+    state, history = step.run(step.init(params), data, progress=False)
+    wanted = np.zeros(5)
+    for batch in data:
+        wanted = 0.9 * wanted + 0.1 * batch["x"].mean(axis=0)
+    np.testing.assert_allclose(step.carried(state)["average"], wanted, rtol=1e-4, atol=1e-6)
+    _, again = step.run(step.init(params), data, progress=False)
+    _, other = step.run(step.init(params, seed=1), data, progress=False)
+    assert [h["loss"] for h in history] == [h["loss"] for h in again] != [h["loss"] for h in other]
+
+
+def test_steps_from_several_threads():
+    params, data = model(), batches(10)
+    step = natgrad.compile(loss, params, data[0], RULE)
+    _, wanted = step.run(step.init(params), data, progress=False)
+    found = [None] * 4
+
+    def go(index):
+        found[index] = step.run(step.init(params), data, progress=False)[1]
+
+    threads = [threading.Thread(target=go, args=(index,)) for index in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == [wanted] * 4
+
+
+INTERRUPTED = """
+import os, signal, sys
+sys.path.insert(0, {tests!r})
+from test_step import *
+params, data = model(), batches(1)
+step = natgrad.compile(loss, params, data[0], RULE)
+def endless():
+    for number in range(10**9):
+        if number == 20:
+            os.kill(os.getpid(), signal.SIGINT)
+        yield data[0]
+state, history = step.run(step.init(params), endless())
+print(state.step, len(history), state.is_whole, step(state, data[0])[0].step)
+"""
+
+
+def test_control_c_ends_a_loop_with_a_whole_state():
+    tests = os.path.dirname(os.path.abspath(__file__))
+    done = subprocess.run([sys.executable, "-c", INTERRUPTED.format(tests=tests)], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    steps, told, whole, next_ = done.stdout.split()
+    assert (steps, whole) == (told, "True") and int(next_) == int(steps) + 1
