@@ -4,6 +4,8 @@
 #[allow(dead_code)]
 #[path = "support/device.rs"]
 mod device;
+#[path = "linked/given.rs"]
+mod given;
 
 use std::path::{Path, PathBuf};
 
@@ -181,69 +183,9 @@ fn every_plan_compiles_or_is_refused() {
     }
 }
 
-/// A copy of the perceptron's folder.
-fn copy() -> tempfile::TempDir {
-    let copy = tempfile::tempdir().unwrap();
-    for entry in std::fs::read_dir(folder("mlp")).unwrap() {
-        let entry = entry.unwrap();
-        std::fs::copy(entry.path(), copy.path().join(entry.file_name())).unwrap();
-    }
-    copy
-}
-
-/// Changes a file of it.
-fn change(copy: &tempfile::TempDir, file: &str, from: &str, to: &str) {
-    let text = std::fs::read_to_string(copy.path().join(file)).unwrap();
-    assert!(text.contains(from), "{from}");
-    std::fs::write(copy.path().join(file), text.replace(from, to)).unwrap();
-}
-
-const PREDICTION: &str = "\"prediction\": {\"shape\": [8, 3], \"type\": \"f32\"}";
-
-/// The loss and new parameters of a step with these inputs and labels, at rate 1.
-fn step(model: &Stablehlo, features: &[Vec<u8>], labels: &[u8]) -> (f64, Vec<Vec<f64>>) {
-    let linked = model.linked().unwrap();
-    let rule = Sgd { lr: 1.0, momentum: 0.0, weight_decay: 0.0, ..Sgd::default() };
-    let recipe = Recipe::new(model, &rule);
-    let values = recipe.values(linked.rows, 1);
-    let mut session = Session::new(&DEVICE, &recipe, linked.rows, &values, 0).unwrap();
-    session.begin(linked.values.as_ref().unwrap(), &[]).unwrap();
-    let rows = CallRows::Given { features, labels };
-    let data = CallData { rows, steps: 1, noise: &[], further_noise: &[] };
-    let scalars = session.step(data).unwrap().wait().unwrap().pop().unwrap();
-    let state = session.state_to_host().unwrap();
-    let means = state.iter().filter(|tensor| tensor.name.starts_with("mean/"));
-    (scalars.loss(), means.map(|tensor| tensor.numbers()).collect())
-}
-
-/// A folder with a loss alone takes all of its inputs as such, and its step is the same.
-#[test]
-fn a_loss_is_enough() {
-    let whole = Stablehlo::open(folder("mlp")).unwrap();
-    let (recorded, described): (_, &dyn Model) = (Recorded::of("mlp"), &whole);
-    let x = recorded.input("input/x", &described.features(DType::F32)[0]);
-    let y = recorded.input("input/y", &described.labels(DType::F32));
-    let wanted = step(&whole, std::slice::from_ref(&x), &y);
-    let copy = copy();
-    for file in ["predict.mlir", "squared_gradients.mlir", "hessian_vector.mlir"] {
-        std::fs::remove_file(copy.path().join(file)).unwrap();
-    }
-    change(&copy, "model.json", "\"task\": \"classes\"", "\"task\": null");
-    change(&copy, "model.json", PREDICTION, "\"prediction\": null");
-    assert_eq!(step(&Stablehlo::open(copy.path()).unwrap(), std::slice::from_ref(&x), &y), wanted);
-    change(&copy, "model.json", "\"labels\": \"y\"", "\"labels\": null");
-    let alone = Stablehlo::open(copy.path()).unwrap();
-    assert_eq!(step(&alone, &[x, y], &[]), wanted);
-    let rule = Sgd::default();
-    let recipe = Recipe::new(&alone, &rule);
-    let data = recipe.interface(8).unwrap().data(Extent::Batch);
-    assert_eq!(data, [0, 1].map(|input| Slot::Features(input, Extent::Batch)));
-    assert!(recipe.predict(8).unwrap_err().to_string().contains("comes without `predict.mlir`"));
-}
-
 /// A copy of the perceptron's folder with a file changed.
 fn changed(file: &str, change: impl FnOnce(String) -> String) -> String {
-    let copy = copy();
+    let copy = given::copy();
     let path = copy.path().join(file);
     let text = std::fs::read_to_string(&path).unwrap();
     std::fs::write(&path, change(text)).unwrap();

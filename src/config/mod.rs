@@ -238,6 +238,12 @@ impl RunConfig {
             return out_of_range(&format!("model.{}", error.field), error.value, error.wanted);
         }
         if let Some(linked) = self.model.linked() {
+            if let Some(input) = linked.whole.first() {
+                let value = format!("one with the input `{}`, which has no rows", input.name);
+                let wanted = "one whose inputs all have rows: others cannot come from data, but from a program's own \
+                              loop over `Session`";
+                return out_of_range("model", value, wanted);
+            }
             if self.batch != linked.rows {
                 let wanted = format!("{}, the rows that the model was exported for", linked.rows);
                 return out_of_range("batch", self.batch.to_string(), &wanted);

@@ -124,6 +124,7 @@ fn source(program: &Program, flow: &Flow<'_>, site: Site) -> Option<Node> {
             Some(match program.inputs.get(number)? {
                 slot if slot.is_carried() => Node::State,
                 Slot::Features(..)
+                | Slot::Whole(_)
                 | Slot::Labels(_)
                 | Slot::TableFeatures
                 | Slot::TableLabels

@@ -1,7 +1,7 @@
 //! The shapes and names that a program's slots have.
 
 use natgrad_ir::{DType, Shape, TensorType};
-use natgrad_layers::{Cached, Model, Param, Task, with_rows};
+use natgrad_layers::{Cached, Input, Model, Param, Task, with_rows};
 
 use super::part::Part;
 use super::plan::{StatePlan, StepPlan};
@@ -31,6 +31,8 @@ pub struct Interface {
     pub rows: usize,
     /// The features of one example: the model's inputs, by name.
     pub features: Vec<(String, TensorType)>,
+    /// The model's inputs without rows, by name.
+    pub whole: Vec<(String, TensorType)>,
     /// The labels of one example.
     pub labels: TensorType,
     /// Whether there are labels.
@@ -84,12 +86,13 @@ impl Interface {
     /// The interface of programs of this model on micro-batches of `rows`, all of whose parameters are trained alike.
     pub fn new(model: &dyn Model, needs: Needs, rows: usize, dtype: DType, noise: NoiseSource) -> Interface {
         let described = model.describe();
-        let inputs = model.inputs().into_iter();
+        let named = |input: &Input| (input.name.clone(), input.ty(dtype));
         Interface {
             members: vec![Member::default(); described.params.len()],
             needs,
             rows,
-            features: inputs.map(|input| (input.name.clone(), input.ty(dtype))).collect(),
+            features: model.inputs().iter().map(named).collect(),
+            whole: model.linked().map_or_else(Vec::new, |linked| linked.whole.iter().map(named).collect()),
             labels: described.labels(dtype),
             takes_labels: described.takes_labels,
             prediction: described.prediction(rows, dtype),
@@ -198,9 +201,10 @@ impl Interface {
         self.table.as_ref().map_or(0, |table| table.examples)
     }
 
-    /// The inputs of the model.
+    /// The inputs of the model: those with rows, then those without.
     pub fn inputs(&self, extent: Extent) -> Vec<Slot> {
-        (0..self.features.len()).map(|input| Slot::Features(input, extent)).collect()
+        let features = (0..self.features.len()).map(|input| Slot::Features(input, extent));
+        features.chain((0..self.whole.len()).map(Slot::Whole)).collect()
     }
 
     /// What each evaluation of the loss tells.
@@ -278,6 +282,7 @@ impl Interface {
             Slot::Rows(extent) => self.extended(extent, &TensorType::scalar(DType::U32)),
             Slot::Crops(extent) => self.extended(extent, &TensorType::new(DType::U32, [3])),
             Slot::Features(input, extent) => self.extended(extent, &self.features[input].1),
+            Slot::Whole(input) => self.whole[input].1.clone(),
             Slot::Labels(extent) => self.extended(extent, &self.labels),
             Slot::Prediction => self.prediction.clone(),
             Slot::Next => TensorType::new(self.dtype, [self.classes]),
@@ -323,6 +328,7 @@ impl Interface {
                 "features" => "features".to_string(),
                 name => format!("features/{name}"),
             },
+            Slot::Whole(input) => format!("whole/{}", self.whole[input].0),
             Slot::Labels(_) => "labels".to_string(),
             Slot::ClipScale => "clip_scale".to_string(),
             Slot::Metric(metric) => metric.name().to_string(),

@@ -116,6 +116,7 @@ fn call(stage: &mut Stage, function: &LinkedFunction, param_slot: fn(usize) -> S
                 Port::Param(param) => param_slot(param),
                 Port::Probe(param) => Slot::Probe(param),
                 Port::Input(input) => Slot::Features(input, Extent::Batch),
+                Port::Whole(input) => Slot::Whole(input),
                 Port::Labels => Slot::Labels(Extent::Batch),
                 Port::Seed => return seed(stage, ty),
                 // Frozen parameters have no random signs; no result is a parameter.

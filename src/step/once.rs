@@ -97,7 +97,9 @@ fn remember(interface: &Interface, wiring: &mut Wiring) {
 /// Gives the data of one extent by its number in a larger one.
 pub(super) fn pick_batch(wiring: &mut Wiring, number: Value, from: Extent, to: Extent) {
     let interface = wiring.interface();
-    for (from, to) in interface.data(from).into_iter().zip(interface.data(to)) {
+    let slots = interface.data(from).into_iter().zip(interface.data(to));
+    // Inputs without rows are the same in all of them.
+    for (from, to) in slots.filter(|(from, to)| from != to) {
         let all = wiring.get(from);
         let picked = wiring.b.at(all, number);
         wiring.set(to, picked);

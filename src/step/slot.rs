@@ -103,6 +103,8 @@ pub enum Slot {
     Hyper(Hyper),
     /// An input of the model, by its number: the features.
     Features(usize, Extent),
+    /// An input of the model without rows, by its number: one for all micro-batches and steps of a call.
+    Whole(usize),
     /// Labels.
     Labels(Extent),
     /// The features of every training example, where the device has them.

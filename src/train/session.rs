@@ -91,7 +91,7 @@ impl PendingSteps {
 pub enum CallRows<'a> {
     /// Themselves, row-major.
     Given {
-        /// The features, input by input.
+        /// The features, input by input: those of inputs with rows, then those of a linked model's inputs without.
         features: &'a [Vec<u8>],
         /// The labels.
         labels: &'a [u8],
@@ -299,9 +299,13 @@ impl<'a> Session<'a> {
     /// # Errors
     /// The device fails.
     pub fn upload(&self, rows: CallRows, steps: usize) -> Result<UploadedRows, TrainError> {
+        let interface = &self.step.program.interface;
         self.upload_by(steps, |slot| match (slot, rows) {
             (Slot::Features(input, _), CallRows::Given { features, .. }) => {
                 features.get(input).map(Vec::as_slice)
+            }
+            (Slot::Whole(input), CallRows::Given { features, .. }) => {
+                features.get(interface.features.len() + input).map(Vec::as_slice)
             }
             (Slot::Labels(_), CallRows::Given { labels, .. }) => Some(labels),
             (Slot::Rows(_), CallRows::Numbered { rows, .. }) => Some(rows),
@@ -332,7 +336,8 @@ impl<'a> Session<'a> {
             let ty = interface.ty(slot);
             let size = ty.shape.elements() * ty.dtype.size_bytes();
             let mut bytes = Cow::Borrowed(bytes);
-            if bytes.len() < size {
+            // Rows of a call may be fewer, but of what has no rows nothing may be missing.
+            if bytes.len() < size && !matches!(slot, Slot::Whole(_)) {
                 bytes.to_mut().resize(size, 0);
             }
             Ok::<_, DeviceError>((slot, self.device.upload(&ty, &bytes)?))

@@ -56,6 +56,9 @@ pub(super) struct Tensor {
     pub shape: Vec<usize>,
     #[serde(rename = "type")]
     dtype: TypeName,
+    /// Whether an input has rows; if that is not said, it has them if its first size is theirs.
+    #[serde(default, rename = "rows")]
+    has_rows: Option<bool>,
 }
 
 /// What needs no name.
@@ -101,9 +104,14 @@ impl Tensor {
         self.dtype.with(&self.shape)
     }
 
-    /// What it is of one row; indices are below this number.
-    fn of_row(&self, below: usize) -> Result<Input, String> {
-        let (name, shape) = (self.name.clone(), &self.shape[1..]);
+    /// Whether an input has so many rows in front.
+    fn has_rows(&self, rows: usize) -> bool {
+        self.has_rows.unwrap_or(self.shape.first() == Some(&rows))
+    }
+
+    /// What it is without its rows, if it has those; indices are below this number.
+    fn input(&self, rows: usize, below: usize) -> Result<Input, String> {
+        let (name, shape) = (self.name.clone(), &self.shape[usize::from(self.has_rows(rows))..]);
         match self.dtype {
             TypeName::I32 | TypeName::U32 => Ok(Input::indices(name, shape, below)),
             TypeName::F32 => Ok(Input::numbers(name, shape)),
@@ -121,8 +129,10 @@ impl Unnamed {
 /// What follows from a description.
 pub(super) struct Checked {
     pub task: Task,
-    /// The inputs beside the labels.
+    /// The inputs with rows, beside the labels.
     pub inputs: Vec<Input>,
+    /// Those without.
+    pub whole: Vec<Input>,
     pub labels: Option<Input>,
     /// The outputs of a batch.
     pub outputs: Option<TensorType>,
@@ -153,10 +163,19 @@ impl Described {
         if let Some(twice) = tensors().find(|tensor| !names.insert(tensor.name.as_str())) {
             return wrong("parameters, carried", &twice.name, "of names of their own");
         }
-        for Tensor { name, shape, .. } in &self.inputs {
-            if shape.first() != Some(&self.rows) || self.rows == 0 {
+        if self.rows == 0 {
+            return wrong("rows", &0, "1 or more");
+        }
+        for input in &self.inputs {
+            // Of labels there is one for each row, and something else must have rows too.
+            let is_labels = Some(&input.name) == self.labels.as_ref();
+            let must = is_labels
+                || input.has_rows == Some(true)
+                || !self.inputs.iter().any(|input| input.has_rows(self.rows));
+            let has = input.has_rows(self.rows) && input.shape.first() == Some(&self.rows);
+            if must && !has {
                 let wanted = format!("`rows`, {}, in front of its other sizes", self.rows);
-                return wrong(&format!("the shape of input `{name}`"), shape, &wanted);
+                return wrong(&format!("the shape of input `{}`", input.name), &input.shape, &wanted);
             }
         }
         let labels = match &self.labels {
@@ -171,8 +190,13 @@ impl Described {
             (Some(prediction), Some(TaskName::Tokens)) => prediction.shape.last().copied().unwrap_or(0),
             _ => u32::MAX as usize,
         };
-        let inputs = self.inputs.iter().filter(|input| Some(&input.name) != self.labels.as_ref());
-        let inputs: Vec<Input> = inputs.map(|input| input.of_row(vocabulary)).collect::<Result<_, _>>()?;
+        let of_rows = |are_of_rows: bool| -> Result<Vec<Input>, String> {
+            let inputs = self.inputs.iter().filter(|input| {
+                Some(&input.name) != self.labels.as_ref() && input.has_rows(self.rows) == are_of_rows
+            });
+            inputs.map(|input| input.input(self.rows, vocabulary)).collect()
+        };
+        let (inputs, whole) = (of_rows(true)?, of_rows(false)?);
         let task = match (self.task, labels, &outputs) {
             (Some(task), Some(labels), Some(outputs)) => self.scored(task, labels, &inputs, outputs)?,
             // Natgrad scores what has all three.
@@ -180,7 +204,7 @@ impl Described {
         };
         let labels = match (labels, task) {
             (None, _) => None,
-            (Some(labels), Task::Own) => Some(labels.of_row(u32::MAX as usize)?),
+            (Some(labels), Task::Own) => Some(labels.input(self.rows, u32::MAX as usize)?),
             // Their type follows from the task.
             (Some(labels), _) => {
                 let is_float = labels.ty().dtype.is_float();
@@ -192,7 +216,7 @@ impl Described {
                 })
             }
         };
-        Ok(Checked { task, inputs, labels, outputs })
+        Ok(Checked { task, inputs, whole, labels, outputs })
     }
 
     /// The task, if the labels are such as natgrad gives: classes and tokens as whole numbers, and tokens in the shape of
@@ -245,13 +269,16 @@ impl Described {
             let port = Port::Param(self.parameters.len() + index);
             known.push((format!("carried/{}", tensor.name), port, tensor.ty()));
         }
-        let mut inputs = 0;
+        let (mut inputs, mut whole) = (0, 0);
         for tensor in &self.inputs {
             let port = if Some(&tensor.name) == self.labels.as_ref() {
                 Port::Labels
-            } else {
+            } else if tensor.has_rows(self.rows) {
                 inputs += 1;
                 Port::Input(inputs - 1)
+            } else {
+                whole += 1;
+                Port::Whole(whole - 1)
             };
             known.push((format!("input/{}", tensor.name), port, tensor.ty()));
         }

@@ -36,7 +36,7 @@ impl Linked {
         let json = read("model.json").map_err(|(_, error)| error)?;
         let described: Described =
             serde_json::from_slice(&json).map_err(|error| here(format!("not a model: {error}")))?;
-        let Checked { task, inputs, labels, outputs } = described.checked().map_err(here)?;
+        let Checked { task, inputs, whole, labels, outputs } = described.checked().map_err(here)?;
         let known = described.ports();
         let function = |stem: &str, wanted: &[&str]| -> Result<Option<LinkedFunction>, String> {
             let name = format!("{stem}.mlir");
@@ -92,6 +92,7 @@ impl Linked {
             trained,
             rows,
             inputs,
+            whole,
             labels,
             outputs,
             draws: seed.is_some(),

@@ -29,6 +29,8 @@ pub struct Linked {
     pub rows: usize,
     /// What one example consists of, beside its label.
     pub inputs: Vec<Input>,
+    /// What a batch has once, without rows, such as a mask: the same for every micro-batch of a call.
+    pub whole: Vec<Input>,
     /// The label of one example, if there are labels.
     pub labels: Option<Input>,
     /// The outputs of a batch: logits, or numbers. None of a model that predicts nothing.
@@ -63,6 +65,8 @@ pub enum Port {
     Param(usize),
     /// An input of the model.
     Input(usize),
+    /// An input without rows.
+    Whole(usize),
     /// The labels.
     Labels,
     /// The seed of what the function draws.

@@ -1,0 +1,134 @@
+//! What models are given and tell beside parameters, one input and labels.
+
+use natgrad::config::RunConfig;
+use natgrad::step::StepPlan;
+use natgrad::train::StepScalars;
+
+use super::*;
+
+/// A copy of the perceptron's folder.
+pub fn copy() -> tempfile::TempDir {
+    let copy = tempfile::tempdir().unwrap();
+    for entry in std::fs::read_dir(folder("mlp")).unwrap() {
+        let entry = entry.unwrap();
+        std::fs::copy(entry.path(), copy.path().join(entry.file_name())).unwrap();
+    }
+    copy
+}
+
+/// A copy with a loss alone, without a task.
+fn loss_alone() -> tempfile::TempDir {
+    let copy = copy();
+    for file in ["predict.mlir", "squared_gradients.mlir", "hessian_vector.mlir"] {
+        std::fs::remove_file(copy.path().join(file)).unwrap();
+    }
+    change(&copy, "model.json", "\"task\": \"classes\"", "\"task\": null");
+    let prediction = "\"prediction\": {\"shape\": [8, 3], \"type\": \"f32\"}";
+    change(&copy, "model.json", prediction, "\"prediction\": null");
+    copy
+}
+
+/// Changes a file of a copy.
+fn change(copy: &tempfile::TempDir, file: &str, from: &str, to: &str) {
+    let text = std::fs::read_to_string(copy.path().join(file)).unwrap();
+    assert!(text.contains(from), "{from}");
+    std::fs::write(copy.path().join(file), text.replacen(from, to, 1)).unwrap();
+}
+
+/// The recorded input and labels of the perceptron.
+fn recorded() -> (Vec<u8>, Vec<u8>) {
+    let (model, recorded) = (Stablehlo::open(folder("mlp")).unwrap(), Recorded::of("mlp"));
+    let model: &dyn Model = &model;
+    let x = recorded.input("input/x", &model.features(DType::F32)[0]);
+    (x, recorded.input("input/y", &model.labels(DType::F32)))
+}
+
+/// What the steps of one call tell, and the parameters after it: plain gradient descent at rate 1.
+fn steps(
+    model: &Stablehlo,
+    plan: StepPlan,
+    features: &[Vec<u8>],
+    labels: &[u8],
+) -> (Vec<StepScalars>, Vec<Vec<f64>>) {
+    let linked = model.linked().unwrap();
+    let rule = Sgd { lr: 1.0, momentum: 0.0, weight_decay: 0.0, ..Sgd::default() };
+    let recipe = Recipe { plan, ..Recipe::new(model, &rule) };
+    let values = recipe.values(linked.rows, 1);
+    let mut session = Session::new(&DEVICE, &recipe, linked.rows, &values, 0).unwrap();
+    session.begin(linked.values.as_ref().unwrap(), &[]).unwrap();
+    let rows = CallRows::Given { features, labels };
+    let data = CallData { rows, steps: plan.per_call as usize, noise: &[], further_noise: &[] };
+    let scalars = session.step(data).unwrap().wait().unwrap();
+    let state = session.state_to_host().unwrap();
+    let means = state.iter().filter(|tensor| tensor.name.starts_with("mean/"));
+    (scalars, means.map(natgrad::train::HostTensor::numbers).collect())
+}
+
+fn one_step(model: &Stablehlo, features: &[Vec<u8>], labels: &[u8]) -> (f64, Vec<Vec<f64>>) {
+    let (scalars, means) = steps(model, StepPlan::default(), features, labels);
+    (scalars[0].loss(), means)
+}
+
+/// A folder with a loss alone takes all of its inputs as such, and its step is the same.
+#[test]
+fn a_loss_is_enough() {
+    let (x, y) = recorded();
+    let wanted = one_step(&Stablehlo::open(folder("mlp")).unwrap(), std::slice::from_ref(&x), &y);
+    let copy = loss_alone();
+    let labelled = Stablehlo::open(copy.path()).unwrap();
+    assert_eq!(one_step(&labelled, std::slice::from_ref(&x), &y), wanted);
+    change(&copy, "model.json", "\"labels\": \"y\"", "\"labels\": null");
+    let alone = Stablehlo::open(copy.path()).unwrap();
+    assert_eq!(one_step(&alone, &[x, y], &[]), wanted);
+    let rule = Sgd::default();
+    let recipe = Recipe::new(&alone, &rule);
+    let data = recipe.interface(8).unwrap().data(Extent::Batch);
+    assert_eq!(data, [0, 1].map(|input| Slot::Features(input, Extent::Batch)));
+    assert!(recipe.predict(8).unwrap_err().to_string().contains("comes without `predict.mlir`"));
+}
+
+/// An input without rows reaches every micro-batch of every step of a call.
+#[test]
+fn inputs_without_rows_are_those_of_the_whole_call() {
+    let (x, y) = recorded();
+    let copy = loss_alone();
+    let module = "loss_and_gradient.mlir";
+    change(
+        &copy,
+        "model.json",
+        "    {\"name\": \"x\"",
+        "    {\"name\": \"scale\", \"shape\": [], \"type\": \"f32\"},\n    {\"name\": \"x\"",
+    );
+    let argument = "(%scale: tensor<f32> {natgrad.name = \"input/scale\"}, %arg0";
+    change(&copy, module, "@main(%arg0", &format!("@main{argument}"));
+    change(
+        &copy,
+        module,
+        "    return %52,",
+        "    %scaled = stablehlo.multiply %52, %scale : tensor<f32>\n    return %scaled,",
+    );
+    let (plain, scaled) = (Stablehlo::open(folder("mlp")).unwrap(), Stablehlo::open(copy.path()).unwrap());
+    let scale = 2.5_f32.to_ne_bytes().to_vec();
+    for (plan, times) in [
+        (StepPlan::default(), 1),
+        (StepPlan { accumulation: 2, ..StepPlan::default() }, 2),
+        (StepPlan { per_call: 2, ..StepPlan::default() }, 2),
+        (StepPlan { per_call: 2, accumulation: 2, ..StepPlan::default() }, 4),
+    ] {
+        let (x, y) = (x.repeat(times), y.repeat(times));
+        let (wanted, means) = steps(&plain, plan, std::slice::from_ref(&x), &y);
+        let (found, found_means) = steps(&scaled, plan, &[x, scale.clone()], &y);
+        assert_eq!(found.len(), wanted.len());
+        for (found, wanted) in found.iter().zip(&wanted) {
+            assert_close(&[found.loss()], &[2.5 * wanted.loss()], "the loss");
+        }
+        assert_eq!(found_means, means);
+    }
+    let config = serde_json::json!({"model": {"kind": "stablehlo", "path": copy.path()}, "batch": 8});
+    let error = RunConfig::from_json("the test", config).unwrap_err().to_string();
+    assert!(error.contains("one with the input `scale`, which has no rows"), "{error}");
+    change(&copy, "model.json", "\"shape\": [8, 6], ", "\"shape\": [8, 6], \"rows\": false, ");
+    let linked = Linked::open(copy.path()).unwrap();
+    let whole: Vec<&str> = linked.whole.iter().map(|input| input.name.as_str()).collect();
+    assert_eq!((whole, linked.inputs.len()), (vec!["scale", "x"], 0));
+}
