@@ -45,6 +45,8 @@ pub struct Interface {
     pub task: Task,
     /// Number of classes, or of different tokens.
     pub classes: usize,
+    /// The names of the numbers that a linked model tells beside its loss.
+    pub told: Vec<String>,
     /// The label that does not count, where there is one.
     pub ignore: Option<u32>,
     /// Number of dropout masks that an evaluation of the loss draws.
@@ -99,6 +101,7 @@ impl Interface {
             cache: Vec::new(),
             task: model.task(),
             classes: described.classes(),
+            told: model.linked().map_or_else(Vec::new, |linked| linked.told.clone()),
             ignore: None,
             masks: described.masks.len(),
             of_rule: model.linked().map_or(described.params.len(), |linked| linked.trained),
@@ -209,7 +212,17 @@ impl Interface {
 
     /// What each evaluation of the loss tells.
     pub fn evaluated(&self) -> Vec<Metric> {
-        [Some(Metric::Loss), Metric::counted(self.task)].into_iter().flatten().collect()
+        let counted = Metric::counted(self.task);
+        let told = (0..self.told.len()).map(Metric::Told);
+        [Metric::Loss].into_iter().chain(counted).chain(told).collect()
+    }
+
+    /// The name of a metric: `metric/NAME` of what a linked model tells.
+    pub fn metric_name(&self, metric: Metric) -> String {
+        match metric {
+            Metric::Told(index) => format!("metric/{}", self.told[index]),
+            known => known.name().to_string(),
+        }
     }
 
     /// What a call of the step program takes of the data.
@@ -331,9 +344,9 @@ impl Interface {
             Slot::Whole(input) => format!("whole/{}", self.whole[input].0),
             Slot::Labels(_) => "labels".to_string(),
             Slot::ClipScale => "clip_scale".to_string(),
-            Slot::Metric(metric) => metric.name().to_string(),
-            Slot::MetricSum(metric) => format!("{}_sum", metric.name()),
-            Slot::Trace(metric) => format!("{}s", metric.name()),
+            Slot::Metric(metric) => self.metric_name(metric),
+            Slot::MetricSum(metric) => format!("{}_sum", self.metric_name(metric)),
+            Slot::Trace(metric) => format!("{}s", self.metric_name(metric)),
             Slot::Prediction => "prediction".to_string(),
             Slot::Position => "position".to_string(),
             Slot::Next => "next".to_string(),

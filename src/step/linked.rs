@@ -35,7 +35,7 @@ pub(super) fn loss_and_gradient(linked: &Linked, interface: &Interface) -> Resul
         let ty = stage.interface().ty(slot);
         let value = match given(port) {
             Some(value) => stage.b.convert(value, ty.dtype),
-            // A count that the function does not give is not known.
+            // A number that the function does not give is not known.
             None => {
                 let unknown = stage.b.scalar(ty.dtype, f64::NAN);
                 stage.b.splat(unknown, ty.shape)
@@ -44,7 +44,11 @@ pub(super) fn loss_and_gradient(linked: &Linked, interface: &Interface) -> Resul
         out.push((slot, value));
     };
     for metric in interface.evaluated() {
-        let port = if metric == Metric::Loss { Port::Loss } else { Port::Counted };
+        let port = match metric {
+            Metric::Loss => Port::Loss,
+            Metric::Told(index) => Port::Told(index),
+            _ => Port::Counted,
+        };
         give(&mut stage, Slot::Metric(metric), port);
     }
     for &param in &trained {

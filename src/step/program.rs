@@ -320,6 +320,7 @@ impl<'a> Recipe<'a> {
     /// The rule has a mistake.
     pub fn metrics(&self) -> Result<Vec<Metric>, StepError> {
         let mut told = Metric::always(self.model.task());
+        told.extend((0..self.model.linked().map_or(0, |linked| linked.told.len())).map(Metric::Told));
         if self.plan.clips_norm() || self.plan.diagnostics {
             told.push(Metric::GradientNorm);
         }

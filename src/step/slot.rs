@@ -13,6 +13,9 @@ pub enum Metric {
     Correct,
     /// The sum over rows of squared errors, on average over samples.
     SquaredError,
+    /// A number that a linked model tells beside its loss, by its place in [`Interface::told`](super::Interface::told): the mean
+    /// over micro-batches and samples.
+    Told(usize),
     /// The learning rate that the schedule gave.
     LearningRate,
     /// The norm of the averaged gradient of all trained parameters, before it is clipped.
@@ -52,12 +55,14 @@ impl Metric {
             .collect()
     }
 
-    /// The name in programs and reports.
+    /// The name in programs and reports; of what a linked model tells, see
+    /// [`Interface::metric_name`](super::Interface::metric_name).
     pub const fn name(self) -> &'static str {
         match self {
             Metric::Loss => "loss",
             Metric::Correct => "correct",
             Metric::SquaredError => "squared_error",
+            Metric::Told(_) => "metric",
             Metric::LearningRate => "learning_rate_used",
             Metric::GradientNorm => "gradient_norm",
             Metric::UpdateNorm => "update_norm",

@@ -151,8 +151,9 @@ impl Training<'_> {
             Task::Classes | Task::Tokens => (counted.is_finite().then_some(counted), None),
             Task::Numbers { noise: _ } | Task::Own => (None, counted.is_finite().then(|| counted.sqrt())),
         };
+        let interface = &self.session.step_program().program.interface;
         let beside = |(metric, value): (Metric, f64)| {
-            (!always.contains(&metric)).then(|| (metric.name().to_string(), finite(value)))
+            (!always.contains(&metric)).then(|| (interface.metric_name(metric), finite(value)))
         };
         Record {
             step,

@@ -34,7 +34,8 @@ pub struct Record {
     pub learning_rate: f64,
     /// Seconds of training.
     pub seconds: f64,
-    /// What else the steps tell, such as `kl`, by [`crate::step::Metric`]'s names; none where it is not finite.
+    /// What else the steps tell, such as `kl`, by [`crate::step::Metric`]'s names, or as `metric/NAME` what a linked model does;
+    /// none where it is not finite.
     #[serde(flatten)]
     pub diagnostics: BTreeMap<String, Option<f64>>,
 }

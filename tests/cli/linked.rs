@@ -64,6 +64,8 @@ fn a_model_of_a_loss_alone_is_trained_without_scores() {
         .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["loss"].as_f64().unwrap())
         .collect();
     assert!(losses.len() == 2 && losses[1] < losses[0], "{losses:?}");
+    let last: serde_json::Value = serde_json::from_str(records.lines().last().unwrap()).unwrap();
+    assert!(last["metric/correct"].as_f64().unwrap() > 2.0, "{last}");
     for (args, wanted) in [
         (&["predict", "out"][..], "has no predictions that natgrad can read"),
         (&["train", "run.json", "--against", "adamw"], "--against compares scores"),

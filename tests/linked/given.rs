@@ -1,7 +1,7 @@
 //! What models are given and tell beside parameters, one input and labels.
 
 use natgrad::config::RunConfig;
-use natgrad::step::StepPlan;
+use natgrad::step::{Metric, StepPlan};
 use natgrad::train::StepScalars;
 
 use super::*;
@@ -85,6 +85,45 @@ fn a_loss_is_enough() {
     let data = recipe.interface(8).unwrap().data(Extent::Batch);
     assert_eq!(data, [0, 1].map(|input| Slot::Features(input, Extent::Batch)));
     assert!(recipe.predict(8).unwrap_err().to_string().contains("comes without `predict.mlir`"));
+}
+
+/// Any number that the loss gives beside itself is told by its name: the mean over micro-batches.
+#[test]
+fn metrics_are_told_by_name() {
+    let (x, y) = recorded();
+    let (copy, module) = (copy(), "loss_and_gradient.mlir");
+    let result =
+        "tensor<f32> {natgrad.name = \"metric/double\"}, tensor<i32> {natgrad.name = \"metric/two\"}";
+    change(&copy, module, "-> (tensor<f32> {natgrad", &format!("-> ({result}, tensor<f32> {{natgrad"));
+    let before = "    %double = stablehlo.add %52, %52 : tensor<f32>\n    %two = stablehlo.constant dense<2> : tensor<i32>\n";
+    change(
+        &copy,
+        module,
+        "    return %52, %53, %91, %93, %82, %84, %74, %76, %94 : tensor<f32>,",
+        &format!(
+            "{before}    return %double, %two, %52, %53, %91, %93, %82, %84, %74, %76, %94 : tensor<f32>, tensor<i32>, tensor<f32>,"
+        ),
+    );
+    let model = Stablehlo::open(copy.path()).unwrap();
+    assert_eq!(model.linked().unwrap().told, ["double", "two"]);
+    for (plan, times) in [
+        (StepPlan { accumulation: 2, ..StepPlan::default() }, 2),
+        (StepPlan { per_call: 2, ..StepPlan::default() }, 2),
+    ] {
+        let (x, y) = (x.repeat(times), y.repeat(times));
+        let (scalars, _) = steps(&model, plan, &[x], &y);
+        for told in &scalars {
+            assert_close(&[told.get(Metric::Told(0))], &[2.0 * told.loss()], "the double");
+            assert_eq!(told.get(Metric::Told(1)), 2.0);
+            assert!(told.get(Metric::Correct).is_finite());
+        }
+    }
+    let rule = Sgd::default();
+    let interface = Recipe::new(&model, &rule).interface(8).unwrap();
+    assert_eq!(interface.metric_name(Metric::Told(0)), "metric/double");
+    change(&copy, module, "metric/two", "metric/2 of them");
+    let error = Linked::open(copy.path()).unwrap_err();
+    assert!(error.contains("is the metric `2 of them`, which must have"), "{error}");
 }
 
 /// An input without rows reaches every micro-batch of every step of a call.

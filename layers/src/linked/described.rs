@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use super::Port;
 use crate::model::{Input, Task};
+use crate::network::{NAMES, is_name};
 use crate::noise::Noise;
 
 /// The only version of the format.
@@ -159,6 +160,9 @@ impl Described {
             let shown = format!("{} {}", tensor.name, tensor.ty());
             return wrong("parameters, carried", &shown, "of floating-point numbers, each of them");
         }
+        if let Some(tensor) = tensors().chain(&self.inputs).find(|tensor| !is_name(&tensor.name)) {
+            return wrong("a name", &tensor.name, NAMES);
+        }
         let mut names = HashSet::new();
         if let Some(twice) = tensors().find(|tensor| !names.insert(tensor.name.as_str())) {
             return wrong("parameters, carried", &twice.name, "of names of their own");
@@ -248,6 +252,14 @@ impl Described {
             TaskName::Tokens => Task::Tokens,
             TaskName::Numbers => Task::Numbers { noise: Noise::Given(self.noise) },
         })
+    }
+
+    /// The metric that natgrad shows as the accuracy or the RMSE.
+    pub fn counted(&self) -> Option<&'static str> {
+        match self.task.filter(|_| self.labels.is_some() && self.prediction.is_some())? {
+            TaskName::Classes | TaskName::Tokens => Some("correct"),
+            TaskName::Numbers => Some("squared_error"),
+        }
     }
 
     /// What a name of a parameter or result of a function stands for, and its type.

@@ -11,6 +11,7 @@ use super::described::{Checked, Described, Tensor};
 use super::text::{self, prepare};
 use super::{Linked, LinkedFunction, Port};
 use crate::init::{Init, Param};
+use crate::network::{NAMES, is_name};
 
 /// Custom calls that need nothing but XLA.
 const KNOWN_CALLS: [&str; 5] =
@@ -38,7 +39,8 @@ impl Linked {
             serde_json::from_slice(&json).map_err(|error| here(format!("not a model: {error}")))?;
         let Checked { task, inputs, whole, labels, outputs } = described.checked().map_err(here)?;
         let known = described.ports();
-        let function = |stem: &str, wanted: &[&str]| -> Result<Option<LinkedFunction>, String> {
+        let mut told = Vec::new();
+        let mut function = |stem: &str, wanted: &[&str]| -> Result<Option<LinkedFunction>, String> {
             let name = format!("{stem}.mlir");
             let bytes = match read(&name) {
                 Ok(bytes) => bytes,
@@ -48,7 +50,7 @@ impl Linked {
             let fail = |reason: String| format!("{}: {reason}", folder.join(&name).display());
             let source = String::from_utf8(bytes)
                 .map_err(|error| fail(format!("not text: {error}; MLIR's bytecode cannot be linked")))?;
-            linked_function(&source, stem, &known, wanted, &described).map(Some).map_err(fail)
+            linked_function(&source, stem, &known, wanted, &described, &mut told).map(Some).map_err(fail)
         };
         let missing = |name: &str, why: &str| format!("{}: it is missing{why}", folder.join(name).display());
         let loss_and_gradient = function("loss_and_gradient", &["loss", "gradient/", "carried/"])?
@@ -90,6 +92,7 @@ impl Linked {
             params,
             values: initial,
             trained,
+            told,
             rows,
             inputs,
             whole,
@@ -133,6 +136,7 @@ fn linked_function(
     known: &[(String, Port, TensorType)],
     wanted: &[&str],
     described: &Described,
+    told: &mut Vec<String>,
 ) -> Result<LinkedFunction, String> {
     let prepared = prepare(source, &format!("model.{stem}"))?;
     if let Some(call) = prepared.custom_calls.iter().find(|call| !KNOWN_CALLS.contains(&call.as_str())) {
@@ -140,14 +144,24 @@ fn linked_function(
             "it calls `{call}`, which is a function of the framework and not of XLA: such calls cannot be linked"
         ));
     }
-    let port = |what: &str, index: usize, port: &text::Port| {
+    let mut port = |what: &str, index: usize, port: &text::Port| {
         let name = port.name.as_deref().ok_or_else(|| {
             format!("{what} {index} of `main` has no attribute `natgrad.name`, by which it would be known")
         })?;
-        if name.starts_with("metric/") {
-            let is_known = matches!(name, "metric/correct" | "metric/squared_error");
-            let is_number = port.ty.rank() == 0 && port.ty.dtype.is_float();
-            return Ok(if is_known && is_number { Port::Counted } else { Port::Other });
+        if let Some(name) = name.strip_prefix("metric/") {
+            if !is_name(name) {
+                return Err(format!(
+                    "{what} {index} of `main` is the metric `{name}`, which must have {NAMES}"
+                ));
+            }
+            return Ok(match () {
+                () if port.ty.rank() != 0 => Port::Other,
+                () if Some(name) == described.counted() => Port::Counted,
+                () => Port::Told(told.iter().position(|known| known == name).unwrap_or_else(|| {
+                    told.push(name.to_string());
+                    told.len() - 1
+                })),
+            });
         }
         let (_, found, ty) = known.iter().find(|(known, _, _)| known == name).ok_or_else(|| {
             let names: Vec<&str> = known.iter().map(|(name, _, _)| name.as_str()).collect();
@@ -160,7 +174,7 @@ fn linked_function(
         }
         Ok(*found)
     };
-    let each = |what: &str, ports: &[text::Port]| {
+    let mut each = |what: &str, ports: &[text::Port]| {
         ports.iter().enumerate().map(|(index, found)| port(what, index, found)).collect::<Result<Vec<_>, _>>()
     };
     let (params, results) = (each("parameter", &prepared.params)?, each("result", &prepared.results)?);

@@ -25,6 +25,8 @@ pub struct Linked {
     /// How many of the parameters are trained. Each evaluation of the loss replaces the others, such as the averages of
     /// batch normalization.
     pub trained: usize,
+    /// The names of the numbers that an evaluation of the loss tells beside it.
+    pub told: Vec<String>,
     /// The rows of a batch, which every function takes.
     pub rows: usize,
     /// What one example consists of, beside its label.
@@ -77,7 +79,9 @@ pub enum Port {
     Loss,
     /// How many labels are right, or the sum of squared errors.
     Counted,
-    /// A number that natgrad does not know.
+    /// A number that is told by its name.
+    Told(usize),
+    /// What natgrad leaves out.
     Other,
     /// The gradient of a parameter.
     Gradient(usize),
