@@ -126,6 +126,60 @@ fn metrics_are_told_by_name() {
     assert!(error.contains("is the metric `2 of them`, which must have"), "{error}");
 }
 
+/// Natgrad gives whole numbers and numbers of its own types, which are converted to the function's.
+#[test]
+fn inputs_and_metrics_of_other_types_are_converted() {
+    let (x, y) = recorded();
+    let wanted = one_step(&Stablehlo::open(folder("mlp")).unwrap(), std::slice::from_ref(&x), &y);
+    let module = "loss_and_gradient.mlir";
+    let argument = "%arg8: tensor<8xi32> {natgrad.name = \"input/y\"} loc(\"input/y\")";
+    let first = "    %cst = stablehlo.constant";
+    for (name, written) in [("i64", "i64"), ("i8", "i8"), ("u8", "ui8"), ("u16", "ui16")] {
+        let copy = loss_alone();
+        change(&copy, "model.json", "\"type\": \"i32\"", &format!("\"type\": \"{name}\""));
+        change(&copy, module, argument, &argument.replace("%arg8", "%y").replace("i32", written));
+        let convert = format!("    %arg8 = stablehlo.convert %y : (tensor<8x{written}>) -> tensor<8xi32>\n");
+        change(&copy, module, first, &format!("{convert}{first}"));
+        // A metric of the type too.
+        let result =
+            format!("-> (tensor<8x{written}> {{natgrad.name = \"metric/y\"}}, tensor<f32> {{natgrad");
+        change(&copy, module, "-> (tensor<f32> {natgrad", &result);
+        change(&copy, module, "    return %52,", "    return %y, %52,");
+        change(&copy, module, "%94 : tensor<f32>", &format!("%94 : tensor<8x{written}>, tensor<f32>"));
+        let model = Stablehlo::open(copy.path()).unwrap();
+        assert_eq!(one_step(&model, std::slice::from_ref(&x), &y), wanted, "{name}");
+    }
+    for (name, written) in [("f64", "f64"), ("f16", "f16"), ("bf16", "bf16")] {
+        let copy = loss_alone();
+        let argument = "%arg7: tensor<8x6xf32> {natgrad.name = \"input/x\"} loc(\"input/x\")";
+        change(
+            &copy,
+            "model.json",
+            "\"shape\": [8, 6], \"type\": \"f32\"",
+            &format!("\"shape\": [8, 6], \"type\": \"{name}\""),
+        );
+        change(&copy, module, argument, &argument.replace("%arg7", "%x").replace("f32", written));
+        let convert =
+            format!("    %arg7 = stablehlo.convert %x : (tensor<8x6x{written}>) -> tensor<8x6xf32>\n");
+        change(&copy, module, first, &format!("{convert}{first}"));
+        let (loss, _) = one_step(&Stablehlo::open(copy.path()).unwrap(), std::slice::from_ref(&x), &y);
+        assert!((loss - wanted.0).abs() < 0.02, "{name}: {loss}");
+    }
+    // Truth values are whole numbers, too.
+    let copy = loss_alone();
+    change(&copy, "model.json", "\"type\": \"i32\"", "\"type\": \"bool\"");
+    change(&copy, module, argument, &argument.replace("%arg8", "%y").replace("i32", "i1"));
+    let convert = "    %arg8 = stablehlo.convert %y : (tensor<8xi1>) -> tensor<8xi32>\n";
+    change(&copy, module, first, &format!("{convert}{first}"));
+    let ones = [1_u32; 8].map(u32::to_ne_bytes).concat();
+    let wanted = one_step(&Stablehlo::open(folder("mlp")).unwrap(), std::slice::from_ref(&x), &ones);
+    assert_eq!(one_step(&Stablehlo::open(copy.path()).unwrap(), &[x], &ones), wanted);
+    let copy = loss_alone();
+    change(&copy, module, argument, &argument.replace("i32", "i4"));
+    let error = Linked::open(copy.path()).unwrap_err();
+    assert!(error.contains("tensor<8xi4>") && error.contains("ui8, ui16"), "{error}");
+}
+
 /// An input without rows reaches every micro-batch of every step of a call.
 #[test]
 fn inputs_without_rows_are_those_of_the_whole_call() {

@@ -78,21 +78,27 @@ enum TypeName {
     F32,
     Bf16,
     F16,
+    I8,
+    I16,
     I32,
+    I64,
+    U8,
+    U16,
     U32,
     U64,
     Bool,
 }
 
 impl TypeName {
+    /// As it stands in the IR.
     fn with(self, shape: &[usize]) -> TensorType {
         let dtype = match self {
             TypeName::F64 => DType::F64,
             TypeName::F32 => DType::F32,
             TypeName::Bf16 => DType::BF16,
             TypeName::F16 => DType::F16,
-            TypeName::I32 => DType::S32,
-            TypeName::U32 => DType::U32,
+            TypeName::I8 | TypeName::I16 | TypeName::I32 | TypeName::I64 => DType::S32,
+            TypeName::U8 | TypeName::U16 | TypeName::U32 => DType::U32,
             TypeName::U64 => DType::U64,
             TypeName::Bool => DType::Bool,
         };
@@ -111,12 +117,12 @@ impl Tensor {
     }
 
     /// What it is without its rows, if it has those; indices are below this number.
-    fn input(&self, rows: usize, below: usize) -> Result<Input, String> {
+    fn input(&self, rows: usize, below: usize) -> Input {
         let (name, shape) = (self.name.clone(), &self.shape[usize::from(self.has_rows(rows))..]);
-        match self.dtype {
-            TypeName::I32 | TypeName::U32 => Ok(Input::indices(name, shape, below)),
-            TypeName::F32 => Ok(Input::numbers(name, shape)),
-            _ => Err(format!("the input `{name}` is {}, but must be f32, i32 or u32", self.ty().dtype)),
+        let below = if let TypeName::Bool = self.dtype { 2 } else { below };
+        match self.ty().dtype.is_float() {
+            true => Input::numbers(name, shape),
+            false => Input::indices(name, shape, below),
         }
     }
 }
@@ -194,13 +200,13 @@ impl Described {
             (Some(prediction), Some(TaskName::Tokens)) => prediction.shape.last().copied().unwrap_or(0),
             _ => u32::MAX as usize,
         };
-        let of_rows = |are_of_rows: bool| -> Result<Vec<Input>, String> {
+        let of_rows = |are_of_rows: bool| -> Vec<Input> {
             let inputs = self.inputs.iter().filter(|input| {
                 Some(&input.name) != self.labels.as_ref() && input.has_rows(self.rows) == are_of_rows
             });
             inputs.map(|input| input.input(self.rows, vocabulary)).collect()
         };
-        let (inputs, whole) = (of_rows(true)?, of_rows(false)?);
+        let (inputs, whole) = (of_rows(true), of_rows(false));
         let task = match (self.task, labels, &outputs) {
             (Some(task), Some(labels), Some(outputs)) => self.scored(task, labels, &inputs, outputs)?,
             // Natgrad scores what has all three.
@@ -208,7 +214,7 @@ impl Described {
         };
         let labels = match (labels, task) {
             (None, _) => None,
-            (Some(labels), Task::Own) => Some(labels.input(self.rows, u32::MAX as usize)?),
+            (Some(labels), Task::Own) => Some(labels.input(self.rows, u32::MAX as usize)),
             // Their type follows from the task.
             (Some(labels), _) => {
                 let is_float = labels.ty().dtype.is_float();

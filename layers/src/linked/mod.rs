@@ -1,5 +1,6 @@
 //! Models that come as StableHLO from elsewhere, such as from JAX: their functions are linked into natgrad's programs.
 
+mod adapt;
 mod described;
 mod folder;
 mod text;

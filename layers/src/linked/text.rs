@@ -6,7 +6,9 @@
 use std::collections::HashSet;
 use std::ops::Range;
 
-use natgrad_ir::{DType, TensorType};
+use natgrad_ir::TensorType;
+
+use super::adapt::{adapt, in_ir};
 
 /// A module whose text was made ready.
 #[derive(Clone, Debug, PartialEq)]
@@ -30,8 +32,10 @@ pub(super) struct Prepared {
 pub(super) struct Port {
     /// Its attribute `natgrad.name`.
     pub name: Option<String>,
-    /// Its type.
+    /// Its type, or the one that stands for it in the IR.
     pub ty: TensorType,
+    /// What is in the brackets of its type.
+    pub written: String,
 }
 
 /// Makes a module's text ready; what it defines then has names that begin with `prefix`.
@@ -50,7 +54,8 @@ pub(super) fn prepare(source: &str, prefix: &str) -> Result<Prepared, String> {
     let (params, results) = signature(source, &body[main + 1..])?;
     let text = writer.rewrite(body) + "\n";
     let custom_calls = writer.custom_calls;
-    Ok(Prepared { locations, text, symbol: format!("{prefix}.main"), params, results, custom_calls })
+    let symbol = format!("{prefix}.main");
+    Ok(adapt(Prepared { locations, text, symbol, params, results, custom_calls }, prefix))
 }
 
 /// What a token is.
@@ -380,26 +385,16 @@ fn port(source: &str, tokens: &[Token]) -> Result<Port, String> {
     let ty = tensor_type(&inside).ok_or_else(|| {
         format!("`main` has `{}`, but tensors must have known sizes and elements of {TYPES}", shown())
     })?;
-    Ok(Port { name, ty })
+    Ok(Port { name, ty, written: inside })
 }
 
 /// The types of elements, as errors name them.
-pub(super) const TYPES: &str = "f64, f32, bf16, f16, i32, ui32, ui64 or i1";
+pub(super) const TYPES: &str = "f64, f32, bf16, f16, i1, i8, i16, i32, i64, ui8, ui16, ui32 or ui64";
 
 /// What is in the brackets of `tensor<4x8xf32>`.
 fn tensor_type(inside: &str) -> Option<TensorType> {
     let mut parts: Vec<&str> = inside.split('x').collect();
-    let dtype = match parts.pop()? {
-        "f64" => DType::F64,
-        "f32" => DType::F32,
-        "bf16" => DType::BF16,
-        "f16" => DType::F16,
-        "i32" => DType::S32,
-        "ui32" => DType::U32,
-        "ui64" => DType::U64,
-        "i1" => DType::Bool,
-        _ => return None,
-    };
+    let dtype = in_ir(parts.pop()?)?;
     let dims = parts.into_iter().map(|dim| dim.parse().ok()).collect::<Option<Vec<usize>>>()?;
     Some(TensorType::new(dtype, dims.as_slice()))
 }
