@@ -17,6 +17,8 @@ pub struct Foreign {
     pub text: String,
     /// The types of its parameters and results.
     pub signature: Signature,
+    /// The version of StableHLO that it was written in, if that is known.
+    pub version: Option<[u32; 3]>,
 }
 
 /// Of the symbol alone, which tells foreign functions of a program apart.

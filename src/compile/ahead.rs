@@ -78,6 +78,7 @@ impl AheadDevice {
     /// The program cannot be lowered, or XLA refuses it.
     pub fn compile(&self, program: Program) -> Result<Listing, DeviceError> {
         let begin = Instant::now();
+        super::versions::check(self.topology.plugin(), &program)?;
         let text = stablehlo(&program, self.lowering())?;
         let listed = self.cache.listing(&self.topology, &self.described, &text, &self.options)?;
         let (Listed { memory, hlo }, outcome) = listed;

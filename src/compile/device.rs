@@ -5,7 +5,7 @@ use std::time::Instant;
 use natgrad_ir::TensorType;
 
 use super::bytes::{element_type, to_bytes};
-use super::{Cache, CacheOutcome, OpenError, Refusal, Target};
+use super::{Cache, CacheOutcome, OpenError, Refusal, Target, versions};
 use crate::lower::{self, Loops, Lowering};
 use crate::pjrt::{self, Arg, Buffer, Client, CompileOptions, Executable};
 use crate::rule::HyperValues;
@@ -34,6 +34,20 @@ pub enum DeviceError {
         /// The model of the device.
         model: &'static str,
     },
+    /// The plugin does not read a function from elsewhere.
+    #[error(
+        "the function `{function}` was written in StableHLO {written}, and the plugin reads {reads}: {remedy}"
+    )]
+    Version {
+        /// The function.
+        function: String,
+        /// Its version.
+        written: String,
+        /// Those of the plugin.
+        reads: String,
+        /// What to do.
+        remedy: &'static str,
+    },
     /// An input was not given.
     #[error("program {program}: its input `{input}` was not supplied")]
     Unsupplied {
@@ -52,6 +66,7 @@ impl DeviceError {
             DeviceError::Lower(_)
             | DeviceError::Topology { .. }
             | DeviceError::NoTopology { .. }
+            | DeviceError::Version { .. }
             | DeviceError::Unsupplied { .. } => None,
         }
     }
@@ -154,6 +169,7 @@ impl Device {
     /// As [`Device::compile`].
     pub fn compile_in(&self, cache: &Cache, program: Program) -> Result<Compiled, DeviceError> {
         let begin = Instant::now();
+        versions::check(self.client.plugin(), &program)?;
         let text = stablehlo(&program, self.lowering)?;
         let (executable, outcome) = cache.compile(&self.client, &text, &self.options)?;
         Ok(Compiled { program, executable, outcome, seconds: begin.elapsed().as_secs_f64() })

@@ -21,6 +21,7 @@ mod refusal;
 mod target;
 #[cfg(test)]
 pub(crate) mod testing;
+mod versions;
 
 pub use ahead::{AheadDevice, Compiler};
 pub use cache::{Cache, CacheEntry, CacheOutcome, DEFAULT_MAX, MissReason, Removed};

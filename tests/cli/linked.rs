@@ -36,6 +36,26 @@ fn change(bench: &Bench, file: &str, from: &str, to: &str) {
 
 const PREDICTION: &str = "\"prediction\": {\"shape\": [8, 3], \"type\": \"f32\"}";
 
+/// Text that the plugin is too old for is refused before XLA sees it.
+#[test]
+fn a_model_of_a_newer_stablehlo_is_refused() {
+    let bench = bench();
+    change(&bench, "model/model.json", "\"stablehlo\": \"1.17.0\"", "\"stablehlo\": \"9.8.7\"");
+    let refused = bench.run(&["train", "run.json", "--out", "out"]);
+    assert_eq!(refused.code, Some(1), "{refused:?}");
+    for wanted in
+        ["was written in StableHLO 9.8.7, and the plugin reads 1.", "export it with an older release"]
+    {
+        assert!(refused.stderr.contains(wanted), "{refused:?}");
+    }
+    change(&bench, "model/model.json", "9.8.7", "new");
+    let refused = bench.run(&["train", "run.json", "--out", "out"]);
+    assert!(
+        refused.stderr.contains("stablehlo is \"new\", but must be a version of three numbers"),
+        "{refused:?}"
+    );
+}
+
 /// With nothing but a loss, labels or none, a model is trained; the commands say what it lacks for more.
 #[test]
 fn a_model_of_a_loss_alone_is_trained_without_scores() {

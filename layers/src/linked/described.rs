@@ -19,8 +19,7 @@ const FORMAT: u32 = 1;
 pub(super) struct Described {
     pub format: u32,
     pub name: String,
-    #[serde(rename = "stablehlo")]
-    _stablehlo: Option<String>,
+    stablehlo: Option<String>,
     #[serde(rename = "platforms", default)]
     _platforms: Vec<String>,
     task: Option<TaskName>,
@@ -150,6 +149,16 @@ fn wrong<T>(field: &str, value: &dyn std::fmt::Debug, wanted: &str) -> Result<T,
 }
 
 impl Described {
+    /// The version of StableHLO that the functions are written in.
+    pub fn version(&self) -> Result<Option<[u32; 3]>, String> {
+        let Some(written) = &self.stablehlo else { return Ok(None) };
+        let numbers: Option<Vec<u32>> = written.split('.').map(|number| number.parse().ok()).collect();
+        match numbers.and_then(|numbers| <[u32; 3]>::try_from(numbers).ok()) {
+            Some(version) => Ok(Some(version)),
+            None => wrong("stablehlo", written, "a version of three numbers, such as 1.17.0"),
+        }
+    }
+
     /// What follows from what is said, if all of it fits together.
     pub fn checked(&self) -> Result<Checked, String> {
         if self.format != FORMAT {

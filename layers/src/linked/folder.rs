@@ -38,6 +38,7 @@ impl Linked {
         let described: Described =
             serde_json::from_slice(&json).map_err(|error| here(format!("not a model: {error}")))?;
         let Checked { task, inputs, whole, labels, outputs } = described.checked().map_err(here)?;
+        let version = described.version().map_err(here)?;
         let known = described.ports();
         let mut told = Vec::new();
         let mut function = |stem: &str, wanted: &[&str]| -> Result<Option<LinkedFunction>, String> {
@@ -50,7 +51,9 @@ impl Linked {
             let fail = |reason: String| format!("{}: {reason}", folder.join(&name).display());
             let source = String::from_utf8(bytes)
                 .map_err(|error| fail(format!("not text: {error}; MLIR's bytecode cannot be linked")))?;
-            linked_function(&source, stem, &known, wanted, &described, &mut told).map(Some).map_err(fail)
+            linked_function(&source, stem, &known, wanted, &described, version, &mut told)
+                .map(Some)
+                .map_err(fail)
         };
         let missing = |name: &str, why: &str| format!("{}: it is missing{why}", folder.join(name).display());
         let loss_and_gradient = function("loss_and_gradient", &["loss", "gradient/", "carried/"])?
@@ -136,6 +139,7 @@ fn linked_function(
     known: &[(String, Port, TensorType)],
     wanted: &[&str],
     described: &Described,
+    version: Option<[u32; 3]>,
     told: &mut Vec<String>,
 ) -> Result<LinkedFunction, String> {
     let prepared = prepare(source, &format!("model.{stem}"))?;
@@ -203,7 +207,12 @@ fn linked_function(
     }
     let types = |ports: &[text::Port]| ports.iter().map(|port| port.ty.clone()).collect();
     let signature = Signature { params: types(&prepared.params), results: types(&prepared.results) };
-    let foreign =
-        Foreign { symbol: prepared.symbol, locations: prepared.locations, text: prepared.text, signature };
+    let foreign = Foreign {
+        symbol: prepared.symbol,
+        locations: prepared.locations,
+        text: prepared.text,
+        signature,
+        version,
+    };
     Ok(LinkedFunction { foreign: Arc::new(foreign), params, results })
 }
