@@ -180,6 +180,75 @@ fn inputs_and_metrics_of_other_types_are_converted() {
     assert!(error.contains("tensor<8xi4>") && error.contains("ui8, ui16"), "{error}");
 }
 
+/// Parameters of half precision are kept in full, and converted for the function, as are the file's values and gradients.
+#[test]
+fn parameters_may_be_of_half_precision() {
+    let (x, y) = recorded();
+    let (loss, means) = one_step(&Stablehlo::open(folder("mlp")).unwrap(), std::slice::from_ref(&x), &y);
+    let (copy, module) = (copy(), "loss_and_gradient.mlir");
+    for file in ["predict.mlir", "squared_gradients.mlir", "hessian_vector.mlir"] {
+        std::fs::remove_file(copy.path().join(file)).unwrap();
+    }
+    let prediction = "\"prediction\": {\"shape\": [8, 3], \"type\": \"f32\"}";
+    change(&copy, "model.json", prediction, "\"prediction\": null");
+    let half = |text: &str| text.replace("f32", "bf16");
+    change(
+        &copy,
+        "model.json",
+        "\"shape\": [6, 3], \"type\": \"f32\"",
+        "\"shape\": [6, 3], \"type\": \"bf16\"",
+    );
+    let argument = "%arg5: tensor<6x3xf32> {natgrad";
+    change(&copy, module, argument, &half(argument).replace("%arg5", "%w"));
+    let gradient = "tensor<6x3xf32> {natgrad.name = \"gradient/layers.2.weight\"}";
+    change(&copy, module, gradient, &half(gradient));
+    let first = "    %cst = stablehlo.constant";
+    let convert = "    %arg5 = stablehlo.convert %w : (tensor<6x3xbf16>) -> tensor<6x3xf32>\n";
+    change(&copy, module, first, &format!("{convert}{first}"));
+    let text = std::fs::read_to_string(copy.path().join(module)).unwrap();
+    let line = text.lines().find(|line| line.starts_with("    return %52,")).unwrap();
+    let convert = "    %half = stablehlo.convert %76 : (tensor<6x3xf32>) -> tensor<6x3xbf16>\n";
+    let returned = line.replace("%76", "%half").replace("tensor<6x3xf32>", "tensor<6x3xbf16>");
+    change(&copy, module, line, &format!("{convert}{returned}"));
+    // The file has that tensor's values in half precision too.
+    let path = copy.path().join("parameters.safetensors");
+    let bytes = std::fs::read(&path).unwrap();
+    let all = SafeTensors::deserialize(&bytes).unwrap();
+    let stored: Vec<(String, Dtype, Vec<usize>, Vec<u8>)> = all
+        .tensors()
+        .into_iter()
+        .map(|(name, tensor)| {
+            let shape = tensor.shape().to_vec();
+            match name == "layers.2.weight" {
+                // The upper half of each number.
+                true => {
+                    (name, Dtype::BF16, shape, tensor.data().chunks(4).flat_map(|x| [x[2], x[3]]).collect())
+                }
+                false => (name, tensor.dtype(), shape, tensor.data().to_vec()),
+            }
+        })
+        .collect();
+    let views = stored.iter().map(|(name, dtype, shape, data)| {
+        (name.clone(), safetensors::tensor::TensorView::new(*dtype, shape.clone(), data).unwrap())
+    });
+    std::fs::write(&path, safetensors::serialize(views, None).unwrap()).unwrap();
+    let model = Stablehlo::open(copy.path()).unwrap();
+    let (found, found_means) = one_step(&model, &[x], &y);
+    assert!((found - loss).abs() < 0.02 && found != loss, "{found}, not {loss}");
+    for (found, wanted) in found_means.iter().flatten().zip(means.iter().flatten()) {
+        assert!((found - wanted).abs() < 0.03, "{found}, not {wanted}");
+    }
+    // The rules that sample, and the plan that keeps no mean, too.
+    for plan in
+        [serde_json::json!({}), serde_json::json!({"state": "implicit", "samples": 2, "accumulation": 2})]
+    {
+        let model = serde_json::json!({"kind": "stablehlo", "path": copy.path()});
+        let config = serde_json::json!({"model": model, "rule": {"kind": "ivon"}, "batch": 8, "step": plan});
+        let config = RunConfig::from_json("the test", config).unwrap();
+        DEVICE.compile(config.recipe(config.step.state).step(8).unwrap()).unwrap();
+    }
+}
+
 /// An input without rows reaches every micro-batch of every step of a call.
 #[test]
 fn inputs_without_rows_are_those_of_the_whole_call() {
