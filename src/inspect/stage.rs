@@ -8,8 +8,28 @@ pub use crate::step::StageKind as Stage;
 
 /// The scope in which gradients put what they emit, behind the scope of what they differentiate.
 const GRADIENT_SCOPE: &str = "grad";
+/// The functions of linked models.
+const LINKED_FUNCTIONS: [&str; 4] = ["loss_and_gradient", "squared_gradients", "hessian_vector", "predict"];
 /// Scopes that say how a value is made rather than of which layer it is.
 const INNER_SCOPES: [&str; 5] = [GRADIENT_SCOPE, "noise", "signs", "key", "mask"];
+
+/// How JAX's names of operations of the backward pass begin, in linked models.
+const JAX_BACKWARD: &str = "transpose(";
+
+/// What is between this beginning of a scope and the bracket at its end.
+fn inside<'a>(scope: &'a str, start: &str) -> Option<&'a str> {
+    scope.strip_prefix(start)?.strip_suffix(')')
+}
+
+/// The layer in a scope of JAX's, such as `dense` in `transpose(jvp(dense))`: none in that of the linked function itself.
+fn layer_in_jax(scope: &str) -> &str {
+    let name = inside(scope, JAX_BACKWARD).unwrap_or(scope);
+    let name = inside(name, "jvp(").unwrap_or(name);
+    match inside(name, "jit(") {
+        Some(function) if LINKED_FUNCTIONS.contains(&function) => "",
+        _ => name,
+    }
+}
 
 /// A phase of a program, that its costs are counted under: a stage, or a pass of the stage that evaluates the loss.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -151,9 +171,16 @@ impl Origin {
                 Stage::ALL.into_iter().find(|stage| stage.name() == *component).map(|stage| (at, stage))
             })?;
             let scopes = &path[at + 1..path.len().max(at + 2) - 1];
-            let layer: Vec<&str> =
-                scopes.iter().copied().filter(|scope| !INNER_SCOPES.contains(scope)).collect();
-            let phase = Phase::new(stage, scopes.contains(&GRADIENT_SCOPE));
+            let layer: Vec<&str> = scopes
+                .iter()
+                .copied()
+                .filter(|scope| !INNER_SCOPES.contains(scope))
+                .map(layer_in_jax)
+                .filter(|scope| !scope.is_empty())
+                .collect();
+            let is_gradient =
+                scopes.iter().any(|scope| *scope == GRADIENT_SCOPE || scope.starts_with(JAX_BACKWARD));
+            let phase = Phase::new(stage, is_gradient);
             Some(Origin { phase, layer: layer.join("/") })
         })
     }
@@ -214,6 +241,18 @@ mod tests {
         );
         assert_eq!(origin("main/update"), Some((Phase::After(Stage::Update), String::new())));
         assert_eq!(origin("main/loss_and_gradient/a/b/dot"), Some((Phase::Forward, "a/b".to_owned())));
+    }
+
+    #[test]
+    fn passes_of_linked_models_are_known_by_the_names_of_jax() {
+        let of = |name: &str| origin(&format!("main/loss_and_gradient/jit(loss_and_gradient)/{name}"));
+        let is = |phase: Phase, layer: &str| Some((phase, layer.to_owned()));
+        assert_eq!(of("jvp()/mul"), is(Phase::Forward, ""));
+        assert_eq!(of("transpose(jvp())/mul"), is(Phase::Backward, ""));
+        assert_eq!(of("jvp(dense)/jit(relu)/max"), is(Phase::Forward, "dense/jit(relu)"));
+        assert_eq!(of("transpose(jvp(dense))/dot_general"), is(Phase::Backward, "dense"));
+        assert_eq!(of("transpose(jvp(mlp))/dense/dot_general"), is(Phase::Backward, "mlp/dense"));
+        assert_eq!(of("jvp(dense"), is(Phase::Forward, ""));
     }
 
     #[test]
