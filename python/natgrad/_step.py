@@ -33,23 +33,24 @@ _TYPES: dict[str, np.dtype[Any]] = {"f32": np.dtype(np.float32), "f64": np.dtype
 class Metrics(Mapping[str, float]):
     """What a step tells, by name: `metrics["loss"]`. Looking at a number waits for the step."""
 
-    def __init__(self, told: _natgrad.Metrics) -> None:
-        self._told = told
+    def __init__(self, told: _natgrad.Metrics, names: Sequence[str]) -> None:
+        self._told, self._names = told, names
         self._numbers: dict[str, float] | None = None
 
     def _read(self) -> dict[str, float]:
         if self._numbers is None:
-            self._numbers = dict(self._told.read())
+            told = dict(self._told.read())
+            self._numbers = {name: told[name] for name in self._names}
         return self._numbers
 
     def __getitem__(self, name: str) -> float:
         return self._read()[name]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._told.names())
+        return iter(self._names)
 
     def __len__(self) -> int:
-        return len(self._told.names())
+        return len(self._names)
 
     def __repr__(self) -> str:
         return "Metrics(" + ", ".join(f"{name}={value:.6g}" for name, value in self._read().items()) + ")"
@@ -67,11 +68,14 @@ class Step:
         self._state_type = "f64" if any(leaf.type == "f64" for leaf in tensors) else "f32"
         # The number of labels is the effective sample size, which the rule has.
         self._step = _natgrad.Step(json.dumps(config), self._state_type, device, max(1, round(getattr(rule, "ess", None) or 1)))
+        # What natgrad would count, were the loss to tell it.
+        unknown = {"correct", "squared_error"} - set(model.metrics or ())
+        self._told = [name for name in self._step.told() if name not in unknown]
         self._types = [_TYPES[type_] for _, type_, _ in self._step.inputs()]
         self._expected = _stacked(model.batch, model.is_row_wise, accumulation)
-        # natgrad takes the labels last.
+        # natgrad takes arrays of rows first, then the others, and the labels last.
         names = model.batch.names()
-        self._order = sorted(range(len(names)), key=lambda index: names[index] == model.labels)
+        self._order = sorted(range(len(names)), key=lambda index: (names[index] == model.labels, not model.is_row_wise[names[index]]))
         self._given = [(leaf.shape, dtype(leaf.type)) for leaf in self._expected.leaves]
 
     # A loop's part.
@@ -100,7 +104,7 @@ class Step:
         The step takes over the memory of `state`, so only the state that it gives can be used after.
         """
         state, told = self._step.step(_checked(state), self._arrays(batch))
-        return state, Metrics(told)
+        return state, Metrics(told, self._told)
 
     def run(self, state: State, batches: Iterable[Any], *, steps: int | None = None, progress: bool = True) -> tuple[State, list[dict[str, float]]]:
         """A step for each batch, at most `steps`, with a progress bar; and what each step told.

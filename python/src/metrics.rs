@@ -1,8 +1,9 @@
 //! What a step tells: read when it is asked for.
 
 use std::mem;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
+use natgrad::step::Metric;
 use natgrad::train::PendingSteps;
 use pyo3::prelude::*;
 
@@ -12,8 +13,11 @@ use crate::error::{message, wrong};
 #[pyclass(frozen, module = "natgrad._natgrad")]
 pub struct Metrics {
     told: Mutex<Told>,
-    names: Vec<String>,
+    names: Names,
 }
+
+/// What a step tells, with its name.
+pub type Names = Arc<Vec<(Metric, String)>>;
 
 enum Told {
     Pending(PendingSteps),
@@ -22,7 +26,7 @@ enum Told {
 }
 
 impl Metrics {
-    pub fn new(pending: PendingSteps, names: Vec<String>) -> Metrics {
+    pub fn new(pending: PendingSteps, names: Names) -> Metrics {
         Metrics { told: Mutex::new(Told::Pending(pending)), names }
     }
 
@@ -35,8 +39,8 @@ impl Metrics {
             };
             *told = match pending.wait() {
                 Ok(steps) => {
-                    let scalars = steps.into_iter().flat_map(|step| step.iter().collect::<Vec<_>>());
-                    Told::Numbers(scalars.map(|(metric, number)| (metric.name().to_string(), number)).collect())
+                    let told = steps.into_iter().next().unwrap_or_default();
+                    Told::Numbers(self.names.iter().map(|(metric, name)| (name.clone(), told.get(*metric))).collect())
                 }
                 Err(error) => Told::Failed(message(error)),
             };
@@ -51,11 +55,6 @@ impl Metrics {
 
 #[pymethods]
 impl Metrics {
-    /// The names, for which nothing is waited.
-    fn names(&self) -> Vec<String> {
-        self.names.clone()
-    }
-
     /// Every number by its name. Waits for the step.
     fn read(&self, py: Python<'_>) -> PyResult<Vec<(String, f64)>> {
         py.detach(|| self.wait())

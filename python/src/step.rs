@@ -2,19 +2,20 @@
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use natgrad::compile::CacheOutcome;
 use natgrad::config::RunConfig;
 use natgrad::ir::{DType, TensorType};
 use natgrad::layers::{NamedModel, Stablehlo};
+use natgrad::step::Metric;
 use natgrad::train::Stepper;
 use numpy::{IntoPyArray, PyArray1, PyReadonlyArray1};
 use pyo3::prelude::*;
 
 use crate::device::device;
 use crate::error::{raised, wrong};
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Names};
 use crate::state::State;
 
 /// How many steps may be under way: enough for the device not to wait, and few, as each holds its batch.
@@ -32,7 +33,7 @@ pub struct Step {
     stepper: Mutex<Stepper<'static>>,
     under_way: Mutex<VecDeque<Py<Metrics>>>,
     /// The names of what a step tells.
-    told: Vec<String>,
+    told: Names,
 }
 
 impl Step {
@@ -52,6 +53,16 @@ impl Step {
             py.detach(|| metrics.wait()).ok();
         }
     }
+}
+
+/// The names by which metrics are asked for: those of a loss's own as the loss calls them, unless natgrad calls another one so.
+fn names(told: Vec<(Metric, String)>) -> Vec<(Metric, String)> {
+    let taken: Vec<String> = told.iter().map(|(_, name)| name.clone()).collect();
+    let named = |(metric, name): (Metric, String)| {
+        let own = name.strip_prefix("metric/").filter(|own| !taken.iter().any(|name| name == own));
+        (metric, own.map_or_else(|| name.clone(), str::to_owned))
+    };
+    told.into_iter().map(named).collect()
 }
 
 fn described(name: String, ty: &TensorType) -> Described {
@@ -76,9 +87,15 @@ impl Step {
         py.detach(|| {
             let config = RunConfig::from_json("natgrad.compile", value).map_err(raised)?;
             let stepper = Stepper::new(device(device_name)?, config, dtype, labels).map_err(raised)?;
-            let told = stepper.told().map_err(raised)?;
+            let told = Arc::new(names(stepper.told().map_err(raised)?));
             Ok(Step { stepper: Mutex::new(stepper), under_way: Mutex::default(), told })
         })
+    }
+
+    /// The names of what a step tells.
+    #[pyo3(name = "told")]
+    fn told_names(&self) -> Vec<String> {
+        self.told.iter().map(|(_, name)| name.clone()).collect()
     }
 
     /// Name, type and dimensions of every array of a batch.
@@ -105,7 +122,7 @@ impl Step {
         let (state, pending) = py.detach(|| {
             state.spend(|state| self.stepper().step(state, &batch))
         })?;
-        let metrics = Py::new(py, Metrics::new(pending, self.told.clone()))?;
+        let metrics = Py::new(py, Metrics::new(pending, Arc::clone(&self.told)))?;
         let mut under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
         under_way.push_back(metrics.clone_ref(py));
         Ok((state.into(), metrics))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import signal
 import subprocess
@@ -224,7 +225,7 @@ def test_a_saved_state_goes_on(tmp_path):
     found, wanted = again.tensors(found), step.tensors(wanted)
     assert found.keys() == wanted.keys() and all(np.array_equal(found[name], wanted[name]) for name in wanted)
     assert sorted(path.name for path in (tmp_path / "run").iterdir()) == ["checkpoint.safetensors", "model"]
-    other = natgrad.compile(loss, params, data[0], natgrad.Ivon(lr=0.1, ess=1000))
+    other = natgrad.compile(loss, params, data[0], dataclasses.replace(RULE, lr=0.1))
     with pytest.raises(natgrad.Error, match="rule.lr"):
         other.load(tmp_path / "run")
     with pytest.raises(natgrad.Error, match="functions in the model's folder"):

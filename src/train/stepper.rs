@@ -15,7 +15,7 @@ use crate::config::{Length, RunConfig};
 use crate::pjrt::Buffer;
 use crate::posterior::draw_sample;
 use crate::rule::HyperValues;
-use crate::step::{Interface, Recipe, Slot, StateKind};
+use crate::step::{Interface, Metric, Recipe, Slot, StateKind};
 
 /// What one step gives and the next one takes: all that is carried, on the device.
 #[derive(Debug)]
@@ -112,13 +112,14 @@ impl<'a> Stepper<'a> {
         slots.into_iter().map(|slot| (interface.name(slot), interface.ty(slot))).collect()
     }
 
-    /// What a step tells.
+    /// What a step tells, with its name.
     ///
     /// # Errors
     /// The rule has a mistake.
-    pub fn told(&self) -> Result<Vec<String>, TrainError> {
+    pub fn told(&self) -> Result<Vec<(Metric, String)>, TrainError> {
         let metrics = recipe(&self.config, self.device, self.dtype).metrics()?;
-        Ok(metrics.into_iter().map(|metric| metric.name().to_string()).collect())
+        let interface = self.interface();
+        Ok(metrics.into_iter().map(|metric| (metric, interface.metric_name(metric))).collect())
     }
 
     /// The state at step 0 from the mean of each parameter, in the step's type, row-major.
