@@ -1,30 +1,44 @@
 //! Linked models on the command line.
 
 use std::path::Path;
+use std::process::Child;
 
+use safetensors::SafeTensors;
+
+use crate::resume::{ENDLESS, assert_as_if_never_stopped, checkpoint_beyond, end, send, start};
 use crate::support::Bench;
 
 /// A folder with the recorded perceptron as `model`, rows of its inputs and classes, and `run.json` for them.
 fn bench() -> Bench {
+    bench_of("mlp", 6, 3, 8)
+}
+
+/// The same of a recorded model with so many columns and classes, exported for so many rows.
+fn bench_of(model: &str, columns: u32, classes: u32, batch: u32) -> Bench {
     let bench = Bench::cold();
-    let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/foreign/mlp");
+    let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/foreign").join(model);
     std::fs::create_dir(bench.path("model")).unwrap();
     for entry in std::fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();
         std::fs::copy(entry.path(), bench.path("model").join(entry.file_name())).unwrap();
     }
-    let mut rows = "a,b,c,d,e,f,y\n".to_string();
+    let names: Vec<String> = (0..columns).map(|column| format!("c{column}")).collect();
+    let mut rows = format!("{},y\n", names.join(","));
     for row in 0..60_u32 {
-        let cell = |column: u32| f64::from((row * 7 + column * 13) % 10 + row % 3 * 4) / 7.0 - 1.0;
-        let cells: Vec<String> = (0..6).map(|column| format!("{:.3}", cell(column))).collect();
-        rows.push_str(&format!("{},{}\n", cells.join(","), row % 3));
+        let cell = |column: u32| f64::from((row * 7 + column * 13) % 10 + row % classes * 4) / 7.0 - 1.0;
+        let cells: Vec<String> = (0..columns).map(|column| format!("{:.3}", cell(column))).collect();
+        rows.push_str(&format!("{},{}\n", cells.join(","), row % classes));
     }
     bench.write("rows.csv", &rows);
-    bench.write(
-        "run.json",
-        r#"{"model": {"kind": "stablehlo", "path": "model"}, "data": {"kind": "csv", "path": "rows.csv", "label": "y"},
-            "rule": {"kind": "ivon"}, "batch": 8, "length": {"steps": 20}}"#,
-    );
+    let config = serde_json::json!({
+        "model": {"kind": "stablehlo", "path": bench.path("model")},
+        "data": {"kind": "csv", "path": "rows.csv"},
+        "rule": {"kind": "ivon"},
+        "batch": batch,
+        "length": {"steps": 20},
+        "evaluation": {"samples": 4},
+    });
+    bench.write("run.json", &config.to_string());
     bench
 }
 
@@ -95,4 +109,60 @@ fn a_model_of_a_loss_alone_is_trained_without_scores() {
         assert!(refused.code != Some(0) && refused.stderr.contains(wanted), "{refused:?}");
     }
     bench.ok(&["compare", "run.json", "--rules", "sgd", "--time", "1"]);
+}
+
+/// State that the model carries, such as averages of batch norm, goes on with the rest, bit for bit; and not by other functions.
+#[test]
+fn a_run_goes_on_as_if_never_stopped_with_the_functions_that_it_had() {
+    let bench = bench_of("conv", 128, 4, 6);
+    let stop = |child: Child| {
+        send("INT", &child);
+        let stopped = end(child);
+        assert_eq!(stopped.code, Some(130), "{stopped:?}");
+        bench.checkpoint("out").header.step
+    };
+    let child = start(&bench, &ENDLESS);
+    checkpoint_beyond(&bench, 0);
+    let first = stop(child);
+    let (module, one, other) = ("model/loss_and_gradient.mlir", "dense<1.000000e+00>", "dense<1.234000e+00>");
+    change(&bench, module, one, other);
+    let refused = bench.run(&["train", "--resume", "out"]);
+    assert_eq!(refused.code, Some(2), "{refused:?}");
+    let wanted = "the functions in the model's folder, `model.path`, are others now";
+    assert!(refused.stderr.contains(wanted), "{refused:?}");
+    assert_eq!(bench.checkpoint("out").header.step, first);
+    change(&bench, module, other, one);
+    let child = start(&bench, &["train", "--resume", "out"]);
+    checkpoint_beyond(&bench, first);
+    let second = stop(child);
+    assert!(0 < first && first < second);
+    assert_eq!(assert_as_if_never_stopped(&bench), second);
+}
+
+/// Exported weights are those of the run, and a run can begin with them.
+#[test]
+fn weights_are_exported_and_steps_compared() {
+    let bench = bench_of("conv", 128, 4, 6);
+    bench.ok(&["train", "run.json", "--out", "out"]);
+    bench.ok(&["export", "out", "--out", "weights.safetensors"]);
+    bench.ok(&["export", "out", "--sample", "0", "--out", "sample.safetensors"]);
+    let bytes = std::fs::read(bench.path("weights.safetensors")).unwrap();
+    let weights = SafeTensors::deserialize(&bytes).unwrap();
+    let checkpoint = bench.checkpoint("out");
+    let mut means = 0;
+    for tensor in checkpoint.tensors.iter().filter(|tensor| tensor.name.starts_with("mean/")) {
+        let exported = weights.tensor(&tensor.name["mean/".len()..]).unwrap();
+        assert_eq!(exported.data(), tensor.bytes, "{}", tensor.name);
+        means += 1;
+    }
+    assert_eq!(weights.names().len(), means);
+    let init = "init=\"weights.safetensors\"";
+    bench.ok(&["train", "run.json", "--out", "again", "--steps", "1", "--set", init]);
+    bench.ok(&["predict", "out", "--out", "predicted.csv"]);
+    assert_eq!(bench.read("predicted.csv").lines().count(), 1 + 12);
+    bench.ok(&["compare", "run.json", "--rules", "adamw,ivon", "--time", "1", "--json", "times.json"]);
+    let report = bench.json("times.json");
+    let rules: Vec<&str> =
+        report["rows"].as_array().unwrap().iter().map(|row| row["rule"].as_str().unwrap()).collect();
+    assert_eq!(rules, ["adamw", "ivon"]);
 }

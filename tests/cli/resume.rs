@@ -14,7 +14,7 @@ use natgrad::train::{Checkpoint, Progress, Run};
 use crate::support::{Bench, Outcome, PLUGIN, run, wait_for};
 
 /// A run of more steps than anyone waits for. Its learning rate does not depend on their number.
-const ENDLESS: [&str; 10] = [
+pub const ENDLESS: [&str; 10] = [
     "train",
     "run.json",
     "--out",
@@ -27,23 +27,23 @@ const ENDLESS: [&str; 10] = [
     "2000000000",
 ];
 
-fn start(bench: &Bench, args: &[&str]) -> Child {
+pub fn start(bench: &Bench, args: &[&str]) -> Child {
     bench.command(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
 }
 
-fn send(signal: &str, child: &Child) {
+pub fn send(signal: &str, child: &Child) {
     let script = format!("kill -{signal} {}", child.id());
     assert!(Command::new("sh").args(["-c", &script]).status().unwrap().success());
 }
 
-fn end(child: Child) -> Outcome {
+pub fn end(child: Child) -> Outcome {
     let output = child.wait_with_output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
     Outcome { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
 }
 
 /// Waits for a checkpoint beyond a step; what is there before must be whole whenever it is looked at.
-fn checkpoint_beyond(bench: &Bench, step: u64) {
+pub fn checkpoint_beyond(bench: &Bench, step: u64) {
     wait_for("a checkpoint", || {
         bench
             .path("out/checkpoint.safetensors")
@@ -54,7 +54,7 @@ fn checkpoint_beyond(bench: &Bench, step: u64) {
 }
 
 /// The checkpoint in `out` is that of a run which had so many steps to begin with.
-fn assert_as_if_never_stopped(bench: &Bench) -> u64 {
+pub fn assert_as_if_never_stopped(bench: &Bench) -> u64 {
     let checkpoint = bench.checkpoint("out");
     let steps = checkpoint.header.step.to_string();
     let constant = ["--set", "schedule.kind=constant"];
