@@ -6,6 +6,7 @@ from ._model import export
 from ._natgrad import __version__
 from ._noise import noise
 from ._posterior import Posterior, Prediction
+from ._report import Report
 from ._rules import Adam, AdamW, Blr, Ivon, RmsProp, Rule, Sgd, Vadam, Vogn, Von
 from ._step import Metrics, State, Step, compile
 
@@ -20,6 +21,7 @@ __all__ = [
     "ModelError",
     "Posterior",
     "Prediction",
+    "Report",
     "RmsProp",
     "Rule",
     "Sgd",

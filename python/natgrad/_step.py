@@ -8,7 +8,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import numpy as np
@@ -18,6 +18,7 @@ from ._errors import Error, ModelError
 from ._model import Model
 from ._posterior import Posterior
 from ._progress import Loop
+from ._report import Report
 from ._rules import Rule, curvature_of
 from ._trees import Leaf, Tree, check_same, dtype, tree_of
 
@@ -184,6 +185,15 @@ class Step:
     def load(self, path: str | os.PathLike[str]) -> State:
         """The state in a folder that `save` wrote, by such a step."""
         return self._step.load(Path(path))
+
+    def report(self) -> Report:
+        """What XLA made of the step, as `natgrad inspect` prints it: promises, kernels, memory, least times. It takes seconds, in which the
+        device is measured. A notebook shows a page."""
+        return Report(*self._step.report())
+
+    def program(self, what: Literal["ir", "stablehlo", "hlo"] = "stablehlo") -> str:
+        """The step's program: in natgrad's own language, as XLA is given it, or as XLA made of it."""
+        return self._step.program(what)
 
     @property
     def rule(self) -> Rule:

@@ -4,8 +4,9 @@ use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use natgrad::compile::CacheOutcome;
+use natgrad::compile::{CacheOutcome, stablehlo};
 use natgrad::config::RunConfig;
+use natgrad::inspect::{HloModule, Report};
 use natgrad::ir::{DType, TensorType};
 use natgrad::layers::{NamedModel, Stablehlo};
 use natgrad::step::Metric;
@@ -164,6 +165,36 @@ impl Step {
     /// The state of a checkpoint.
     fn load(&self, py: Python<'_>, path: PathBuf) -> PyResult<State> {
         py.detach(|| Ok(self.stepper().load(&path).map_err(raised)?.into()))
+    }
+
+    /// What inspecting finds: as text, as an HTML page, and as JSON.
+    fn report(&self, py: Python<'_>) -> PyResult<(String, String, String)> {
+        py.detach(|| {
+            let (device, config, dtype) = {
+                let stepper = self.stepper();
+                (stepper.device(), stepper.config().clone(), stepper.dtype())
+            };
+            let report = Report::of_step(device, &config, dtype).map_err(raised)?;
+            let json = serde_json::to_string_pretty(&report).map_err(raised)?;
+            Ok((report.text(), report.html(), json))
+        })
+    }
+
+    /// The step in natgrad's own language, as the StableHLO that XLA is given, or as what XLA made of it.
+    fn program(&self, py: Python<'_>, what: &str) -> PyResult<String> {
+        py.detach(|| {
+            let stepper = self.stepper();
+            let Some(compiled) = stepper.programs().next() else { return Ok(String::new()) };
+            match what {
+                "ir" => Ok(natgrad::ir::text::print(compiled.program.module.module())),
+                "stablehlo" => stablehlo(&compiled.program, stepper.device().lowering()).map_err(raised),
+                "hlo" => {
+                    let listing = stepper.device().list(compiled.program.clone()).map_err(raised)?;
+                    Ok(HloModule::decode(&listing.hlo).map_err(raised)?.to_text())
+                }
+                _ => Err(wrong(format!("what={what:?}: it must be ir, stablehlo or hlo"))),
+            }
+        })
     }
 
     /// Seconds that compiling took, and how many programs came from the cache, of how many.

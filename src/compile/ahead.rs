@@ -135,12 +135,7 @@ impl Compiler {
     pub fn list(&self, program: Program) -> Result<Listing, DeviceError> {
         match self {
             Compiler::Ahead(device) => device.compile(program),
-            Compiler::Attached(device) => {
-                let compiled = device.compile(program)?;
-                let Listed { memory, hlo } = Listed::of(&compiled.executable)?;
-                let (program, outcome, seconds) = (compiled.program, compiled.outcome, compiled.seconds);
-                Ok(Listing { program, hlo, memory, outcome, seconds })
-            }
+            Compiler::Attached(device) => device.list(program),
         }
     }
 }

@@ -5,6 +5,7 @@ use std::time::Instant;
 use natgrad_ir::TensorType;
 
 use super::bytes::{element_type, to_bytes};
+use super::listing::{Listed, Listing};
 use super::{Cache, CacheOutcome, OpenError, Refusal, Target, versions};
 use crate::lower::{self, Loops, Lowering};
 use crate::pjrt::{self, Arg, Buffer, Client, CompileOptions, Executable};
@@ -161,6 +162,16 @@ impl Device {
     /// The program cannot be lowered, or XLA refuses it.
     pub fn compile(&self, program: Program) -> Result<Compiled, DeviceError> {
         self.compile_in(&self.cache, program)
+    }
+
+    /// As [`Device::compile`], and lists what came of it.
+    ///
+    /// # Errors
+    /// As [`Device::compile`].
+    pub fn list(&self, program: Program) -> Result<Listing, DeviceError> {
+        let Compiled { program, executable, outcome, seconds } = self.compile(program)?;
+        let Listed { memory, hlo } = Listed::of(&executable)?;
+        Ok(Listing { program, hlo, memory, outcome, seconds })
     }
 
     /// As [`Device::compile`], with another cache.

@@ -12,6 +12,7 @@ mod read;
 mod report;
 mod roofline;
 mod stage;
+mod step;
 mod summary;
 mod titled;
 mod verdict;
@@ -32,6 +33,7 @@ pub use read::ReadError;
 pub use report::{About, Optimized, OtherStep, Report};
 pub use roofline::{DeviceFigures, Floor, Roofline};
 pub use stage::{Origin, Phase, Stage, stage_of};
+pub use step::InspectError;
 pub use summary::{
     CopySource, CopySummary, InstructionSummary, OutputSummary, ParameterSummary, StageTotal, Summary,
 };

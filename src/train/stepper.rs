@@ -100,6 +100,16 @@ impl<'a> Stepper<'a> {
         &self.session.step_program().program.interface
     }
 
+    /// The type of the state.
+    pub fn dtype(&self) -> DType {
+        self.dtype
+    }
+
+    /// The device.
+    pub fn device(&self) -> &'a Device {
+        self.device
+    }
+
     /// The compiled programs so far.
     pub fn programs(&self) -> impl Iterator<Item = &Compiled> {
         self.session.programs().chain(&self.draw)

@@ -1,0 +1,57 @@
+//! The report of a run's step, as a program asks for it.
+
+use natgrad_hlo::HloModule;
+use natgrad_ir::DType;
+
+use super::report::{About, Optimized, Report};
+use super::{DeviceFigures, MeasureError};
+use crate::compile::{Device, DeviceError};
+use crate::config::RunConfig;
+use crate::step::{Recipe, StepError};
+
+/// Why a step could not be inspected.
+#[derive(Debug, thiserror::Error)]
+pub enum InspectError {
+    /// The program could not be built.
+    #[error(transparent)]
+    Step(#[from] StepError),
+    /// The program could not be compiled.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
+    /// XLA's message could not be read.
+    #[error(transparent)]
+    Hlo(#[from] natgrad_hlo::Error),
+    /// The device could not be measured.
+    #[error(transparent)]
+    Measure(#[from] MeasureError),
+}
+
+impl Report {
+    /// Inspects the step of a configuration with state of type `dtype`, beside AdamW's, on a device whose figures are measured for
+    /// it, which takes seconds.
+    ///
+    /// # Errors
+    /// See [`InspectError`].
+    pub fn of_step(device: &Device, config: &RunConfig, dtype: DType) -> Result<Report, InspectError> {
+        let own = optimized(device, config, dtype)?;
+        let adamw = config.by_adamw().map(|adamw| optimized(device, &adamw, dtype)).transpose()?;
+        let figures = DeviceFigures::measure(device)?;
+        let about = About {
+            natgrad: env!("CARGO_PKG_VERSION").to_owned(),
+            program: own.program.module.module().name.clone(),
+            rule: config.rule.name().to_owned(),
+            device: device.client().platform_name().to_owned(),
+            parameters: own.program.interface.trained_elements() as u64,
+            config: config.to_json(),
+        };
+        let outputs_are_fused = device.target().fuses_outputs(device.lowering().loops);
+        Ok(Report::of(about, &own, adamw.as_ref(), Some(&figures), outputs_are_fused))
+    }
+}
+
+fn optimized(device: &Device, config: &RunConfig, dtype: DType) -> Result<Optimized, InspectError> {
+    let recipe = Recipe { dtype, ..config.recipe(device.target().state_plan()) };
+    let listing = device.list(recipe.step(config.batch)?)?;
+    let module = HloModule::decode(&listing.hlo)?;
+    Ok(Optimized { program: listing.program, module, assigned: Some(listing.memory.into()) })
+}
