@@ -373,20 +373,22 @@ fn changed_test_data_are_refused_or_accepted() {
 }
 
 /// The variable that says how often a run is killed in [`killed_runs_leave_nothing_and_lose_nothing`].
-const KILLS: &str = "NATGRAD_TEST_KILLS";
+const KILLS: &str = "NATGRAD_KILLS";
 
 /// Chains of runs that are killed at any time, over the ways to hold the state: each ends with the bits of a run that was
 /// never stopped, and leaves no file behind.
 #[test]
 #[cfg(unix)]
 fn killed_runs_leave_nothing_and_lose_nothing() {
-    let kills = std::env::var(KILLS).map_or(20, |kills| kills.parse::<u64>().unwrap());
-    let plans: [&[&str]; 4] = [
+    let kills = std::env::var(KILLS).map_or(12, |kills| kills.parse::<u64>().unwrap());
+    let plans: [&[&str]; 5] = [
         &["step.state=explicit"],
         &["step.state=implicit"],
         &["step.state=explicit", "step.per_call=3", "step.samples=2"],
         &["rule.kind=adamw", "step.accumulation=2", "batch=4"],
+        &["step.compute=bf16"],
     ];
+    let count = plans.len() as u64;
     for (number, plan) in plans.iter().enumerate() {
         let bench = Bench::new();
         let mut args = ENDLESS.to_vec();
@@ -394,7 +396,7 @@ fn killed_runs_leave_nothing_and_lose_nothing() {
         args.extend(["--set", "checkpoint.every_steps=3"]);
         let mut child = start(&bench, &args);
         checkpoint_beyond(&bench, 0);
-        let chain = kills / 4 + u64::from((number as u64) < kills % 4);
+        let chain = kills / count + u64::from((number as u64) < kills % count);
         for kill in 0..chain {
             // In turns among its steps, between and within checkpoints, and anywhere since its start.
             let most = if kill % 2 == 0 { 20 } else { 400 };
