@@ -102,6 +102,11 @@ pub(crate) fn write_unsynced(path: &Path, parts: &[&[u8]]) -> Result<()> {
 }
 
 fn write(path: &Path, parts: &[&[u8]], sync: impl Fn(&File) -> Result<()>) -> Result<()> {
+    // A file renamed over a device or a pipe would take its place.
+    if fs::metadata(path).is_ok_and(|there| !there.is_file() && !there.is_dir()) {
+        let mut there = File::options().write(true).open(path)?;
+        return parts.iter().try_for_each(|part| there.write_all(part));
+    }
     let no_folder = || Error::new(ErrorKind::InvalidInput, "is no file in a folder");
     let folder = path.parent().ok_or_else(no_folder)?;
     // A name alone has an empty folder, which is where the process runs.
@@ -224,6 +229,28 @@ mod tests {
             assert_eq!(read_to_string(path).unwrap_err().to_string(), wanted);
         }
         assert_eq!(open(&folder.path().join("none")).unwrap_err().kind(), ErrorKind::NotFound);
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn devices_and_pipes_are_written_to_and_not_replaced() {
+        use std::os::unix::fs::FileTypeExt as _;
+        let folder = tempfile::tempdir().unwrap();
+        let full = folder.path().join("full");
+        std::os::unix::fs::symlink("/dev/full", &full).unwrap();
+        let error = write_atomically(&full, b"text").unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::StorageFull);
+        assert!(fs::metadata(&full).unwrap().file_type().is_char_device());
+        let pipe = folder.path().join("pipe");
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        let read = std::thread::scope(|scope| {
+            let reader = scope.spawn(|| fs::read(&pipe).unwrap());
+            write_atomically(&pipe, b"text").unwrap();
+            reader.join().unwrap()
+        });
+        assert_eq!(read, b"text");
+        assert!(fs::metadata(&pipe).unwrap().file_type().is_fifo());
+        assert_eq!(names(folder.path()), ["full", "pipe"]);
     }
 
     /// A link to itself cannot be followed, not even by root.
