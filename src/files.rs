@@ -113,7 +113,8 @@ fn write(path: &Path, parts: &[&[u8]], sync: impl Fn(&File) -> Result<()>) -> Re
     let folder = if folder == Path::new("") { Path::new(".") } else { folder };
     remove_abandoned(folder);
     let mut file = temporary(folder)?;
-    parts.iter().try_for_each(|part| file.write_all(part))?;
+    // Errors of the temporary file itself would name it, and nobody knows that name.
+    parts.iter().try_for_each(|part| file.as_file_mut().write_all(part))?;
     sync(file.as_file())?;
     file.persist(path).map_err(|error| error.error)?;
     Ok(())
@@ -123,11 +124,10 @@ fn write(path: &Path, parts: &[&[u8]], sync: impl Fn(&File) -> Result<()>) -> Re
 fn temporary(folder: &Path) -> Result<NamedTempFile> {
     let mut builder = tempfile::Builder::new();
     builder.prefix(UNFINISHED).suffix(SUFFIX);
-    // Temporary files are their owner's alone by default; results are as readable as the umask lets any file be.
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    // As readable as the umask lets any file be, which temporary files are not by default.
+    let open = |path: &Path| File::options().write(true).create_new(true).open(path);
     loop {
-        let file = builder.tempfile_in(folder)?;
+        let file = builder.make_in(folder, open)?;
         // Who holds it takes it for abandoned and removes it. Where files cannot be locked, nobody does.
         file.as_file().lock().ok();
         if file.path().exists() {

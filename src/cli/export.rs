@@ -10,7 +10,7 @@ use super::print::tell;
 use super::trained::Trained;
 use crate::text::{FILE_NAME, Tokenizer};
 use crate::train::write_atomically;
-use crate::weights;
+use crate::weights::{self, WeightsError};
 
 /// Write a run's weights as safetensors, a GPT-2's as Hugging Face's transformers load them
 #[derive(Debug, Args)]
@@ -43,8 +43,8 @@ impl Export {
         let out =
             if folder.as_os_str().is_empty() { PathBuf::from(".").join(&self.out) } else { self.out.clone() };
         std::fs::create_dir_all(out.parent().unwrap_or(&folder))
-            .map_err(|error| Failure::usage(anyhow::anyhow!("--out {}: {error}", self.out.display())))?;
-        let mut written = weights::export(&out, &trained.config.model, &weights).map_err(Failure::usage)?;
+            .map_err(|error| Failure::output(&error, format!("--out {}: {error}", self.out.display())))?;
+        let mut written = weights::export(&out, &trained.config.model, &weights).map_err(failure)?;
         if let Some(tokenizer) = Tokenizer::of_run(&self.run).map_err(Failure::usage)? {
             let beside = out.with_file_name(FILE_NAME);
             write_atomically(&beside, tokenizer.to_json()?.as_bytes())?;
@@ -54,5 +54,13 @@ impl Export {
         let what = self.sample.map_or("the mean".to_string(), |sample| format!("sample {sample}"));
         tell(format_args!("{what} written to {}", names.join(", ")));
         Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// Wrong input, or a file that cannot be written.
+fn failure(error: WeightsError) -> Failure {
+    match error {
+        WeightsError::Write { .. } => Failure::Failed(error.into()),
+        other => Failure::usage(other),
     }
 }

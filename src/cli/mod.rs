@@ -66,6 +66,16 @@ impl Failure {
     fn usage(error: impl Into<anyhow::Error>) -> Failure {
         Failure::Usage(error.into())
     }
+
+    /// An output that cannot be made: wrong usage, unless there is no room for it.
+    fn output(error: &std::io::Error, message: String) -> Failure {
+        use std::io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+        let message = anyhow::Error::msg(message);
+        match error.kind() {
+            StorageFull | QuotaExceeded | FileTooLarge => Failure::Failed(message),
+            _ => Failure::Usage(message),
+        }
+    }
 }
 
 impl<E: Into<anyhow::Error>> From<E> for Failure {

@@ -135,8 +135,8 @@ impl Predict {
         }
         // A name alone has an empty folder, which is where the command runs.
         let folder = out.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."));
-        std::fs::create_dir_all(folder).map_err(|error| wrong(&error))?;
-        tempfile::tempfile_in(folder).map(drop).map_err(|error| wrong(&error))
+        let made = std::fs::create_dir_all(folder).and_then(|()| tempfile::tempfile_in(folder));
+        made.map(drop).map_err(|error| Failure::output(&error, format!("--out {}: {error}", out.display())))
     }
 
     /// The rows, and what they are called.

@@ -53,7 +53,7 @@ impl Tokenize {
             )));
         }
         std::fs::create_dir_all(&self.out)
-            .map_err(|error| Failure::usage(anyhow::anyhow!("--out {}: {error}", self.out.display())))?;
+            .map_err(|error| Failure::output(&error, format!("--out {}: {error}", self.out.display())))?;
         let dtype = TokenType::of(vocabulary);
         for (name, tokens) in parts {
             write_atomically(&self.out.join(name), &dtype.bytes(tokens))?;

@@ -243,7 +243,7 @@ fn unscored(config: &RunConfig) -> String {
 fn make_folder(folder: &Path) -> Result<(), Failure> {
     let wrong = |error: std::io::Error| {
         let wanted = "--out must be a folder that files can be written to";
-        Failure::usage(anyhow::anyhow!("output folder {}: {error}; {wanted}", folder.display()))
+        Failure::output(&error, format!("output folder {}: {error}; {wanted}", folder.display()))
     };
     std::fs::create_dir_all(folder).map_err(wrong)?;
     tempfile::tempfile_in(folder).map(drop).map_err(wrong)

@@ -53,7 +53,7 @@ pub fn export(path: &Path, model: &NamedModel, weights: &[Vec<f64>]) -> Result<V
 
 /// An error if the file is there and describes something else, such as a run of natgrad.
 fn check_replaceable(path: &Path) -> Result<(), WeightsError> {
-    let fail = |reason: String| WeightsError::Write { path: path.to_path_buf(), reason };
+    let fail = |reason: String| WeightsError::Taken { path: path.to_path_buf(), reason };
     let text = crate::files::read_to_string_if_there(path)
         .map_err(|error| fail(format!("what is there already cannot be read: {error}")))?;
     let Some(text) = text else { return Ok(()) };

@@ -49,12 +49,20 @@ pub enum WeightsError {
         /// What the description says.
         found: String,
     },
+    /// A file is there that must not be replaced.
+    #[error("cannot write {}: {reason}", path.display())]
+    Taken {
+        /// The file.
+        path: PathBuf,
+        /// Why not, and what would be right.
+        reason: String,
+    },
     /// A file cannot be written.
     #[error("cannot write {}: {reason}", path.display())]
     Write {
         /// The file.
         path: PathBuf,
-        /// The reason, and what would be right.
+        /// What the system said.
         reason: String,
     },
 }

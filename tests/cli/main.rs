@@ -5,6 +5,7 @@ mod compare;
 mod device_data;
 mod diverge;
 mod examples;
+mod faults;
 mod fetch;
 mod help;
 mod input;
