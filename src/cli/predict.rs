@@ -82,6 +82,11 @@ impl Predict {
             None => "at the mean".to_string(),
         };
         tell(format_args!("{} {how}: {} of {name}", config.rule.name(), count(&predictions)));
+        if let (Some(path), Examples::Table(table)) = (&self.data, &examples) {
+            for note in table.notes() {
+                tell(format_args!("{}: {note}", path.display()));
+            }
+        }
         let names = match (&predictions.predicted, &taught.table) {
             (Predicted::Numbers(_), Some(table)) => &table.labels,
             _ => &taught.class_names,

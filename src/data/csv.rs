@@ -47,9 +47,15 @@ fn read_as(path: &Path, options: &TableFile, taught: Option<&Taught>) -> Result<
     };
     if let Some(doubt) = header.doubt {
         let (taken, otherwise) = if header.is_there { ("the header", false) } else { ("a row", true) };
-        notes.push(format!(
-            "{first_line} is taken as {taken} ({doubt}); to change that, set `data.header` to {otherwise}"
-        ));
+        // Settings are the run's, and what it predicts does not change them.
+        let advice = match taught {
+            None => format!("; to change that, set `data.header` to {otherwise}"),
+            Some(_) => String::new(),
+        };
+        notes.push(format!("{first_line} is taken as {taken} ({doubt}){advice}"));
+    } else if options.header.is_none() && taught.is_some() {
+        let taken = if header.is_there { "the header" } else { "a row" };
+        notes.push(format!("{first_line} is taken as {taken}"));
     }
     let width = first.len();
     let names = header.is_there.then(|| cells(first));
@@ -57,6 +63,7 @@ fn read_as(path: &Path, options: &TableFile, taught: Option<&Taught>) -> Result<
         None => Layout::to_train(path, &first_line, options, width, names)?,
         Some(taught) => Layout::to_predict(path, &first_line, options, width, names, taught)?,
     };
+    notes.extend(taught.map(|_| layout.said()));
     let known = taught.map_or(&[][..], |taught| &taught.class_names);
     let mut rows = Rows::new(path, options, layout, known);
     for (number, record) in records(bytes, separator).enumerate().skip(usize::from(header.is_there)) {

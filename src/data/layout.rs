@@ -128,6 +128,16 @@ impl Layout {
         }
     }
 
+    /// Which columns have labels, in words.
+    pub(super) fn said(&self) -> String {
+        let titles: Vec<String> = self.labels.iter().map(|&column| self.title(column)).collect();
+        match &titles[..] {
+            [] => "no column has labels".to_string(),
+            [title] => format!("labels are in {title}"),
+            several => format!("labels are in {}", several.join(", ")),
+        }
+    }
+
     /// The names of the labels; none if the columns have no names, or there is one label.
     pub(super) fn label_names(&self) -> Vec<String> {
         let name = |names: &Vec<String>| self.labels.iter().map(|&column| names[column].clone()).collect();

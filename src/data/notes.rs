@@ -21,6 +21,13 @@ impl std::fmt::Display for Note {
     }
 }
 
+impl Table {
+    /// What was decided in reading it.
+    pub(crate) fn notes(&self) -> &[String] {
+        &self.facts().notes
+    }
+}
+
 impl DataConfig {
     /// What was decided in reading the data, and what looks wrong with them: labels that are all the same, classes that
     /// only one side of the split has, columns that do not vary.

@@ -48,6 +48,7 @@ fn read_as(path: &Path, options: &TableFile, taught: Option<&Taught>) -> Result<
         None => Layout::to_train(path, "schema", options, columns.len(), Some(names))?,
         Some(taught) => Layout::to_predict(path, "schema", options, columns.len(), Some(names), taught)?,
     };
+    let notes = taught.map(|_| layout.said()).into_iter().collect();
     let known = taught.map_or(&[][..], |taught| &taught.class_names);
     let mut rows = Rows::new(path, options, layout.clone(), known);
     for (number, row) in reader.get_row_iter(None).map_err(failed)?.enumerate() {
@@ -63,7 +64,7 @@ fn read_as(path: &Path, options: &TableFile, taught: Option<&Taught>) -> Result<
         let cells = row.get_column_iter().enumerate().map(cell).collect::<Result<Vec<Cell>, DataError>>()?;
         rows.push(&cells, place)?;
     }
-    rows.finish(Vec::new())
+    rows.finish(notes)
 }
 
 /// A cell; none for dates, decimals and bytes.

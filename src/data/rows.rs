@@ -130,7 +130,10 @@ impl<'a> Rows<'a> {
         let width = layout.features.len();
         let features = Features::numbers(features);
         let (labels, class_names) = match labels {
-            Found::Nothing => return Ok(Table::unlabelled([width], features, count)),
+            Found::Nothing => {
+                let facts = Facts { notes, ..Facts::default() };
+                return Ok(Table::unlabelled([width], features, count).with_facts(facts));
+            }
             Found::Numbers(numbers) => (Labels::several(numbers, layout.labels.len()), Vec::new()),
             Found::Classes(classes) => (Labels::classes(classes), Vec::new()),
             Found::Words(_, labels) if !known.is_empty() => (Labels::classes(labels), known.to_vec()),

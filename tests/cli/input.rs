@@ -280,3 +280,23 @@ fn folders_to_continue() {
     let wanted = "cannot read other.safetensors: no `natgrad` header: not a checkpoint of natgrad";
     refused(&bench, &["--resume", "other.safetensors"], wanted);
 }
+
+/// As of training data, but without advice that only a configuration can take.
+#[test]
+fn what_is_decided_about_rows_to_predict_is_told() {
+    let bench = Bench::new();
+    bench.ok(&["train", "run.json", "--steps", "1", "--out", "out"]);
+    let told = |rows: &str| {
+        bench.write("rows.csv", rows);
+        let told = bench.ok(&["predict", "out", "--data", "rows.csv", "--at", "mean"]).stdout;
+        let lines = told.lines().skip(1).take_while(|line| !line.is_empty());
+        lines.map(|line| line.strip_prefix("rows.csv: ").unwrap().to_string()).collect::<Vec<String>>()
+    };
+    let separated = "cells are separated by `;`";
+    assert_eq!(told("0.5;1.5;2\n"), [separated, "line 1 is taken as a row", "labels are in column 3"]);
+    let header = "line 1 is taken as the header";
+    assert_eq!(told("class,x,y\n2,0.5,1.5\n"), [header, "labels are in column 1 (`class`)"]);
+    assert_eq!(told("x,y\n0.5,1.5\n"), [header, "no column has labels"]);
+    let doubtful = told("1,2\n5,6\n").concat();
+    assert!(doubtful.starts_with("line 1 is taken as ") && !doubtful.contains("data.header"), "{doubtful}");
+}

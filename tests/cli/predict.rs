@@ -136,15 +136,17 @@ fn the_first_rows_are_printed_and_the_scores_of_all() {
     assert_ne!(told, ok(&[]));
     let lines: Vec<&str> = told.lines().collect();
     assert_eq!(lines[0], "ivon over 3 samples: 23 rows of mlp/rows.csv");
-    let heads: Vec<&str> = lines[2].split_whitespace().collect();
+    assert_eq!(lines[1], "mlp/rows.csv: line 1 is taken as the header");
+    assert_eq!(lines[2], "mlp/rows.csv: labels are in column 5 (`y`)");
+    let heads: Vec<&str> = lines[4].split_whitespace().collect();
     let wanted =
         ["row", "label", "class", "probability", "p_0", "p_1", "p_2", "entropy", "aleatoric", "epistemic"];
     assert_eq!(heads, wanted);
-    assert_eq!(lines[23], "and 3 more: --out FILE.csv, .npz or .json writes them all");
+    assert_eq!(lines[25], "and 3 more: --out FILE.csv, .npz or .json writes them all");
     let scores = expected("mlp", "samples");
     let (accuracy, nll) = (scores["accuracy"].as_f64().unwrap(), scores["nll"].as_f64().unwrap());
     assert!(
-        lines[25].starts_with(&format!("accuracy {:.2} %, NLL {nll:.4}, ECE ", 100.0 * accuracy)),
+        lines[27].starts_with(&format!("accuracy {:.2} %, NLL {nll:.4}, ECE ", 100.0 * accuracy)),
         "{told}"
     );
 
@@ -178,7 +180,8 @@ fn labels_make_no_difference() {
         assert_eq!(column(&with, name), column(&without, name));
     }
     let (told, one) = predict("one.csv");
-    assert!(told.starts_with("ivon over 3 samples: 1 row of one.csv\n"), "{told}");
+    let wanted = "ivon over 3 samples: 1 row of one.csv\none.csv: line 1 is taken as a row\none.csv: no column has labels\n";
+    assert!(told.starts_with(wanted), "{told}");
     assert_eq!(column(&one, "class"), column(&with, "class")[..1]);
 }
 
