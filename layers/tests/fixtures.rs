@@ -6,7 +6,7 @@ use std::path::Path;
 
 use natgrad_ir::interp::{Precision, Tensor, evaluate_flat};
 use natgrad_ir::{DType, TensorType, grad};
-use natgrad_layers::{Activation, Gpt2, NamedModel, ResNet, Stem};
+use natgrad_layers::{Activation, Gpt2, Mlp, NamedModel, Noise, ResNet, Stem};
 use safetensors::{Dtype, SafeTensors};
 
 /// The largest difference that rounding in double precision may make, relative to a tensor's largest element.
@@ -80,7 +80,7 @@ fn check(model: &NamedModel, fixture: &Fixture, features: &str, prefix: &str) {
         assert_eq!(param.shape.dims(), weight.shape, "{}", param.name);
         inputs.push(fixture.input(&format!("weight.{}", param.name), DType::F64));
     }
-    let labels = fixture.input("labels", DType::U32);
+    let labels = fixture.input("labels", model.labels(DType::F64).dtype);
     let rows = labels.ty().shape.dims()[0];
     let features = fixture.input(features, model.features(DType::F64)[0].dtype);
     inputs.extend([features, labels]);
@@ -166,4 +166,20 @@ fn four_stages_with_a_small_stem_are_those_of_torch() {
 fn bottlenecks_are_those_of_torch() {
     let model = NamedModel::ResNet(resnet(50, [33, 40, 1], 2));
     check(&model, &Fixture::read("resnet50.safetensors"), "images", "");
+}
+
+fn numbers_by_perceptron(noise: Noise) -> NamedModel {
+    NamedModel::Mlp(Mlp { sizes: vec![3, 5, 2], activation: Activation::Relu, noise: Some(noise) })
+}
+
+#[test]
+fn learned_noise_has_the_gaussian_loss_of_torch() {
+    let fixture = Fixture::read("mlp_learned.safetensors");
+    check(&numbers_by_perceptron(Noise::Learned), &fixture, "features", "");
+}
+
+#[test]
+fn given_noise_has_the_gaussian_loss_of_torch() {
+    let fixture = Fixture::read("mlp_given.safetensors");
+    check(&numbers_by_perceptron(Noise::Given(0.3)), &fixture, "features", "");
 }
