@@ -38,6 +38,7 @@ pub mod compile;
 pub mod config;
 pub mod data;
 mod files;
+mod guard;
 pub mod inspect;
 pub mod lower;
 pub mod noise;

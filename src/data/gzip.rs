@@ -29,43 +29,53 @@ pub(crate) fn read(path: &Path) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// What so many packed bytes may unpack to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bound {
+    packed: u64,
+    most: u64,
+}
+
+impl Bound {
+    /// That of so many packed bytes.
+    pub(crate) fn of(packed: u64) -> Bound {
+        Bound { packed, most: LEAST.max(packed.saturating_mul(TIMES)) }
+    }
+
+    /// An error if so many unpacked bytes are more.
+    pub(crate) fn check(self, unpacked: u64) -> io::Result<()> {
+        if unpacked <= self.most {
+            return Ok(());
+        }
+        let Bound { packed, most } = self;
+        let reason = format!(
+            "its {packed} compressed bytes unpack to more than {most}, and natgrad unpacks at most {TIMES} times \
+             the size, or {LEAST} bytes; if that is no mistake, give it uncompressed"
+        );
+        Err(Error::new(ErrorKind::InvalidData, reason))
+    }
+}
+
 /// What is unpacked, with an error where it is more than the packed bytes may be.
 #[derive(Debug)]
 pub(crate) struct Bounded<R> {
     inner: R,
-    packed: u64,
-    most: u64,
-    left: u64,
+    bound: Bound,
+    unpacked: u64,
 }
 
 impl<R: Read> Bounded<R> {
     /// What `inner` unpacks from so many bytes.
     pub(crate) fn new(inner: R, packed: u64) -> Bounded<R> {
-        Bounded::at_most(inner, packed, LEAST.max(packed.saturating_mul(TIMES)))
-    }
-
-    fn at_most(inner: R, packed: u64, most: u64) -> Bounded<R> {
-        Bounded { inner, packed, most, left: most }
+        Bounded { inner, bound: Bound::of(packed), unpacked: 0 }
     }
 }
 
 impl<R: Read> Read for Bounded<R> {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
         let count = self.inner.read(out)?;
-        match self.left.checked_sub(count as u64) {
-            Some(left) => {
-                self.left = left;
-                Ok(count)
-            }
-            None => {
-                let (packed, most) = (self.packed, self.most);
-                let reason = format!(
-                    "its {packed} compressed bytes unpack to more than {most}, and natgrad unpacks at most {TIMES} times \
-                     the size, or {LEAST} bytes; if that is no mistake, give it uncompressed"
-                );
-                Err(Error::new(ErrorKind::InvalidData, reason))
-            }
-        }
+        self.unpacked = self.unpacked.saturating_add(count as u64);
+        self.bound.check(self.unpacked).map(|()| count)
     }
 }
 
@@ -76,13 +86,14 @@ mod tests {
     #[test]
     fn what_unpacks_to_too_much_is_an_error() {
         let mut text = String::new();
-        Bounded::at_most(&b"abc"[..], 1, 3).read_to_string(&mut text).unwrap();
+        let bound = Bound { packed: 1, most: 3 };
+        let of = |inner: &'static [u8]| Bounded { inner, bound, unpacked: 0 };
+        of(b"abc").read_to_string(&mut text).unwrap();
         assert_eq!(text, "abc");
-        let error =
-            Bounded::at_most(&b"abcd"[..], 1, 3).read_to_end(&mut Vec::new()).unwrap_err().to_string();
+        let error = of(b"abcd").read_to_end(&mut Vec::new()).unwrap_err().to_string();
         assert!(error.starts_with("its 1 compressed bytes unpack to more than 3, and"), "{error}");
-        assert_eq!(Bounded::new(io::empty(), 5).most, LEAST);
-        assert_eq!(Bounded::new(io::empty(), LEAST).most, LEAST * TIMES);
-        assert_eq!(Bounded::new(io::empty(), u64::MAX).most, u64::MAX);
+        assert_eq!(Bound::of(5).most, LEAST);
+        assert_eq!(Bound::of(LEAST).most, LEAST * TIMES);
+        assert_eq!(Bound::of(u64::MAX).most, u64::MAX);
     }
 }

@@ -1,5 +1,8 @@
 //! Tables as Parquet: columns with names and types.
 
+mod bounds;
+
+use std::fmt::Display;
 use std::path::Path;
 
 use parquet::errors::ParquetError;
@@ -9,6 +12,7 @@ use parquet::record::Field;
 use super::layout::Layout;
 use super::rows::{Cell, Rows};
 use super::{DataError, Table, TableFile, Taught};
+use crate::guard::guarded;
 
 /// Reads a table to learn from.
 pub(super) fn read(path: &Path, options: &TableFile) -> Result<Table, DataError> {
@@ -31,12 +35,14 @@ fn read_as(path: &Path, options: &TableFile, taught: Option<&Taught>) -> Result<
     options.check_scale(path)?;
     let read = |source| DataError::Read { path: path.to_path_buf(), source };
     let failed =
-        |error: ParquetError| DataError::content(path, format!("cannot be read as Parquet: {error}"));
+        |error: &dyn Display| DataError::content(path, format!("cannot be read as Parquet: {error}"));
     let file = crate::files::open(path).map_err(read)?;
     if !file.metadata().map_err(read)?.is_file() {
         return Err(DataError::content(path, "is no file, but a Parquet table is one".to_string()));
     }
-    let reader = SerializedFileReader::new(file).map_err(failed)?;
+    let reader = try_to(|| SerializedFileReader::new(file)).map_err(|error| failed(&error))?;
+    let pages = crate::files::open(path).map_err(read)?;
+    bounds::check(&pages, reader.metadata()).map_err(|error| failed(&error))?;
     let columns = reader.metadata().file_metadata().schema().get_fields();
     if let Some(nested) = columns.iter().find(|column| !column.is_primitive()) {
         let reason =
@@ -51,8 +57,10 @@ fn read_as(path: &Path, options: &TableFile, taught: Option<&Taught>) -> Result<
     let notes = taught.map(|_| layout.said()).into_iter().collect();
     let known = taught.map_or(&[][..], |taught| &taught.class_names);
     let mut rows = Rows::new(path, options, layout.clone(), known);
-    for (number, row) in reader.get_row_iter(None).map_err(failed)?.enumerate() {
-        let row = row.map_err(failed)?;
+    let mut left = try_to(|| reader.get_row_iter(None)).map_err(|error| failed(&error))?;
+    for number in 0u64.. {
+        let row = try_to(|| left.next().transpose()).map_err(|error| failed(&error))?;
+        let Some(row) = row else { break };
         let place = || format!("row {number}, counted from 0");
         let cell = |(column, (_, field))| {
             of_field(field).ok_or_else(|| {
@@ -65,6 +73,11 @@ fn read_as(path: &Path, options: &TableFile, taught: Option<&Taught>) -> Result<
         rows.push(&cells, place)?;
     }
     rows.finish(notes)
+}
+
+/// What the reader gives. It panics over some damaged files.
+fn try_to<T>(call: impl FnOnce() -> Result<T, ParquetError>) -> Result<T, String> {
+    guarded(call)?.map_err(|error| error.to_string())
 }
 
 /// A cell; none for dates, decimals and bytes.

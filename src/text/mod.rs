@@ -6,7 +6,6 @@
 mod characters;
 mod format;
 mod growing;
-mod guard;
 mod pieces;
 mod ranks;
 mod settings;

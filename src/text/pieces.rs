@@ -8,8 +8,8 @@ use tokenizers::{
     PreTokenizer, Tokenizer,
 };
 
-use super::guard::guarded;
 use super::{TextError, settings};
+use crate::guard::guarded;
 
 /// The tokenizer of a file, without its settings; else what is wrong with it.
 pub(super) fn read(mut file: Value) -> Result<Tokenizer, String> {

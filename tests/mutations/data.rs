@@ -2,6 +2,7 @@
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use natgrad::assets;
 use natgrad::data::{Batch, DataConfig, DataError, Examples};
@@ -57,6 +58,49 @@ fn tables() {
         std::fs::write(&path, bytes).unwrap();
         load(json!({"csv": {"path": path}}));
         load(json!({"csv": {"path": path, "target": "number", "scale": 2.0, "test_every": 2}}));
+    });
+}
+
+/// A table of numbers and words, whose pages are of the version, with a dictionary or without.
+fn parquet(is_second: bool, has_dictionary: bool, compression: parquet::basic::Compression) -> Vec<u8> {
+    use parquet::data_type::{ByteArray, ByteArrayType, DoubleType, Int32Type};
+    use parquet::file::properties::{WriterProperties, WriterVersion};
+    let schema = "message schema { required int32 a; optional double b; required binary kind (UTF8); }";
+    let schema = Arc::new(parquet::schema::parser::parse_message_type(schema).unwrap());
+    let version = if is_second { WriterVersion::PARQUET_2_0 } else { WriterVersion::PARQUET_1_0 };
+    let properties = WriterProperties::builder().set_writer_version(version).set_compression(compression);
+    let properties = Arc::new(properties.set_dictionary_enabled(has_dictionary).build());
+    let mut file = parquet::file::writer::SerializedFileWriter::new(Vec::new(), schema, properties).unwrap();
+    let mut group = file.next_row_group().unwrap();
+    let mut column = group.next_column().unwrap().unwrap();
+    column.typed::<Int32Type>().write_batch(&[1, 2, 5, 5], None, None).unwrap();
+    column.close().unwrap();
+    let mut column = group.next_column().unwrap().unwrap();
+    column.typed::<DoubleType>().write_batch(&[0.5, 1.5, 2.0, 2.0], Some(&[1; 4]), None).unwrap();
+    column.close().unwrap();
+    let mut column = group.next_column().unwrap().unwrap();
+    let words = ["dog", "cat", "dog", "cow"].map(ByteArray::from);
+    column.typed::<ByteArrayType>().write_batch(&words, None, None).unwrap();
+    column.close().unwrap();
+    group.close().unwrap();
+    file.into_inner().unwrap()
+}
+
+#[test]
+fn tables_of_parquet() {
+    use parquet::basic::Compression;
+    let folder = tempfile::tempdir().unwrap();
+    let [plain, packed] = [Compression::UNCOMPRESSED, Compression::SNAPPY];
+    let originals = [
+        parquet(false, true, plain),
+        parquet(false, false, packed),
+        parquet(true, true, packed),
+        parquet(true, true, plain),
+    ];
+    survive("parquet", &originals, move |bytes| {
+        let path = folder.path().join("table.parquet");
+        std::fs::write(&path, bytes).unwrap();
+        load(json!({"parquet": {"path": path, "test_every": 2}}));
     });
 }
 

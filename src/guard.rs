@@ -1,4 +1,4 @@
-//! Calls of Hugging Face's code, which ends in a panic over some files: then there is an error instead.
+//! Calls of other people's code, which ends in a panic over some files: then there is an error instead.
 
 use std::cell::Cell;
 use std::panic::{self, AssertUnwindSafe};
@@ -13,7 +13,7 @@ thread_local! {
 static SILENCE: Once = Once::new();
 
 /// What the call gives, or what it panicked over.
-pub(super) fn guarded<T>(call: impl FnOnce() -> T) -> Result<T, String> {
+pub(crate) fn guarded<T>(call: impl FnOnce() -> T) -> Result<T, String> {
     SILENCE.call_once(|| {
         let before = panic::take_hook();
         panic::set_hook(Box::new(move |info| {
