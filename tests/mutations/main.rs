@@ -4,8 +4,11 @@
 mod binary;
 mod data;
 mod entries;
+mod fuzz;
 #[path = "../support/mutate.rs"]
 mod mutate;
 mod programs;
 mod settings;
+#[path = "../../fuzz/targets/lib.rs"]
+mod targets;
 mod weights;

@@ -112,13 +112,23 @@ impl Random {
 }
 
 /// Gives mutations of the originals to `read`, which may refuse them, but nothing else.
-pub fn survive(what: &str, originals: &[Vec<u8>], mut read: impl FnMut(&[u8]) + Send + 'static) {
+pub fn survive(what: &str, originals: &[Vec<u8>], read: impl FnMut(&[u8]) + Send + 'static) {
+    survive_times(mutations(), what, originals, read);
+}
+
+/// As [`survive`], so many mutations.
+pub fn survive_times(
+    times: u64,
+    what: &str,
+    originals: &[Vec<u8>],
+    mut read: impl FnMut(&[u8]) + Send + 'static,
+) {
     let before = address_space();
     let (sender, receiver) = mpsc::channel();
     let (originals, what) = (originals.to_vec(), what.to_string());
     let label = what.clone();
     let worker = std::thread::spawn(move || {
-        for seed in 0..mutations() {
+        for seed in 0..times {
             let mut random = Random::new(seed.wrapping_mul(0x2545_f491_4f6c_dd1d) ^ label.len() as u64);
             let original = &originals[random.below(originals.len())];
             let bytes = random.mutate(original);
