@@ -1,4 +1,4 @@
-"""Times training steps of JAX and PyTorch, to be set beside natgrad's own. Optional: nothing in the project needs it.
+"""Times training steps of JAX, PyTorch and natgrad for Python, to be set beside natgrad's own. Optional: nothing in the project needs it.
 
     natgrad compare configs/bench/mlp.json --with 'venv/bin/python benches/external/steps.py serve'
 
@@ -28,9 +28,9 @@ import time
 
 from workloads import WORKLOADS
 
-FRAMEWORKS = ("jax", "torch")
+FRAMEWORKS = ("jax", "torch", "natgrad")
 RULES = ("adamw", "ivon")
-PACKAGES = {"jax": ("jax", "optax"), "torch": ("torch", "ivon-opt")}
+PACKAGES = {"jax": ("jax", "optax"), "torch": ("torch", "ivon-opt"), "natgrad": ("natgrad", "jax")}
 TURN_SECONDS = 0.2
 
 
@@ -39,6 +39,8 @@ def build(framework, name, rule):
         import with_jax as module
     elif framework == "torch":
         import with_torch as module
+    elif framework == "natgrad":
+        import with_natgrad as module
     else:
         raise ValueError(f"no framework {framework}: {', '.join(FRAMEWORKS)}")
     if name not in WORKLOADS:
@@ -103,12 +105,14 @@ def compare(name, frameworks, rules, budget):
             times[entrant].append(seconds(steps[entrant], counts[entrant]) / counts[entrant])
     for framework, rule in entrants:
         own, first = times[framework, rule], times[framework, rules[0]]
+        same = times[frameworks[0], rule]
         yield {
             "config": name,
             "framework": framework,
             "rule": rule,
             "step_ms": interval([1e3 * value for value in own]),
             "ratio": interval([value / other for value, other in zip(own, first)]),
+            "ratio_to_framework": interval([value / other for value, other in zip(own, same)]),
             "rounds": len(own),
             "steps_per_round": counts[framework, rule],
             "parameters": steps[framework, rule].parameters(),
@@ -122,10 +126,11 @@ def run(args):
     for name in args.workloads:
         rows += compare(name, args.frameworks, args.rules, args.time)
         for row in rows[-len(args.frameworks) * len(args.rules) :]:
-            step, ratio = row["step_ms"], row["ratio"]
+            step, ratio, same = row["step_ms"], row["ratio"], row["ratio_to_framework"]
             print(
                 f"{name} {row['framework']} {row['rule']}: {step['median']:.1f} ms, ratio to {args.rules[0]} "
-                f"{ratio['median']:.3f} ({ratio['low']:.3f} to {ratio['high']:.3f})",
+                f"{ratio['median']:.3f} ({ratio['low']:.3f} to {ratio['high']:.3f}), to {args.frameworks[0]}'s {row['rule']} "
+                f"{same['median']:.3f} ({same['low']:.3f} to {same['high']:.3f})",
                 flush=True,
             )
         gc.collect()
@@ -139,10 +144,10 @@ def run(args):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--threads", type=int, default=2, help="cores that both frameworks may use")
+    parser.add_argument("--threads", type=int, default=2, help="cores that each framework may use")
     parser.add_argument("--plugin", help="a PJRT plugin for JAX to run on")
     words = lambda text: text.split(",")
-    parser.add_argument("--frameworks", type=words, default=list(FRAMEWORKS))
+    parser.add_argument("--frameworks", type=words, default=["jax", "torch"], help=f"of {', '.join(FRAMEWORKS)}")
     parser.add_argument("--rules", type=words, default=list(RULES), help="ratios are to the first")
     commands = parser.add_subparsers(required=True)
     runs = commands.add_parser("run", help="time steps in turns")

@@ -165,18 +165,25 @@ def ivon_step(loss, params, state, key):
     return params, {"g": g, "h": h, "t": t}, value
 
 
+def loss_of(spec):
+    """The loss of a batch."""
+    _, apply = MODELS[type(spec)]
+
+    def loss(params, x, y):
+        return jnp.mean(optax.softmax_cross_entropy_with_integer_labels(apply(spec, params, x), y))
+
+    return loss
+
+
 class Step:
     """One workload with one rule: `run` makes steps and waits for the last; gives its loss."""
 
     def __init__(self, spec, rule, options=None):
-        init, apply = MODELS[type(spec)]
+        init, _ = MODELS[type(spec)]
         params = init(spec, np.random.default_rng(1))
         self.params = jax.tree.map(lambda value: jnp.asarray(value, jnp.float32), params)
         self.data = tuple(jax.device_put(array) for array in batch(spec))
-
-        def loss(params, x, y):
-            return jnp.mean(optax.softmax_cross_entropy_with_integer_labels(apply(spec, params, x), y))
-
+        loss = loss_of(spec)
         if rule == "adamw":
             a = ADAMW
             optimizer = optax.adamw(a["lr"], a["beta1"], a["beta2"], a["eps"], weight_decay=a["weight_decay"])

@@ -309,8 +309,13 @@ def _stacked(tree: Tree, is_row_wise: dict[str, bool], accumulation: int) -> Tre
 def _bytes(array: np.ndarray, type_: np.dtype | None = None) -> np.ndarray:
     """The bytes of an array in a type of natgrad's, row-major."""
     if type_ is not None and array.dtype != type_:
-        # Whole numbers keep their bits.
-        array = array.view(type_) if array.dtype.kind == "i" and array.dtype.itemsize == type_.itemsize else array.astype(type_)
+        kind, size = array.dtype.kind, array.dtype.itemsize
+        if kind in "iu" and size > type_.itemsize and array.size:
+            # natgrad gives 32 bits: a negative number by its two's complement.
+            low, high = (-(2**31), 2**31 - 1) if kind == "i" else (0, 2**32 - 1)
+            if array.min() < low or array.max() > high:
+                raise ModelError(f"an array of {array.dtype} has {array.min() if array.min() < low else array.max()}, and must be from {low} to {high}")
+        array = array.view(type_) if kind == "i" and size == type_.itemsize else array.astype(type_)
     return np.ascontiguousarray(array).reshape(-1).view(np.uint8)
 
 

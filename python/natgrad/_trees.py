@@ -18,7 +18,12 @@ TYPES = {
     "float32": "f32",
     "bfloat16": "bf16",
     "float16": "f16",
+    "int8": "i8",
+    "int16": "i16",
     "int32": "i32",
+    "int64": "i64",
+    "uint8": "u8",
+    "uint16": "u16",
     "uint32": "u32",
     "uint64": "u64",
     "bool": "bool",
@@ -28,12 +33,8 @@ FLOATS = ("f64", "f32", "bf16", "f16")
 
 #: What to write for a type that a folder cannot have.
 _CONVERSIONS = {
-    "int64": "jnp.int32",
-    "int16": "jnp.int32",
-    "int8": "jnp.int32",
     "int4": "jnp.int32",
-    "uint16": "jnp.uint32",
-    "uint8": "jnp.float32 or jnp.int32",
+    "uint4": "jnp.int32",
     "complex64": "jnp.float32, real and imaginary parts as two arrays",
     "complex128": "jnp.float64, real and imaginary parts as two arrays",
 }

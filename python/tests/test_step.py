@@ -319,3 +319,51 @@ def test_control_c_ends_a_loop_with_a_whole_state():
     assert done.returncode == 0, done.stderr
     steps, told, whole, next_ = done.stdout.split()
     assert (steps, whole) == (told, "True") and int(next_) == int(steps) + 1
+
+
+def test_inputs_of_every_type():
+    kinds = [np.float32, np.float16, jnp.bfloat16, np.int8, np.int16, np.int32, np.uint8, np.uint16, np.uint32, np.bool_, np.int64, np.uint64, np.float64]
+
+    def weighted(params, batch):
+        return jnp.sum(params * jnp.stack([jnp.mean(array.astype(jnp.float32)) for array in batch.values()]))
+
+    with jax.enable_x64(True):
+        rng = np.random.default_rng(0)
+        batch = {}
+        for number, kind in enumerate(kinds):
+            low = 0 if np.dtype(kind).kind in "ub" else -3
+            batch[f"array{number:02}"] = rng.integers(low, 2 if kind == np.bool_ else 100, ROWS).astype(kind)
+        params = np.arange(1, len(kinds) + 1, dtype=np.float32)
+        step = natgrad.compile(weighted, params, batch, natgrad.Sgd())
+        _, metrics = step(step.init(params), batch)
+        wanted = sum(p * np.mean(array.astype(np.float64)) for p, array in zip(params, batch.values(), strict=True))
+        np.testing.assert_allclose(metrics["loss"], wanted, rtol=1e-6)
+        batch["array10"] = np.full(ROWS, 2**40)
+        with pytest.raises(natgrad.ModelError, match="int64 has 1099511627776, and must be from"):
+            step(step.init(params), batch)
+
+
+def test_inputs_without_rows_and_metrics():
+    def scaled(params, batch):
+        value = loss(params, batch) * batch["scale"] + jnp.sum(batch["bias"] ** 2)
+        return value, {"accuracy": jnp.mean(predict(params, batch["x"]).argmax(axis=1) == batch["y"]), "loss": value + 1}
+
+    params, data = model(), batches(2)
+    batch = data[0] | {"scale": np.float32(2), "bias": np.ones(3, np.float32)}
+    rule = natgrad.AdamW()
+    for options in ({}, {"accumulation": 2}):
+        step = natgrad.compile(scaled, params, batch, rule, rows=ROWS, **options)
+        _, metrics = step(step.init(params), batch)
+        wanted, told = scaled(params, batch)
+        assert set(metrics) == {"loss", "accuracy", "metric/loss", "learning_rate_used"}
+        np.testing.assert_allclose([metrics["loss"], metrics["accuracy"]], [wanted, told["accuracy"]], rtol=1e-5)
+        np.testing.assert_allclose(metrics["metric/loss"], wanted + 1, rtol=1e-5)
+
+
+def test_reports():
+    params, data = model(), batches(1)
+    step = natgrad.compile(loss, params, data[0], RULE)
+    report = step.report()
+    assert "loss_and_gradient" in str(report) and report.data["about"]["rule"] == "ivon"
+    assert "<html" in report.html and "srcdoc" in report._repr_html_()
+    assert "stablehlo." in step.program() and "ENTRY" in step.program("hlo") and "func" in step.program("ir")

@@ -238,10 +238,10 @@ impl RunConfig {
             return out_of_range(&format!("model.{}", error.field), error.value, error.wanted);
         }
         if let Some(linked) = self.model.linked() {
-            if let Some(input) = linked.whole.first() {
+            if let Some(input) = linked.whole.first().filter(|_| self.data != DataConfig::Arrays {}) {
                 let value = format!("one with the input `{}`, which has no rows", input.name);
                 let wanted = "one whose inputs all have rows: others cannot come from data, but from a program's own \
-                              loop over `Session`";
+                              loop, in Python or over `Stepper`";
                 return out_of_range("model", value, wanted);
             }
             if self.batch != linked.rows {
