@@ -68,6 +68,8 @@ class Posterior:
             raise Error(f"samples={samples}: it must be 0 or more")
         has_carried = self._step._model.has_carried
         jitted = self._jitted.setdefault(predict, jax.jit(predict))
+        # Tensors of other libraries' are arrays here, as they are in a batch.
+        inputs = jax.tree_util.tree_map(lambda leaf: leaf if isinstance(leaf, jax.Array) else np.asarray(leaf), inputs)
         is_logits = self._step.task in ("classes", "tokens")
         total: Any = 0.0
         squares: Any = 0.0
