@@ -9,6 +9,7 @@ from ._posterior import Posterior, Prediction
 from ._report import Report
 from ._rules import Adam, AdamW, Blr, Ivon, RmsProp, Rule, Sgd, Vadam, Vogn, Von
 from ._step import Metrics, State, Step, compile
+from ._torch import TorchModel, from_torch
 
 __all__ = [
     "Adam",
@@ -27,6 +28,7 @@ __all__ = [
     "Sgd",
     "State",
     "Step",
+    "TorchModel",
     "Vadam",
     "Vogn",
     "Von",
@@ -35,5 +37,6 @@ __all__ = [
     "data",
     "export",
     "fetch",
+    "from_torch",
     "noise",
 ]

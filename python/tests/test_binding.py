@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -51,3 +52,15 @@ def test_data():
     assert natgrad.fetch("text-sample").exists()
     with pytest.raises(natgrad.Error, match="missing.csv"):
         natgrad.data("csv", path="missing.csv")
+
+
+def test_from_torch_says_what_to_install(monkeypatch):
+    from natgrad._torch import _libraries
+
+    for name, said in (("torch", "PyTorch"), ("torchax", "PyTorch|torchax")):
+        _libraries.cache_clear()
+        monkeypatch.setitem(sys.modules, name, None)
+        with pytest.raises(natgrad.Error, match=rf"needs ({said}): pip install 'natgrad\[torch\]'"):
+            natgrad.from_torch(None, None)
+        monkeypatch.undo()
+    _libraries.cache_clear()
