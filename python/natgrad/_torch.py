@@ -154,6 +154,9 @@ class TorchModel:
                 drew = env.param.prng is not start
         except torchax.tensor.OperatorNotFound as error:
             raise ModelError(f"{type(self._module).__qualname__} uses an operator that torchax does not have: {error}") from error
+        except jax.errors.ConcretizationTypeError as error:
+            advice = "a compiled step has no values to look at, as `if`, float() and .item() do: use torch.where and the like"
+            raise ModelError(f"{type(self._module).__qualname__} or its loss looks at the value of a tensor; {advice}") from error
         finally:
             for part, training in before.items():
                 part.training = training

@@ -204,6 +204,8 @@ def test_what_is_wrong_is_said_by_name():
         model.state_dict(model.params)
     with pytest.raises(natgrad.ModelError, match=r"batch\[0\] is f32\[6, 2, 9, 9\], and must be"):
         step(step.init(model.params), (torch.zeros(6, 2, 9, 9), torch.zeros(6, dtype=torch.int64)))
+    with pytest.raises(natgrad.ModelError, match="Sequential or its loss looks at the value of a tensor"):
+        natgrad.from_torch(mlp(), lambda module, x: module(x).sum() * (x.sum().item() + 1)).compile(rows()[0], rule=natgrad.Sgd())
     with pytest.raises(natgrad.ModelError, match="module is a function"):
         natgrad.from_torch(cross_entropy, cross_entropy)
     with pytest.raises(natgrad.ModelError, match="again, a BatchNorm2d, has momentum=None"):
