@@ -40,7 +40,9 @@ impl Metrics {
             *told = match pending.wait() {
                 Ok(steps) => {
                     let told = steps.into_iter().next().unwrap_or_default();
-                    Told::Numbers(self.names.iter().map(|(metric, name)| (name.clone(), told.get(*metric))).collect())
+                    Told::Numbers(
+                        self.names.iter().map(|(metric, name)| (name.clone(), told.get(*metric))).collect(),
+                    )
                 }
                 Err(error) => Told::Failed(message(error)),
             };

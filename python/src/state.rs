@@ -33,7 +33,10 @@ impl State {
     }
 
     /// Does something that takes the state, if it comes to that.
-    pub fn spend<T>(&self, act: impl FnOnce(&mut Option<train::State>) -> Result<T, TrainError>) -> PyResult<T> {
+    pub fn spend<T>(
+        &self,
+        act: impl FnOnce(&mut Option<train::State>) -> Result<T, TrainError>,
+    ) -> PyResult<T> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if state.is_none() {
             return Err(self.gone());

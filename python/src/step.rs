@@ -120,9 +120,7 @@ impl Step {
     ) -> PyResult<(State, Py<Metrics>)> {
         self.wait_for_room(py);
         let batch = slices(&batch)?;
-        let (state, pending) = py.detach(|| {
-            state.spend(|state| self.stepper().step(state, &batch))
-        })?;
+        let (state, pending) = py.detach(|| state.spend(|state| self.stepper().step(state, &batch)))?;
         let metrics = Py::new(py, Metrics::new(pending, Arc::clone(&self.told)))?;
         let mut under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
         under_way.push_back(metrics.clone_ref(py));
@@ -137,16 +135,13 @@ impl Step {
 
     /// Every parameter at a sample of the posterior.
     fn draw<'py>(&self, py: Python<'py>, state: &State, seed: u64, sample: u32) -> PyResult<Vec<Bytes<'py>>> {
-        let drawn = py.detach(|| {
-            state.with(|state| self.stepper().draw(state, seed, sample))
-        })?;
+        let drawn = py.detach(|| state.with(|state| self.stepper().draw(state, seed, sample)))?;
         Ok(drawn.into_iter().map(|bytes| bytes.into_pyarray(py)).collect())
     }
 
     /// Every carried tensor: name, type, dimensions and bytes.
     fn tensors<'py>(&self, py: Python<'py>, state: &State) -> PyResult<Vec<(Described, Bytes<'py>)>> {
-        let found =
-            py.detach(|| state.with(|state| self.stepper().tensors(state)))?;
+        let found = py.detach(|| state.with(|state| self.stepper().tensors(state)))?;
         let given = |tensor: natgrad::train::HostTensor| {
             (described(tensor.name, &tensor.ty), tensor.bytes.into_pyarray(py))
         };
@@ -201,7 +196,8 @@ impl Step {
     fn compiled(&self) -> (f64, usize, usize) {
         let stepper = self.stepper();
         let programs: Vec<_> = stepper.programs().collect();
-        let cached = programs.iter().filter(|program| matches!(program.outcome, CacheOutcome::Hit { .. })).count();
+        let cached =
+            programs.iter().filter(|program| matches!(program.outcome, CacheOutcome::Hit { .. })).count();
         (programs.iter().map(|program| program.seconds).sum(), cached, programs.len())
     }
 }
