@@ -1,5 +1,6 @@
 """natgrad: a model and an optimizer as one XLA program per training step."""
 
+from . import _trial
 from ._data import Data, data, fetch
 from ._errors import Error, ModelError
 from ._model import export
@@ -10,6 +11,8 @@ from ._report import Report
 from ._rules import Adam, AdamW, Blr, Ivon, RmsProp, Rule, Sgd, Vadam, Vogn, Von
 from ._step import Metrics, State, Step, compile
 from ._torch import TorchModel, from_torch
+
+_trial.prepare()
 
 __all__ = [
     "Adam",

@@ -59,6 +59,9 @@ class Model:
             raise ModelError("batch has no array in it")
         self.has_carried = carried is not None
         self.carried, self.carried_values = tree_of(carried, "carried", "carried", "carried")
+        for leaf in self.carried.leaves:
+            if leaf.type not in FLOATS:
+                raise ModelError(f"{leaf.path} is {leaf.type}{list(leaf.shape)}: carried state is of floats; convert it, with .astype(jnp.float32)")
         self.rows, self.is_row_wise = self._find_rows(rows)
         self.labels = self._find_labels(batch, labels)
         self.task, self.noise = self._check_task(task, noise)

@@ -58,12 +58,14 @@ class Posterior:
         """The parameters at so many samples, those with the numbers from 0."""
         return [self.sample(number, seed) for number in range(count)]
 
-    def predict(self, predict: Callable[..., Any], inputs: Any, samples: int = 64, seed: int = 0) -> Prediction:
-        """Predictions averaged over samples; with `samples=0`, those at the mean.
+    def predict(self, predict: Callable[..., Any], inputs: Any, samples: int | None = None, seed: int = 0) -> Prediction:
+        """Predictions averaged over samples, 64 if not said; those at the mean with `samples=0`, and where the rule leaves no posterior.
 
         `predict(params, inputs)` gives an array; `predict(params, carried, inputs)` where the model has carried state. By the `task` that the
         step was compiled with, it gives logits (`"classes"`, `"tokens"`), whose probabilities are averaged, or else numbers.
         """
+        if samples is None:
+            samples = 64 if self._step.rule.has_posterior else 0
         if samples < 0:
             raise Error(f"samples={samples}: it must be 0 or more")
         has_carried = self._step._model.has_carried

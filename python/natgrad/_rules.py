@@ -13,6 +13,11 @@ class Rule:
 
     kind: ClassVar[str]
 
+    @property
+    def has_posterior(self) -> bool:
+        """Whether the rule leaves a posterior to sample."""
+        return hasattr(self, "ess")
+
     def to_json(self) -> dict[str, Any]:
         """What `rule` in a configuration says."""
         given = {field.name: getattr(self, field.name) for field in fields(self)}  # type: ignore[arg-type]

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import tempfile
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from pathlib import Path
 from typing import Any, Literal
@@ -29,6 +30,9 @@ _ENDLESS = 2**31 - 1
 
 #: What natgrad's state and inputs are made of.
 _TYPES: dict[str, np.dtype[Any]] = {"f32": np.dtype(np.float32), "f64": np.dtype(np.float64), "u32": np.dtype(np.uint32)}
+
+#: What PyTorch and NumPy give by themselves, and what JAX makes of it.
+_NARROWED = {(np.dtype(wide), np.dtype(narrow)) for wide, narrow in (("int64", "int32"), ("uint64", "uint32"), ("float64", "float32"))}
 
 
 class Metrics(Mapping[str, float]):
@@ -69,6 +73,11 @@ class Step:
         self._state_type = "f64" if any(leaf.type == "f64" for leaf in tensors) else "f32"
         # The number of labels is the effective sample size, which the rule has.
         self._step = _natgrad.Step(json.dumps(config), self._state_type, device, max(1, round(getattr(rule, "ess", None) or 1)))
+        if unmerged := self._step.unmerged():
+            warnings.warn(
+                f"XLA cannot merge the loops of this model and the optimizer (it ended a process that tried), so {', '.join(unmerged)} may take longer",
+                stacklevel=3,
+            )
         # What natgrad would count, were the loss to tell it.
         unknown = {"correct", "squared_error"} - set(model.metrics or ())
         self._told = [name for name in self._step.told() if name not in unknown]
@@ -134,6 +143,9 @@ class Step:
             if not isinstance(leaf, (np.ndarray, jax.Array)) and hasattr(leaf, "__dlpack__"):
                 leaf = np.from_dlpack(leaf)
             array = np.asarray(leaf)
+            if array.shape == shape and array.dtype != type_ and (array.dtype, type_) in _NARROWED:
+                # As JAX does without 64-bit types.
+                array = _narrowed(array, type_)
             if array.shape != shape or array.dtype != type_:
                 # It says what is wrong, or converts as JAX does.
                 found = [np.asarray(value) for value in check_same(self._expected, batch, "batch", "input", "input")]
@@ -317,6 +329,14 @@ def _bytes(array: np.ndarray, type_: np.dtype | None = None) -> np.ndarray:
                 raise ModelError(f"an array of {array.dtype} has {array.min() if array.min() < low else array.max()}, and must be from {low} to {high}")
         array = array.view(type_) if kind == "i" and size == type_.itemsize else array.astype(type_)
     return np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+
+
+def _narrowed(array: np.ndarray, type_: np.dtype) -> np.ndarray:
+    """An array of 64 bits in 32, which hold its whole numbers."""
+    narrow = array.astype(type_)
+    if type_.kind in "iu" and not np.array_equal(narrow, array):
+        raise ModelError(f"an array of {array.dtype} has numbers that {type_} cannot hold, from {array.min()} to {array.max()}")
+    return narrow
 
 
 def _array(data: np.ndarray, type_: np.dtype, shape: Sequence[int]) -> np.ndarray:

@@ -9,6 +9,7 @@ mod noise;
 mod rules;
 mod state;
 mod step;
+mod trial;
 
 use pyo3::prelude::*;
 
@@ -27,6 +28,8 @@ mod _natgrad {
     use super::state::State;
     #[pymodule_export]
     use super::step::Step;
+    #[pymodule_export]
+    use super::trial::{answer_trial, try_by};
     use super::*;
 
     #[pymodule_init]

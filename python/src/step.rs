@@ -192,6 +192,14 @@ impl Step {
         })
     }
 
+    /// The programs whose loops could not be merged, as XLA would have ended the process.
+    fn unmerged(&self) -> Vec<String> {
+        let stepper = self.stepper();
+        let wanted = stepper.device().lowering().loops;
+        let others = stepper.programs().filter(|compiled| compiled.loops != wanted);
+        others.map(|compiled| compiled.program.module.module().name.clone()).collect()
+    }
+
     /// Seconds that compiling took, and how many programs came from the cache, of how many.
     fn compiled(&self) -> (f64, usize, usize) {
         let stepper = self.stepper();

@@ -367,3 +367,37 @@ def test_reports():
     assert "loss_and_gradient" in str(report) and report.data["about"]["rule"] == "ivon"
     assert "<html" in report.html and "srcdoc" in report._repr_html_()
     assert "stablehlo." in step.program() and "ENTRY" in step.program("hlo") and "func" in step.program("ir")
+
+
+def test_a_program_that_xla_does_not_survive_with_merged_loops():
+    def twice(params, batch):
+        first, second = (jax.nn.log_softmax(batch["x"] @ params["w"] + params["b"]) for _ in range(2))
+        of_label = [-jnp.take_along_axis(logs, batch["y"][:, None], 1).mean() for logs in (first, second)]
+        return of_label[0] + 0.9 * of_label[1] - 0.1 * second.mean(1).mean()
+
+    rng = np.random.default_rng(0)
+    params = {"w": np.ones((5, 3), np.float32), "b": np.zeros(3, np.float32)}
+    batch = {"x": rng.normal(size=(6, 5)).astype(np.float32), "y": np.arange(6, dtype=np.int32) % 3}
+    with pytest.warns(UserWarning, match="XLA cannot merge the loops"):
+        step = natgrad.compile(twice, params, batch, natgrad.AdamW())
+    _, metrics = step(step.init(params), batch)
+    np.testing.assert_allclose(metrics["loss"], twice(params, batch), rtol=1e-6)
+
+
+def test_arrays_of_64_bits_are_narrowed():
+    params, data = model(), batches(1)
+    step = natgrad.compile(loss, params, data[0], RULE)
+    wide = {"x": data[0]["x"].astype(np.float64), "y": data[0]["y"].astype(np.int64)}
+    (_, found), (_, wanted) = (step(step.init(params), batch) for batch in (wide, data[0]))
+    assert found["loss"] == wanted["loss"]
+    with pytest.raises(natgrad.ModelError, match="int64 has numbers that int32 cannot hold"):
+        step(step.init(params), wide | {"y": wide["y"] + 2**32})
+
+
+def test_rules_without_a_posterior_predict_at_the_mean():
+    params, data = model(), batches(1)
+    step = natgrad.compile(loss, params, data[0], natgrad.AdamW())
+    found = step.posterior(step.init(params)).predict(predict, data[0]["x"])
+    np.testing.assert_allclose(found.mean, predict(params, data[0]["x"]), rtol=1e-5)
+    with pytest.raises(natgrad.ModelError, match=r"carried\['n'\] is i32\[\]: carried state is of floats"):
+        natgrad.compile(lambda p, c, b: (loss(p, b), c), params, data[0], natgrad.AdamW(), carried={"n": np.int32(0)})

@@ -24,6 +24,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
+use crate::compile::trial;
+
 /// Train with IVON, or AdamW, through one fused XLA program per step.
 #[derive(Debug, Parser)]
 #[command(name = "natgrad", version)]
@@ -44,6 +46,12 @@ enum Command {
     Plugin(plugin::PluginCommand),
     Cache(cache::CacheCommand),
     Replay(replay::Replay),
+    /// Compile a program for the cache, in a process that XLA may end
+    #[command(hide = true)]
+    CompileTrial {
+        /// What `compile::trial` says.
+        arguments: Vec<std::ffi::OsString>,
+    },
 }
 
 /// How a command failed.
@@ -102,6 +110,9 @@ pub fn main() -> ExitCode {
         .without_time()
         .with_target(false)
         .init();
+    if let Ok(own) = std::env::current_exe() {
+        trial::try_by(vec![own.into(), "compile-trial".into()]);
+    }
     let outcome = match cli.command {
         Command::Train(command) => command.run(),
         Command::Predict(command) => command.run(),
@@ -113,6 +124,7 @@ pub fn main() -> ExitCode {
         Command::Plugin(command) => command.run(),
         Command::Cache(command) => command.run(),
         Command::Replay(command) => command.run(),
+        Command::CompileTrial { arguments } => Ok(trial::answer(&arguments)),
     };
     match outcome {
         Ok(code) => code,

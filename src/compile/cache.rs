@@ -96,6 +96,11 @@ impl Cache {
         )
     }
 
+    /// Whether there is an entry of a program; whether it can be loaded is not known.
+    pub(super) fn holds(&self, client: &Client, stablehlo: &str, options: &CompileOptions) -> bool {
+        self.key(client, stablehlo, options).is_ok_and(|key| self.entry_path(&key).is_file())
+    }
+
     /// What a compiler makes of a program for a device that need not be here, from the cache or else from the
     /// compiler. An executable could not be loaded without its device, so the listing itself is what is kept.
     ///

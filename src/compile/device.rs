@@ -6,7 +6,8 @@ use natgrad_ir::TensorType;
 
 use super::bytes::{element_type, to_bytes};
 use super::listing::{Listed, Listing};
-use super::{Cache, CacheOutcome, OpenError, Refusal, Target, versions};
+use super::trial::{self, Trial};
+use super::{Cache, CacheOutcome, MissReason, OpenError, Refusal, Target, versions};
 use crate::lower::{self, Loops, Lowering};
 use crate::pjrt::{self, Arg, Buffer, Client, CompileOptions, Executable};
 use crate::rule::HyperValues;
@@ -49,6 +50,17 @@ pub enum DeviceError {
         /// What to do.
         remedy: &'static str,
     },
+    /// XLA ends the process that compiles the program.
+    #[error(
+        "XLA cannot compile program {program}: it ended the process that tried, with: {message}. This is a fault inside XLA that \
+         the model's functions bring out; another way of writing the loss may avoid it"
+    )]
+    Ended {
+        /// The program.
+        program: String,
+        /// What XLA said last.
+        message: String,
+    },
     /// An input was not given.
     #[error("program {program}: its input `{input}` was not supplied")]
     Unsupplied {
@@ -68,6 +80,7 @@ impl DeviceError {
             | DeviceError::Topology { .. }
             | DeviceError::NoTopology { .. }
             | DeviceError::Version { .. }
+            | DeviceError::Ended { .. }
             | DeviceError::Unsupplied { .. } => None,
         }
     }
@@ -91,6 +104,8 @@ pub struct Compiled {
     pub program: Program,
     /// Its executable.
     pub executable: Executable,
+    /// How its loops were told: those of the device, but for what XLA does not survive so.
+    pub loops: Loops,
     /// Whether it came from the cache.
     pub outcome: CacheOutcome,
     /// Seconds spent lowering and compiling, or loading from the cache.
@@ -169,7 +184,7 @@ impl Device {
     /// # Errors
     /// As [`Device::compile`].
     pub fn list(&self, program: Program) -> Result<Listing, DeviceError> {
-        let Compiled { program, executable, outcome, seconds } = self.compile(program)?;
+        let Compiled { program, executable, outcome, seconds, .. } = self.compile(program)?;
         let Listed { memory, hlo } = Listed::of(&executable)?;
         Ok(Listing { program, hlo, memory, outcome, seconds })
     }
@@ -182,8 +197,67 @@ impl Device {
         let begin = Instant::now();
         versions::check(self.client.plugin(), &program)?;
         let text = stablehlo(&program, self.lowering)?;
+        let is_foreign = versions::foreign(&program).next().is_some();
+        if is_foreign && trial::is_wanted(self.target()) && !cache.holds(&self.client, &text, &self.options) {
+            return self.tried(cache, program, &text, begin);
+        }
         let (executable, outcome) = cache.compile(&self.client, &text, &self.options)?;
-        Ok(Compiled { program, executable, outcome, seconds: begin.elapsed().as_secs_f64() })
+        let loops = self.lowering.loops;
+        Ok(Compiled { program, executable, outcome, loops, seconds: begin.elapsed().as_secs_f64() })
+    }
+
+    /// Compiles a program with functions from elsewhere in another process first, and with loops that XLA chooses where
+    /// XLA ends that process otherwise.
+    fn tried(
+        &self,
+        cache: &Cache,
+        program: Program,
+        text: &str,
+        begin: Instant,
+    ) -> Result<Compiled, DeviceError> {
+        let name = program.module.module().name.clone();
+        let mut ways = vec![(self.lowering.loops, text.to_owned(), self.options.clone())];
+        if self.lowering.loops != Loops::Chosen {
+            let target = self.target();
+            let text = stablehlo(&program, target.lowering(Loops::Chosen))?;
+            ways.push((Loops::Chosen, text, target.options(Loops::Chosen)));
+        }
+        let holds =
+            |(_, text, options): &(Loops, String, CompileOptions)| cache.holds(&self.client, text, options);
+        // What is there was taken before, as XLA did not survive the first way.
+        let known = ways.iter().position(holds);
+        let mut last = "as seen before".to_owned();
+        for (loops, text, options) in ways.into_iter().skip(known.unwrap_or(0)) {
+            if known.is_none()
+                && let Trial::Ended(message) = trial::of_program(self.client.plugin(), cache, loops, &text)
+            {
+                last = message;
+                continue;
+            }
+            if loops != self.lowering.loops {
+                tracing::warn!(
+                    "program {name}: XLA cannot merge the loops of the model and the optimizer ({last}), so they are not \
+                     merged, and a step may take longer"
+                );
+            }
+            let compile_seconds = begin.elapsed().as_secs_f64();
+            let (executable, outcome) = cache.compile(&self.client, &text, &options)?;
+            let outcome = match outcome {
+                CacheOutcome::Hit { .. } if known.is_none() => {
+                    CacheOutcome::Miss { reason: MissReason::Absent, compile_seconds }
+                }
+                outcome => outcome,
+            };
+            let seconds = begin.elapsed().as_secs_f64();
+            return Ok(Compiled { program, executable, outcome, loops, seconds });
+        }
+        Err(trial::ended(&name, last))
+    }
+
+    /// Compiles StableHLO that was written for this device, and leaves it in the cache.
+    pub(super) fn compile_text(&self, text: &str) -> Result<(), DeviceError> {
+        self.cache.compile(&self.client, text, &self.options)?;
+        Ok(())
     }
 
     /// Copies bytes in the element order of `ty` onto the device.

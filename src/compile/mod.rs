@@ -21,6 +21,7 @@ mod refusal;
 mod target;
 #[cfg(test)]
 pub(crate) mod testing;
+pub mod trial;
 mod versions;
 
 pub use ahead::{AheadDevice, Compiler};

@@ -208,7 +208,7 @@ static CLIENTS: Mutex<Vec<(PathBuf, WeakClient)>> = Mutex::new(Vec::new());
 
 /// The plugin's runtime, which is started unless it is in use: a second one would claim all memory of the GPUs once
 /// more, and for TPUs there can be but one.
-fn share(plugin: &Plugin) -> pjrt::Result<Client> {
+pub(super) fn share(plugin: &Plugin) -> pjrt::Result<Client> {
     let mut clients = CLIENTS.lock().unwrap_or_else(PoisonError::into_inner);
     let known = clients.iter().find(|(path, _)| path == plugin.path());
     if let Some(client) = known.and_then(|(_, client)| client.upgrade()) {

@@ -13,13 +13,17 @@ pub(super) fn check(plugin: &Plugin, program: &Program) -> Result<(), DeviceErro
         Some((_, OptionValue::Ints(numbers))) => <[i64; 3]>::try_from(numbers.as_slice()).ok(),
         _ => None,
     };
+    let (least, most) = (version("stablehlo_minimum_version"), version("stablehlo_current_version"));
+    foreign(program).try_for_each(|function| is_read(function, least, most))
+}
+
+/// The functions from elsewhere that a program calls.
+pub(super) fn foreign(program: &Program) -> impl Iterator<Item = &Foreign> {
     let functions = program.module.module().functions.iter();
-    let mut foreign = functions.flat_map(|function| &function.insts).filter_map(|inst| match &inst.op {
+    functions.flat_map(|function| &function.insts).filter_map(|inst| match &inst.op {
         Op::Foreign(foreign) => Some(foreign.as_ref()),
         _ => None,
-    });
-    let (least, most) = (version("stablehlo_minimum_version"), version("stablehlo_current_version"));
-    foreign.try_for_each(|function| is_read(function, least, most))
+    })
 }
 
 fn is_read(function: &Foreign, least: Option<[i64; 3]>, most: Option<[i64; 3]>) -> Result<(), DeviceError> {

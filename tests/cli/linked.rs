@@ -166,3 +166,21 @@ fn weights_are_exported_and_steps_compared() {
         report["rows"].as_array().unwrap().iter().map(|row| row["rule"].as_str().unwrap()).collect();
     assert_eq!(rules, ["adamw", "ivon"]);
 }
+
+/// XLA ends the process that merges this model's loops with the optimizer's. A child tries that first.
+#[test]
+fn a_model_that_xla_does_not_survive_with_merged_loops_is_trained_without() {
+    let bench = bench_of("merging", 5, 3, 6);
+    let train = |out: &str| {
+        let done = bench.run(&["train", "run.json", "--out", out]);
+        assert_eq!(done.code, Some(0), "{done:?}");
+        done
+    };
+    let first = train("first");
+    let wanted = "program step: XLA cannot merge the loops of the model and the optimizer (Check failed:";
+    assert!(first.stderr.contains(wanted), "{first:?}");
+    assert!(first.stdout.contains("compiled step"), "{first:?}");
+    let again = train("again");
+    assert!(again.stderr.contains("the optimizer (as seen before)"), "{again:?}");
+    assert_eq!(bench.checkpoint("first").tensors, bench.checkpoint("again").tensors);
+}
