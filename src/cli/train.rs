@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -19,8 +20,8 @@ use crate::data::{DataError, Examples, Note, Splits};
 use crate::report::columns;
 use crate::text;
 use crate::train::{
-    Checkpoint, Progress, Run, RunReport, TrainError, Trial, check, check_memory, notes, rows_to_tune_on,
-    tune_adamw, write_atomically,
+    Checkpoint, FolderError, Progress, Run, RunFolder, RunReport, TrainError, Trial, check, check_memory,
+    notes, rows_to_tune_on, tune_adamw, write_atomically,
 };
 use crate::weights;
 
@@ -83,6 +84,11 @@ impl Train {
                 model.name
             )));
         }
+        // Before its checkpoint is read, which another process may be about to replace.
+        let taken = match &self.resume {
+            Some(run) if folder_of(run).is_dir() => Some(take(&folder_of(run))?),
+            Some(_) | None => None,
+        };
         let (config, resume) = match &self.resume {
             Some(folder) => {
                 let (checkpoint, config) = Checkpoint::open(folder).map_err(Failure::usage)?;
@@ -115,10 +121,14 @@ impl Train {
                 splits.train.len()
             )));
         }
-        let out = self.out_folder(&config);
         // Before anything in the folder changes.
-        let run = self.planned(&config, &splits, &out, resume)?;
-        make_folder(&out)?;
+        let run = self.planned(&config, &splits, resume)?;
+        let out = match taken {
+            Some(folder) => folder,
+            None => take(&self.out_folder(&config))?,
+        };
+        let run = run.out_taken(Arc::clone(&out));
+        let out = out.path();
         let device = backend::open(self.target)?;
         if self.resume.is_none() {
             check_memory(&config, &device).map_err(|error| failure(error, None))?;
@@ -126,7 +136,7 @@ impl Train {
             remove(&out.join("summary.json"))?;
         }
         write_atomically(&out.join("config.json"), pretty(&config.to_json())?.as_bytes())?;
-        save_tokenizer(&out, &splits.train)?;
+        save_tokenizer(out, &splits.train)?;
 
         tell(format_args!(
             "{} on {}: {} training rows, {} test rows, batch {}, seed {}",
@@ -183,10 +193,9 @@ impl Train {
         &self,
         config: &RunConfig,
         splits: &Splits,
-        out: &Path,
         resume: Option<Checkpoint>,
     ) -> Result<Run, Failure> {
-        let mut run = Run::of(config.clone()).splits(splits.clone()).out(out);
+        let mut run = Run::of(config.clone()).splits(splits.clone());
         if let Some(checkpoint) = resume {
             run = run.resume_from(checkpoint);
         }
@@ -212,14 +221,9 @@ impl Train {
     }
 
     fn out_folder(&self, config: &RunConfig) -> PathBuf {
-        match (&self.resume, &self.out) {
-            (Some(folder), _) if folder.is_dir() => folder.clone(),
-            (Some(file), _) => match file.parent() {
-                Some(folder) if folder != Path::new("") => folder.to_path_buf(),
-                _ => PathBuf::from("."),
-            },
-            (None, Some(out)) => out.clone(),
-            (None, None) => Path::new("runs").join(format!(
+        match &self.out {
+            Some(out) => out.clone(),
+            None => Path::new("runs").join(format!(
                 "{}-{}-{}",
                 config.data.name(),
                 config.rule.name(),
@@ -239,14 +243,18 @@ fn unscored(config: &RunConfig) -> String {
     format!("the model `{}` was exported without `{lacks}`", config.model.name())
 }
 
-/// Makes the output folder and tries whether it takes files, before any time is spent on training.
-fn make_folder(folder: &Path) -> Result<(), Failure> {
-    let wrong = |error: std::io::Error| {
-        let wanted = "--out must be a folder that files can be written to";
-        Failure::output(&error, format!("output folder {}: {error}; {wanted}", folder.display()))
-    };
-    std::fs::create_dir_all(folder).map_err(wrong)?;
-    tempfile::tempfile_in(folder).map(drop).map_err(wrong)
+/// The folder of a run that goes on, where its checkpoint's file may be given.
+fn folder_of(run: &Path) -> PathBuf {
+    match run.parent() {
+        _ if run.is_dir() => run.to_path_buf(),
+        Some(folder) if folder != Path::new("") => folder.to_path_buf(),
+        _ => PathBuf::from("."),
+    }
+}
+
+/// Takes a folder to write a run into.
+fn take(folder: &Path) -> Result<Arc<RunFolder>, Failure> {
+    RunFolder::take(folder).map(Arc::new).map_err(|error| failure(error.into(), None))
 }
 
 /// Keeps what made the tokens of text beside the run, and no earlier run's.
@@ -286,6 +294,9 @@ fn failure(error: TrainError, interrupt: Option<&Interrupt>) -> Failure {
         | TrainError::Mismatch { .. }
         | TrainError::Memory { .. }
         | TrainError::Checkpoint(_) => Failure::usage(error),
+        TrainError::Folder(FolderError::System { error: ref cause, .. }) => {
+            Failure::output(cause, error.to_string())
+        }
         TrainError::Stopped { ref checkpoint, .. } => {
             let mut note = error.to_string();
             if let Some(folder) = checkpoint.as_deref().and_then(Path::parent) {

@@ -48,7 +48,7 @@ impl Training<'_> {
         let first = self.step;
         let mut feed = self.feed(first..self.total, self.session.steps_per_call() as u64)?;
         observer(Progress::Begin { step: first, total: self.total });
-        let mut writer = self.out.as_deref().map(|out| Writer::open(out, first)).transpose()?;
+        let mut writer = self.out.as_deref().map(|out| Writer::open(out.path(), first)).transpose()?;
         self.save_out()?;
         let seconds_before = self.seconds;
         let begin = Instant::now();
@@ -135,7 +135,7 @@ impl Training<'_> {
         }
         if let Some(out) = &self.out {
             let checkpoint = Checkpoint { header: self.header()?, tensors };
-            self.saved = Some((checkpoint.save(out)?, step));
+            self.saved = Some((checkpoint.save(out.path())?, step));
         }
         Ok(())
     }

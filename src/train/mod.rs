@@ -8,6 +8,7 @@ mod feed;
 mod files;
 mod finite;
 mod fit;
+mod folder;
 mod memory;
 mod metrics;
 mod predict;
@@ -32,6 +33,7 @@ pub use checkpoint::{Checkpoint, FILE_NAME as CHECKPOINT_FILE, Header};
 pub use diverge::{Divergence, Symptom};
 pub use evaluate::TestScores;
 pub use files::write_atomically;
+pub use folder::{FolderError, RunFolder};
 pub use memory::check_memory;
 pub use metrics::Record;
 pub use predict::{At, Prediction};
@@ -115,6 +117,9 @@ pub enum TrainError {
     /// A checkpoint does not fit the run.
     #[error("the checkpoint does not fit the run: {0}")]
     Checkpoint(String),
+    /// The run cannot have its folder.
+    #[error(transparent)]
+    Folder(#[from] FolderError),
     /// A file cannot be written.
     #[error("cannot write {}: {reason}", path.display())]
     Write {

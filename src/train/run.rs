@@ -1,6 +1,7 @@
 //! A run being described: model, rule, data and options.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use natgrad_ir::DType;
 use natgrad_layers::NamedModel;
@@ -9,6 +10,7 @@ use serde_json::Value;
 use super::TrainError;
 use super::check::check;
 use super::checkpoint::Checkpoint;
+use super::folder::RunFolder;
 use super::progress::Observer;
 use super::source::Source;
 use super::training::Training;
@@ -34,7 +36,7 @@ pub struct Run {
     test: Option<Given>,
     /// Training rows, where there is no data.
     rows: Option<usize>,
-    out: Option<PathBuf>,
+    out: Option<Out>,
     checkpoint: Option<Checkpoint>,
     /// Whether it may be of other data.
     accepts_changed_data: bool,
@@ -49,6 +51,13 @@ enum Given {
     Examples(Examples),
 }
 
+/// The folder to write into.
+#[derive(Clone, Debug)]
+enum Out {
+    Named(PathBuf),
+    Taken(Arc<RunFolder>),
+}
+
 /// What is needed of a run to start it.
 pub(super) struct Ready {
     pub config: RunConfig,
@@ -59,7 +68,7 @@ pub(super) struct Ready {
     pub labels: usize,
     /// Steps of the run.
     pub total: u64,
-    pub out: Option<PathBuf>,
+    pub out: Option<Arc<RunFolder>>,
     pub checkpoint: Option<Checkpoint>,
     /// What the run began with, if it was compared with the checkpoint.
     pub source: Option<Source>,
@@ -205,7 +214,13 @@ impl Run {
     /// [`Training::save`].
     #[must_use]
     pub fn out(self, folder: impl Into<PathBuf>) -> Run {
-        Run { out: Some(folder.into()), ..self }
+        Run { out: Some(Out::Named(folder.into())), ..self }
+    }
+
+    /// As [`Run::out`], of a folder that was taken before. A folder that is only named is taken by [`Run::start`].
+    #[must_use]
+    pub fn out_taken(self, folder: Arc<RunFolder>) -> Run {
+        Run { out: Some(Out::Taken(folder)), ..self }
     }
 
     /// The configuration so far.
@@ -310,6 +325,11 @@ impl Run {
         if let Some(checkpoint) = &checkpoint {
             checkpoint.check(&config)?;
         }
+        let out = match out {
+            Some(Out::Named(folder)) => Some(Arc::new(RunFolder::take(&folder)?)),
+            Some(Out::Taken(folder)) => Some(folder),
+            None => None,
+        };
         Ok(Ready { config, train, test, batches, labels, total, out, checkpoint, source })
     }
 }

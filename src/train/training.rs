@@ -12,6 +12,7 @@ use super::diverge::{Divergence, Symptom};
 use super::evaluate::{TestScores, evaluate};
 use super::feed::{table_on_device, whole};
 use super::finite::first_not_finite;
+use super::folder::RunFolder;
 use super::progress::{CompileTally, Observer, Progress, RunReport};
 use super::run::Ready;
 use super::session::{CallData, CallRows, HostTensor, Session, StepScalars};
@@ -34,7 +35,7 @@ pub struct Training<'a> {
     pub(super) config: RunConfig,
     pub(super) train: Option<Examples>,
     test: Option<Examples>,
-    pub(super) out: Option<PathBuf>,
+    pub(super) out: Option<Arc<RunFolder>>,
     pub(super) values: HyperValues,
     pub(super) session: Session<'a>,
     pub(super) batches: Option<Batches>,
@@ -114,11 +115,6 @@ impl<'a> Training<'a> {
             tally,
             source: source.map_or_else(OnceLock::new, OnceLock::from),
         };
-        if let Some(out) = &training.out {
-            let fail =
-                |error: std::io::Error| TrainError::Write { path: out.clone(), reason: error.to_string() };
-            std::fs::create_dir_all(out).map_err(fail)?;
-        }
         if let Some(rows) = training.test.as_ref().map(Examples::len)
             && training.is_scored()
         {
@@ -258,11 +254,8 @@ impl<'a> Training<'a> {
             let divergence = Divergence::seen(symptom, self.saved.clone());
             return Err(TrainError::Diverged(Box::new(divergence)));
         }
-        let fail = |error: std::io::Error| TrainError::Write {
-            path: folder.to_path_buf(),
-            reason: error.to_string(),
-        };
-        std::fs::create_dir_all(folder).map_err(fail)?;
+        let is_own = self.out.as_ref().is_some_and(|out| out.is(folder));
+        let _taken = if is_own { None } else { Some(RunFolder::take(folder)?) };
         checkpoint.save(folder).map(drop)
     }
 

@@ -7,6 +7,7 @@ mod diverge;
 mod examples;
 mod faults;
 mod fetch;
+mod folders;
 mod help;
 mod input;
 mod inspect;
