@@ -6,9 +6,11 @@ mod cache;
 mod compare;
 mod dry_run;
 mod export;
+mod fit;
 mod generate;
 mod inspect;
 mod interrupt;
+mod out;
 mod plugin;
 mod predict;
 mod print;
@@ -19,12 +21,14 @@ mod tokenize;
 mod train;
 mod trained;
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
 use crate::compile::trial;
+use crate::train::{FolderError, TrainError};
 
 /// Train with IVON, or AdamW, through one fused XLA program per step.
 #[derive(Debug, Parser)]
@@ -82,6 +86,32 @@ impl Failure {
         match error.kind() {
             StorageFull | QuotaExceeded | FileTooLarge => Failure::Failed(message),
             _ => Failure::Usage(message),
+        }
+    }
+
+    /// Wrong input or failure; a run that was stopped says how to continue it.
+    fn training(error: TrainError, interrupt: Option<&interrupt::Interrupt>) -> Failure {
+        match error {
+            TrainError::Data(_)
+            | TrainError::Weights(_)
+            | TrainError::Config(_)
+            | TrainError::Mismatch { .. }
+            | TrainError::Memory { .. }
+            | TrainError::Checkpoint(_) => Failure::usage(error),
+            TrainError::Folder(FolderError::System { error: ref cause, .. }) => {
+                Failure::output(cause, error.to_string())
+            }
+            TrainError::Stopped { ref checkpoint, .. } => {
+                let mut note = error.to_string();
+                if let Some(folder) = checkpoint.as_deref().and_then(Path::parent) {
+                    note.push_str(&format!("; continue with: natgrad train --resume {}", folder.display()));
+                }
+                Failure::Stopped {
+                    note,
+                    code: interrupt.and_then(interrupt::Interrupt::received).unwrap_or(1),
+                }
+            }
+            other => Failure::Failed(other.into()),
         }
     }
 }

@@ -1,27 +1,26 @@
 //! `natgrad train`.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use natgrad_layers::Task;
 use serde_json::json;
 
+use super::fit::{against_adamw, train};
 use super::interrupt::Interrupt;
+use super::out::{SUMMARY_FILE, begin, pretty, refuse_held, take_new, take_to_resume};
 use super::print::{self, tell};
 use super::summary::{header, row, summarize};
 use super::{Failure, backend, dry_run};
 use crate::assets;
-use crate::compile::{CacheOutcome, Device, Wanted};
+use crate::compile::Wanted;
 use crate::config::{Length, RunConfig};
-use crate::data::{DataError, Examples, Note, Splits};
+use crate::data::{DataError, Note, Splits};
 use crate::report::columns;
-use crate::text;
 use crate::train::{
-    Checkpoint, FolderError, Progress, Run, RunFolder, RunReport, TrainError, Trial, check, check_memory,
-    notes, rows_to_tune_on, tune_adamw, write_atomically,
+    Checkpoint, Run, Training, check, check_memory, notes, rows_to_tune_on, write_atomically,
 };
 use crate::weights;
 
@@ -39,9 +38,12 @@ pub(super) struct Train {
     /// Train for this many passes over the training rows
     #[arg(long, allow_negative_numbers = true)]
     epochs: Option<u64>,
-    /// The output folder; an earlier run in it is replaced [default: runs/DATA-RULE-SEED]
+    /// The output folder, which must hold no run [default: runs/DATA-RULE-SEED, with a number if that holds one]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+    /// Replace the run that the output folder holds, when this one has compiled and is about to train
+    #[arg(long, conflicts_with = "resume")]
+    force: bool,
     /// The seed of initialization, batches and noise
     #[arg(long, allow_negative_numbers = true)]
     seed: Option<u64>,
@@ -84,11 +86,11 @@ impl Train {
                 model.name
             )));
         }
+        if let (Some(out), false) = (&self.out, self.force) {
+            refuse_held(out)?;
+        }
         // Before its checkpoint is read, which another process may be about to replace.
-        let taken = match &self.resume {
-            Some(run) if folder_of(run).is_dir() => Some(take(&folder_of(run))?),
-            Some(_) | None => None,
-        };
+        let taken = self.resume.as_deref().map(take_to_resume).transpose()?.flatten();
         let (config, resume) = match &self.resume {
             Some(folder) => {
                 let (checkpoint, config) = Checkpoint::open(folder).map_err(Failure::usage)?;
@@ -100,7 +102,7 @@ impl Train {
             DataError::Fetch(_) => Failure::Failed(error.into()),
             other => Failure::usage(other),
         })?;
-        check(&config, &splits.train, Some(&splits.test)).map_err(|error| failure(error, None))?;
+        check(&config, &splits.train, Some(&splits.test)).map_err(|error| Failure::training(error, None))?;
         if let (Some(path), None) = (&config.init, &resume) {
             weights::check(path, &config.model).map_err(Failure::usage)?;
         }
@@ -125,18 +127,14 @@ impl Train {
         let run = self.planned(&config, &splits, resume)?;
         let out = match taken {
             Some(folder) => folder,
-            None => take(&self.out_folder(&config))?,
+            None => take_new(self.out.as_deref(), &config, self.force)?,
         };
         let run = run.out_taken(Arc::clone(&out));
         let out = out.path();
         let device = backend::open(self.target)?;
         if self.resume.is_none() {
-            check_memory(&config, &device).map_err(|error| failure(error, None))?;
-            // An earlier run's summary is not this one's.
-            remove(&out.join("summary.json"))?;
+            check_memory(&config, &device).map_err(|error| Failure::training(error, None))?;
         }
-        write_atomically(&out.join("config.json"), pretty(&config.to_json())?.as_bytes())?;
-        save_tokenizer(out, &splits.train)?;
 
         tell(format_args!(
             "{} on {}: {} training rows, {} test rows, batch {}, seed {}",
@@ -154,7 +152,8 @@ impl Train {
             }
         }
         let interrupt = Interrupt::new()?;
-        let report = train(run, &device, &interrupt)?;
+        let begun = |training: &Training<'_>| begin(training, out, &config, &splits.train);
+        let report = train(run, &device, &interrupt, begun)?;
         let mut summary = summarize(&config, &report);
         let mut rows = vec![header(config.model.task())];
         rows.extend(
@@ -166,7 +165,7 @@ impl Train {
         }
         if let Some(Against::Adamw) = self.against {
             // Already now, so that the run's scores outlive whatever happens to its opponent's.
-            write_atomically(&out.join("summary.json"), pretty(&summary)?.as_bytes())?;
+            write_atomically(&out.join(SUMMARY_FILE), pretty(&summary)?.as_bytes())?;
             let (tuned, report, trials) =
                 against_adamw(&device, &config, &splits, self.tune_epochs, &interrupt)?;
             let label = format!("adamw at lr {}", tuned.rule.lr());
@@ -180,7 +179,7 @@ impl Train {
             Some(_) => tell(format_args!("\n{}", columns(&rows, |column| column > 0))),
             None => tell(format_args!("\nthere are no scores: {}", unscored(&config))),
         }
-        write_atomically(&out.join("summary.json"), pretty(&summary)?.as_bytes())?;
+        write_atomically(&out.join(SUMMARY_FILE), pretty(&summary)?.as_bytes())?;
         tell(format_args!(
             "written to {}: checkpoint, metrics.jsonl, summary.json, config.json",
             out.display()
@@ -202,7 +201,7 @@ impl Train {
         if self.data_changed {
             run = run.data_changed();
         }
-        run.checked().map_err(|error| failure(error, None))
+        run.checked().map_err(|error| Failure::training(error, None))
     }
 
     fn config(&self) -> Result<RunConfig, Failure> {
@@ -219,18 +218,6 @@ impl Train {
         config.validate("the command line").map_err(Failure::usage)?;
         Ok(config)
     }
-
-    fn out_folder(&self, config: &RunConfig) -> PathBuf {
-        match &self.out {
-            Some(out) => out.clone(),
-            None => Path::new("runs").join(format!(
-                "{}-{}-{}",
-                config.data.name(),
-                config.rule.name(),
-                config.seed
-            )),
-        }
-    }
 }
 
 /// Why a model has no scores.
@@ -241,183 +228,4 @@ fn unscored(config: &RunConfig) -> String {
         (Some(_), Some(_)) => "task",
     });
     format!("the model `{}` was exported without `{lacks}`", config.model.name())
-}
-
-/// The folder of a run that goes on, where its checkpoint's file may be given.
-fn folder_of(run: &Path) -> PathBuf {
-    match run.parent() {
-        _ if run.is_dir() => run.to_path_buf(),
-        Some(folder) if folder != Path::new("") => folder.to_path_buf(),
-        _ => PathBuf::from("."),
-    }
-}
-
-/// Takes a folder to write a run into.
-fn take(folder: &Path) -> Result<Arc<RunFolder>, Failure> {
-    RunFolder::take(folder).map(Arc::new).map_err(|error| failure(error.into(), None))
-}
-
-/// Keeps what made the tokens of text beside the run, and no earlier run's.
-fn save_tokenizer(folder: &Path, examples: &Examples) -> Result<(), Failure> {
-    let path = folder.join(text::FILE_NAME);
-    let tokenizer = match examples {
-        Examples::Tokens(tokens) => tokens.tokenizer(),
-        Examples::Table(_) | Examples::Images(_) | Examples::Arrays(_) => None,
-    };
-    match tokenizer {
-        Some(tokenizer) => Ok(write_atomically(&path, tokenizer.to_json()?.as_bytes())?),
-        None => remove(&path),
-    }
-}
-
-/// Removes a file if it is there.
-fn remove(path: &Path) -> Result<(), Failure> {
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Failure::Failed(anyhow::anyhow!(
-            "cannot remove {} of an earlier run: {error}",
-            path.display()
-        ))),
-        _ => Ok(()),
-    }
-}
-
-fn pretty(value: &serde_json::Value) -> Result<String, Failure> {
-    Ok(serde_json::to_string_pretty(value)? + "\n")
-}
-
-/// Wrong input or failure; a run that was stopped says how to continue it.
-fn failure(error: TrainError, interrupt: Option<&Interrupt>) -> Failure {
-    match error {
-        TrainError::Data(_)
-        | TrainError::Weights(_)
-        | TrainError::Config(_)
-        | TrainError::Mismatch { .. }
-        | TrainError::Memory { .. }
-        | TrainError::Checkpoint(_) => Failure::usage(error),
-        TrainError::Folder(FolderError::System { error: ref cause, .. }) => {
-            Failure::output(cause, error.to_string())
-        }
-        TrainError::Stopped { ref checkpoint, .. } => {
-            let mut note = error.to_string();
-            if let Some(folder) = checkpoint.as_deref().and_then(Path::parent) {
-                note.push_str(&format!("; continue with: natgrad train --resume {}", folder.display()));
-            }
-            Failure::Stopped { note, code: interrupt.and_then(Interrupt::received).unwrap_or(1) }
-        }
-        other => Failure::Failed(other.into()),
-    }
-}
-
-/// Trains with a progress bar.
-fn train(run: Run, device: &Device, interrupt: &Interrupt) -> Result<RunReport, Failure> {
-    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-    let style = ProgressStyle::with_template("{bar:30} {pos}/{len} steps  {msg}  {elapsed} left {eta}")?;
-    bar.set_style(style.progress_chars("=> "));
-    let (mut compiled, mut loaded) = (Vec::new(), Vec::new());
-    let (mut begun, mut told) = (0, 0);
-    let mut observer = |progress: Progress| match progress {
-        Progress::Program { name, outcome: CacheOutcome::Miss { compile_seconds, .. } } => {
-            compiled.push(format!("{name} {compile_seconds:.2} s"));
-        }
-        Progress::Program { name, outcome: CacheOutcome::Hit { load_seconds } } => {
-            loaded.push(format!("{name} {load_seconds:.2} s"));
-        }
-        Progress::Begin { step, total } => {
-            interrupt.hold();
-            if compiled.is_empty() {
-                tell(format_args!("nothing compiled: {} from the cache", loaded.join(", ")));
-            } else {
-                tell(format_args!("compiled {}", compiled.join(", ")));
-                if !loaded.is_empty() {
-                    tell(format_args!("from the cache: {}", loaded.join(", ")));
-                }
-            }
-            if step > 0 {
-                tell(format_args!("continuing after step {step}"));
-            }
-            begun = step;
-            bar.set_length(total);
-            bar.set_position(step);
-            // What came before was compiling.
-            bar.reset_elapsed();
-            bar.reset_eta();
-        }
-        Progress::Record { record } => {
-            let seconds = bar.elapsed().as_secs_f64().max(1e-9);
-            let speed = (record.step - begun) as f64 / seconds;
-            let loss = if record.loss < 1e5 {
-                format!("{:.4}", record.loss)
-            } else {
-                format!("{:.3e}", record.loss)
-            };
-            let fit = match (record.accuracy, record.rmse) {
-                (Some(accuracy), _) => format!("  accuracy {:5.1} %", 100.0 * accuracy),
-                (None, Some(rmse)) => format!("  rmse {rmse:.4}"),
-                (None, None) => String::new(),
-            };
-            let speed = if speed < 10.0 { format!("{speed:.2}") } else { format!("{speed:.0}") };
-            let line = format!("loss {loss}{fit}  {speed} steps/s");
-            bar.set_position(record.step);
-            // Without a terminal there is no bar: some ten lines tell of the run instead.
-            let tenth = bar.length().map_or(1, |total| total.div_ceil(10).max(1));
-            if bar.is_hidden() && record.step / tenth > told {
-                told = record.step / tenth;
-                tell(format_args!("step {}  {line}", record.step));
-            }
-            bar.set_message(line);
-        }
-        Progress::Evaluating => {
-            interrupt.release();
-            bar.finish();
-        }
-    };
-    let outcome = run.start_with(device, &mut observer).and_then(|mut training| {
-        training.fit_until(&mut observer, &|| interrupt.received().is_some())?;
-        training.report(&mut observer)
-    });
-    interrupt.release();
-    let report = outcome.map_err(|error| failure(error, Some(interrupt)))?;
-    tell(format_args!(
-        "{} steps in {:.1} s ({:.0} steps/s), {} parameters",
-        report.steps,
-        report.seconds,
-        report.steps as f64 / report.seconds.max(1e-9),
-        report.parameters
-    ));
-    Ok(report)
-}
-
-/// The same run with AdamW at its tuned learning rate.
-fn against_adamw(
-    device: &Device,
-    config: &RunConfig,
-    splits: &Splits,
-    tune_epochs: Option<u64>,
-    interrupt: &Interrupt,
-) -> Result<(RunConfig, RunReport, Vec<Trial>), Failure> {
-    let task = config.model.task();
-    let by = match task {
-        Task::Classes => "accuracy",
-        Task::Numbers { noise: _ } | Task::Own => "error",
-        Task::Tokens => "likelihood",
-    };
-    tell(format_args!(
-        "\nadamw: choosing its learning rate by the {by} on every tenth training row, trained on the others"
-    ));
-    let (tuned, trials) =
-        tune_adamw(device, config, splits, tune_epochs, &mut |trial| match (trial.nll, trial.error) {
-            (Some(nll), Some(error)) => {
-                let error = match task {
-                    Task::Classes => format!("accuracy {:.2} %, ", 100.0 * (1.0 - error)),
-                    Task::Numbers { noise: _ } => format!("RMSE {error:.4}, "),
-                    Task::Tokens | Task::Own => String::new(),
-                };
-                tell(format_args!("  lr {:<7} held-out {error}NLL {nll:.4}", trial.lr));
-            }
-            _ => tell(format_args!("  lr {:<7} diverged", trial.lr)),
-        })
-        .map_err(|error| failure(error, None))?;
-    tell(format_args!("adamw at lr {}, on all training rows:", tuned.rule.lr()));
-    let report = train(Run::of(tuned.clone()).splits(splits.clone()), device, interrupt)?;
-    Ok((tuned, report, trials))
 }

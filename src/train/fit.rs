@@ -48,8 +48,9 @@ impl Training<'_> {
         let first = self.step;
         let mut feed = self.feed(first..self.total, self.session.steps_per_call() as u64)?;
         observer(Progress::Begin { step: first, total: self.total });
-        let mut writer = self.out.as_deref().map(|out| Writer::open(out.path(), first)).transpose()?;
+        // Only with a checkpoint in the folder, so that what cannot begin leaves an earlier run whole.
         self.save_out()?;
+        let mut writer = self.out.as_deref().map(|out| Writer::open(out.path(), first)).transpose()?;
         let seconds_before = self.seconds;
         let begin = Instant::now();
         let mut saving = SaveClock::new(self.config.checkpoint.every_steps);
@@ -127,8 +128,15 @@ impl Training<'_> {
         })
     }
 
-    /// Saves a checkpoint into the output folder, unless a tensor is not finite: then the last good one stays.
-    fn save_out(&mut self) -> Result<(), TrainError> {
+    /// Saves a checkpoint into the output folder, unless that of this step is there. [`Training::fit`] does so, too: this
+    /// is for whoever wants to write more beside the first one.
+    ///
+    /// # Errors
+    /// A tensor is not finite, and the last good checkpoint stays; or the device or a file fails.
+    pub fn save_out(&mut self) -> Result<(), TrainError> {
+        if self.saved.as_ref().is_some_and(|&(_, step)| step == self.step) {
+            return Ok(());
+        }
         let (tensors, step) = (self.session.state_to_host()?, self.step);
         if first_not_finite(&tensors).is_some() {
             return Err(self.diverged(Symptom::State { step }, None)?);

@@ -10,10 +10,10 @@ use serde::{Deserialize, Serialize};
 use super::TrainError;
 
 /// The file's name in the output folder.
-pub(super) const FILE_NAME: &str = "metrics.jsonl";
+pub const FILE_NAME: &str = "metrics.jsonl";
 
 /// Where lines are kept that a run which goes on could not read.
-const ASIDE_NAME: &str = "metrics.unread";
+pub const ASIDE_NAME: &str = "metrics.unread";
 
 /// One line: means over the steps since the line before, or since the checkpoint that a run was continued from.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -35,7 +35,7 @@ pub use evaluate::TestScores;
 pub use files::write_atomically;
 pub use folder::{FolderError, RunFolder};
 pub use memory::check_memory;
-pub use metrics::Record;
+pub use metrics::{ASIDE_NAME as METRICS_UNREAD_FILE, FILE_NAME as METRICS_FILE, Record};
 pub use predict::{At, Prediction};
 pub use progress::{Observer, Progress, RunReport};
 pub use run::Run;

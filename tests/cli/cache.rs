@@ -20,7 +20,7 @@ fn ok(command: &mut Command) -> Outcome {
 #[test]
 fn programs_are_listed_checked_and_dropped() {
     let bench = Bench::cold();
-    let train = ["train", "run.json", "--steps", "1", "--out", "out"];
+    let train = ["train", "run.json", "--steps", "1", "--out", "out", "--force"];
     let cache = |args: &[&str]| command(&bench, &[&["cache"], args].concat());
     assert_eq!(ok(&mut cache(&["ls"])).stdout.lines().count(), 1);
 

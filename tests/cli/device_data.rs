@@ -4,7 +4,7 @@ use crate::support::Bench;
 
 fn same_run(bench: &Bench, sets: &[&str]) {
     for (out, place) in [("host", "step.data=host"), ("device", "step.data=device")] {
-        let mut args = vec!["train", "run.json", "--out", out, "--set", place];
+        let mut args = vec!["train", "run.json", "--out", out, "--force", "--set", place];
         sets.iter().for_each(|set| args.extend(["--set", set]));
         bench.ok(&args);
     }

@@ -90,7 +90,7 @@ fn outputs_that_find_no_room_are_named_and_not_left_half_written() {
         (&["export", "out", "--out", "weights.safetensors"], "weights.safetensors"),
         (&["inspect", "run.json", "--html", "page.html"], "page.html"),
         (&["tokenize", "text.txt", "--out", "tokens"], "tokens/train.bin"),
-        (&["train", "run.json", "--out", "other"], "other/config.json"),
+        (&["train", "run.json", "--out", "other"], "other/checkpoint.safetensors"),
     ] {
         let outcome = with_little_room(&bench, 0, args);
         assert_eq!(outcome.code, Some(1), "{outcome:?}");
@@ -98,6 +98,11 @@ fn outputs_that_find_no_room_are_named_and_not_left_half_written() {
         assert!(outcome.stderr.contains(&wanted), "no `{wanted}` in {outcome:?}");
         assert!(!exists(&bench.path(file)), "{file}");
     }
+    assert!(!exists(&bench.path("other")));
+    let before = (bench.list("out"), bench.checkpoint("out"));
+    let outcome = with_little_room(&bench, 0, &["train", "run.json", "--out", "out", "--force"]);
+    assert_eq!(outcome.code, Some(1), "{outcome:?}");
+    assert!((bench.list("out"), bench.checkpoint("out")) == before);
     assert!(bench.list(".").iter().all(|name| !name.starts_with(".natgrad-")), "{:?}", bench.list("."));
     let outcome = bench.run(&["inspect", "run.json", "--html", "/dev/full"]);
     assert_eq!(outcome.code, Some(1), "{outcome:?}");

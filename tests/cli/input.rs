@@ -54,7 +54,7 @@ fn a_model_that_no_memory_can_hold() {
     let model = r#"model={"kind": "mlp", "sizes": [2, 10000000000, 3]}"#;
     let wanted = "the model's 60000000003 parameters need at least 1.4 TB for state and initial values, but this \
                   machine has ";
-    refused(&bench, &["run.json", "--set", model, "--out", "out"], wanted);
+    refused(&bench, &["run.json", "--set", model, "--out", "out", "--force"], wanted);
     assert_eq!(bench.list("out"), ["summary.json"]);
 }
 

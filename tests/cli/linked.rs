@@ -87,7 +87,7 @@ fn a_model_of_a_loss_alone_is_trained_without_scores() {
     change(&bench, "model/model.json", PREDICTION, "\"prediction\": null");
     for data in ["host", "device"] {
         let data = format!("step.data={data}");
-        let told = bench.ok(&["train", "run.json", "--out", "out", "--set", &data]).stdout;
+        let told = bench.ok(&["train", "run.json", "--out", "out", "--force", "--set", &data]).stdout;
         assert!(told.contains("was exported without `predict`"), "{told}");
     }
     assert_eq!(bench.list("out"), ["checkpoint.safetensors", "config.json", "metrics.jsonl", "summary.json"]);

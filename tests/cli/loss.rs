@@ -77,13 +77,13 @@ fn smoothing_bounds_the_loss_from_below_with_every_estimate() {
         "train",
         "run.json",
         "--out",
-        "von",
+        "weighted",
         "--set",
         "rule.kind=von",
         "--set",
         "loss.class_weights=[1,2,0]",
     ]);
-    assert!(last_loss(&bench, "von").is_finite());
+    assert!(last_loss(&bench, "weighted").is_finite());
 }
 
 #[test]

@@ -53,14 +53,22 @@ fn a_run_that_cannot_begin_leaves_the_folder_as_it_is() {
     let state = || state().map(|(bytes, name)| (name, bytes.unwrap())).collect::<Vec<_>>();
     let before = state();
     assert_eq!(before.len(), 4);
-    assert_eq!(bench.run(&["train", "run.json", "--out", "out", "--set", "batch=1000"]).code, Some(2));
-    let mut command = bench.command(&["train", "run.json", "--out", "out", "--set", "rule.lr=0.1"]);
+    let forced = ["train", "run.json", "--out", "out", "--force", "--set"];
+    assert_eq!(bench.run(&[&forced[..], &["batch=1000"]].concat()).code, Some(2));
+    let mut command = bench.command(&[&forced[..], &["rule.lr=0.1"]].concat());
     assert_eq!(run(command.env("NATGRAD_PJRT_PLUGIN", "table.csv")).code, Some(2));
     assert!(state() == before);
 
-    // A new run in the folder replaces the earlier one, its summary included, even if it fails.
-    let diverging = ["train", "run.json", "--out", "out", "--set", "rule.lr=1e38"];
-    assert_eq!(bench.run(&diverging).code, Some(1));
+    // Compiled, but not a number from the start.
+    let outcome = bench.run(&[&forced[..], &["rule.hess_init=2e-38", "--set", "rule.ess=2e-38"]].concat());
+    assert_eq!(outcome.code, Some(1), "{outcome:?}");
+    assert!(outcome.stderr.contains("the state is not finite before the first step"), "{outcome:?}");
+    assert!(state() == before);
+
+    // A run that begins replaces the earlier one, its summary included, even if it fails later.
+    bench.write("out/metrics.unread", "of the earlier run");
+    assert_eq!(bench.run(&[&forced[..], &["rule.lr=1e38"]].concat()).code, Some(1));
+    assert!(!exists(&bench.path("out/metrics.unread")));
     assert!(!exists(&bench.path("out/summary.json")));
 }
 

@@ -118,7 +118,7 @@ fn given_noise_is_that_of_every_number() {
             "--steps",
             "20",
         ];
-        bench.ok(&[&["train", "two.json", "--out", rule][..], &sets].concat());
+        bench.ok(&[&["train", "two.json", "--force", "--out", rule][..], &sets].concat());
         let text = bench.ok(&["predict", rule, "--at", "mean"]).stdout;
         assert!(text.contains("row    label     mean      sd"), "{text}");
     }

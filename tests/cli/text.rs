@@ -158,7 +158,7 @@ fn text_becomes_token_files_that_a_run_reads() {
     assert_eq!(characters.decode(&tokens), TEXT.repeat(18));
     std::fs::copy(bench.path("out/tokenizer.json"), bench.path("kept.json")).unwrap();
     let data = r#"data={"kind": "token-bins", "folder": "bins", "context": 8, "vocabulary": 15}"#;
-    bench.ok(&["train", "chars.json", "--steps", "2", "--set", data, "--out", "out"]);
+    bench.ok(&["train", "chars.json", "--steps", "2", "--set", data, "--out", "out", "--force"]);
     // The run is not of text any more, and its vocabulary is not GPT-2's.
     let outcome = bench.run(&["generate", "out"]);
     assert_eq!(outcome.code, Some(2), "{outcome:?}");

@@ -65,7 +65,7 @@ fn a_run_writes_its_files() {
 fn the_second_time_nothing_is_compiled() {
     let bench = Bench::new();
     bench.ok(&["train", "run.json", "--out", "out"]);
-    let text = bench.ok(&["train", "run.json", "--out", "out"]).stdout;
+    let text = bench.ok(&["train", "run.json", "--out", "out", "--force"]).stdout;
     assert_eq!(bench.json("out/summary.json")["programs_compiled"], 0);
     assert_eq!(bench.json("out/summary.json")["programs_from_cache"], 4);
     let mut settings = insta::Settings::clone_current();

@@ -1,0 +1,134 @@
+//! A run trained, with its progress told.
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use natgrad_layers::Task;
+
+use super::Failure;
+use super::interrupt::Interrupt;
+use super::print::tell;
+use crate::compile::{CacheOutcome, Device};
+use crate::config::RunConfig;
+use crate::data::Splits;
+use crate::train::{Progress, Run, RunReport, Training, Trial, tune_adamw};
+
+/// Trains with a progress bar. `on_begin` is called when the first checkpoint is in the output folder.
+pub(super) fn train(
+    run: Run,
+    device: &Device,
+    interrupt: &Interrupt,
+    on_begin: impl FnOnce(&Training<'_>) -> Result<(), Failure>,
+) -> Result<RunReport, Failure> {
+    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+    let style = ProgressStyle::with_template("{bar:30} {pos}/{len} steps  {msg}  {elapsed} left {eta}")?;
+    bar.set_style(style.progress_chars("=> "));
+    let (mut compiled, mut loaded) = (Vec::new(), Vec::new());
+    let (mut begun, mut told) = (0, 0);
+    let mut observer = |progress: Progress| match progress {
+        Progress::Program { name, outcome: CacheOutcome::Miss { compile_seconds, .. } } => {
+            compiled.push(format!("{name} {compile_seconds:.2} s"));
+        }
+        Progress::Program { name, outcome: CacheOutcome::Hit { load_seconds } } => {
+            loaded.push(format!("{name} {load_seconds:.2} s"));
+        }
+        Progress::Begin { step, total } => {
+            if compiled.is_empty() {
+                tell(format_args!("nothing compiled: {} from the cache", loaded.join(", ")));
+            } else {
+                tell(format_args!("compiled {}", compiled.join(", ")));
+                if !loaded.is_empty() {
+                    tell(format_args!("from the cache: {}", loaded.join(", ")));
+                }
+            }
+            if step > 0 {
+                tell(format_args!("continuing after step {step}"));
+            }
+            begun = step;
+            bar.set_length(total);
+            bar.set_position(step);
+            // What came before was compiling.
+            bar.reset_elapsed();
+            bar.reset_eta();
+        }
+        Progress::Record { record } => {
+            let seconds = bar.elapsed().as_secs_f64().max(1e-9);
+            let speed = (record.step - begun) as f64 / seconds;
+            let loss = if record.loss < 1e5 {
+                format!("{:.4}", record.loss)
+            } else {
+                format!("{:.3e}", record.loss)
+            };
+            let fit = match (record.accuracy, record.rmse) {
+                (Some(accuracy), _) => format!("  accuracy {:5.1} %", 100.0 * accuracy),
+                (None, Some(rmse)) => format!("  rmse {rmse:.4}"),
+                (None, None) => String::new(),
+            };
+            let speed = if speed < 10.0 { format!("{speed:.2}") } else { format!("{speed:.0}") };
+            let line = format!("loss {loss}{fit}  {speed} steps/s");
+            bar.set_position(record.step);
+            // Without a terminal there is no bar: some ten lines tell of the run instead.
+            let tenth = bar.length().map_or(1, |total| total.div_ceil(10).max(1));
+            if bar.is_hidden() && record.step / tenth > told {
+                told = record.step / tenth;
+                tell(format_args!("step {}  {line}", record.step));
+            }
+            bar.set_message(line);
+        }
+        Progress::Evaluating => {
+            interrupt.release();
+            bar.finish();
+        }
+    };
+    let failure = |error| Failure::training(error, Some(interrupt));
+    let outcome = run.start_with(device, &mut observer).map_err(failure).and_then(|mut training| {
+        interrupt.hold();
+        training.save_out().map_err(failure)?;
+        on_begin(&training)?;
+        training.fit_until(&mut observer, &|| interrupt.received().is_some()).map_err(failure)?;
+        training.report(&mut observer).map_err(failure)
+    });
+    interrupt.release();
+    let report = outcome?;
+    tell(format_args!(
+        "{} steps in {:.1} s ({:.0} steps/s), {} parameters",
+        report.steps,
+        report.seconds,
+        report.steps as f64 / report.seconds.max(1e-9),
+        report.parameters
+    ));
+    Ok(report)
+}
+
+/// The same run with AdamW at its tuned learning rate.
+pub(super) fn against_adamw(
+    device: &Device,
+    config: &RunConfig,
+    splits: &Splits,
+    tune_epochs: Option<u64>,
+    interrupt: &Interrupt,
+) -> Result<(RunConfig, RunReport, Vec<Trial>), Failure> {
+    let task = config.model.task();
+    let by = match task {
+        Task::Classes => "accuracy",
+        Task::Numbers { noise: _ } | Task::Own => "error",
+        Task::Tokens => "likelihood",
+    };
+    tell(format_args!(
+        "\nadamw: choosing its learning rate by the {by} on every tenth training row, trained on the others"
+    ));
+    let (tuned, trials) =
+        tune_adamw(device, config, splits, tune_epochs, &mut |trial| match (trial.nll, trial.error) {
+            (Some(nll), Some(error)) => {
+                let error = match task {
+                    Task::Classes => format!("accuracy {:.2} %, ", 100.0 * (1.0 - error)),
+                    Task::Numbers { noise: _ } => format!("RMSE {error:.4}, "),
+                    Task::Tokens | Task::Own => String::new(),
+                };
+                tell(format_args!("  lr {:<7} held-out {error}NLL {nll:.4}", trial.lr));
+            }
+            _ => tell(format_args!("  lr {:<7} diverged", trial.lr)),
+        })
+        .map_err(|error| Failure::training(error, None))?;
+    tell(format_args!("adamw at lr {}, on all training rows:", tuned.rule.lr()));
+    let report = train(Run::of(tuned.clone()).splits(splits.clone()), device, interrupt, |_| Ok(()))?;
+    Ok((tuned, report, trials))
+}

@@ -1,0 +1,167 @@
+//! The folder that a run goes to.
+
+use std::io::ErrorKind::NotFound;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::anyhow;
+
+use super::Failure;
+use super::print::tell;
+use crate::config::RunConfig;
+use crate::data::Examples;
+use crate::files::UNFINISHED;
+use crate::text;
+use crate::train::{
+    CHECKPOINT_FILE, FolderError, METRICS_FILE, METRICS_UNREAD_FILE, RunFolder, Training, write_atomically,
+};
+
+/// The configuration of a run, and its scores.
+pub(super) const CONFIG_FILE: &str = "config.json";
+pub(super) const SUMMARY_FILE: &str = "summary.json";
+
+/// Files that a run writes or removes.
+const FILES: [&str; 5] = [CHECKPOINT_FILE, METRICS_FILE, SUMMARY_FILE, CONFIG_FILE, text::FILE_NAME];
+
+/// The folder of a run that is there, where its checkpoint's file may be given.
+pub(super) fn folder_of(run: &Path) -> PathBuf {
+    match run.parent() {
+        _ if run.is_dir() => run.to_path_buf(),
+        Some(folder) if folder != Path::new("") => folder.to_path_buf(),
+        _ => PathBuf::from("."),
+    }
+}
+
+/// Takes the folder of a run that goes on; nothing if there is none.
+pub(super) fn take_to_resume(run: &Path) -> Result<Option<Arc<RunFolder>>, Failure> {
+    let folder = folder_of(run);
+    if folder.is_dir() { take(&folder).map(Some) } else { Ok(None) }
+}
+
+/// Takes the folder of a new run.
+pub(super) fn take_new(
+    out: Option<&Path>,
+    config: &RunConfig,
+    replace: bool,
+) -> Result<Arc<RunFolder>, Failure> {
+    let name = format!("{}-{}-{}", config.data.name(), config.rule.name(), config.seed);
+    let default = Path::new("runs").join(&name);
+    match out {
+        Some(out) if !replace => {
+            let taken = take(out)?;
+            // Another run may have ended in it since it was looked at.
+            held(out).map_or(Ok(taken), Err)
+        }
+        Some(out) => take(out),
+        None if replace => take(&default),
+        None => {
+            let taken = take_free(&default)?;
+            if taken.path() != default {
+                let (default, path) = (default.display(), taken.path().display());
+                tell(format_args!("{default} holds another run, so this one goes to {path}"));
+            }
+            Ok(taken)
+        }
+    }
+}
+
+/// The folder, or else the first with a number that is free.
+fn take_free(default: &Path) -> Result<Arc<RunFolder>, Failure> {
+    let mut number = 1u32;
+    loop {
+        let path = match number {
+            1 => default.to_path_buf(),
+            _ => PathBuf::from(format!("{}-{number}", default.display())),
+        };
+        number += 1;
+        if !is_free(&path) {
+            continue;
+        }
+        match RunFolder::take(&path) {
+            Err(FolderError::Busy { .. }) => {}
+            // Another run may have ended in it since it was looked at.
+            Ok(taken) if is_free(&path) => return Ok(Arc::new(taken)),
+            Ok(_) => {}
+            Err(error) => return Err(Failure::training(error.into(), None)),
+        }
+    }
+}
+
+/// Whether nothing is there, or what a process left that was killed before it wrote anything.
+fn is_free(folder: &Path) -> bool {
+    match std::fs::read_dir(folder) {
+        Ok(entries) => entries
+            .flatten()
+            .all(|entry| entry.file_name().to_str().is_some_and(|name| name.starts_with(UNFINISHED))),
+        // What else is wrong is said when it is taken.
+        Err(_) => !folder.is_file(),
+    }
+}
+
+/// Refuses a folder that holds a run. That is known before any data are read.
+pub(super) fn refuse_held(out: &Path) -> Result<(), Failure> {
+    match held(out) {
+        // A run that is under way is another matter.
+        Some(held) => take(out).and(Err(held)),
+        None => Ok(()),
+    }
+}
+
+/// Why a run does not go to a folder that nobody asked to replace.
+fn held(out: &Path) -> Option<Failure> {
+    let is_there = |name: &&str| std::fs::symlink_metadata(out.join(name)).is_ok_and(|found| !found.is_dir());
+    let found: Vec<&str> = FILES.into_iter().filter(is_there).collect();
+    let (folder, found) = (out.display(), (!found.is_empty()).then(|| found.join(", "))?);
+    let resume = format!("--resume {folder} goes on with it, ");
+    let resume = if found.starts_with(CHECKPOINT_FILE) { resume.as_str() } else { "" };
+    Some(Failure::usage(anyhow!(
+        "output folder {folder} holds a run already ({found}): {resume}--force replaces it, and another --out keeps it"
+    )))
+}
+
+fn take(folder: &Path) -> Result<Arc<RunFolder>, Failure> {
+    RunFolder::take(folder).map(Arc::new).map_err(|error| Failure::training(error.into(), None))
+}
+
+/// Makes the folder that of a run whose first checkpoint is in it: only now has it taken the place of an earlier one.
+pub(super) fn begin(
+    training: &Training<'_>,
+    folder: &Path,
+    config: &RunConfig,
+    examples: &Examples,
+) -> Result<(), Failure> {
+    write_atomically(&folder.join(CONFIG_FILE), pretty(&config.to_json())?.as_bytes())?;
+    save_tokenizer(folder, examples)?;
+    if training.steps_done() < training.total_steps() {
+        // The scores are not those of the steps to come.
+        remove(&folder.join(SUMMARY_FILE))?;
+    }
+    if training.steps_done() == 0 { remove(&folder.join(METRICS_UNREAD_FILE)) } else { Ok(()) }
+}
+
+/// Keeps what made the tokens of text beside the run, and no earlier run's.
+fn save_tokenizer(folder: &Path, examples: &Examples) -> Result<(), Failure> {
+    let path = folder.join(text::FILE_NAME);
+    let tokenizer = match examples {
+        Examples::Tokens(tokens) => tokens.tokenizer(),
+        Examples::Table(_) | Examples::Images(_) | Examples::Arrays(_) => None,
+    };
+    match tokenizer {
+        Some(tokenizer) => Ok(write_atomically(&path, tokenizer.to_json()?.as_bytes())?),
+        None => remove(&path),
+    }
+}
+
+/// Removes a file if it is there.
+fn remove(path: &Path) -> Result<(), Failure> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != NotFound => {
+            Err(Failure::Failed(anyhow!("cannot remove {} of an earlier run: {error}", path.display())))
+        }
+        _ => Ok(()),
+    }
+}
+
+pub(super) fn pretty(value: &serde_json::Value) -> Result<String, Failure> {
+    Ok(serde_json::to_string_pretty(value)? + "\n")
+}
