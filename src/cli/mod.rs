@@ -15,6 +15,7 @@ mod plugin;
 mod predict;
 mod print;
 mod replay;
+mod runs;
 mod summary;
 mod target;
 mod tokenize;
@@ -41,6 +42,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Train(train::Train),
+    Runs(runs::Runs),
     Predict(predict::Predict),
     Compare(compare::Compare),
     Generate(generate::Generate),
@@ -145,6 +147,7 @@ pub fn main() -> ExitCode {
     }
     let outcome = match cli.command {
         Command::Train(command) => command.run(),
+        Command::Runs(command) => command.run(),
         Command::Predict(command) => command.run(),
         Command::Compare(command) => command.run(),
         Command::Generate(command) => command.run(),

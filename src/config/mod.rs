@@ -1,5 +1,6 @@
 //! What a run is. Every error names the file, the path of the field, its value and what would be right.
 
+mod difference;
 mod error;
 mod json;
 mod loss;
@@ -10,6 +11,7 @@ use natgrad_ir::DType;
 use natgrad_layers::{Activation, Criterion, MAX_PARAMETERS, Mlp, NamedModel};
 use serde::{Deserialize, Serialize};
 
+pub use difference::{Difference, differences};
 pub use error::ConfigError;
 pub use loss::{ClassWeights, LossConfig};
 

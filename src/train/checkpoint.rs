@@ -1,6 +1,7 @@
 //! Checkpoints: everything that a run carries, in one safetensors file with a JSON header.
 
 use std::collections::HashMap;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use natgrad_ir::{DType, TensorType};
@@ -18,6 +19,13 @@ pub const FILE_NAME: &str = "checkpoint.safetensors";
 
 /// The key of the JSON header in the file's metadata.
 const HEADER_KEY: &str = "natgrad";
+
+/// What a safetensors file says beside its tensors.
+#[derive(Deserialize)]
+struct Metadata {
+    #[serde(rename = "__metadata__", default)]
+    notes: HashMap<String, String>,
+}
 
 /// A point that a run can continue from, bit for bit.
 #[derive(Clone, Debug, PartialEq)]
@@ -53,6 +61,31 @@ pub struct Header {
     pub source: Source,
     /// The run's configuration.
     pub config: serde_json::Value,
+}
+
+impl Header {
+    /// Reads what a checkpoint's file says of itself, without its tensors: whether they are whole is not seen.
+    ///
+    /// # Errors
+    /// What is wrong with the file.
+    pub fn read(path: &Path) -> Result<Header, String> {
+        let read = |file: std::fs::File| {
+            let mut length = [0; 8];
+            let mut file = std::io::BufReader::new(file);
+            file.read_exact(&mut length)?;
+            let mut bytes = Vec::new();
+            // No more than is there, whatever the length says.
+            file.take(u64::from_le_bytes(length)).read_to_end(&mut bytes)?;
+            Ok(bytes)
+        };
+        let bytes = crate::files::open(path)
+            .and_then(read)
+            .map_err(|error| format!("{} cannot be read: {error}", path.display()))?;
+        let header = serde_json::from_slice::<Metadata>(&bytes).map_err(|error| error.to_string());
+        header
+            .and_then(|header| parsed(&header.notes))
+            .map_err(|reason| format!("{} is no checkpoint: {reason}", path.display()))
+    }
 }
 
 impl Checkpoint {
@@ -135,9 +168,7 @@ fn checked_header(bytes: &[u8], path: &Path) -> Result<Header, String> {
     {
         return Err("it is damaged: its bytes are not those that were saved, by its checksum".to_string());
     }
-    let header = notes
-        .get(HEADER_KEY)
-        .ok_or_else(|| format!("no `{HEADER_KEY}` header: not a checkpoint of natgrad"))?;
+    let header = parsed(notes)?;
     // A damaged `sha256` must not pass for a file that never had one.
     if let Some(key) = notes.keys().find(|key| ![HEADER_KEY, seal::KEY].contains(&key.as_str())) {
         return Err(format!("`{key}` is in its metadata, which natgrad does not write: it is damaged"));
@@ -146,6 +177,14 @@ fn checked_header(bytes: &[u8], path: &Path) -> Result<Header, String> {
         let path = path.display();
         tracing::warn!("{path}: of an older natgrad, without a checksum: damage to it would not be seen");
     }
+    Ok(header)
+}
+
+/// The header among what the file says beside its tensors.
+fn parsed(notes: &HashMap<String, String>) -> Result<Header, String> {
+    let header = notes
+        .get(HEADER_KEY)
+        .ok_or_else(|| format!("no `{HEADER_KEY}` header: not a checkpoint of natgrad"))?;
     let mut header: Header = serde_json::from_str(header).map_err(|error| format!("its header: {error}"))?;
     // An older natgrad wrote both ways of choosing test rows, of which this one counted.
     if let Some(data) = header.config.get_mut("data").and_then(serde_json::Value::as_object_mut)

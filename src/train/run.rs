@@ -15,7 +15,7 @@ use super::progress::Observer;
 use super::source::Source;
 use super::training::Training;
 use crate::compile::Device;
-use crate::config::{Length, RunConfig};
+use crate::config::{Difference, Length, RunConfig, differences};
 use crate::data::{Arrays, Batches, DataConfig, Examples, Splits};
 use crate::rule::NamedRule;
 use crate::weights;
@@ -365,34 +365,9 @@ fn changed(what: &str) -> TrainError {
 
 /// Where two configurations differ first, beside the free sections.
 pub(super) fn difference(then: &Value, now: &Value) -> Option<String> {
-    let mut found = Vec::new();
-    differ("", then, now, &mut found);
-    found.into_iter().next()
-}
-
-/// Says where two configurations differ, beside the free sections.
-fn differ(path: &str, then: &Value, now: &Value, found: &mut Vec<String>) {
-    match (then, now) {
-        (Value::Object(then), Value::Object(now)) => {
-            let mut keys: Vec<&String> = then.keys().chain(now.keys()).collect();
-            keys.sort_by_key(|key| (*key != "kind", *key));
-            keys.dedup();
-            for key in keys {
-                if path.is_empty() && FREE_SECTIONS.contains(&key.as_str()) {
-                    continue;
-                }
-                let at = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
-                differ(
-                    &at,
-                    then.get(key).unwrap_or(&Value::Null),
-                    now.get(key).unwrap_or(&Value::Null),
-                    found,
-                );
-            }
-        }
-        (then, now) if then != now => {
-            found.push(format!("it is of a run with `{path}` {then}, but this run has {now}"));
-        }
-        _ => {}
-    }
+    let is_free =
+        |field: &Difference| FREE_SECTIONS.iter().any(|free| field.path.split('.').next() == Some(free));
+    let field = differences(then, now).into_iter().find(|field| !is_free(field))?;
+    let Difference { path, then, now } = field;
+    Some(format!("it is of a run with `{path}` {then}, but this run has {now}"))
 }

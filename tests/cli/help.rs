@@ -7,13 +7,14 @@ fn help() {
     let bench = Bench::cold();
     for command in [
         "", "train", "predict", "compare", "generate", "export", "tokenize", "inspect", "plugin", "cache",
-        "replay",
+        "replay", "runs",
     ] {
         let args: Vec<&str> = [command, "--help"].into_iter().filter(|word| !word.is_empty()).collect();
         let name = format!("help_{}", if command.is_empty() { "natgrad" } else { command });
         insta::assert_snapshot!(name, bench.ok(&args).stdout);
     }
     insta::assert_snapshot!("help_cache_prune", bench.ok(&["cache", "prune", "--help"]).stdout);
+    insta::assert_snapshot!("help_runs_diff", bench.ok(&["runs", "diff", "--help"]).stdout);
     insta::assert_snapshot!("help_plugin_install", bench.ok(&["plugin", "install", "--help"]).stdout);
 }
 

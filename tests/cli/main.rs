@@ -20,6 +20,7 @@ mod predict;
 mod regression;
 mod replay;
 mod resume;
+mod runs;
 mod support;
 mod targets;
 mod text;

@@ -1,0 +1,238 @@
+//! `natgrad runs`.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::SystemTime;
+
+use anyhow::anyhow;
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+
+use super::Failure;
+use super::out::{SUMMARY_FILE, pretty};
+use super::print::{note, print};
+use crate::config::{RunConfig, differences};
+use crate::report::columns;
+use crate::train::{CHECKPOINT_FILE, Header};
+
+/// List the runs in a folder with their scores, or say how two runs differ
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(super) struct Runs {
+    /// The folder whose folders are listed, or a run's own
+    #[arg(default_value = "runs")]
+    folder: PathBuf,
+    /// Write the list as JSON too
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Say what differs in the configurations and scores of two runs
+    Diff {
+        /// The folder of a run
+        a: PathBuf,
+        /// The folder of another one
+        b: PathBuf,
+        /// Write what differs as JSON too
+        #[arg(long, value_name = "FILE")]
+        json: Option<PathBuf>,
+    },
+}
+
+impl Runs {
+    pub(super) fn run(self) -> Result<ExitCode, Failure> {
+        match self.command {
+            Some(Command::Diff { a, b, json }) => diff(&a, &b, json.as_deref())?,
+            None => list(&self.folder, self.json.as_deref())?,
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// What is known of a run without its tensors.
+struct Found {
+    folder: PathBuf,
+    header: Header,
+    /// The configuration; null where only the program that made it can read it.
+    config: Option<RunConfig>,
+    /// Scores on the test rows after these steps.
+    test: Value,
+    saved: Option<SystemTime>,
+}
+
+impl Found {
+    fn read(folder: &Path) -> Result<Found, String> {
+        let file = folder.join(CHECKPOINT_FILE);
+        if !file.exists() {
+            return Err(format!("no run: it has no {CHECKPOINT_FILE}"));
+        }
+        let header = Header::read(&file)?;
+        let summary = crate::files::read(&folder.join(SUMMARY_FILE)).unwrap_or_default();
+        let mut summary: Value = serde_json::from_slice(&summary).unwrap_or_default();
+        // Scores of an earlier end are not those of the checkpoint.
+        let is_its = summary["steps"] == header.step && header.step == header.total_steps;
+        let test = if is_its { summary["test"].take() } else { Value::Null };
+        let config = RunConfig::from_json("the checkpoint", header.config.clone()).ok();
+        let saved = std::fs::metadata(&file).and_then(|metadata| metadata.modified()).ok();
+        Ok(Found { folder: folder.to_path_buf(), header, config, test, saved })
+    }
+
+    /// The configuration in today's words.
+    fn config(&self) -> Value {
+        self.config.as_ref().map_or_else(|| self.header.config.clone(), RunConfig::to_json)
+    }
+
+    fn names(&self) -> [String; 2] {
+        let kind = |section: &str| {
+            self.header.config[section]["kind"].as_str().unwrap_or("its program's").to_string()
+        };
+        match &self.config {
+            Some(config) => [config.rule.name().to_string(), config.data.name().to_string()],
+            None => [kind("rule"), kind("data")],
+        }
+    }
+
+    fn to_json(&self) -> Value {
+        let [rule, data] = self.names();
+        json!({
+            "folder": self.folder.display().to_string(),
+            "rule": rule,
+            "data": data,
+            "steps": self.header.step,
+            "total_steps": self.header.total_steps,
+            "seconds": self.header.seconds,
+            "test": self.test,
+            "saved": self.saved.map(date),
+        })
+    }
+
+    fn row(&self) -> Vec<String> {
+        let [rule, data] = self.names();
+        let steps = format!("{} of {}", self.header.step, self.header.total_steps);
+        let mut row = vec![self.folder.display().to_string(), rule, data, steps];
+        for at in ["mean", "posterior"] {
+            let of = |name: &str| self.test[at][name].as_f64();
+            row.push(of("nll").map_or("-".to_string(), |nll| format!("{nll:.4}")));
+            row.push(match (of("accuracy"), of("rmse")) {
+                (Some(accuracy), _) => format!("{:.2} %", 100.0 * accuracy),
+                (None, Some(rmse)) => format!("RMSE {rmse:.4}"),
+                (None, None) => "-".to_string(),
+            });
+        }
+        row.push(self.saved.map_or("-".to_string(), date));
+        row
+    }
+}
+
+fn list(folder: &Path, json: Option<&Path>) -> Result<(), Failure> {
+    let wrong = |error: std::io::Error| {
+        Failure::usage(anyhow!("cannot read the folder {}: {error}", folder.display()))
+    };
+    let folders = if folder.join(CHECKPOINT_FILE).exists() {
+        vec![folder.to_path_buf()]
+    } else {
+        let entries =
+            std::fs::read_dir(folder).map_err(wrong)?.collect::<Result<Vec<_>, _>>().map_err(wrong)?;
+        let mut folders: Vec<PathBuf> = entries.iter().map(|entry| entry.path()).collect();
+        folders.retain(|path| path.is_dir());
+        folders.sort();
+        folders
+    };
+    let mut runs = Vec::new();
+    for folder in folders {
+        match Found::read(&folder) {
+            Ok(run) => runs.push(run),
+            Err(reason) => note(&format!("{}: left out, {reason}", folder.display())),
+        }
+    }
+    if let Some(path) = json {
+        let list: Vec<Value> = runs.iter().map(Found::to_json).collect();
+        crate::train::write_atomically(path, pretty(&Value::Array(list))?.as_bytes())?;
+    }
+    if runs.is_empty() {
+        return print(&format!("there are no runs in {}\n", folder.display()));
+    }
+    let header =
+        ["run", "rule", "data", "steps", "NLL", "accuracy", "averaged NLL", "accuracy", "saved (UTC)"];
+    let header = vec![header.map(str::to_string).to_vec()];
+    let rows: Vec<Vec<String>> = header.into_iter().chain(runs.iter().map(Found::row)).collect();
+    print(&columns(&rows, |column| column > 2))
+}
+
+fn diff(a: &Path, b: &Path, json: Option<&Path>) -> Result<(), Failure> {
+    let read = |folder: &Path| {
+        Found::read(folder).map_err(|reason| Failure::usage(anyhow!("{}: {reason}", folder.display())))
+    };
+    let (one, other) = (read(a)?, read(b)?);
+    let fields = differences(&one.config(), &other.config());
+    let outcome =
+        |run: &Found| json!({"steps": run.header.step, "seconds": run.header.seconds, "test": run.test});
+    let outcomes = differences(&outcome(&one), &outcome(&other));
+    if let Some(path) = json {
+        let pairs = |found: &[crate::config::Difference]| -> Value {
+            found.iter().map(|field| (field.path.clone(), json!([field.then, field.now]))).collect()
+        };
+        let report = json!({
+            "runs": [one.to_json(), other.to_json()],
+            "configuration": pairs(&fields),
+            "outcome": pairs(&outcomes),
+        });
+        crate::train::write_atomically(path, pretty(&report)?.as_bytes())?;
+    }
+    let shown = |value: &Value| match value {
+        Value::Null => "-".to_string(),
+        Value::Number(number) if number.is_f64() => {
+            let number = number.as_f64().unwrap_or(f64::NAN);
+            if (1e-3..1e6).contains(&number.abs()) { format!("{number:.4}") } else { value.to_string() }
+        }
+        other => other.to_string(),
+    };
+    let mut rows = vec![vec![String::new(), a.display().to_string(), b.display().to_string()]];
+    // Fields as they were given, scores rounded.
+    let plain = |value: &Value| if value.is_null() { "-".to_string() } else { value.to_string() };
+    rows.extend(fields.iter().map(|field| vec![field.path.clone(), plain(&field.then), plain(&field.now)]));
+    rows.extend(outcomes.iter().map(|score| vec![score.path.clone(), shown(&score.then), shown(&score.now)]));
+    let same = if fields.is_empty() { "the configurations are the same\n" } else { "" };
+    print(&format!("{same}{}", columns(&rows, |column| column > 0)))
+}
+
+/// A time to the minute, in UTC.
+fn date(time: SystemTime) -> String {
+    let seconds = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+    let (days, minutes) = (seconds / 86400, seconds % 86400 / 60);
+    // Years from March on, so that the leap day is a year's last: the calendar repeats after 400 of them.
+    let days = days + 719_468;
+    let (era, day) = (days / 146_097, days % 146_097);
+    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * day + 2) / 153;
+    let day = day - (153 * month + 2) / 5 + 1;
+    let (year, month) =
+        (era * 400 + year + u64::from(month >= 10), if month < 10 { month + 3 } else { month - 9 });
+    format!("{year}-{month:02}-{day:02} {:02}:{:02}", minutes / 60, minutes % 60)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn dates_are_those_of_the_calendar() {
+        for (seconds, wanted) in [
+            (0, "1970-01-01 00:00"),
+            (951_782_399, "2000-02-28 23:59"),
+            (951_825_600, "2000-02-29 12:00"),
+            (951_868_800, "2000-03-01 00:00"),
+            (1_735_689_599, "2024-12-31 23:59"),
+            (4_107_542_400, "2100-03-01 00:00"),
+        ] {
+            assert_eq!(date(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)), wanted);
+        }
+    }
+}
