@@ -11,12 +11,12 @@ use crate::config::RunConfig;
 use crate::data::Splits;
 use crate::train::{Progress, Run, RunReport, Training, Trial, tune_adamw};
 
-/// Trains with a progress bar. `on_begin` is called when the first checkpoint is in the output folder.
+/// Trains with a progress bar. `on_begin` is called when all is compiled, before the first step.
 pub(super) fn train(
     run: Run,
     device: &Device,
     interrupt: &Interrupt,
-    on_begin: impl FnOnce(&Training<'_>) -> Result<(), Failure>,
+    on_begin: impl FnOnce(&mut Training<'_>) -> Result<(), Failure>,
 ) -> Result<RunReport, Failure> {
     let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
     let style = ProgressStyle::with_template("{bar:30} {pos}/{len} steps  {msg}  {elapsed} left {eta}")?;
@@ -81,8 +81,7 @@ pub(super) fn train(
     let failure = |error| Failure::training(error, Some(interrupt));
     let outcome = run.start_with(device, &mut observer).map_err(failure).and_then(|mut training| {
         interrupt.hold();
-        training.save_out().map_err(failure)?;
-        on_begin(&training)?;
+        on_begin(&mut training)?;
         training.fit_until(&mut observer, &|| interrupt.received().is_some()).map_err(failure)?;
         training.report(&mut observer).map_err(failure)
     });

@@ -15,6 +15,7 @@ mod plugin;
 mod predict;
 mod print;
 mod replay;
+mod resume;
 mod runs;
 mod summary;
 mod target;

@@ -123,14 +123,24 @@ fn take(folder: &Path) -> Result<Arc<RunFolder>, Failure> {
     RunFolder::take(folder).map(Arc::new).map_err(|error| Failure::training(error.into(), None))
 }
 
-/// Makes the folder that of a run whose first checkpoint is in it: only now has it taken the place of an earlier one.
+/// Makes the folder that of a run which is about to train: only now does it take the place of an earlier one.
 pub(super) fn begin(
-    training: &Training<'_>,
+    training: &mut Training<'_>,
     folder: &Path,
     config: &RunConfig,
     examples: &Examples,
+    is_new: bool,
 ) -> Result<(), Failure> {
-    write_atomically(&folder.join(CONFIG_FILE), pretty(&config.to_json())?.as_bytes())?;
+    let config = pretty(&config.to_json())?;
+    let write_config = || write_atomically(&folder.join(CONFIG_FILE), config.as_bytes());
+    // First what says the most: an earlier run is whole until it is replaced, and changes to this one are not lost.
+    if !is_new {
+        write_config()?;
+    }
+    training.save_out().map_err(|error| Failure::training(error, None))?;
+    if is_new {
+        write_config()?;
+    }
     save_tokenizer(folder, examples)?;
     if training.steps_done() < training.total_steps() {
         // The scores are not those of the steps to come.

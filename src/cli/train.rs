@@ -13,7 +13,7 @@ use super::interrupt::Interrupt;
 use super::out::{SUMMARY_FILE, begin, pretty, refuse_held, take_new, take_to_resume};
 use super::print::{self, tell};
 use super::summary::{header, row, summarize};
-use super::{Failure, backend, dry_run};
+use super::{Failure, backend, dry_run, resume};
 use crate::assets;
 use crate::compile::Wanted;
 use crate::config::{Length, RunConfig};
@@ -60,8 +60,9 @@ pub(super) struct Train {
     /// [default: cpu]
     #[arg(long)]
     target: Option<Wanted>,
-    /// Continue the run in this folder from its checkpoint; Ctrl-C saves one
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["config", "set", "steps", "epochs", "out", "seed"])]
+    /// Continue the run in this folder from its checkpoint; Ctrl-C saves one. With --steps or --epochs it is as long as
+    /// they say, and --set changes rule.lr, evaluation and checkpoint
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["config", "out", "seed"])]
     resume: Option<PathBuf>,
     /// Continue although the data or the file of initial weights changed, with ess and steps as they were
     #[arg(long, requires = "resume")]
@@ -93,7 +94,7 @@ impl Train {
         let taken = self.resume.as_deref().map(take_to_resume).transpose()?.flatten();
         let (config, resume) = match &self.resume {
             Some(folder) => {
-                let (checkpoint, config) = Checkpoint::open(folder).map_err(Failure::usage)?;
+                let (checkpoint, config) = resume::open(folder, &self.set, self.length())?;
                 (config, Some(checkpoint))
             }
             None => (self.config()?, None),
@@ -124,6 +125,7 @@ impl Train {
             )));
         }
         // Before anything in the folder changes.
+        let steps_before = resume.as_ref().map(|checkpoint| checkpoint.header.total_steps);
         let run = self.planned(&config, &splits, resume)?;
         let out = match taken {
             Some(folder) => folder,
@@ -152,7 +154,12 @@ impl Train {
             }
         }
         let interrupt = Interrupt::new()?;
-        let begun = |training: &Training<'_>| begin(training, out, &config, &splits.train);
+        let begun = |training: &mut Training<'_>| {
+            if let Some(before) = steps_before {
+                resume::tell_length(training, before);
+            }
+            begin(training, out, &config, &splits.train, steps_before.is_none())
+        };
         let report = train(run, &device, &interrupt, begun)?;
         let mut summary = summarize(&config, &report);
         let mut rows = vec![header(config.model.task())];
@@ -196,7 +203,7 @@ impl Train {
     ) -> Result<Run, Failure> {
         let mut run = Run::of(config.clone()).splits(splits.clone());
         if let Some(checkpoint) = resume {
-            run = run.resume_from(checkpoint);
+            run = run.resume_from(checkpoint).accept_changes();
         }
         if self.data_changed {
             run = run.data_changed();
@@ -204,14 +211,13 @@ impl Train {
         run.checked().map_err(|error| Failure::training(error, None))
     }
 
+    fn length(&self) -> Option<Length> {
+        self.steps.map(Length::Steps).or(self.epochs.map(Length::Epochs))
+    }
+
     fn config(&self) -> Result<RunConfig, Failure> {
         let mut config = RunConfig::load(self.config.as_deref(), &self.set).map_err(Failure::usage)?;
-        if let Some(steps) = self.steps {
-            config.length = Length::Steps(steps);
-        }
-        if let Some(epochs) = self.epochs {
-            config.length = Length::Epochs(epochs);
-        }
+        config.length = self.length().unwrap_or(config.length);
         if let Some(seed) = self.seed {
             config.seed = seed;
         }

@@ -27,6 +27,15 @@ pub(super) fn read(path: &Path) -> Result<Value, ConfigError> {
     serde_json::from_str(&text).map_err(|source| ConfigError::Syntax { path: path.to_path_buf(), source })
 }
 
+/// Takes out of a configuration what an older natgrad wrote: both ways of choosing test rows, of which this one counted.
+pub(crate) fn modernize(config: &mut Value) {
+    if let Some(data) = config.get_mut("data").and_then(Value::as_object_mut)
+        && data.get("test_fraction").is_some_and(|fraction| !fraction.is_null())
+    {
+        data.remove("test_every");
+    }
+}
+
 /// The overrides, those of a choice's kind before those of its other fields, which belong to that kind whatever the
 /// order they are given in.
 fn kinds_first(overrides: &[String]) -> Vec<&str> {

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 pub use difference::{Difference, differences};
 pub use error::ConfigError;
+pub(crate) use json::modernize;
 pub use loss::{ClassWeights, LossConfig};
 
 use crate::data::DataConfig;
@@ -147,6 +148,16 @@ impl RunConfig {
         };
         json::apply(&mut value, overrides)?;
         RunConfig::from_json(&source, value).map_err(|error| error.blame(overrides))
+    }
+
+    /// Reads the file that a run keeps its configuration in.
+    ///
+    /// # Errors
+    /// As [`RunConfig::load`].
+    pub(crate) fn load_kept(file: &Path) -> Result<RunConfig, ConfigError> {
+        let mut value = json::read(file)?;
+        modernize(&mut value);
+        RunConfig::from_json(&file.display().to_string(), value)
     }
 
     /// This configuration with some fields set. A choice whose kind changes has that kind's defaults elsewhere.

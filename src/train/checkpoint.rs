@@ -186,12 +186,7 @@ fn parsed(notes: &HashMap<String, String>) -> Result<Header, String> {
         .get(HEADER_KEY)
         .ok_or_else(|| format!("no `{HEADER_KEY}` header: not a checkpoint of natgrad"))?;
     let mut header: Header = serde_json::from_str(header).map_err(|error| format!("its header: {error}"))?;
-    // An older natgrad wrote both ways of choosing test rows, of which this one counted.
-    if let Some(data) = header.config.get_mut("data").and_then(serde_json::Value::as_object_mut)
-        && data.get("test_fraction").is_some_and(|fraction| !fraction.is_null())
-    {
-        data.remove("test_every");
-    }
+    crate::config::modernize(&mut header.config);
     if header.version != 1 {
         return Err(format!("header version {}, but this natgrad reads version 1", header.version));
     }

@@ -1,5 +1,6 @@
 //! Training: sessions on a device, the step loop, metrics, checkpoints.
 
+mod changes;
 mod check;
 mod checkpoint;
 mod diverge;
@@ -28,6 +29,7 @@ use std::path::PathBuf;
 
 use natgrad_layers::ModelFault;
 
+pub use changes::{MAY_CHANGE, may_change};
 pub use check::{check, notes};
 pub use checkpoint::{Checkpoint, FILE_NAME as CHECKPOINT_FILE, Header};
 pub use diverge::{Divergence, Symptom};

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use natgrad_ir::DType;
 use natgrad_layers::NamedModel;
-use serde_json::Value;
 
 use super::TrainError;
+use super::changes::difference;
 use super::check::check;
 use super::checkpoint::Checkpoint;
 use super::folder::RunFolder;
@@ -15,13 +15,10 @@ use super::progress::Observer;
 use super::source::Source;
 use super::training::Training;
 use crate::compile::Device;
-use crate::config::{Difference, Length, RunConfig, differences};
+use crate::config::{Length, RunConfig};
 use crate::data::{Arrays, Batches, DataConfig, Examples, Splits};
 use crate::rule::NamedRule;
 use crate::weights;
-
-/// Sections of a configuration that a resumed run may change.
-const FREE_SECTIONS: [&str; 2] = ["evaluation", "checkpoint"];
 
 /// A run being described; [`Run::start`] makes it ready on a device.
 ///
@@ -40,6 +37,8 @@ pub struct Run {
     checkpoint: Option<Checkpoint>,
     /// Whether it may be of other data.
     accepts_changed_data: bool,
+    /// Whether its learning rate and length may be others.
+    accepts_changes: bool,
     /// What the run began with, once it was compared with the checkpoint.
     source: Option<Source>,
 }
@@ -95,6 +94,7 @@ impl Run {
             out: None,
             checkpoint: None,
             accepts_changed_data: false,
+            accepts_changes: false,
             source: None,
         }
     }
@@ -128,6 +128,13 @@ impl Run {
     #[must_use]
     pub fn data_changed(self) -> Run {
         Run { accepts_changed_data: true, ..self }
+    }
+
+    /// Goes on although the learning rate or the length is another one than the checkpoint's run had. No run can be shorter
+    /// than the steps that it has done.
+    #[must_use]
+    pub fn accept_changes(self) -> Run {
+        Run { accepts_changes: true, ..self }
     }
 
     /// Checks that all test data can be read, and compares the data with those that the checkpoint's run began with, if
@@ -247,8 +254,8 @@ impl Run {
     fn ready(self) -> Result<Ready, TrainError> {
         // A model of one's own may be described wrongly, and then nothing fits it.
         self.config.model.check()?;
-        let Run { mut config, batch, train, test, rows, out, checkpoint, accepts_changed_data, source } =
-            self.checked()?;
+        let (accepts_changed_data, accepts_changes) = (self.accepts_changed_data, self.accepts_changes);
+        let Run { mut config, batch, train, test, rows, out, checkpoint, source, .. } = self.checked()?;
         let examples = |given: Option<Given>| given.map(|given| given.examples(&config)).transpose();
         let (train, test) = (examples(train)?, examples(test)?);
         if let Some(rows) = rows.filter(|&rows| train.is_some() || rows == 0) {
@@ -300,8 +307,11 @@ impl Run {
         }
         let per_epoch = rows.map(|rows| (rows / config.rows_per_step()).max(1) as u64);
         let total = per_epoch.map(|per_epoch| config.total_steps(per_epoch));
+        let is_other_length = accepts_changes
+            && header.is_some_and(|header| header.config["length"] != config.to_json()["length"]);
         // Epochs of data that changed, which was accepted then or now, are not as many steps as they were.
-        let is_kept = matches!(config.length, Length::Epochs(_)) && (is_known || accepts_changed_data);
+        let is_epochs = matches!(config.length, Length::Epochs(_));
+        let is_kept = is_epochs && (is_known || accepts_changed_data) && !is_other_length;
         let total = total.filter(|_| !is_kept).or_else(|| header.map(|header| header.total_steps));
         let (Some(labels), Some(total)) = (labels, total) else {
             let reason = "there is no data: give it by `Run::data`, or for a loop of your own the number of training \
@@ -309,7 +319,13 @@ impl Run {
             return Err(TrainError::Refused { call: "start", reason: reason.to_string() });
         };
         if let Some(header) = header {
-            if header.total_steps != total {
+            if is_other_length && total < header.step {
+                return Err(TrainError::Checkpoint(format!(
+                    "the run has done {} steps, and `length` cannot make it shorter: it has {total} now",
+                    header.step
+                )));
+            }
+            if header.total_steps != total && !is_other_length {
                 return Err(TrainError::Checkpoint(format!(
                     "it is of a run of {} steps, but this run has {total}",
                     header.total_steps
@@ -318,7 +334,7 @@ impl Run {
             // Of an older natgrad's checkpoint fields may be missing, which have their defaults.
             let then = RunConfig::from_json("the checkpoint", header.config.clone());
             let then = then.map_or_else(|_| header.config.clone(), |then| then.to_json());
-            if let Some(difference) = difference(&then, &config.to_json()) {
+            if let Some(difference) = difference(&then, &config.to_json(), accepts_changes) {
                 return Err(TrainError::Checkpoint(difference));
             }
         }
@@ -361,13 +377,4 @@ fn changed(what: &str) -> TrainError {
     let accept = "to go on all the same, add --data-changed (in Rust `Run::data_changed`): the effective sample size \
                   and the number of steps stay as they were";
     TrainError::Checkpoint(format!("{what}; {accept}"))
-}
-
-/// Where two configurations differ first, beside the free sections.
-pub(super) fn difference(then: &Value, now: &Value) -> Option<String> {
-    let is_free =
-        |field: &Difference| FREE_SECTIONS.iter().any(|free| field.path.split('.').next() == Some(free));
-    let field = differences(then, now).into_iter().find(|field| !is_free(field))?;
-    let Difference { path, then, now } = field;
-    Some(format!("it is of a run with `{path}` {then}, but this run has {now}"))
 }

@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 
 use natgrad_ir::{DType, TensorType};
 
+use super::changes::difference;
 use super::checkpoint::{Checkpoint, Header};
 use super::evaluate::with_state;
-use super::run::difference;
 use super::session::{CallData, CallRows, HostTensor, PendingSteps, Session};
 use super::source::Source;
 use super::{TrainError, check_memory};
@@ -284,7 +284,7 @@ impl<'a> Stepper<'a> {
         if let Some(then) = then.as_object_mut() {
             then.extend(own.iter().map(|&field| (field.to_string(), now[field].clone())));
         }
-        difference(&then, &now)
+        difference(&then, &now, false)
     }
 
     fn set_seed(&mut self, seed: u64) -> Result<(), TrainError> {

@@ -82,12 +82,7 @@ fn a_tensor_that_overflows_is_named() {
 fn a_continued_run_knows_its_checkpoint() {
     let bench = Bench::new();
     assert_eq!(train(&bench, "out", &["--steps", "20"]).code, Some(0));
-    let mut checkpoint = bench.checkpoint("out");
-    checkpoint.header.total_steps = 40;
-    checkpoint.header.config["length"]["steps"] = 40.into();
-    checkpoint.header.config["rule"]["lr"] = 1e30.into();
-    checkpoint.save(&bench.path("out")).unwrap();
-    let outcome = bench.run(&["train", "--resume", "out"]);
+    let outcome = bench.run(&["train", "--resume", "out", "--steps", "40", "--set", "rule.lr=1e30"]);
     assert_eq!(outcome.code, Some(1), "{outcome:?}");
     assert!(number_after(&outcome.stderr, "at step ") > 20, "{outcome:?}");
     assert_eq!(assert_checkpoint_is_good(&bench, "out", &outcome.stderr), 20);

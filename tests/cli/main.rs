@@ -1,6 +1,7 @@
 //! The `natgrad` command as its users run it.
 
 mod cache;
+mod change;
 mod compare;
 mod device_data;
 mod diverge;

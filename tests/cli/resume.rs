@@ -320,7 +320,8 @@ fn changed_data_and_weights_are_refused_or_accepted() {
         assert!(outcome.stderr.starts_with(&start), "{outcome:?}");
         assert_eq!(bench.read("part/config.json"), before);
     };
-    std::fs::write(bench.path("part/config.json"), "as it was").unwrap();
+    // As it was, but for a line that shows whether it is written again.
+    std::fs::write(bench.path("part/config.json"), bench.read("straight/config.json") + "\n").unwrap();
     let (head, rows) = table.split_once('\n').unwrap();
     bench.write("table.csv", &format!("{head}\n{rows}{rows}"));
     refused("the training data had 48 rows, and have 96 now");
