@@ -15,6 +15,7 @@ import jax
 import numpy as np
 
 from . import _natgrad
+from ._device import place, platform
 from ._errors import Error, ModelError
 from ._model import Model
 from ._posterior import Posterior
@@ -276,7 +277,7 @@ def compile(
         key=key,
         rows=None if rows is None else rows // accumulation,
         name=name,
-        platform={"cuda": "cuda", "tpu": "tpu"}.get(device.split(":")[0], "cpu"),
+        platform=platform(device),
     )
     plan: dict[str, Any] = {"samples": samples, "accumulation": accumulation, "diagnostics": diagnostics}
     if clip_norm is not None:
@@ -288,7 +289,7 @@ def compile(
         "groups": list(groups),
         "data": {"kind": "arrays"},
     }
-    return Step(model, rule, config, device, accumulation)
+    return Step(model, rule, config, place(device), accumulation)
 
 
 def _cut(batch: Any, rows: int | None, accumulation: int) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
+import sys
 
 import numpy as np
 import pytest
@@ -64,3 +65,18 @@ def test_from_torch_says_what_to_install(monkeypatch):
             natgrad.from_torch(None, None)
         monkeypatch.undo()
     _libraries.cache_clear()
+
+
+def test_the_plugin_of_jax_is_found(tmp_path, monkeypatch):
+    from natgrad._device import place, platform
+
+    package = tmp_path / "jax_plugins" / "xla_cuda13"
+    package.mkdir(parents=True)
+    (package / "__init__.py").touch()
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "jax_plugins", raising=False)
+    assert place("cuda") == "cuda"
+    (package / "xla_cuda_plugin.so").touch()
+    assert place("cuda") == place("cuda:0") == str(package / "xla_cuda_plugin.so")
+    assert (place("cuda:1"), place("cpu")) == ("cuda:1", "cpu")
+    assert [platform(device) for device in ("cuda:1", "cuda", "tpu", "cpu")] == ["cuda", "cuda", "tpu", "cpu"]

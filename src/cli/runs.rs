@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::Failure;
 use super::out::{SUMMARY_FILE, pretty};
 use super::print::{note, print};
-use crate::config::{RunConfig, differences};
+use crate::config::{MAX_STEPS, RunConfig, differences};
 use crate::report::columns;
 use crate::train::{CHECKPOINT_FILE, Header};
 
@@ -112,7 +112,11 @@ impl Found {
 
     fn row(&self) -> Vec<String> {
         let [rule, data] = self.names();
-        let steps = format!("{} of {}", self.header.step, self.header.total_steps);
+        // A loop of a program's own may have no end.
+        let steps = match self.header.total_steps {
+            MAX_STEPS => self.header.step.to_string(),
+            total => format!("{} of {total}", self.header.step),
+        };
         let mut row = vec![self.folder.display().to_string(), rule, data, steps];
         for at in ["mean", "posterior"] {
             let of = |name: &str| self.test[at][name].as_f64();
