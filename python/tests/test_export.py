@@ -97,7 +97,7 @@ def test_carried_state(export):
         mean = 0.5 * carried["norm"][0] + 0.5 * batch["x"].mean(0)
         return loss(params, {**batch, "x": batch["x"] - mean}), ({"norm": (mean, carried["norm"][1])}, {"one": 1})
 
-    carried = {"norm": (np.ones(3, np.float32), np.array(5, np.int32))}
+    carried = {"norm": (np.ones(3, np.float32), np.array(5, np.float32))}
     model = export(
         with_average, PARAMS, BATCH, carried=carried, predict=lambda p, c, x: logits(p, x - c["norm"][0]), labels="y", task="classes"
     )
