@@ -64,7 +64,7 @@ pub(super) fn tell_length(training: &Training<'_>, before: u64) {
         return;
     }
     let schedule = match training.config().schedule {
-        Schedule::Constant { .. } => "the learning rate stays as it was".to_string(),
+        Schedule::Constant { .. } => "the schedule is constant".to_string(),
         Schedule::Linear { .. } | Schedule::Cosine { .. } | Schedule::Step { .. } => {
             format!("from step {step} on the learning rate is that of a run of {total} steps from its start")
         }

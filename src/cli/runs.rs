@@ -110,6 +110,17 @@ impl Found {
         })
     }
 
+    /// Steps, time and each score by its path, which a run that has not ended lacks.
+    fn outcome(&self) -> Value {
+        let mut outcome = json!({"steps": self.header.step, "seconds": self.header.seconds});
+        for at in ["mean", "posterior"] {
+            for (name, score) in self.test[at].as_object().into_iter().flatten() {
+                outcome[format!("test.{at}.{name}")] = score.clone();
+            }
+        }
+        outcome
+    }
+
     fn row(&self) -> Vec<String> {
         let [rule, data] = self.names();
         // A loop of a program's own may have no end.
@@ -173,9 +184,7 @@ fn diff(a: &Path, b: &Path, json: Option<&Path>) -> Result<(), Failure> {
     };
     let (one, other) = (read(a)?, read(b)?);
     let fields = differences(&one.config(), &other.config());
-    let outcome =
-        |run: &Found| json!({"steps": run.header.step, "seconds": run.header.seconds, "test": run.test});
-    let outcomes = differences(&outcome(&one), &outcome(&other));
+    let outcomes = differences(&one.outcome(), &other.outcome());
     if let Some(path) = json {
         let pairs = |found: &[crate::config::Difference]| -> Value {
             found.iter().map(|field| (field.path.clone(), json!([field.then, field.now]))).collect()

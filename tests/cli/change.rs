@@ -26,7 +26,7 @@ fn a_lengthened_run_ends_as_one_that_was_as_long_from_the_start() {
     let bench = trained();
     let outcome = bench.ok(&["train", "--resume", "out", "--steps", "40"]);
     told(&outcome, "changed since the checkpoint: length.steps 20 -> 40");
-    told(&outcome, "the run has 40 steps now, not 20: the learning rate stays as it was");
+    told(&outcome, "the run has 40 steps now, not 20: the schedule is constant");
     bench.ok(&["train", "run.json", "--out", "straight", "--steps", "40", "--set", "schedule.kind=constant"]);
     assert_eq!(bench.checkpoint("out").tensors, bench.checkpoint("straight").tensors);
     assert_eq!(bench.json("out/summary.json")["test"], bench.json("straight/summary.json")["test"]);

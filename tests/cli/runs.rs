@@ -69,6 +69,12 @@ fn what_differs_between_two_runs_is_told() {
     assert_eq!(report["configuration"]["rule.lr"], serde_json::json!([0.8, 0.25]));
     assert_eq!(report["configuration"].as_object().unwrap().len(), 3);
     assert_eq!(report["outcome"]["test.mean.nll"], serde_json::json!([nll("a"), nll("b")]));
+    // Without scores on one side.
+    std::fs::remove_file(bench.path("b/summary.json")).unwrap();
+    let text = bench.ok(&["runs", "diff", "a", "b"]).stdout;
+    let line = text.lines().find(|line| line.starts_with("test.mean.nll ")).unwrap();
+    let words: Vec<&str> = line.split_whitespace().collect();
+    assert_eq!(words[1..], [format!("{:.4}", nll("a")).as_str(), "-"], "{text}");
     let text = bench.ok(&["runs", "diff", "a", "a/../a"]).stdout;
     assert!(text.starts_with("the configurations are the same\n"), "{text}");
     let outcome = bench.run(&["runs", "diff", "a", "none"]);
