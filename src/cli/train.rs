@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::fit::{against_adamw, train};
 use super::interrupt::Interrupt;
-use super::out::{SUMMARY_FILE, begin, pretty, refuse_held, take_new, take_to_resume};
+use super::out::{SUMMARY_FILE, begin, folder_of, pretty, refuse_held, take_new, take_to_resume};
 use super::print::{self, tell};
 use super::summary::{header, row, summarize};
 use super::{Failure, backend, dry_run, resume};
@@ -131,6 +131,14 @@ impl Train {
             Some(folder) => folder,
             None => take_new(self.out.as_deref(), &config, self.force)?,
         };
+        if let (Some(init), None) = (&config.init, steps_before)
+            && out.is(&folder_of(init))
+        {
+            return Err(Failure::usage(anyhow::anyhow!(
+                "`init` is {}, which this run would replace: choose another folder with --out",
+                init.display()
+            )));
+        }
         let run = run.out_taken(Arc::clone(&out));
         let out = out.path();
         let device = backend::open(self.target)?;

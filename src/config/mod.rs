@@ -47,7 +47,7 @@ pub struct RunConfig {
     /// The seed of initialization, batches and noise.
     pub seed: u64,
     /// Weights to start from: a safetensors file, such as Hugging Face's `model.safetensors`, the
-    /// `model.safetensors.index.json` of several, or the folder of either. Drawn from the seed if absent.
+    /// `model.safetensors.index.json` of several, the folder of either, or that of a run. Drawn from the seed if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub init: Option<PathBuf>,
     /// How the trained model is judged.

@@ -91,7 +91,7 @@ impl RunFolder {
     }
 
     /// Whether that is this folder, by whatever name.
-    pub(super) fn is(&self, other: &Path) -> bool {
+    pub fn is(&self, other: &Path) -> bool {
         let whole = |path: &Path| path.canonicalize().ok();
         whole(&self.path).is_some_and(|path| Some(path) == whole(other))
     }

@@ -4,11 +4,16 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use natgrad_layers::{NamedModel, Param};
+use serde_json::Value;
 
 use super::WeightsError;
 use super::hugging_face::{EMBEDDING, HEAD, POSITIONS, PREFIX, check_description, is_buffer};
 use super::set::{Tensor, WeightsSet};
 use crate::data::Digest;
+use crate::train::{Checkpoint, Header, TrainError};
+
+/// What the names of a run's means begin with in its checkpoint.
+const MEAN: &str = "mean/";
 
 /// Checks that a file, or several with an index, have weights for every parameter of the model, and none besides. Only
 /// headers are read.
@@ -21,7 +26,8 @@ pub fn check(path: &Path, model: &NamedModel) -> Result<(), WeightsError> {
 }
 
 /// The weights of a file, in the order of the model's parameters. `path` is a safetensors file, the
-/// `model.safetensors.index.json` of several, or a folder with a `model.safetensors` or such an index.
+/// `model.safetensors.index.json` of several, or a folder with a `model.safetensors` or such an index; or it is the folder
+/// of a run, or its checkpoint, of which the means are taken.
 ///
 /// Names may begin with `transformer.`. A `lm_head.weight` that is the embedding again and the `attn.bias` and
 /// `attn.masked_bias` of older files are passed over, as are biases of zeros where the model has none. Of an embedding
@@ -34,6 +40,12 @@ pub fn check(path: &Path, model: &NamedModel) -> Result<(), WeightsError> {
 pub fn read(path: &Path, model: &NamedModel) -> Result<Vec<Vec<f64>>, WeightsError> {
     let set = WeightsSet::open(path)?;
     let matched = matched(&set, model)?;
+    if is_checkpoint(&set) {
+        // By its checksum every byte is what was saved.
+        let failed =
+            |error: TrainError| WeightsError::Read { path: set.path.clone(), reason: error.to_string() };
+        Checkpoint::load(&set.path).map_err(failed)?;
+    }
     check_left_over(&matched)?;
     matched
         .weights
@@ -83,13 +95,20 @@ struct Matched<'a> {
 }
 
 fn matched<'a>(set: &'a WeightsSet, model: &NamedModel) -> Result<Matched<'a>, WeightsError> {
-    check_description(&set.path, model)?;
-    if let Some(file) = set.files().iter().find(|file| file.notes.contains_key("natgrad")) {
-        let reason = "it is a checkpoint of natgrad, whose weights natgrad export writes to such a file";
-        return Err(WeightsError::Read { path: file.path.clone(), reason: reason.to_string() });
+    let is_checkpoint = is_checkpoint(set);
+    if is_checkpoint {
+        check_run(&set.path, model)?;
+    } else {
+        check_description(&set.path, model)?;
     }
     let mut given: BTreeMap<&str, Tensor> = BTreeMap::new();
     for tensor in set.tensors() {
+        if is_checkpoint {
+            if let Some(name) = tensor.name.strip_prefix(MEAN) {
+                given.insert(name, tensor);
+            }
+            continue;
+        }
         let short = tensor.name.strip_prefix(PREFIX).unwrap_or(tensor.name);
         if let Some(other) = given.insert(short, tensor) {
             return Err(tensor.wrong(format!("is there as `{}` too", other.name)));
@@ -124,6 +143,33 @@ fn matched<'a>(set: &'a WeightsSet, model: &NamedModel) -> Result<Matched<'a>, W
         biases.push(tensor);
     }
     Ok(Matched { weights, biases, head })
+}
+
+fn is_checkpoint(set: &WeightsSet) -> bool {
+    matches!(set.files(), [file] if file.notes.contains_key("natgrad"))
+}
+
+/// Compares what shapes do not tell of the model of a checkpoint.
+fn check_run(path: &Path, model: &NamedModel) -> Result<(), WeightsError> {
+    let failed = |reason: String| WeightsError::Read { path: path.to_path_buf(), reason };
+    let header = Header::read(path).map_err(failed)?;
+    let wanted = serde_json::to_value(model).unwrap_or_default();
+    let Some((kind, wanted)) = wanted.as_object().and_then(|choice| choice.iter().next()) else {
+        return Ok(());
+    };
+    let found = &header.config["model"];
+    let kind = Value::from(kind.as_str());
+    let pairs =
+        [("kind", Some(&kind)), ("heads", wanted.get("heads")), ("activation", wanted.get("activation"))];
+    for (field, value) in pairs {
+        if let (Some(value), Some(found)) = (value, found.get(field))
+            && value != found
+        {
+            let (value, found, path) = (value.to_string(), found.to_string(), path.to_path_buf());
+            return Err(WeightsError::Model { path, field, value, found });
+        }
+    }
+    Ok(())
 }
 
 /// Whether a tensor of this shape can become the parameter.

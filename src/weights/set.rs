@@ -9,6 +9,7 @@ use serde::Deserialize;
 
 use super::WeightsError;
 use super::file::{MAX_HEADER, Stored, WeightsFile};
+use crate::train::CHECKPOINT_FILE;
 
 /// Weights in one file.
 const WHOLE: &str = "model.safetensors";
@@ -42,7 +43,7 @@ struct Index {
 
 impl WeightsSet {
     /// Opens a file, or an index and the files that it names, and reads the headers. Of a folder the
-    /// `model.safetensors`, else the `model.safetensors.index.json`; an index has a name that ends in `.json`.
+    /// `model.safetensors`, else the `model.safetensors.index.json`, else a run's checkpoint; an index has a name that ends in `.json`.
     pub fn open(path: &Path) -> Result<WeightsSet, WeightsError> {
         let is_folder = crate::files::is_folder(path).map_err(|error| unreadable(path, &error))?;
         let path = if is_folder { in_folder(path)? } else { path.to_path_buf() };
@@ -88,12 +89,12 @@ impl Tensor<'_> {
 
 /// The file of a folder that has all weights, or says where they are.
 fn in_folder(folder: &Path) -> Result<PathBuf, WeightsError> {
-    for path in [WHOLE, INDEX].map(|name| folder.join(name)) {
+    for path in [WHOLE, INDEX, CHECKPOINT_FILE].map(|name| folder.join(name)) {
         if path.try_exists().map_err(|error| unreadable(&path, &error))? {
             return Ok(path);
         }
     }
-    let reason = format!("the folder has neither {WHOLE} nor {INDEX}");
+    let reason = format!("the folder has neither {WHOLE} nor {INDEX}, nor {CHECKPOINT_FILE} of a run");
     Err(WeightsError::Read { path: folder.to_path_buf(), reason })
 }
 

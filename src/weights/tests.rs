@@ -245,7 +245,8 @@ fn an_index_that_does_not_fit_its_files_is_refused() {
 
     let empty = tempfile::tempdir().unwrap();
     let message = check(empty.path(), &NamedModel::Gpt2(tiny())).unwrap_err().to_string();
-    let wanted = "the folder has neither model.safetensors nor model.safetensors.index.json";
+    let wanted = "the folder has neither model.safetensors nor model.safetensors.index.json, nor checkpoint.safetensors \
+                  of a run";
     assert_eq!(message, format!("cannot read the weights {}: {wanted}", empty.path().display()));
 }
 

@@ -1,4 +1,4 @@
-//! Runs that go on otherwise than they began: longer, at another rate, or by a configuration edited by hand.
+//! Runs that go on otherwise than they began: longer, at another rate, by a configuration edited by hand, or as new runs.
 
 use crate::support::{Bench, Outcome};
 
@@ -116,4 +116,48 @@ fn a_configuration_edited_by_hand_is_honoured_or_refused() {
     std::fs::remove_file(bench.path("out/config.json")).unwrap();
     bench.ok(&["train", "--resume", "out"]);
     assert_eq!(bench.json("out/config.json")["length"]["steps"], 30);
+}
+
+/// From the folder or the file, of every way to hold the state.
+#[test]
+fn a_run_starts_from_the_mean_of_another() {
+    let bench = trained();
+    let args = ["train", "run.json", "--out", "implicit", "--set", "step.state=implicit"];
+    bench.ok(&args);
+    let means = |run: &str| {
+        let tensors = bench.checkpoint(run).tensors;
+        tensors.into_iter().filter(|tensor| tensor.name.starts_with("mean/")).collect::<Vec<_>>()
+    };
+    for (number, init) in ["out", "out/checkpoint.safetensors", "implicit"].into_iter().enumerate() {
+        let (next, init) = (format!("next-{number}"), format!("init={init}"));
+        // No step changes so small a rate's mean.
+        let still = ["--steps", "1", "--set", "rule.lr=1e-30", "--seed", "5", "--set", "rule.kind=adamw"];
+        bench.ok(&[&["train", "run.json", "--out", &next, "--set", &init], &still[..]].concat());
+        assert_eq!(means(&next), means(if number < 2 { "out" } else { "implicit" }), "{init}");
+        // Which is a run of its own.
+        bench.ok(&["train", "--resume", &next]);
+    }
+    let init = ["train", "run.json", "--set", "init=out", "--set"];
+    for (more, wanted) in [
+        (
+            "model.activation=tanh",
+            "`model.activation` is \"tanh\", but out/checkpoint.safetensors has \"relu\"",
+        ),
+        ("model.sizes=[2,9,3]", "has the shape [2, 8], but the model needs [2,9]"),
+    ] {
+        let outcome = bench.run(&[&init[..], &[more]].concat());
+        assert_eq!(outcome.code, Some(2), "{outcome:?}");
+        assert!(outcome.stderr.contains(wanted), "no `{wanted}` in {outcome:?}");
+    }
+    let outcome = bench.run(&["train", "run.json", "--set", "init=out", "--out", "out", "--force"]);
+    assert_eq!(outcome.code, Some(2), "{outcome:?}");
+    assert!(outcome.stderr.contains("`init` is out, which this run would replace"), "{outcome:?}");
+
+    let path = bench.path("out/checkpoint.safetensors");
+    let mut bytes = std::fs::read(&path).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    std::fs::write(&path, bytes).unwrap();
+    let outcome = bench.run(&["train", "run.json", "--set", "init=out"]);
+    assert_eq!(outcome.code, Some(2), "{outcome:?}");
+    assert!(outcome.stderr.contains("its bytes are not those that were saved"), "{outcome:?}");
 }
