@@ -149,14 +149,26 @@ pub(super) fn begin(
     if training.steps_done() == 0 { remove(&folder.join(METRICS_UNREAD_FILE)) } else { Ok(()) }
 }
 
+/// Whether the run that weights come from has made other tokens of its text than this one does.
+pub(super) fn has_other_tokens(init: &Path, examples: &Examples) -> Result<bool, Failure> {
+    let folder = folder_of(init);
+    let known = std::fs::read_to_string(folder.join(text::FILE_NAME)).ok();
+    let known = known.filter(|_| folder.join(CHECKPOINT_FILE).is_file());
+    let now = tokenizer(examples).map(text::Tokenizer::to_json).transpose()?;
+    Ok(known.zip(now).is_some_and(|(known, now)| known != now))
+}
+
+fn tokenizer(examples: &Examples) -> Option<&text::Tokenizer> {
+    match examples {
+        Examples::Tokens(tokens) => tokens.tokenizer(),
+        Examples::Table(_) | Examples::Images(_) | Examples::Arrays(_) => None,
+    }
+}
+
 /// Keeps what made the tokens of text beside the run, and no earlier run's.
 fn save_tokenizer(folder: &Path, examples: &Examples) -> Result<(), Failure> {
     let path = folder.join(text::FILE_NAME);
-    let tokenizer = match examples {
-        Examples::Tokens(tokens) => tokens.tokenizer(),
-        Examples::Table(_) | Examples::Images(_) | Examples::Arrays(_) => None,
-    };
-    match tokenizer {
+    match tokenizer(examples) {
         Some(tokenizer) => Ok(write_atomically(&path, tokenizer.to_json()?.as_bytes())?),
         None => remove(&path),
     }

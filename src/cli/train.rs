@@ -10,7 +10,9 @@ use serde_json::json;
 
 use super::fit::{against_adamw, train};
 use super::interrupt::Interrupt;
-use super::out::{SUMMARY_FILE, begin, folder_of, pretty, refuse_held, take_new, take_to_resume};
+use super::out::{
+    SUMMARY_FILE, begin, folder_of, has_other_tokens, pretty, refuse_held, take_new, take_to_resume,
+};
 use super::print::{self, tell};
 use super::summary::{header, row, summarize};
 use super::{Failure, backend, dry_run, resume};
@@ -160,6 +162,16 @@ impl Train {
                 Note::Said(_) => tell(&note),
                 Note::Warning(_) => print::note(&note.to_string()),
             }
+        }
+        if let (Some(init), None) = (&config.init, steps_before)
+            && has_other_tokens(init, &splits.train)?
+        {
+            let init = folder_of(init);
+            let init = init.display();
+            print::note(&format!(
+                "the run of `init`, {init}, made other tokens of its text, which its embeddings are of: \
+                 data.encoding.tokenizer={init}/tokenizer.json makes the same"
+            ));
         }
         let interrupt = Interrupt::new()?;
         let begun = |training: &mut Training<'_>| {

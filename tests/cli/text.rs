@@ -134,7 +134,17 @@ fn weights_go_out_and_in_bit_for_bit() {
     let outcome = bench.run(&["train", "chars.json", "--set", "init=a", "--set", "model.heads=1"]);
     assert_eq!(outcome.code, Some(2), "{outcome:?}");
     assert!(outcome.stderr.contains("`model.heads` is 1, but a/config.json has `n_head` 2"), "{outcome:?}");
-    // A run's own folder says as much of its model.
+    // A run's own folder says as much of its model, and of its tokens.
+    let again =
+        bench.ok(&[&["train", "chars.json", "--set", "init=out", "--out", "same"], &still[..]].concat());
+    assert!(!again.stderr.contains("other tokens"), "{again:?}");
+    bench.write("other.txt", &bench.read("text.txt").replace('e', "3"));
+    let other = ["train", "chars.json", "--set", "init=out", "--set", "data.path=other.txt"];
+    let outcome = bench.ok(&[&other[..], &still[..], &["--out", "other"]].concat());
+    assert!(outcome.stderr.contains("the run of `init`, out, made other tokens of its text"), "{outcome:?}");
+    let kept = ["--set", "data.encoding.tokenizer=out/tokenizer.json", "--out", "kept"];
+    let outcome = bench.ok(&[&["train", "chars.json", "--set", "init=out"], &still[..], &kept].concat());
+    assert!(!outcome.stderr.contains("other tokens"), "{outcome:?}");
     let outcome = bench.run(&["train", "chars.json", "--set", "init=out", "--set", "model.heads=1"]);
     assert_eq!(outcome.code, Some(2), "{outcome:?}");
     let wanted = "`model.heads` is 1, but out/checkpoint.safetensors has 2";
