@@ -40,9 +40,50 @@ def batches(count, dtype=np.float32, seed=1):
     return [{"x": rng.normal(size=(ROWS, 5)).astype(dtype), "y": rng.integers(0, 3, ROWS).astype(np.int32)} for _ in range(count)]
 
 
-def ivon_in_numpy(params, batches, rule, seed):
+def attention(params, batch):
+    """A layer of a transformer that predicts the next token."""
+    x = params["tokens"][batch[:, :-1]] + params["positions"]
+    queries, keys, values = jnp.split(x @ params["qkv"], 3, axis=-1)
+    scores = jnp.where(jnp.tril(jnp.ones((7, 7), bool)), queries @ keys.swapaxes(1, 2) / np.sqrt(6), -jnp.inf)
+    x = x + jax.nn.softmax(scores) @ values @ params["proj"]
+    x = (x - x.mean(-1, keepdims=True)) * jax.lax.rsqrt(x.var(-1, keepdims=True) + 1e-5) * params["gamma"]
+    x = x + jax.nn.gelu(x @ params["up"]) @ params["down"]
+    logs = jax.nn.log_softmax(x @ params["tokens"].T)
+    return -jnp.mean(jnp.take_along_axis(logs, batch[:, 1:, None], axis=2))
+
+
+def convolution(params, carried, batch):
+    """A convolution with batch norm."""
+    images, labels = batch
+    x = jax.lax.conv_general_dilated(images, params["conv"], (2, 2), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
+    mean, variance = x.mean((0, 1, 2)), x.var((0, 1, 2))
+    new = {"mean": 0.9 * carried["mean"] + 0.1 * mean, "variance": 0.9 * carried["variance"] + 0.1 * variance}
+    x = jax.nn.relu((x - mean) * jax.lax.rsqrt(variance + 1e-5) * params["gamma"] + params["beta"])
+    logs = jax.nn.log_softmax(x.reshape(len(x), -1) @ params["out"])
+    return -jnp.mean(jnp.take_along_axis(logs, labels[:, None], axis=1)), new
+
+
+def network(name, dtype):
+    """A loss, parameters, fifty batches and what is carried, if something is."""
+    rng = np.random.default_rng(2)
+    normal = lambda *shape: rng.normal(size=shape).astype(dtype)
+    if name == "perceptron":
+        return loss, model(dtype), batches(50, dtype), None
+    if name == "transformer":
+        params = {"tokens": normal(11, 6), "positions": normal(7, 6), "qkv": normal(6, 18) / 3, "proj": normal(6, 6) / 3}
+        params |= {"gamma": np.ones(6, dtype), "up": normal(6, 12) / 3, "down": normal(12, 6) / 3}
+        return attention, params, [rng.integers(0, 11, (4, 8)).astype(np.int32) for _ in range(50)], None
+    params = {"conv": normal(3, 3, 2, 4) / 3, "gamma": np.ones(4, dtype), "beta": np.zeros(4, dtype), "out": normal(64, 3) / 8}
+    data = [(normal(6, 8, 8, 2), rng.integers(0, 3, 6).astype(np.int32)) for _ in range(50)]
+    return convolution, params, data, {"mean": np.zeros(4, dtype), "variance": np.ones(4, dtype)}
+
+
+NETWORKS = ("perceptron", "transformer", "convolution")
+
+
+def ivon_in_numpy(loss, params, batches, carried, rule, seed):
     """IVON (Shen et al. 2024, algorithm 1), in the type of the parameters; gives the losses and the mean."""
-    gradient = jax.jit(jax.value_and_grad(loss))
+    gradient = jax.jit(jax.value_and_grad(loss, has_aux=carried is not None))
     mean, treedef = jax.tree_util.tree_flatten(params)
     momentum = [np.zeros_like(m) for m in mean]
     hess = [np.full_like(m, rule.hess_init) for m in mean]
@@ -51,8 +92,11 @@ def ivon_in_numpy(params, batches, rule, seed):
     for step, batch in enumerate(batches):
         noise = jax.tree_util.tree_leaves(natgrad.noise(params, step, seed=seed))
         offset = [(n / np.sqrt(ess * (h + delta))).astype(h.dtype) for n, h in zip(noise, hess, strict=True)]
-        theta = [m + o for m, o in zip(mean, offset, strict=True)]
-        value, gradients = gradient(treedef.unflatten(theta), batch)
+        theta = treedef.unflatten([m + o for m, o in zip(mean, offset, strict=True)])
+        if carried is None:
+            value, gradients = gradient(theta, batch)
+        else:
+            (value, carried), gradients = gradient(theta, carried, batch)
         losses.append(float(value))
         for index, g in enumerate(map(np.asarray, jax.tree_util.tree_leaves(gradients))):
             h = hess[index]
@@ -82,25 +126,27 @@ def distance(found, wanted):
 RULE = natgrad.Ivon(lr=0.5, ess=1000, hess_init=0.2, beta2=0.99, weight_decay=1e-2)
 
 
-def test_fifty_steps_of_ivon_in_double_precision():
+@pytest.mark.parametrize("name", NETWORKS)
+def test_fifty_steps_of_ivon_in_double_precision(name):
     with jax.enable_x64(True):
-        params, data = model(np.float64), batches(50, np.float64)
-        step = natgrad.compile(loss, params, data[0], RULE)
+        loss, params, data, carried = network(name, np.float64)
+        step = natgrad.compile(loss, params, data[0], RULE, carried=carried)
         found, mean = trained(step, params, data, seed=4)
-        losses, wanted = ivon_in_numpy(params, data, RULE, seed=4)
+        losses, wanted = ivon_in_numpy(loss, params, data, carried, RULE, seed=4)
     np.testing.assert_allclose(found, losses, rtol=1e-8)
     assert distance(mean, wanted) < 1e-8
     assert all(leaf.dtype == np.float64 for leaf in jax.tree_util.tree_leaves(mean))
 
 
-def test_fifty_steps_of_ivon_in_single_precision():
-    params, data = model(), batches(50)
-    step = natgrad.compile(loss, params, data[0], RULE)
+@pytest.mark.parametrize("name", NETWORKS)
+def test_fifty_steps_of_ivon_in_single_precision(name):
+    loss, params, data, carried = network(name, np.float32)
+    step = natgrad.compile(loss, params, data[0], RULE, carried=carried)
     found, mean = trained(step, params, data, seed=4)
-    losses, wanted = ivon_in_numpy(params, data, RULE, seed=4)
+    losses, wanted = ivon_in_numpy(loss, params, data, carried, RULE, seed=4)
     # What a change of the start by one unit in the last place makes of it.
     nudged = jax.tree.map(lambda array: np.nextafter(array, np.float32(np.inf)), params)
-    near_losses, near = ivon_in_numpy(nudged, data, RULE, seed=4)
+    near_losses, near = ivon_in_numpy(loss, nudged, data, carried, RULE, seed=4)
     assert distance(mean, wanted) < 3 * distance(near, wanted)
     assert np.max(np.abs(np.subtract(found, losses))) < 3 * np.max(np.abs(np.subtract(near_losses, losses)))
 
