@@ -172,7 +172,7 @@ fn list(folder: &Path, json: Option<&Path>) -> Result<(), Failure> {
         return print(&format!("there are no runs in {}\n", folder.display()));
     }
     let header =
-        ["run", "rule", "data", "steps", "NLL", "accuracy", "averaged NLL", "accuracy", "saved (UTC)"];
+        ["run", "rule", "data", "steps", "NLL", "accuracy", "averaged NLL", "averaged accuracy", "saved (UTC)"];
     let header = vec![header.map(str::to_string).to_vec()];
     let rows: Vec<Vec<String>> = header.into_iter().chain(runs.iter().map(Found::row)).collect();
     print(&columns(&rows, |column| column > 2))
