@@ -87,6 +87,7 @@ def main():
     rng = np.random.default_rng(0)
     first = init(rng, len(characters))
     table = {"table": np.zeros((len(characters), len(characters)), np.float32)}
+    # Chosen among five on the text that is held out, and AdamW's not at all: the two are not compared here.
     ivon = natgrad.Ivon(lr=0.3, rescale_lr=False, ess=len(train), hess_init=1e-2, weight_decay=1e-6, clip_radius=1e-2)
     runs = {
         "bigrams, AdamW": (bigram, table, natgrad.AdamW(lr=0.1, weight_decay=0.0), [0]),
