@@ -3,6 +3,7 @@
 use std::hash::{Hash, Hasher};
 
 use crate::infer::Signature;
+use crate::types::DType;
 
 /// A function of a StableHLO module that was written elsewhere. Lowering calls it by its symbol and puts its text beside
 /// natgrad's own functions. It has no side effects; nothing else is known of it, so it can be neither differentiated,
@@ -19,6 +20,20 @@ pub struct Foreign {
     pub signature: Signature,
     /// The version of StableHLO that it was written in, if that is known.
     pub version: Option<[u32; 3]>,
+}
+
+/// An element type as StableHLO writes it.
+pub fn stablehlo_name(dtype: DType) -> &'static str {
+    match dtype {
+        DType::F64 => "f64",
+        DType::F32 => "f32",
+        DType::BF16 => "bf16",
+        DType::F16 => "f16",
+        DType::S32 => "i32",
+        DType::U32 => "ui32",
+        DType::U64 => "ui64",
+        DType::Bool => "i1",
+    }
 }
 
 /// Of the symbol alone, which tells foreign functions of a program apart.

@@ -41,7 +41,7 @@ pub mod verify;
 pub use build::{BuildError, BuildErrors, Builder};
 pub use expr::{Expr, Operand};
 pub use flops::flops;
-pub use foreign::Foreign;
+pub use foreign::{Foreign, stablehlo_name};
 pub use graph::{Def, FuncId, Function, Inst, InstData, Module, Origin, Value, ValueData};
 pub use infer::{Signature, TypeError, infer};
 pub use literal::{Elements, Literal, Scalar};

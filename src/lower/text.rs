@@ -2,7 +2,7 @@
 
 use std::fmt::Arguments;
 
-use natgrad_ir::{CompareOp, DType, Foreign, TensorType};
+use natgrad_ir::{CompareOp, Foreign, TensorType, stablehlo_name};
 
 use super::constant::{put, write_dense};
 use super::sink::{Attr, ComparisonType, FuncHeader, Operation, Sink, SliceDims, Visibility};
@@ -342,26 +342,13 @@ fn direction(compare: CompareOp) -> &'static str {
     }
 }
 
-fn element_type(dtype: DType) -> &'static str {
-    match dtype {
-        DType::F64 => "f64",
-        DType::F32 => "f32",
-        DType::BF16 => "bf16",
-        DType::F16 => "f16",
-        DType::S32 => "i32",
-        DType::U32 => "ui32",
-        DType::U64 => "ui64",
-        DType::Bool => "i1",
-    }
-}
-
 /// `tensor<50x784xf32>`.
 fn put_type(out: &mut String, ty: &TensorType) {
     out.push_str("tensor<");
     for dim in ty.shape.dims() {
         put(out, format_args!("{dim}x"));
     }
-    out.push_str(element_type(ty.dtype));
+    out.push_str(stablehlo_name(ty.dtype));
     out.push('>');
 }
 

@@ -1,6 +1,6 @@
 //! Functions with elements of types that the IR lacks, called through one that converts them.
 
-use natgrad_ir::{DType, TensorType};
+use natgrad_ir::{DType, TensorType, stablehlo_name};
 
 use super::text::Prepared;
 
@@ -77,16 +77,6 @@ pub(super) fn adapt(mut prepared: Prepared, prefix: &str) -> Prepared {
 
 /// What is in the brackets of a type of the IR's, in StableHLO.
 fn inside(ty: &TensorType) -> String {
-    let dtype = match ty.dtype {
-        DType::F64 => "f64",
-        DType::F32 => "f32",
-        DType::BF16 => "bf16",
-        DType::F16 => "f16",
-        DType::S32 => "i32",
-        DType::U32 => "ui32",
-        DType::U64 => "ui64",
-        DType::Bool => "i1",
-    };
     let dims: String = ty.shape.dims().iter().map(|dim| format!("{dim}x")).collect();
-    dims + dtype
+    dims + stablehlo_name(ty.dtype)
 }
