@@ -14,7 +14,7 @@ use super::target::{self, TargetArg};
 use super::{Failure, backend};
 use crate::compile::{Compiler, DeviceModel, Target, Unit, Wanted, open, stablehlo};
 use crate::config::RunConfig;
-use crate::inspect::{About, DeviceFigures, Difference, HloModule, Optimized, Report};
+use crate::inspect::{About, DeviceFigures, Difference, Optimized, Report};
 use crate::step::{Program, StatePlan};
 use crate::train::write_atomically;
 
@@ -222,14 +222,7 @@ impl Machine {
             }
             _ => None,
         };
-        let about = About {
-            natgrad: env!("CARGO_PKG_VERSION").to_owned(),
-            program: optimized.program.module.module().name.clone(),
-            rule: config.rule.name().to_owned(),
-            device: self.device.clone(),
-            parameters: optimized.program.interface.trained_elements() as u64,
-            config: config.to_json(),
-        };
+        let about = About::of(optimized, config, self.device.clone());
         let outputs_are_fused = target.fuses_outputs(self.compiler.lowering().loops);
         Ok(Report::of(about, optimized, adamw.as_ref(), self.figures.as_ref(), outputs_are_fused))
     }
@@ -272,8 +265,8 @@ fn figures_of(model: &DeviceModel) -> Option<DeviceFigures> {
 /// Compiles a program, and reads what came of it. The message is that of XLA.
 fn optimize(compiler: &Compiler, program: Program) -> Result<(Optimized, Vec<u8>), Failure> {
     let listing = backend::list(compiler, program)?;
-    let module = HloModule::decode(&listing.hlo)?;
-    Ok((Optimized { program: listing.program, module, assigned: Some(listing.memory.into()) }, listing.hlo))
+    let hlo = listing.hlo.clone();
+    Ok((Optimized::of(listing)?, hlo))
 }
 
 fn write(path: &Path, content: &[u8]) -> Result<(), Failure> {

@@ -171,8 +171,17 @@ fn list(folder: &Path, json: Option<&Path>) -> Result<(), Failure> {
     if runs.is_empty() {
         return print(&format!("there are no runs in {}\n", folder.display()));
     }
-    let header =
-        ["run", "rule", "data", "steps", "NLL", "accuracy", "averaged NLL", "averaged accuracy", "saved (UTC)"];
+    let header = [
+        "run",
+        "rule",
+        "data",
+        "steps",
+        "NLL",
+        "accuracy",
+        "averaged NLL",
+        "averaged accuracy",
+        "saved (UTC)",
+    ];
     let header = vec![header.map(str::to_string).to_vec()];
     let rows: Vec<Vec<String>> = header.into_iter().chain(runs.iter().map(Found::row)).collect();
     print(&columns(&rows, |column| column > 2))

@@ -12,6 +12,8 @@ use super::kernel::{Kernel, StageCost, kernels, opcodes, stage_costs};
 use super::memory::{Assigned, Memory};
 use super::roofline::{DeviceFigures, Roofline};
 use super::verdict::{Counterpart, Subject, Verdict, verdicts};
+use crate::compile::Listing;
+use crate::config::RunConfig;
 use crate::step::Program;
 
 /// What a compiled program is and does.
@@ -81,6 +83,31 @@ pub struct Optimized {
     pub module: HloModule,
     /// What XLA's buffer assignment says of its memory.
     pub assigned: Option<Assigned>,
+}
+
+impl Optimized {
+    /// Reads what came of a program.
+    ///
+    /// # Errors
+    /// XLA's message cannot be read.
+    pub fn of(listing: Listing) -> Result<Optimized, natgrad_hlo::Error> {
+        let module = HloModule::decode(&listing.hlo)?;
+        Ok(Optimized { program: listing.program, module, assigned: Some(listing.memory.into()) })
+    }
+}
+
+impl About {
+    /// What is inspected where a program of a configuration is, on a device of this name.
+    pub fn of(optimized: &Optimized, config: &RunConfig, device: String) -> About {
+        About {
+            natgrad: env!("CARGO_PKG_VERSION").to_owned(),
+            program: optimized.program.module.module().name.clone(),
+            rule: config.rule.name().to_owned(),
+            device,
+            parameters: optimized.program.interface.trained_elements() as u64,
+            config: config.to_json(),
+        }
+    }
 }
 
 impl Report {

@@ -1,6 +1,5 @@
 //! The report of a run's step, as a program asks for it.
 
-use natgrad_hlo::HloModule;
 use natgrad_ir::DType;
 
 use super::report::{About, Optimized, Report};
@@ -36,14 +35,7 @@ impl Report {
         let own = optimized(device, config, dtype)?;
         let adamw = config.by_adamw().map(|adamw| optimized(device, &adamw, dtype)).transpose()?;
         let figures = DeviceFigures::measure(device)?;
-        let about = About {
-            natgrad: env!("CARGO_PKG_VERSION").to_owned(),
-            program: own.program.module.module().name.clone(),
-            rule: config.rule.name().to_owned(),
-            device: device.client().platform_name().to_owned(),
-            parameters: own.program.interface.trained_elements() as u64,
-            config: config.to_json(),
-        };
+        let about = About::of(&own, config, device.client().platform_name().to_owned());
         let outputs_are_fused = device.target().fuses_outputs(device.lowering().loops);
         Ok(Report::of(about, &own, adamw.as_ref(), Some(&figures), outputs_are_fused))
     }
@@ -51,7 +43,5 @@ impl Report {
 
 fn optimized(device: &Device, config: &RunConfig, dtype: DType) -> Result<Optimized, InspectError> {
     let recipe = Recipe { dtype, ..config.recipe(device.target().state_plan()) };
-    let listing = device.list(recipe.step(config.batch)?)?;
-    let module = HloModule::decode(&listing.hlo)?;
-    Ok(Optimized { program: listing.program, module, assigned: Some(listing.memory.into()) })
+    Ok(Optimized::of(device.list(recipe.step(config.batch)?)?)?)
 }
