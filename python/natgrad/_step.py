@@ -66,7 +66,7 @@ class Step:
     """A compiled step: `state, metrics = step(state, batch)`. `natgrad.compile` makes it."""
 
     def __init__(self, model: Model, rule: Rule, config: dict[str, Any], device: str, accumulation: int) -> None:
-        self._model, self._rule, self._accumulation = model, rule, accumulation
+        self._model, self._rule = model, rule
         self._folder = tempfile.TemporaryDirectory(prefix="natgrad-")
         model.write(self._folder.name, curvature_of(rule), values=False)
         config = config | {"model": {"kind": "stablehlo", "path": self._folder.name}, "rule": rule.to_json(), "batch": model.rows}
@@ -166,7 +166,7 @@ class Step:
 
     def tensors(self, state: State) -> dict[str, np.ndarray]:
         """All that is carried from step to step by name, such as `mean/...` and `hess/...`."""
-        return {name: _array(data, _dtype_of(type_), shape) for (name, type_, shape), data in self._step.tensors(_checked(state))}
+        return {name: _array(data, dtype(type_), shape) for (name, type_, shape), data in self._step.tensors(_checked(state))}
 
     def _trees(self, parts: Sequence[np.ndarray]) -> tuple[Any, Any]:
         """Parameters and carried state of tensors in the type of the state."""
@@ -342,10 +342,6 @@ def _narrowed(array: np.ndarray, type_: np.dtype) -> np.ndarray:
 
 def _array(data: np.ndarray, type_: np.dtype, shape: Sequence[int]) -> np.ndarray:
     return data.view(type_).reshape(shape)
-
-
-def _dtype_of(name: str) -> np.dtype:
-    return np.dtype({"s32": "int32", "u64": "uint64", "pred": "bool"}.get(name, "")) if name in ("s32", "u64", "pred") else dtype(name)
 
 
 def _seed(seed: int) -> int:

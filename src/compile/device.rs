@@ -251,7 +251,7 @@ impl Device {
             let seconds = begin.elapsed().as_secs_f64();
             return Ok(Compiled { program, executable, outcome, loops, seconds });
         }
-        Err(trial::ended(&name, last))
+        Err(DeviceError::Ended { program: name, message: last })
     }
 
     /// Compiles StableHLO that was written for this device, and leaves it in the cache.

@@ -11,7 +11,7 @@ use std::path::Path;
 use std::process::{Command, ExitCode, Output, Stdio};
 use std::sync::OnceLock;
 
-use super::{Cache, Device, DeviceError, Target};
+use super::{Cache, Device, Target};
 use crate::lower::Loops;
 use crate::pjrt::{self, Plugin, TrustedLibrary};
 use crate::size::Size;
@@ -115,11 +115,6 @@ fn compiled(arguments: &[OsString]) -> Option<()> {
     let cache = Cache::open(folder).with_max(Size(max.to_str()?.parse().ok()?));
     let device = Device::at(client, 0, cache, loops).ok()?;
     device.compile_text(&text).ok()
-}
-
-/// The error where XLA ends the process whatever is asked of it.
-pub(super) fn ended(program: &str, message: String) -> DeviceError {
-    DeviceError::Ended { program: program.to_owned(), message }
 }
 
 #[cfg(test)]
