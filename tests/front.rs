@@ -101,6 +101,49 @@ fn a_run_that_is_saved_and_resumed_ends_with_the_same_bits() {
     assert_eq!(state(&first), state(&whole));
 }
 
+/// Without a folder the best state is kept in memory.
+#[test]
+fn a_run_is_judged_while_it_goes_on() {
+    let (x, y) = points(60);
+    let (other, theirs) = (x.mapv(|x| 0.9 * x), y.clone());
+    let run = |steps| {
+        let run = Run::new(Dropping, Ivon { lr: 3.0, ..ivon() }).data((&x, &y)).batch(8).steps(steps);
+        run.validation((&other, &theirs)).with(|config| {
+            config.schedule = natgrad::rule::Schedule::CONSTANT;
+            config.validation.as_mut().unwrap().every = natgrad::config::Length::Steps(5);
+        })
+    };
+    let mut training = run(200).start(&DEVICE).unwrap();
+    let mut judged = Vec::new();
+    training.fit(|record| judged.extend(record.valid.map(|valid| (record.step, valid.mean.nll())))).unwrap();
+    assert_eq!(judged.len(), 40);
+    let last = training.validate().unwrap().mean.nll();
+    assert_eq!(judged[39], (200, last));
+    let (step, nll) = judged.iter().copied().min_by(|a, b| a.1.total_cmp(&b.1)).unwrap();
+    let best = training.best().unwrap();
+    assert!((best.step, best.value) == (step, nll) && step < 200, "{best:?}");
+    training.restore_best().unwrap();
+    assert_eq!((training.steps_done(), training.validate().unwrap().mean.nll()), (step, nll));
+    let mut shorter = run(step).start(&DEVICE).unwrap();
+    shorter.fit(|_| {}).unwrap();
+    assert_eq!(state(&training), state(&shorter));
+
+    // Rows are held out of arrays, too, and then they are not trained on.
+    let held_out = Run::new(Dropping, ivon()).data((&x, &y)).batch(8).epochs(1);
+    let held_out = held_out.with(|config| config.validation = Some(natgrad::config::Validation::default()));
+    let mut training = held_out.start(&DEVICE).unwrap();
+    assert_eq!(training.total_steps(), 54 / 8);
+    assert!(training.validate().unwrap().mean.nll() > 0.0);
+    let mut without = Run::new(Dropping, ivon()).data((&x, &y)).batch(8).start(&DEVICE).unwrap();
+    assert!(
+        without
+            .validate()
+            .unwrap_err()
+            .to_string()
+            .starts_with("`validate` is refused: there are no validation rows")
+    );
+}
+
 #[test]
 fn a_saved_run_predicts_as_it_did() {
     let folder = tempfile::tempdir().unwrap();

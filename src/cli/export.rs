@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::Failure;
+use super::out::folder_of;
 use super::print::tell;
 use super::trained::Trained;
 use crate::text::{FILE_NAME, Tokenizer};
@@ -45,7 +46,7 @@ impl Export {
         std::fs::create_dir_all(out.parent().unwrap_or(&folder))
             .map_err(|error| Failure::output(&error, format!("--out {}: {error}", self.out.display())))?;
         let mut written = weights::export(&out, &trained.config.model, &weights).map_err(failure)?;
-        if let Some(tokenizer) = Tokenizer::of_run(&self.run).map_err(Failure::usage)? {
+        if let Some(tokenizer) = Tokenizer::of_run(&folder_of(&self.run)).map_err(Failure::usage)? {
             let beside = out.with_file_name(FILE_NAME);
             write_atomically(&beside, tokenizer.to_json()?.as_bytes())?;
             written.push(beside);

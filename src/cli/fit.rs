@@ -7,8 +7,9 @@ use super::Failure;
 use super::interrupt::Interrupt;
 use super::print::tell;
 use crate::compile::{CacheOutcome, Device};
-use crate::config::RunConfig;
+use crate::config::{RunConfig, Validation};
 use crate::data::Splits;
+use crate::posterior::Scores;
 use crate::train::{Progress, Run, RunReport, Training, Trial, tune_adamw};
 
 /// Trains with a progress bar. `on_begin` is called when all is compiled, before the first step.
@@ -23,6 +24,7 @@ pub(super) fn train(
     bar.set_style(style.progress_chars("=> "));
     let (mut compiled, mut loaded) = (Vec::new(), Vec::new());
     let (mut begun, mut told) = (0, 0);
+    let mut valid = String::new();
     let mut observer = |progress: Progress| match progress {
         Progress::Program { name, outcome: CacheOutcome::Miss { compile_seconds, .. } } => {
             compiled.push(format!("{name} {compile_seconds:.2} s"));
@@ -63,7 +65,11 @@ pub(super) fn train(
                 (None, None) => String::new(),
             };
             let speed = if speed < 10.0 { format!("{speed:.2}") } else { format!("{speed:.0}") };
-            let line = format!("loss {loss}{fit}  {speed} steps/s");
+            if let Some(scores) = &record.valid {
+                valid = format!("  valid {}", brief(&scores.posterior.unwrap_or(scores.mean)));
+            }
+            let train = if valid.is_empty() { "" } else { "train " };
+            let line = format!("{train}loss {loss}{fit}{valid}  {speed} steps/s");
             bar.set_position(record.step);
             // Without a terminal there is no bar: some ten lines tell of the run instead.
             let tenth = bar.length().map_or(1, |total| total.div_ceil(10).max(1));
@@ -79,6 +85,7 @@ pub(super) fn train(
         }
     };
     let failure = |error| Failure::training(error, Some(interrupt));
+    let score = run.config().validation.clone();
     let outcome = run.start_with(device, &mut observer).map_err(failure).and_then(|mut training| {
         interrupt.hold();
         on_begin(&mut training)?;
@@ -94,7 +101,30 @@ pub(super) fn train(
         report.steps as f64 / report.seconds.max(1e-9),
         report.parameters
     ));
+    tell_best(&score, &report);
     Ok(report)
+}
+
+/// Scores on the bar.
+fn brief(scores: &Scores) -> String {
+    match *scores {
+        Scores::Classes { accuracy, nll, .. } => format!("NLL {nll:.4}  accuracy {:5.1} %", 100.0 * accuracy),
+        Scores::Numbers { rmse, nll } => format!("NLL {nll:.4}  rmse {rmse:.4}"),
+        Scores::Tokens { nll } => format!("NLL {nll:.4}"),
+    }
+}
+
+/// Says which step was judged best, and whether the run ended for it.
+fn tell_best(validation: &Option<Validation>, report: &RunReport) {
+    let (Some(best), Some(validation)) = (report.best, validation) else { return };
+    let score = validation.score;
+    let (title, value, step) = (score.title(), score.shown(best.value), best.step);
+    let when = if step == report.steps { "the last one".to_string() } else { format!("step {step}") };
+    let mut line = format!("best by its validation {title}, {value}: {when}");
+    if let (true, Some(patience)) = (report.stopped_early, validation.patience) {
+        line.push_str(&format!("; stopped, as {patience} validations after it were no better"));
+    }
+    tell(line);
 }
 
 /// The same run with AdamW at its tuned learning rate.

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use clap::Args;
 use natgrad_layers::{Gpt2, NamedModel};
 
+use super::out::folder_of;
 use super::print::{print, tell};
 use super::trained::Trained;
 use super::{Failure, backend};
@@ -101,7 +102,7 @@ impl Generate {
         if let Some(path) = &self.tokenizer {
             return Tokenizer::load(path).map_err(Failure::usage);
         }
-        if let Some(own) = Tokenizer::of_run(&self.run).map_err(Failure::usage)? {
+        if let Some(own) = Tokenizer::of_run(&folder_of(&self.run)).map_err(Failure::usage)? {
             return Ok(own);
         }
         if !(50257..=50304).contains(&gpt2.vocabulary) {

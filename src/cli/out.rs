@@ -13,7 +13,8 @@ use crate::data::Examples;
 use crate::files::UNFINISHED;
 use crate::text;
 use crate::train::{
-    CHECKPOINT_FILE, FolderError, METRICS_FILE, METRICS_UNREAD_FILE, RunFolder, Training, write_atomically,
+    BEST_FILE, CHECKPOINT_FILE, FolderError, METRICS_FILE, METRICS_UNREAD_FILE, RunFolder, Training,
+    kept_checkpoints, write_atomically,
 };
 
 /// The configuration of a run, and its scores.
@@ -21,7 +22,8 @@ pub(super) const CONFIG_FILE: &str = "config.json";
 pub(super) const SUMMARY_FILE: &str = "summary.json";
 
 /// Files that a run writes or removes.
-const FILES: [&str; 5] = [CHECKPOINT_FILE, METRICS_FILE, SUMMARY_FILE, CONFIG_FILE, text::FILE_NAME];
+const FILES: [&str; 6] =
+    [CHECKPOINT_FILE, BEST_FILE, METRICS_FILE, SUMMARY_FILE, CONFIG_FILE, text::FILE_NAME];
 
 /// The folder of a run that is there, where its checkpoint's file may be given.
 pub(super) fn folder_of(run: &Path) -> PathBuf {
@@ -146,7 +148,16 @@ pub(super) fn begin(
         // The scores are not those of the steps to come.
         remove(&folder.join(SUMMARY_FILE))?;
     }
-    if training.steps_done() == 0 { remove(&folder.join(METRICS_UNREAD_FILE)) } else { Ok(()) }
+    if training.steps_done() == 0 {
+        remove(&folder.join(METRICS_UNREAD_FILE))?;
+    }
+    // Checkpoints of an earlier run, or of steps that are still to come.
+    if training.best().is_none() {
+        remove(&folder.join(BEST_FILE))?;
+    }
+    let to_come =
+        kept_checkpoints(folder).into_iter().filter(|(step, _)| *step > training.steps_done() || is_new);
+    to_come.into_iter().try_for_each(|(_, path)| remove(&path))
 }
 
 /// Whether the run that weights come from has made other tokens of its text than this one does.

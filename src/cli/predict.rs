@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use clap::{Args, ValueEnum};
 use natgrad_layers::Task;
 
+use super::out::folder_of;
 use super::print::{print, tell};
 use super::trained::Trained;
 use super::{Failure, backend};
@@ -52,11 +53,12 @@ impl Predict {
             let model = trained.config.model.name().to_string();
             return Err(failure(PredictorError::Own { model }));
         }
+        trained.tell_best(&self.run);
         let samples = self.samples(&trained)?;
         if let Some(out) = &self.out {
             self.check_out(out)?;
         }
-        let taught = trained.taught(Tokenizer::of_run(&self.run).map_err(Failure::usage)?);
+        let taught = trained.taught(Tokenizer::of_run(&folder_of(&self.run)).map_err(Failure::usage)?);
         let (examples, name) = self.examples(&trained, &taught)?;
 
         let config = &trained.config;

@@ -74,7 +74,8 @@ impl Found {
         let summary = crate::files::read(&folder.join(SUMMARY_FILE)).unwrap_or_default();
         let mut summary: Value = serde_json::from_slice(&summary).unwrap_or_default();
         // Scores of an earlier end are not those of the checkpoint.
-        let is_its = summary["steps"] == header.step && header.step == header.total_steps;
+        let stopped_early = summary["stopped_early"] == true;
+        let is_its = summary["steps"] == header.step && (header.step == header.total_steps || stopped_early);
         let test = if is_its { summary["test"].take() } else { Value::Null };
         let config = RunConfig::from_json("the checkpoint", header.config.clone()).ok();
         let saved = std::fs::metadata(&file).and_then(|metadata| metadata.modified()).ok();

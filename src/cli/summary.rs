@@ -30,7 +30,7 @@ pub(super) fn row(label: &str, scores: &Scores) -> Vec<String> {
 }
 
 pub(super) fn summarize(config: &RunConfig, report: &RunReport) -> serde_json::Value {
-    json!({
+    let mut summary = json!({
         "rule": config.rule.name(),
         "seed": config.seed,
         "parameters": report.parameters,
@@ -41,5 +41,11 @@ pub(super) fn summarize(config: &RunConfig, report: &RunReport) -> serde_json::V
         "programs_compiled": report.compiled,
         "programs_from_cache": report.cached,
         "test": report.test,
-    })
+    });
+    if let (Some(best), Some(validation)) = (report.best, &config.validation) {
+        let name = validation.score.name();
+        summary["best"] = json!({"step": best.step, name: best.value, "test": report.test_at_best});
+        summary["stopped_early"] = json!(report.stopped_early);
+    }
+    summary
 }

@@ -101,7 +101,7 @@ impl Train {
             }
             None => (self.config()?, None),
         };
-        let splits = config.data.load(assets::fetch).map_err(|error| match error {
+        let splits = config.load_data(assets::fetch).map_err(|error| match error {
             DataError::Fetch(_) => Failure::Failed(error.into()),
             other => Failure::usage(other),
         })?;
@@ -148,8 +148,10 @@ impl Train {
             check_memory(&config, &device).map_err(|error| Failure::training(error, None))?;
         }
 
+        let held_out = splits.validation.as_ref();
+        let validation = held_out.map_or(String::new(), |rows| format!("{} validation rows, ", rows.len()));
         tell(format_args!(
-            "{} on {}: {} training rows, {} test rows, batch {}, seed {}",
+            "{} on {}: {} training rows, {validation}{} test rows, batch {}, seed {}",
             config.rule.name(),
             config.data.name(),
             splits.train.len(),
@@ -190,6 +192,13 @@ impl Train {
             let label = format!("{} over {} samples", config.rule.name(), config.evaluation.samples);
             rows.push(row(&label, &scores));
         }
+        if let (Some(best), Some(test)) = (report.best, report.test_at_best) {
+            let label = |how: &str| format!("{} of step {}, {how}", config.rule.name(), best.step);
+            rows.push(row(&label("at the mean"), &test.mean));
+            if let Some(scores) = test.posterior {
+                rows.push(row(&label(&format!("over {} samples", config.evaluation.samples)), &scores));
+            }
+        }
         if let Some(Against::Adamw) = self.against {
             // Already now, so that the run's scores outlive whatever happens to its opponent's.
             write_atomically(&out.join(SUMMARY_FILE), pretty(&summary)?.as_bytes())?;
@@ -207,8 +216,9 @@ impl Train {
             None => tell(format_args!("\nthere are no scores: {}", unscored(&config))),
         }
         write_atomically(&out.join(SUMMARY_FILE), pretty(&summary)?.as_bytes())?;
+        let best = if report.best.is_some() { "best checkpoint, " } else { "" };
         tell(format_args!(
-            "written to {}: checkpoint, metrics.jsonl, summary.json, config.json",
+            "written to {}: checkpoint, {best}metrics.jsonl, summary.json, config.json",
             out.display()
         ));
         Ok(ExitCode::SUCCESS)

@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use natgrad_ir::DType;
 
+use super::out::folder_of;
+use super::print::note;
 use super::{Failure, backend};
 use crate::compile::Device;
 use crate::config::RunConfig;
@@ -14,7 +16,7 @@ use crate::posterior::Posterior;
 use crate::rule::HyperValues;
 use crate::step::Recipe;
 use crate::text::Tokenizer;
-use crate::train::Checkpoint;
+use crate::train::{BEST_FILE, Checkpoint};
 
 /// A run's configuration and its last checkpoint.
 pub(super) struct Trained {
@@ -27,6 +29,22 @@ impl Trained {
     pub(super) fn load(folder: &Path) -> Result<Trained, Failure> {
         let (checkpoint, config) = Checkpoint::open(folder).map_err(Failure::usage)?;
         Ok(Trained { config, checkpoint })
+    }
+
+    /// Says where better weights are, if validation found such before the checkpoint's step.
+    pub(super) fn tell_best(&self, run: &Path) {
+        let header = &self.checkpoint.header;
+        let file = folder_of(run).join(BEST_FILE);
+        if let Some(best) = header.validated.best
+            && best.step < header.step
+            && file.is_file()
+        {
+            let file = file.display();
+            note(&format!(
+                "these are the weights of step {}; those of step {}, which validation found best, are in {file}",
+                header.step, best.step
+            ));
+        }
     }
 
     /// An error unless the run leaves samples.

@@ -4,6 +4,7 @@ mod difference;
 mod error;
 mod json;
 mod loss;
+mod validation;
 
 use std::path::{Path, PathBuf};
 
@@ -15,6 +16,7 @@ pub use difference::{Difference, differences};
 pub use error::ConfigError;
 pub(crate) use json::modernize;
 pub use loss::{ClassWeights, LossConfig};
+pub use validation::{ScoreName, Validation};
 
 use crate::data::DataConfig;
 use crate::rule::group::{self, ParamGroup};
@@ -52,6 +54,9 @@ pub struct RunConfig {
     pub init: Option<PathBuf>,
     /// How the trained model is judged.
     pub evaluation: Evaluation,
+    /// How the run is judged while it goes on; not at all if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub validation: Option<Validation>,
     /// When the run is saved.
     pub checkpoint: CheckpointConfig,
 }
@@ -74,18 +79,26 @@ pub struct Evaluation {
     pub samples: u32,
     /// Bins of the expected calibration error.
     pub bins: usize,
-    /// How many test examples to judge by, from the first; all if absent.
+    /// How many of the test examples to judge by, drawn at random; all if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub examples: Option<usize>,
 }
 
 /// When the run is saved, besides at its start and end.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct CheckpointConfig {
     /// Steps between checkpoints. About every ten seconds if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub every_steps: Option<u64>,
+    /// How many checkpoints are kept: the last one as `checkpoint.safetensors`, those before it by their step.
+    pub keep: u64,
+}
+
+impl Default for CheckpointConfig {
+    fn default() -> CheckpointConfig {
+        CheckpointConfig { every_steps: None, keep: 1 }
+    }
 }
 
 impl Default for Evaluation {
@@ -113,6 +126,7 @@ impl Default for RunConfig {
             seed: 0,
             init: None,
             evaluation: Evaluation::default(),
+            validation: None,
             checkpoint: CheckpointConfig::default(),
         }
     }
@@ -337,6 +351,14 @@ impl RunConfig {
         }
         if !(1..=MAX_BINS).contains(&self.evaluation.bins) {
             return out_of_range("evaluation.bins", self.evaluation.bins.to_string(), "from 1 to 1000000");
+        }
+        if let Some(validation) = &self.validation
+            && let Some((path, value, wanted)) = validation.fault(self.model.task())
+        {
+            return out_of_range(path, value, &wanted);
+        }
+        if self.checkpoint.keep == 0 {
+            return out_of_range("checkpoint.keep", "0".to_string(), "at least 1");
         }
         if self.checkpoint.every_steps == Some(0) {
             let wanted = "at least 1, or absent for about every ten seconds";

@@ -277,7 +277,7 @@ impl DataConfig {
             }
             DataConfig::ImageFolder { folder, size } => {
                 let (train, test) = image_folder::open(folder, *size)?;
-                Ok(Splits { train: Examples::Images(train), test: Examples::Images(test) })
+                Ok(Splits { train: Examples::Images(train), validation: None, test: Examples::Images(test) })
             }
             DataConfig::Npy { features, labels, test_features, test_labels, image_layout, augment } => {
                 let train = npy::read(features, labels, *image_layout)?;
@@ -298,6 +298,7 @@ impl DataConfig {
                     |name, purpose| Tokens::open(&folder.join(name), *dtype, *context, *vocabulary, purpose);
                 Ok(Splits {
                     train: Examples::Tokens(open("train.bin", Use::Train)?),
+                    validation: None,
                     test: Examples::Tokens(open("val.bin", Use::Test)?),
                 })
             }
@@ -373,5 +374,5 @@ fn augmented(train: Table, test: Table, augment: Option<Augment>) -> Result<Spli
 fn together(train: Table, test: Table) -> Splits {
     let classes = train.example().classes.max(test.example().classes);
     let with = |table: Table| Examples::Table(table.with_classes(classes));
-    Splits { train: with(train), test: with(test) }
+    Splits { train: with(train), validation: None, test: with(test) }
 }

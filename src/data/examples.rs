@@ -39,11 +39,13 @@ pub struct Batch {
     pub labels: Vec<u8>,
 }
 
-/// Training and test examples.
+/// Training and test examples, and where a run has them others to judge it by while it goes on.
 #[derive(Clone, Debug)]
 pub struct Splits {
     /// Examples to train on.
     pub train: Examples,
+    /// Examples to judge by while training.
+    pub validation: Option<Examples>,
     /// Examples to judge by.
     pub test: Examples,
 }
@@ -119,21 +121,25 @@ impl Examples {
     /// How many rows each of so many classes has; none where no classes are predicted.
     pub fn class_counts(&self, classes: usize) -> Option<Vec<usize>> {
         let mut counts = vec![0; classes];
-        let mut count = |class: u32| {
+        for class in self.classes_of_rows()? {
             if let Some(count) = counts.get_mut(class as usize) {
                 *count += 1;
             }
-        };
-        match self {
-            Examples::Table(table) => match table.labels() {
-                Labels::Classes(labels) => labels.iter().copied().for_each(&mut count),
-                Labels::Numbers { .. } => return None,
-            },
-            Examples::Images(images) => images.classes_of_rows().for_each(&mut count),
-            Examples::Arrays(arrays) => arrays.classes_of_rows()?.for_each(&mut count),
-            Examples::Tokens(_) => return None,
         }
         Some(counts)
+    }
+
+    /// The class of each row; none where no classes of rows are predicted.
+    pub(crate) fn classes_of_rows(&self) -> Option<Vec<u32>> {
+        match self {
+            Examples::Table(table) => match table.labels() {
+                Labels::Classes(labels) => Some(labels.to_vec()),
+                Labels::Numbers { .. } => None,
+            },
+            Examples::Images(images) => Some(images.classes_of_rows().collect()),
+            Examples::Arrays(arrays) => Some(arrays.classes_of_rows()?.collect()),
+            Examples::Tokens(_) => None,
+        }
     }
 
     /// The table that a device can hold, if it is one whose features take at most so many bytes as numbers.
@@ -211,21 +217,26 @@ impl Examples {
 
     /// The examples whose number `every` divides, and the others.
     pub fn partition(&self, every: usize) -> (Examples, Examples) {
+        self.divide(&|row| row.is_multiple_of(every))
+    }
+
+    /// The examples whose number is picked, and the others, each in order.
+    pub(crate) fn divide(&self, is_picked: &dyn Fn(usize) -> bool) -> (Examples, Examples) {
         match self {
             Examples::Table(table) => {
-                let (picked, rest) = table.partition(every);
+                let (picked, rest) = table.divide(is_picked);
                 (Examples::Table(picked), Examples::Table(rest))
             }
             Examples::Images(images) => {
-                let (picked, rest) = images.partition(every);
+                let (picked, rest) = images.divide(is_picked);
                 (Examples::Images(picked), Examples::Images(rest))
             }
             Examples::Tokens(tokens) => {
-                let (picked, rest) = tokens.partition(every);
+                let (picked, rest) = tokens.divide(is_picked);
                 (Examples::Tokens(picked), Examples::Tokens(rest))
             }
             Examples::Arrays(arrays) => {
-                let (picked, rest) = arrays.partition(every);
+                let (picked, rest) = arrays.divide(is_picked);
                 (Examples::Arrays(picked), Examples::Arrays(rest))
             }
         }

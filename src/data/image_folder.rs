@@ -287,11 +287,16 @@ impl ImageFolder {
         imageops::crop_imm(&resized, left, top, self.size, self.size).to_image()
     }
 
-    /// The images whose number `every` divides, and the others.
-    pub(super) fn partition(&self, every: usize) -> (ImageFolder, ImageFolder) {
-        let part = |divides: bool| {
+    /// These images to judge by: their middle, and never changed.
+    pub(super) fn into_test(self) -> ImageFolder {
+        ImageFolder { is_train: false, ..self }
+    }
+
+    /// The images whose number is picked, and the others.
+    pub(super) fn divide(&self, is_picked: &dyn Fn(usize) -> bool) -> (ImageFolder, ImageFolder) {
+        let part = |wanted: bool| {
             let files = self.files.iter().enumerate();
-            let picked = files.filter(|(index, _)| index.is_multiple_of(every) == divides);
+            let picked = files.filter(|&(index, _)| is_picked(index) == wanted);
             let files = Arc::new(picked.map(|(_, entry)| entry.clone()).collect());
             ImageFolder { files, is_readable: Arc::default(), ..self.clone() }
         };

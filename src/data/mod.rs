@@ -13,6 +13,7 @@ mod error;
 mod examples;
 mod fingerprint;
 pub(crate) mod gzip;
+mod held_out;
 mod idx;
 mod image_folder;
 mod layout;

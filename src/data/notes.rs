@@ -30,75 +30,89 @@ impl Table {
 
 impl DataConfig {
     /// What was decided in reading the data, and what looks wrong with them: labels that are all the same, classes that
-    /// only one side of the split has, columns that do not vary.
+    /// some side of the split lacks, columns that do not vary.
     pub fn notes(&self, splits: &Splits) -> Vec<Note> {
-        let (Examples::Table(train), Examples::Table(test)) = (&splits.train, &splits.test) else {
-            return Vec::new();
-        };
         let name = self.name();
-        let facts = train.facts();
-        let mut notes: Vec<Note> =
-            facts.notes.iter().map(|note| Note::Said(format!("{name}: {note}"))).collect();
         let warn = |text: String| Note::Warning(format!("{name}: {text}"));
-        notes.extend(constant_columns(train).map(&warn));
-        notes.extend(self.labels_that_are_wrong(train, test).map(warn));
+        let mut notes = Vec::new();
+        if let Examples::Table(train) = &splits.train {
+            notes.extend(train.notes().iter().map(|note| Note::Said(format!("{name}: {note}"))));
+            notes.extend(constant_columns(train).map(&warn));
+        }
+        let is_file = matches!(self, DataConfig::Csv(_) | DataConfig::Parquet(_));
+        let hint = if is_file { "; `data.label` says which column the labels are in" } else { "" };
+        let same = all_the_same(splits).map(|what| format!("{what}, so there is nothing to learn{hint}"));
+        match same {
+            Some(same) => notes.push(warn(same)),
+            None => notes.extend(self.missing_classes(splits).into_iter().map(warn)),
+        }
         notes
     }
 
-    fn labels_that_are_wrong(&self, train: &Table, test: &Table) -> Option<String> {
+    /// Classes that one of the splits has and another lacks.
+    fn missing_classes(&self, splits: &Splits) -> Vec<String> {
+        let classes = splits.train.example().classes.max(splits.test.example().classes);
+        let counts = |examples: &Examples| examples.class_counts(classes);
+        let (Some(train), Some(test)) = (counts(&splits.train), counts(&splits.test)) else {
+            return Vec::new();
+        };
+        let names = self.class_names(&splits.train).ok().flatten().unwrap_or_default();
+        let named = |class: usize| names.get(class).map_or(class.to_string(), |name| format!("`{name}`"));
+        let lacks = |of: &[usize]| -> Vec<String> {
+            let there = (0..classes).filter(|&class| train[class] + test[class] > 0);
+            there.filter(|&class| of[class] == 0).map(named).collect()
+        };
         let is_file = matches!(self, DataConfig::Csv(_) | DataConfig::Parquet(_));
-        let hint = if is_file { "; `data.label` says which column the labels are in" } else { "" };
-        let facts_of = |column: usize| train.facts().table.labels.get(column);
-        let (classes, others) = match (train.labels(), test.labels()) {
-            (Labels::Classes(classes), Labels::Classes(others)) => (classes, others),
-            (Labels::Numbers { numbers, width }, Labels::Numbers { numbers: others, .. }) => {
-                let of_column = |column: usize| {
-                    let mut all = numbers.iter().chain(others.iter()).skip(column).step_by(*width);
-                    let first = all.next()?;
-                    all.all(|number| number == first).then_some((column, first))
-                };
-                let (column, first) = (0..*width).find_map(of_column)?;
-                let which = match (width, facts_of(column)) {
-                    (1, _) => "all labels".to_string(),
-                    (_, Some(name)) => format!("all labels `{name}`"),
-                    (_, None) => format!("all labels of output {column}"),
-                };
-                return Some(format!("{which} are {first}, so there is nothing to learn{hint}"));
-            }
-            _ => return None,
-        };
-        let count = train.example().classes.max(test.example().classes);
-        let counts = |labels: &[u32]| {
-            let mut counts = vec![0usize; count];
-            labels.iter().for_each(|&label| counts[label as usize] += 1);
-            counts
-        };
-        let (of_train, of_test) = (counts(classes), counts(others));
-        let named = |class: usize| match train.facts().class_names.get(class) {
-            Some(name) => format!("`{name}`"),
-            None => class.to_string(),
-        };
-        let there: Vec<usize> = (0..count).filter(|&class| of_train[class] + of_test[class] > 0).collect();
-        if let [only] = there[..] {
-            return Some(format!(
-                "all labels are of class {}, so there is nothing to learn{hint}",
-                named(only)
-            ));
-        }
-        let list = |classes: &[usize]| few(&classes.iter().map(|&class| named(class)).collect::<Vec<_>>());
-        let lacks = |of: &[usize]| there.iter().copied().filter(|&class| of[class] == 0).collect::<Vec<_>>();
-        let (no_train, no_test) = (lacks(&of_train), lacks(&of_test));
         let split =
             if is_file { "; with `data.test_fraction` 0.2 a fifth of each class is test" } else { "" };
-        let class = |classes: &[usize]| if classes.len() == 1 { "class" } else { "classes" };
-        match (&no_train[..], &no_test[..]) {
-            ([], []) => None,
-            (missing @ [_, ..], _) => {
-                Some(format!("no training row is of {} {}{split}", class(missing), list(missing)))
-            }
-            ([], missing) => Some(format!("no test row is of {} {}{split}", class(missing), list(missing))),
-        }
+        let said = |rows: &str, missing: &[String], hint: &str| match missing {
+            [] => None,
+            [one] => Some(format!("no {rows} row is of class {one}{hint}")),
+            several => Some(format!("no {rows} row is of classes {}{hint}", few(several))),
+        };
+        let validation = splits.validation.as_ref().and_then(counts).map(|counts| lacks(&counts));
+        let of_train = said("training", &lacks(&train), split);
+        let first = of_train.or_else(|| said("test", &lacks(&test), split));
+        let second = validation.and_then(|missing| said("validation", &missing, ""));
+        first.into_iter().chain(second).collect()
     }
+}
+
+/// What all labels are, if they are the same.
+fn all_the_same(splits: &Splits) -> Option<String> {
+    let both = [&splits.train, &splits.test];
+    if let [Examples::Table(train), Examples::Table(test)] = both
+        && let (Labels::Numbers { numbers, width }, Labels::Numbers { numbers: others, .. }) =
+            (train.labels(), test.labels())
+    {
+        let of_column = |column: usize| {
+            let mut all = numbers.iter().chain(others.iter()).skip(column).step_by(*width);
+            let first = all.next()?;
+            all.all(|number| number == first).then_some((column, first))
+        };
+        let (column, first) = (0..*width).find_map(of_column)?;
+        let which = match (width, train.facts().table.labels.get(column)) {
+            (1, _) => "all labels".to_string(),
+            (_, Some(name)) => format!("all labels `{name}`"),
+            (_, None) => format!("all labels of output {column}"),
+        };
+        return Some(format!("{which} are {first}"));
+    }
+    let mut classes = Vec::new();
+    for examples in both {
+        classes.extend(examples.classes_of_rows()?);
+    }
+    let first = *classes.first()?;
+    if classes.iter().any(|&class| class != first) {
+        return None;
+    }
+    let name = match &splits.train {
+        Examples::Table(train) => {
+            train.facts().class_names.get(first as usize).map(|name| format!("`{name}`"))
+        }
+        Examples::Images(_) | Examples::Tokens(_) | Examples::Arrays(_) => None,
+    };
+    Some(format!("all labels are of class {}", name.unwrap_or_else(|| first.to_string())))
 }
 
 /// Columns of a standardized table that are the same in all its rows.

@@ -346,11 +346,6 @@ impl Table {
         }
     }
 
-    /// The rows whose number `every` divides, and the others.
-    pub fn partition(&self, every: usize) -> (Table, Table) {
-        self.divide(&|row| row.is_multiple_of(every))
-    }
-
     /// The rows that are picked, and the others.
     pub(super) fn divide(&self, is_picked: &dyn Fn(usize) -> bool) -> (Table, Table) {
         let part = |picked: bool| {

@@ -79,6 +79,7 @@ pub(super) fn split<E: Into<DataError>>(
     };
     Ok(Splits {
         train: Examples::Tokens(part(0..cut, Use::Train)?),
+        validation: None,
         test: Examples::Tokens(part(cut..end, Use::Test)?),
     })
 }

@@ -1,5 +1,6 @@
 //! Sequences of tokens: windows of a long text, each labelled with the token that follows at each position.
 
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -34,8 +35,8 @@ pub struct Tokens {
 /// Where the tokens are.
 #[derive(Clone, Debug)]
 enum Store {
-    /// In a file, read where they are wanted.
-    File(TokenFile),
+    /// A range of those in a file, read where they are wanted.
+    File { file: TokenFile, begin: u64, end: u64 },
     /// A range of tokens in memory.
     Memory { tokens: Arc<Vec<u32>>, begin: usize, end: usize },
 }
@@ -63,7 +64,7 @@ impl Tokens {
         purpose: Use,
     ) -> Result<Tokens, DataError> {
         let file = TokenFile::open(path, dtype, vocabulary)?;
-        let tokens = Tokens::new(path, Store::File(file.clone()), context, vocabulary, purpose)?;
+        let tokens = Tokens::new(path, Store::of(file.clone()), context, vocabulary, purpose)?;
         file.check()?;
         Ok(tokens)
     }
@@ -72,7 +73,7 @@ impl Tokens {
     pub(super) fn in_memory(
         path: &Path,
         tokens: Arc<Vec<u32>>,
-        range: std::ops::Range<usize>,
+        range: Range<usize>,
         context: usize,
         tokenizer: Arc<Tokenizer>,
         purpose: Use,
@@ -156,7 +157,7 @@ impl Tokens {
     /// Bytes of memory, where the tokens are there.
     pub(super) fn bytes(&self) -> Option<usize> {
         match &self.store {
-            Store::File(_) => None,
+            Store::File { .. } => None,
             Store::Memory { begin, end, .. } => Some((end - begin) * size_of::<u32>()),
         }
     }
@@ -164,9 +165,13 @@ impl Tokens {
     /// The tokens, and which windows of them these are.
     pub(super) fn digest(&self, digest: &mut Digest) -> Result<(), DataError> {
         match &self.store {
-            Store::File(file) => {
+            Store::File { file, begin, end } => {
                 let path = file.path();
                 digest.file(path).map_err(|source| DataError::Read { path: path.to_path_buf(), source })?;
+                if (*begin, *end) != (0, file.len()) {
+                    digest.number(*begin);
+                    digest.number(*end);
+                }
             }
             Store::Memory { tokens, begin, end } => digest.words(&tokens[*begin..*end], u32::to_le_bytes),
         }
@@ -207,12 +212,27 @@ impl Tokens {
         Ok(())
     }
 
-    /// The windows whose number `every` divides, and the others. Both then begin at the first token in every epoch,
+    /// The text without its end, to learn from, and its end, to judge by: that part of the tokens. Nothing if either is too
+    /// short.
+    pub(super) fn cut(&self, fraction: f64) -> Option<(Tokens, Tokens)> {
+        let all = self.store.len();
+        let held = (all as f64 * fraction).round() as u64;
+        let part = |range: Range<u64>, purpose| {
+            let store = self.store.part(range);
+            let tokens =
+                Tokens::new(Path::new(""), store, self.context, self.example.classes, purpose).ok()?;
+            Some(Tokens { tokenizer: self.tokenizer.clone(), ..tokens })
+        };
+        let middle = all.saturating_sub(held);
+        Some((part(0..middle, Use::Train)?, part(middle..all, Use::Test)?))
+    }
+
+    /// The windows whose number is picked, and the others. Both then begin at the first token in every epoch,
     /// so that they stay apart.
-    pub(super) fn partition(&self, every: usize) -> (Tokens, Tokens) {
-        let part = |divides: bool| {
+    pub(super) fn divide(&self, is_picked: &dyn Fn(usize) -> bool) -> (Tokens, Tokens) {
+        let part = |wanted: bool| {
             let window = |index: u32| self.picked.as_ref().map_or(index, |picked| picked[index as usize]);
-            let keep = |index: &u32| (*index as usize).is_multiple_of(every) == divides;
+            let keep = |index: &u32| is_picked(*index as usize) == wanted;
             let picked = (0..self.len() as u32).filter(keep).map(window).collect();
             Tokens { picked: Some(Arc::new(picked)), phases: 1, ..self.clone() }
         };
@@ -221,9 +241,28 @@ impl Tokens {
 }
 
 impl Store {
+    /// All tokens of a file.
+    fn of(file: TokenFile) -> Store {
+        let end = file.len();
+        Store::File { file, begin: 0, end }
+    }
+
+    /// A range of these tokens.
+    fn part(&self, range: Range<u64>) -> Store {
+        match self {
+            Store::File { file, begin, .. } => {
+                Store::File { file: file.clone(), begin: begin + range.start, end: begin + range.end }
+            }
+            Store::Memory { tokens, begin, .. } => {
+                let (start, end) = (begin + range.start as usize, begin + range.end as usize);
+                Store::Memory { tokens: Arc::clone(tokens), begin: start, end }
+            }
+        }
+    }
+
     fn len(&self) -> u64 {
         match self {
-            Store::File(file) => file.len(),
+            Store::File { begin, end, .. } => end - begin,
             Store::Memory { begin, end, .. } => (end - begin) as u64,
         }
     }
@@ -231,7 +270,7 @@ impl Store {
     /// The `count` tokens from `first` on.
     fn read(&self, first: u64, count: usize) -> Result<Vec<u32>, DataError> {
         match self {
-            Store::File(file) => file.read(first, count),
+            Store::File { file, begin, .. } => file.read(begin + first, count),
             Store::Memory { tokens, begin, .. } => {
                 let first = begin + first as usize;
                 Ok(tokens[first..first + count].to_vec())

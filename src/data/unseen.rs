@@ -95,6 +95,20 @@ impl DataConfig {
         check(&examples, path, taught)?;
         Ok(examples)
     }
+
+    /// As [`DataConfig::open_to_predict`], of rows that have labels.
+    ///
+    /// # Errors
+    /// As [`DataConfig::open_to_predict`]; there are no labels.
+    pub fn open_to_judge_by(&self, path: &Path, taught: &Taught) -> Result<Examples, DataError> {
+        let examples = self.open_to_predict(path, taught)?;
+        if examples.is_labelled() && !examples.is_empty() {
+            return Ok(examples);
+        }
+        let lacks = if examples.is_empty() { "rows" } else { "labels" };
+        let reason = format!("has no {lacks}, but rows to judge by must have labels");
+        Err(DataError::content(path, reason))
+    }
 }
 
 /// What a table's labels are.

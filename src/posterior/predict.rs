@@ -95,12 +95,10 @@ pub struct Judging<'a> {
     pub values: &'a HyperValues,
     /// The seed of posterior samples.
     pub seed: u64,
-    /// Posterior samples to average over.
+    /// Posterior samples to average over; with 0 nothing is averaged.
     pub samples: u32,
     /// Bins of the expected calibration error.
     pub bins: usize,
-    /// How many examples to judge by, from the first.
-    pub examples: usize,
 }
 
 /// Examples on the device.
@@ -169,11 +167,12 @@ impl<'a> Predictor<'a> {
         let mut at_mean = Tally::new(task, judging.bins).ignoring(ignore);
         let mut averaged = at_mean.clone();
         let Judging { values, seed, samples: count, .. } = judging;
-        self.in_chunks(data, judging.examples.min(data.len()), |batches| {
+        let averages = self.draw.is_some() && count > 0;
+        self.in_chunks(data, |batches| {
             for (predicted, batch) in self.average(state, batches, WeightsAt::Mean)?.iter().zip(batches) {
                 at_mean.add(predicted, &batch.labels);
             }
-            if self.draw.is_some() {
+            if averages {
                 let at = WeightsAt::Samples { values, seed, count };
                 for (predicted, batch) in self.average(state, batches, at)?.iter().zip(batches) {
                     averaged.add(predicted, &batch.labels);
@@ -181,7 +180,7 @@ impl<'a> Predictor<'a> {
             }
             Ok(())
         })?;
-        Ok((at_mean.scores(), self.draw.is_some().then(|| averaged.scores())))
+        Ok((at_mean.scores(), averages.then(|| averaged.scores())))
     }
 
     /// Predictions of every row, in order; where the rows have labels, with their scores, whose calibration error has
@@ -200,7 +199,7 @@ impl<'a> Predictor<'a> {
         interface_takes(interface, data)?;
         let mut tally = Tally::new(interface.task, bins).ignoring(interface.ignore);
         let mut predictions = Predictions::none_yet(interface, at, data);
-        self.in_chunks(data, data.len(), |batches| {
+        self.in_chunks(data, |batches| {
             for (predicted, batch) in self.average(state, batches, at)?.iter().zip(batches) {
                 predictions.push(predicted, &batch.labels)?;
                 if data.is_labelled() {
@@ -213,11 +212,10 @@ impl<'a> Predictor<'a> {
         Ok(predictions)
     }
 
-    /// Gives `each` the first `examples`, as many at a time as fit on the device.
+    /// Gives `each` the examples, as many at a time as fit on the device.
     fn in_chunks(
         &self,
         data: &Examples,
-        examples: usize,
         mut each: impl FnMut(&[Rows]) -> Result<(), PredictorError>,
     ) -> Result<(), PredictorError> {
         let rows = self.interface().rows;
@@ -225,8 +223,8 @@ impl<'a> Predictor<'a> {
         let features = self.interface().features.iter().map(|(_, ty)| with_rows(rows, ty).size_bytes());
         let size = features.sum::<usize>().max(predicted);
         let chunk = (CHUNK_BYTES / size.max(1)).max(1) * rows;
-        for start in (0..examples).step_by(chunk) {
-            let end = examples.min(start + chunk);
+        for start in (0..data.len()).step_by(chunk) {
+            let end = data.len().min(start + chunk);
             let batches = (start..end)
                 .step_by(rows)
                 .map(|first| self.upload(data, first, end.min(first + rows)))

@@ -10,12 +10,20 @@ use serde::{Deserialize, Serialize};
 
 use super::session::HostTensor;
 use super::source::Source;
+use super::validation::Validated;
 use super::{TrainError, seal};
 use crate::config::RunConfig;
 use crate::data::TableFacts;
 
 /// The file's name in the output folder.
 pub const FILE_NAME: &str = "checkpoint.safetensors";
+
+/// The name of the checkpoint that validation found to be best.
+pub const BEST_NAME: &str = "best.safetensors";
+
+/// How names of checkpoints that are kept by their step begin and end.
+const KEPT: &str = "checkpoint-";
+const KEPT_END: &str = ".safetensors";
 
 /// The key of the JSON header in the file's metadata.
 const HEADER_KEY: &str = "natgrad";
@@ -56,6 +64,9 @@ pub struct Header {
     /// What is kept of the table that the run learns from; absent where nothing is, and from older checkpoints.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub table: Option<TableFacts>,
+    /// What validations found so far.
+    #[serde(default, skip_serializing_if = "Validated::is_none")]
+    pub validated: Validated,
     /// The data and initial weights that it began with.
     #[serde(default, skip_serializing_if = "Source::is_unknown")]
     pub source: Source,
@@ -150,6 +161,34 @@ impl Checkpoint {
             Err(TrainError::Checkpoint(format!("{}: {reason}", file(path).display())))
         })
     }
+}
+
+/// Keeps a checkpoint by its step too, `checkpoint-00001200.safetensors`, and removes the oldest so kept, but for `keep`.
+///
+/// # Errors
+/// Names the file and what the system said.
+pub(super) fn keep_last(checkpoint: &Path, step: u64, keep: u64) -> Result<(), TrainError> {
+    let folder = checkpoint.parent().unwrap_or(Path::new("."));
+    super::files::link_atomically(checkpoint, &folder.join(format!("{KEPT}{step:08}{KEPT_END}")))?;
+    let mut kept = kept(folder);
+    kept.sort();
+    for (step, path) in &kept[..kept.len().saturating_sub(usize::try_from(keep).unwrap_or(usize::MAX))] {
+        tracing::debug!("removing the checkpoint of step {step}");
+        std::fs::remove_file(path)
+            .map_err(|error| TrainError::Write { path: path.clone(), reason: error.to_string() })?;
+    }
+    Ok(())
+}
+
+/// The checkpoints in a folder that are kept by their step.
+pub fn kept(folder: &Path) -> Vec<(u64, PathBuf)> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let step = |path: &Path| {
+        let name = path.file_name()?.to_str()?;
+        let digits = name.strip_prefix(KEPT)?.strip_suffix(KEPT_END)?;
+        digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok())?
+    };
+    entries.filter_map(|entry| Some((step(&entry.path())?, entry.path()))).collect()
 }
 
 /// The checkpoint's file, where its folder may be given.

@@ -9,7 +9,7 @@ use crate::step::Slot;
 
 use super::session::Session;
 
-/// Scores at the mean and, where the rule leaves a posterior, averaged over samples of it.
+/// Scores on rows that were not trained on: at the mean and, where the rule leaves a posterior, averaged over samples of it.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TestScores {
     /// At the mean.

@@ -7,7 +7,7 @@ use std::time::Instant;
 use natgrad_layers::Task;
 
 use super::TrainError;
-use super::checkpoint::Checkpoint;
+use super::checkpoint::{Checkpoint, keep_last};
 use super::diverge::{self, Divergence, Symptom};
 use super::feed::{CallBatch, Feed};
 use super::finite::first_not_finite;
@@ -50,16 +50,21 @@ impl Training<'_> {
         observer(Progress::Begin { step: first, total: self.total });
         // Only with a checkpoint in the folder, so that what cannot begin leaves an earlier run whole.
         self.save_out()?;
+        if self.best().is_some_and(|best| best.step == first) {
+            // A process may have been killed between the two files.
+            self.keep_best()?;
+        }
         let mut writer = self.out.as_deref().map(|out| Writer::open(out.path(), first)).transpose()?;
         let seconds_before = self.seconds;
-        let begin = Instant::now();
+        // Later by what validation takes, which is no training.
+        let mut begin = Instant::now();
         let mut saving = SaveClock::new(self.config.checkpoint.every_steps);
         let mut pending: VecDeque<(u64, PendingSteps)> = VecDeque::new();
         let mut mean = RunningMean::default();
         let per_call = self.session.steps_per_call() as u64;
         let per_record = if self.config.step.diagnostics { 1 } else { STEPS_PER_RECORD };
         let mut step = first;
-        while step < self.total {
+        while step < self.total && !self.stopped_early() {
             let steps = (self.total - step).min(per_call);
             let Some(rows) = feed.next_call()? else { break };
             pending.push_back((step, self.call(&rows, steps)?));
@@ -69,8 +74,10 @@ impl Training<'_> {
             self.step = step;
             let stopping = stop();
             let ending = stopping || step == self.total;
-            let save = ending || saving.is_due(before, step);
-            let keep = if save { 0 } else { CALLS_IN_FLIGHT };
+            let validate = self.validates(before, step);
+            let mut save = ending || saving.is_due(before, step);
+            let mut is_best = false;
+            let keep = if save || validate { 0 } else { CALLS_IN_FLIGHT };
             while pending.len() > keep {
                 let Some((mut done, call)) = pending.pop_front() else { break };
                 for scalars in call.wait()? {
@@ -80,9 +87,17 @@ impl Training<'_> {
                         return Err(self.diverged(symptom, Some(scalars.get(Metric::LearningRate)))?);
                     }
                     mean.add(scalars);
-                    if done.is_multiple_of(per_record) || (ending && done == step) {
+                    let is_last = done == step;
+                    if done.is_multiple_of(per_record) || (is_last && (ending || validate)) {
                         let seconds = seconds_before + begin.elapsed().as_secs_f64();
-                        let record = self.record(done, &mut mean, seconds);
+                        let mut record = self.record(done, &mut mean, seconds);
+                        if is_last && validate {
+                            let started = Instant::now();
+                            let scores = self.validate()?;
+                            is_best = self.judged(&scores);
+                            record.valid = Some(scores);
+                            begin += started.elapsed();
+                        }
                         if let Some(writer) = &mut writer {
                             writer.write(&record)?;
                         }
@@ -90,6 +105,7 @@ impl Training<'_> {
                     }
                 }
             }
+            save |= is_best || self.stopped_early();
             if save {
                 // Records first: a run that continues from the checkpoint does not write them again.
                 if let Some(writer) = &mut writer {
@@ -98,9 +114,12 @@ impl Training<'_> {
                 let started = Instant::now();
                 self.seconds = seconds_before + begin.elapsed().as_secs_f64();
                 self.save_out()?;
+                if is_best {
+                    self.keep_best()?;
+                }
                 saving.saved(started.elapsed());
             }
-            if stopping && step < self.total {
+            if stopping && step < self.total && !self.stopped_early() {
                 let checkpoint = self.saved.take().map(|(path, _)| path);
                 return Err(TrainError::Stopped { step, total: self.total, checkpoint });
             }
@@ -143,7 +162,11 @@ impl Training<'_> {
         }
         if let Some(out) = &self.out {
             let checkpoint = Checkpoint { header: self.header()?, tensors };
-            self.saved = Some((checkpoint.save(out.path())?, step));
+            let path = checkpoint.save(out.path())?;
+            if self.config.checkpoint.keep > 1 {
+                keep_last(&path, step, self.config.checkpoint.keep)?;
+            }
+            self.saved = Some((path, step));
         }
         Ok(())
     }
@@ -171,6 +194,7 @@ impl Training<'_> {
             rmse,
             learning_rate: last.get(Metric::LearningRate),
             seconds,
+            valid: None,
             diagnostics: mean.iter().filter_map(beside).collect(),
         }
     }

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::TrainError;
+use super::evaluate::TestScores;
 
 /// The file's name in the output folder.
 pub const FILE_NAME: &str = "metrics.jsonl";
@@ -34,6 +35,9 @@ pub struct Record {
     pub learning_rate: f64,
     /// Seconds of training.
     pub seconds: f64,
+    /// The scores on the validation rows, where the run was judged after this step.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub valid: Option<TestScores>,
     /// What else the steps tell, such as `kl`, by [`crate::step::Metric`]'s names, or as `metric/NAME` what a linked model does;
     /// none where it is not finite.
     #[serde(flatten)]

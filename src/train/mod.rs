@@ -24,6 +24,7 @@ mod source;
 mod stepper;
 mod training;
 mod tune;
+mod validation;
 
 use std::path::PathBuf;
 
@@ -31,7 +32,9 @@ use natgrad_layers::ModelFault;
 
 pub use changes::{MAY_CHANGE, may_change};
 pub use check::{check, notes};
-pub use checkpoint::{Checkpoint, FILE_NAME as CHECKPOINT_FILE, Header};
+pub use checkpoint::{
+    BEST_NAME as BEST_FILE, Checkpoint, FILE_NAME as CHECKPOINT_FILE, Header, kept as kept_checkpoints,
+};
 pub use diverge::{Divergence, Symptom};
 pub use evaluate::TestScores;
 pub use files::write_atomically;
@@ -46,6 +49,7 @@ pub use source::Source;
 pub use stepper::{State, Stepper};
 pub use training::Training;
 pub use tune::{Trial, rows_to_tune_on, tune_adamw};
+pub use validation::{Best, Validated};
 
 use crate::compile::DeviceError;
 use crate::data::DataError;

@@ -2,6 +2,7 @@
 
 use super::evaluate::TestScores;
 use super::metrics::Record;
+use super::validation::Best;
 use crate::compile::{CacheOutcome, Compiled};
 
 /// News of a run.
@@ -50,6 +51,12 @@ pub struct RunReport {
     pub parameters: usize,
     /// Scores on the test rows; none of a model that natgrad cannot score.
     pub test: Option<TestScores>,
+    /// What validation found best; none without it.
+    pub best: Option<Best>,
+    /// Scores on the test rows at the best step, if that is not the last.
+    pub test_at_best: Option<TestScores>,
+    /// Whether it ended before its length, as no validation was better.
+    pub stopped_early: bool,
 }
 
 /// What compiling took.

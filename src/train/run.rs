@@ -30,6 +30,7 @@ pub struct Run {
     /// The batch, where it was not chosen.
     batch: Option<usize>,
     train: Option<Given>,
+    validation: Option<Given>,
     test: Option<Given>,
     /// Training rows, where there is no data.
     rows: Option<usize>,
@@ -61,6 +62,7 @@ enum Out {
 pub(super) struct Ready {
     pub config: RunConfig,
     pub train: Option<Examples>,
+    pub validation: Option<Examples>,
     pub test: Option<Examples>,
     pub batches: Option<Batches>,
     /// Labels of all training rows.
@@ -89,6 +91,7 @@ impl Run {
             config,
             batch,
             train: None,
+            validation: None,
             test: None,
             rows: None,
             out: None,
@@ -144,20 +147,26 @@ impl Run {
     /// Data cannot be read, or are others.
     pub fn checked(mut self) -> Result<Run, TrainError> {
         let examples = |given: Option<Given>| given.map(|given| given.examples(&self.config)).transpose();
-        let (train, test) = (examples(self.train.take())?, examples(self.test.take())?);
-        // They are wanted only after training, which may take days.
-        if let Some(test) = &test {
-            test.check_readable()?;
+        let (mut train, test) = (examples(self.train.take())?, examples(self.test.take())?);
+        let mut validation = examples(self.validation.take())?;
+        if validation.is_none() {
+            let split = train.map(|train| self.config.with_validation(train)).transpose()?;
+            (train, validation) = split.map_or((None, None), |(train, held)| (Some(train), held));
+        }
+        // They are wanted only later, and training may take days.
+        for judged in [&validation, &test].into_iter().flatten() {
+            judged.check_readable()?;
         }
         if let (Some(checkpoint), None) = (&self.checkpoint, &self.source) {
             self.source = Some(compare(
                 &self.config,
-                [train.as_ref(), test.as_ref()],
+                [train.as_ref(), validation.as_ref(), test.as_ref()],
                 checkpoint,
                 self.accepts_changed_data,
             )?);
         }
         (self.train, self.test) = (train.map(Given::Examples), test.map(Given::Examples));
+        self.validation = validation.map(Given::Examples);
         Ok(self)
     }
 
@@ -173,10 +182,21 @@ impl Run {
         Run { test: Some(Given::Arrays(rows.into())), source: None, ..self }
     }
 
-    /// Examples that natgrad read from files ([`DataConfig::load`]).
+    /// Rows to judge the model by while it is trained, as the section `validation` of the configuration says. Without them
+    /// that section holds out some of the training rows.
     #[must_use]
-    pub fn splits(self, Splits { train, test }: Splits) -> Run {
-        Run { train: Some(Given::Examples(train)), test: Some(Given::Examples(test)), source: None, ..self }
+    pub fn validation(self, rows: impl Into<Arrays>) -> Run {
+        let run = self.with(|config| {
+            config.validation.get_or_insert_default();
+        });
+        Run { validation: Some(Given::Arrays(rows.into())), ..run }
+    }
+
+    /// Examples that natgrad read from files ([`RunConfig::load_data`]).
+    #[must_use]
+    pub fn splits(self, Splits { train, validation, test }: Splits) -> Run {
+        let [train, test] = [train, test].map(|examples| Some(Given::Examples(examples)));
+        Run { train, validation: validation.map(Given::Examples), test, source: None, ..self }
     }
 
     /// How many rows there are to train on, for a loop of your own over [`Training::step`] without [`Run::data`]:
@@ -255,9 +275,10 @@ impl Run {
         // A model of one's own may be described wrongly, and then nothing fits it.
         self.config.model.check()?;
         let (accepts_changed_data, accepts_changes) = (self.accepts_changed_data, self.accepts_changes);
-        let Run { mut config, batch, train, test, rows, out, checkpoint, source, .. } = self.checked()?;
+        let Run { mut config, batch, train, validation, test, rows, out, checkpoint, source, .. } =
+            self.checked()?;
         let examples = |given: Option<Given>| given.map(|given| given.examples(&config)).transpose();
-        let (train, test) = (examples(train)?, examples(test)?);
+        let (train, validation, test) = (examples(train)?, examples(validation)?, examples(test)?);
         if let Some(rows) = rows.filter(|&rows| train.is_some() || rows == 0) {
             let reason =
                 format!("`Run::rows` is {rows}, but must be above 0, and is for runs without `Run::data`");
@@ -346,7 +367,7 @@ impl Run {
             Some(Out::Taken(folder)) => Some(folder),
             None => None,
         };
-        Ok(Ready { config, train, test, batches, labels, total, out, checkpoint, source })
+        Ok(Ready { config, train, validation, test, batches, labels, total, out, checkpoint, source })
     }
 }
 
@@ -362,11 +383,11 @@ impl Given {
 /// What the run begins with, which is what the checkpoint's run began with, unless changes are accepted.
 fn compare(
     config: &RunConfig,
-    [train, test]: [Option<&Examples>; 2],
+    data: [Option<&Examples>; 3],
     checkpoint: &Checkpoint,
     accepts_changes: bool,
 ) -> Result<Source, TrainError> {
-    let (then, now) = (&checkpoint.header.source, Source::of(config, train, test)?);
+    let (then, now) = (&checkpoint.header.source, Source::of(config, data)?);
     match then.change(&now) {
         Some(change) if !accepts_changes => Err(changed(&change)),
         _ => Ok(now.or(then)),

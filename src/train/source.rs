@@ -19,6 +19,9 @@ pub struct Source {
     /// The data to judge by; absent where a run has none, and from older checkpoints.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub test: Option<Fingerprint>,
+    /// The data to judge by while training; absent where a run has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub validation: Option<Fingerprint>,
     /// The SHA-256 of the file of initial weights, if they are from one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub init: Option<String>,
@@ -31,11 +34,10 @@ impl Source {
     /// That of a run.
     pub(super) fn of(
         config: &RunConfig,
-        train: Option<&Examples>,
-        test: Option<&Examples>,
+        [train, validation, test]: [Option<&Examples>; 3],
     ) -> Result<Source, TrainError> {
-        let data = train.map(Examples::fingerprint).transpose()?;
-        let test = test.map(Examples::fingerprint).transpose()?;
+        let fingerprint = |examples: Option<&Examples>| examples.map(Examples::fingerprint).transpose();
+        let (data, validation, test) = (fingerprint(train)?, fingerprint(validation)?, fingerprint(test)?);
         // A run that goes on does not need the file, so it may be gone.
         let mut init = None;
         if let Some(path) = &config.init {
@@ -43,7 +45,7 @@ impl Source {
                 |error: std::io::Error| TrainError::Read { path: path.clone(), reason: error.to_string() };
             init = path.try_exists().map_err(failed)?.then(|| weights::digest(path)).transpose()?;
         }
-        Ok(Source { data, test, init, model: config.model.linked().map(functions) })
+        Ok(Source { data, test, validation, init, model: config.model.linked().map(functions) })
     }
 
     /// Whether nothing is known.
@@ -56,7 +58,9 @@ impl Source {
         let of = |then: &Option<Fingerprint>, now: &Option<Fingerprint>, what| {
             then.as_ref().zip(now.as_ref()).and_then(|(then, now)| then.change(now, what))
         };
-        let data = of(&self.data, &now.data, "training").or_else(|| of(&self.test, &now.test, "test"));
+        let data = of(&self.data, &now.data, "training")
+            .or_else(|| of(&self.validation, &now.validation, "validation"))
+            .or_else(|| of(&self.test, &now.test, "test"));
         let init = self.init.as_ref().zip(now.init.as_ref()).filter(|(then, now)| then != now);
         let model = self.model.as_ref().zip(now.model.as_ref()).filter(|(then, now)| then != now);
         let model =
@@ -70,6 +74,7 @@ impl Source {
         Source {
             data: self.data.or_else(|| then.data.clone()),
             test: self.test.or_else(|| then.test.clone()),
+            validation: self.validation.or_else(|| then.validation.clone()),
             init: self.init.or_else(|| then.init.clone()),
             model: self.model.or_else(|| then.model.clone()),
         }

@@ -9,6 +9,7 @@ use super::checkpoint::{Checkpoint, Header};
 use super::evaluate::with_state;
 use super::session::{CallData, CallRows, HostTensor, PendingSteps, Session};
 use super::source::Source;
+use super::validation::Validated;
 use super::{TrainError, check_memory};
 use crate::compile::{Compiled, Device, DeviceError};
 use crate::config::{Length, RunConfig};
@@ -249,7 +250,8 @@ impl<'a> Stepper<'a> {
             labels: Some(self.labels as u64),
             class_names: Vec::new(),
             table: None,
-            source: Source::of(&config, None, None)?,
+            validated: Validated::default(),
+            source: Source::of(&config, [None; 3])?,
             config: config.to_json(),
         };
         Checkpoint { header, tensors }.save(folder)
@@ -262,7 +264,7 @@ impl<'a> Stepper<'a> {
     pub fn load(&mut self, path: &Path) -> Result<State, TrainError> {
         let checkpoint = Checkpoint::load(path)?;
         let Header { step, config, source, .. } = &checkpoint.header;
-        if let Some(change) = source.change(&Source::of(&self.config, None, None)?) {
+        if let Some(change) = source.change(&Source::of(&self.config, [None; 3])?) {
             return Err(TrainError::Checkpoint(change));
         }
         if let Some(difference) = self.difference(config) {

@@ -17,6 +17,7 @@ use super::progress::{CompileTally, Observer, Progress, RunReport};
 use super::run::Ready;
 use super::session::{CallData, CallRows, HostTensor, Session, StepScalars};
 use super::source::Source;
+use super::validation::Validated;
 use crate::compile::Device;
 use crate::config::{Evaluation, RunConfig};
 use crate::data::{Arrays, Batches, Examples, RowTypes, TableFacts};
@@ -34,6 +35,8 @@ pub struct Training<'a> {
     pub(super) device: &'a Device,
     pub(super) config: RunConfig,
     pub(super) train: Option<Examples>,
+    /// What the run is judged by while it goes on.
+    pub(super) validation: Option<Examples>,
     test: Option<Examples>,
     pub(super) out: Option<Arc<RunFolder>>,
     pub(super) values: HyperValues,
@@ -54,6 +57,10 @@ pub struct Training<'a> {
     pub(super) seconds: f64,
     /// The last checkpoint and its step.
     pub(super) saved: Option<(PathBuf, u64)>,
+    /// What validations found so far.
+    pub(super) validated: Validated,
+    /// The best checkpoint, where no folder has it.
+    pub(super) best_state: Option<Checkpoint>,
     /// What predicts, by its rows at a time.
     predictor: Option<Arc<Predictor<'a>>>,
     tally: CompileTally,
@@ -67,7 +74,8 @@ impl<'a> Training<'a> {
         ready: Ready,
         observer: Observer,
     ) -> Result<Training<'a>, TrainError> {
-        let Ready { config, train, test, batches, labels, total, out, checkpoint, source } = ready;
+        let Ready { config, train, validation, test, batches, labels, total, out, checkpoint, source } =
+            ready;
         if checkpoint.is_none() {
             check_memory(&config, device)?;
         }
@@ -98,6 +106,7 @@ impl<'a> Training<'a> {
             device,
             config,
             train,
+            validation,
             test,
             out,
             values,
@@ -111,11 +120,14 @@ impl<'a> Training<'a> {
             total,
             seconds,
             saved,
+            validated: Validated::default(),
+            best_state: None,
             predictor: None,
             tally,
             source: source.map_or_else(OnceLock::new, OnceLock::from),
         };
-        if let Some(rows) = training.test.as_ref().map(Examples::len)
+        let judged = [&training.test, &training.validation].into_iter().flatten();
+        if let Some(rows) = judged.map(Examples::len).max()
             && training.is_scored()
         {
             training.predictor(rows, observer)?;
@@ -135,6 +147,7 @@ impl<'a> Training<'a> {
             Some(checkpoint) => {
                 self.session.restore(&checkpoint.tensors)?;
                 (self.step, self.seconds) = (checkpoint.header.step, checkpoint.header.seconds);
+                self.validated = checkpoint.header.validated;
             }
             None => {
                 let means = match &self.config.init {
@@ -143,6 +156,7 @@ impl<'a> Training<'a> {
                 };
                 self.session.begin(&means, &[])?;
                 (self.step, self.seconds) = (0, 0.0);
+                self.validated = Validated::default();
             }
         }
         Ok(())
@@ -213,7 +227,8 @@ impl<'a> Training<'a> {
     fn source(&self) -> Result<&Source, TrainError> {
         if self.source.get().is_none() {
             // Another thread may have been faster, with the same.
-            self.source.set(Source::of(&self.config, self.train.as_ref(), self.test.as_ref())?).ok();
+            let data = [self.train.as_ref(), self.validation.as_ref(), self.test.as_ref()];
+            self.source.set(Source::of(&self.config, data)?).ok();
         }
         Ok(self.source.get_or_init(Source::default))
     }
@@ -236,6 +251,7 @@ impl<'a> Training<'a> {
             labels: Some(self.labels as u64),
             class_names: self.class_names.clone(),
             table: self.kept.clone(),
+            validated: self.validated,
             source: self.source()?.clone(),
             config: self.config.to_json(),
         })
@@ -291,10 +307,10 @@ impl<'a> Training<'a> {
             let reason = "there are no test rows: give them by `Run::test`".to_string();
             return Err(TrainError::Refused { call: "evaluate", reason });
         };
-        let predictor = self.predictor(test.len(), &mut |_| {})?;
         let Evaluation { samples, bins, examples } = self.config.evaluation;
-        let examples = examples.unwrap_or(usize::MAX);
-        let judging = Judging { values: &self.values, seed: self.config.seed, samples, bins, examples };
+        let test = examples.map(|count| test.some(count)).unwrap_or(test);
+        let predictor = self.predictor(test.len(), &mut |_| {})?;
+        let judging = Judging { values: &self.values, seed: self.config.seed, samples, bins };
         evaluate(&self.session, &predictor, judging, &test)
     }
 
@@ -306,13 +322,16 @@ impl<'a> Training<'a> {
         observer(Progress::Evaluating);
         let test = if self.is_scored() { Some(self.evaluate()?) } else { None };
         Ok(RunReport {
-            steps: self.total,
+            steps: self.step,
             seconds: self.seconds,
             compile_seconds: self.tally.seconds,
             compiled: self.tally.compiled,
             cached: self.tally.cached,
             parameters: self.config.model.params().iter().map(|param| param.shape.elements()).sum(),
             test,
+            best: self.validated.best,
+            test_at_best: self.evaluate_best()?,
+            stopped_early: self.stopped_early(),
         })
     }
 }

@@ -47,7 +47,7 @@ pub fn tune_adamw(
     tried: &mut dyn FnMut(Trial),
 ) -> Result<(RunConfig, Vec<Trial>), TrainError> {
     let (held_out, kept) = splits.train.partition(HELD_OUT_EVERY);
-    let splits = Splits { train: kept, test: held_out };
+    let splits = Splits { train: kept, validation: None, test: held_out };
     let with_rate =
         |lr| RunConfig { rule: NamedRule::Adamw(AdamW(Adam { lr, ..Adam::default() })), ..config.clone() };
     let mut trials = Vec::new();

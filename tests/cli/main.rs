@@ -27,3 +27,4 @@ mod targets;
 mod text;
 mod tokens;
 mod train;
+mod validation;

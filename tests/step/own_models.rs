@@ -209,7 +209,7 @@ fn config(model: NamedModel) -> RunConfig {
 
 #[test]
 fn a_run_trains_a_model_of_ones_own() {
-    let splits = Splits { train: table(200), test: table(101) };
+    let splits = Splits { train: table(200), validation: None, test: table(101) };
     let run = |config: &RunConfig| {
         let mut training = Run::of(config.clone()).splits(splits.clone()).start(&DEVICE).map_err(Box::new)?;
         training.fit(|_| ()).map_err(Box::new)?;

@@ -69,10 +69,13 @@ impl ArrayExamples {
         out.labels.extend_from_slice(&self.labels[of(self.example.labels.size_bytes())]);
     }
 
-    /// The examples whose number `every` divides, and the others.
-    pub(in crate::data) fn partition(&self, every: usize) -> (ArrayExamples, ArrayExamples) {
-        let pick = |divides: bool| {
-            let rows = (0..self.rows).filter(|row| row.is_multiple_of(every) == divides);
+    /// The examples whose number is picked, and the others.
+    pub(in crate::data) fn divide(
+        &self,
+        is_picked: &dyn Fn(usize) -> bool,
+    ) -> (ArrayExamples, ArrayExamples) {
+        let pick = |wanted: bool| {
+            let rows = (0..self.rows).filter(|&row| is_picked(row) == wanted);
             let mut batch = Batch::default();
             let count = rows.map(|row| self.append(row, &mut batch)).count();
             let features = batch.features.into_iter().map(Arc::new).collect();

@@ -21,7 +21,7 @@ fn rows_are_examples_in_row_major_order() {
     examples.append(1, &mut batch);
     assert_eq!(batch.features, [[2.0_f32, 3.0].map(f32::to_ne_bytes).as_flattened()]);
     assert_eq!(batch.labels, 0_u32.to_ne_bytes());
-    let (picked, rest) = examples.partition(2);
+    let (picked, rest) = examples.divide(&|row| row.is_multiple_of(2));
     assert_eq!((picked.len(), rest.len()), (2, 1));
     assert_eq!(rest.into_batch().features, batch.features);
     let unlabelled = Arrays::from(&x).examples(&mlp, false).unwrap();

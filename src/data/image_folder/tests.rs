@@ -56,7 +56,7 @@ fn images_are_decoded_and_resized() {
     // A mirrored image is darker on the right.
     let flipped = &numbers(&all)[14 * 14 * 3..];
     assert!(flipped[0] > flipped[13 * 3]);
-    let (picked, rest) = train.partition(2);
+    let (picked, rest) = train.divide(&|row| row.is_multiple_of(2));
     assert_eq!((picked.len(), rest.len()), (2, 1));
 }
 

@@ -15,6 +15,7 @@ fn small() -> Checkpoint {
         bytes: 10u32.to_ne_bytes().to_vec(),
     };
     let header = Header {
+        validated: Validated::default(),
         version: 1,
         step: 10,
         total_steps: 30,
