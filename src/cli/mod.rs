@@ -4,6 +4,7 @@
 mod backend;
 mod cache;
 mod compare;
+mod curves;
 mod dry_run;
 mod export;
 mod fit;
@@ -11,6 +12,7 @@ mod generate;
 mod inspect;
 mod interrupt;
 mod out;
+mod plot;
 mod plugin;
 mod predict;
 mod print;
@@ -44,6 +46,7 @@ struct Cli {
 enum Command {
     Train(train::Train),
     Runs(runs::Runs),
+    Plot(plot::Plot),
     Predict(predict::Predict),
     Compare(compare::Compare),
     Generate(generate::Generate),
@@ -149,6 +152,7 @@ pub fn main() -> ExitCode {
     let outcome = match cli.command {
         Command::Train(command) => command.run(),
         Command::Runs(command) => command.run(),
+        Command::Plot(command) => command.run(),
         Command::Predict(command) => command.run(),
         Command::Compare(command) => command.run(),
         Command::Generate(command) => command.run(),

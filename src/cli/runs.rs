@@ -54,9 +54,9 @@ impl Runs {
 }
 
 /// What is known of a run without its tensors.
-struct Found {
-    folder: PathBuf,
-    header: Header,
+pub(super) struct Found {
+    pub(super) folder: PathBuf,
+    pub(super) header: Header,
     /// The configuration; null where only the program that made it can read it.
     config: Option<RunConfig>,
     /// Scores on the test rows after these steps.
@@ -65,7 +65,7 @@ struct Found {
 }
 
 impl Found {
-    fn read(folder: &Path) -> Result<Found, String> {
+    pub(super) fn read(folder: &Path) -> Result<Found, String> {
         let file = folder.join(CHECKPOINT_FILE);
         if !file.exists() {
             return Err(format!("no run: it has no {CHECKPOINT_FILE}"));
@@ -87,7 +87,8 @@ impl Found {
         self.config.as_ref().map_or_else(|| self.header.config.clone(), RunConfig::to_json)
     }
 
-    fn names(&self) -> [String; 2] {
+    /// The names of its rule and data.
+    pub(super) fn names(&self) -> [String; 2] {
         let kind = |section: &str| {
             self.header.config[section]["kind"].as_str().unwrap_or("its program's").to_string()
         };

@@ -50,6 +50,15 @@ impl fmt::Display for Scores {
 }
 
 impl Scores {
+    /// Each score by its name in files.
+    pub fn numbers(&self) -> Vec<(&'static str, f64)> {
+        match *self {
+            Scores::Classes { accuracy, nll, ece } => vec![("accuracy", accuracy), ("nll", nll), ("ece", ece)],
+            Scores::Numbers { rmse, nll } => vec![("rmse", rmse), ("nll", nll)],
+            Scores::Tokens { nll } => vec![("nll", nll)],
+        }
+    }
+
     /// Mean negative log-likelihood, in nats.
     pub fn nll(&self) -> f64 {
         match *self {

@@ -99,14 +99,14 @@ impl Chart {
 }
 
 /// The colour of a curve by its number.
-fn paint(index: usize) -> RGBColor {
+pub(super) fn paint(index: usize) -> RGBColor {
     let text = colour(index);
     let channel = |at: usize| u8::from_str_radix(&text[at..at + 2], 16).unwrap_or(0);
     RGBColor(channel(1), channel(3), channel(5))
 }
 
 /// A count in a few characters.
-fn compact(value: f64) -> String {
+pub(super) fn compact(value: f64) -> String {
     let (scaled, unit) = match value {
         _ if value >= 1e9 => (value / 1e9, "G"),
         _ if value >= 1e6 => (value / 1e6, "M"),

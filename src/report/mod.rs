@@ -3,11 +3,13 @@
 mod bars;
 mod curve;
 mod page;
+mod panel;
 mod prefix;
 mod text_table;
 
 pub use bars::{Bar, Bars, colour};
 pub use curve::{Chart, Curve};
 pub use page::{Page, escape};
+pub use panel::{Line, Panel, Stroke, stacked};
 pub use prefix::prefix;
 pub use text_table::{TextTable, columns};

@@ -19,6 +19,17 @@ pub struct TestScores {
     pub posterior: Option<Scores>,
 }
 
+impl TestScores {
+    /// Each score by its path, such as `mean.nll`.
+    pub fn numbers(&self) -> Vec<(String, f64)> {
+        let at = |at: &str, scores: &Scores| -> Vec<(String, f64)> {
+            scores.numbers().iter().map(|(name, score)| (format!("{at}.{name}"), *score)).collect()
+        };
+        let posterior = self.posterior.iter().flat_map(|scores| at("posterior", scores));
+        at("mean", &self.mean).into_iter().chain(posterior).collect()
+    }
+}
+
 /// Scores the session's state on `data`.
 pub(super) fn evaluate(
     session: &Session,

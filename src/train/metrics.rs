@@ -44,6 +44,32 @@ pub struct Record {
     pub diagnostics: BTreeMap<String, Option<f64>>,
 }
 
+impl Record {
+    /// Every number that it has beside its place in the run, by the names that the file has for them, such as `loss` and
+    /// `valid.mean.nll`.
+    pub fn numbers(&self) -> Vec<(String, f64)> {
+        let mut numbers = vec![("loss".to_string(), self.loss)];
+        numbers.extend(self.accuracy.map(|accuracy| ("accuracy".to_string(), accuracy)));
+        numbers.extend(self.rmse.map(|rmse| ("rmse".to_string(), rmse)));
+        numbers.push(("learning_rate".to_string(), self.learning_rate));
+        if let Some(valid) = &self.valid {
+            numbers.extend(valid.numbers().into_iter().map(|(name, score)| (format!("valid.{name}"), score)));
+        }
+        numbers.extend(self.diagnostics.iter().filter_map(|(name, value)| Some((name.clone(), (*value)?))));
+        numbers
+    }
+
+    /// The records in a run's folder, in the order of steps; none if it has no file of them. A line that is none, such as
+    /// one that is being written, is left out.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn of_run(folder: &Path) -> Result<Vec<Record>, TrainError> {
+        let file = read(&folder.join(FILE_NAME))?;
+        Ok(file.split(|&byte| byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok()).collect())
+    }
+}
+
 /// Writes records.
 #[derive(Debug)]
 pub struct Writer {
@@ -170,6 +196,27 @@ mod tests {
         drop(Writer::open(folder.path(), 40).unwrap());
         assert_eq!(std::fs::read(at(ASIDE_NAME)).unwrap(), [&aside[..], b"\n"].concat());
         assert_eq!(std::fs::read_to_string(at(FILE_NAME)).unwrap(), line(10));
+    }
+
+    #[test]
+    fn records_have_their_numbers_by_name() {
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(Record::of_run(folder.path()).unwrap(), []);
+        let valid = r#"{"step":10,"epoch":0.5,"loss":0.25,"accuracy":0.75,"learning_rate":0.1,"seconds":1.0,
+            "valid":{"mean":{"accuracy":0.5,"nll":0.75,"ece":0.125},"posterior":{"accuracy":0.5,"nll":0.5,"ece":0.0}},
+            "kl":3.0,"elbo":null}"#;
+        let file = [line(5), valid.replace('\n', ""), "\n{\"step\":20".to_string()].concat();
+        std::fs::write(folder.path().join(FILE_NAME), file).unwrap();
+        let records = Record::of_run(folder.path()).unwrap();
+        assert_eq!(records.len(), 2);
+        let numbers: Vec<String> =
+            records[1].numbers().iter().map(|(name, number)| format!("{name} {number}")).collect();
+        let wanted = "loss 0.25, accuracy 0.75, learning_rate 0.1, valid.mean.accuracy 0.5, valid.mean.nll 0.75, \
+                      valid.mean.ece 0.125, valid.posterior.accuracy 0.5, valid.posterior.nll 0.5, \
+                      valid.posterior.ece 0, kl 3";
+        assert_eq!(numbers.join(", "), wanted);
+        assert_eq!(serde_json::to_value(&records[1]).unwrap()["valid"]["mean"]["nll"], 0.75);
+        assert!(serde_json::to_value(&records[0]).unwrap().get("valid").is_none());
     }
 
     #[test]

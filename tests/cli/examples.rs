@@ -36,7 +36,7 @@ fn own_model_learns_and_its_curve_is_drawn() {
     let scores = outcome.stdout.lines().find_map(|line| line.strip_prefix("over 32 samples: accuracy "));
     let accuracy: f64 = scores.unwrap().split_once(' ').unwrap().0.parse().unwrap();
     assert!(accuracy > 85.0, "{outcome:?}");
-    ok(example("curves").args(["curves.svg", "runs/same-digit"]).current_dir(bench.path(".")));
+    bench.ok(&["plot", "runs/same-digit", "--out", "curves.svg"]);
     assert!(std::fs::read_to_string(bench.path("curves.svg")).unwrap().starts_with("<svg"));
 }
 

@@ -16,6 +16,7 @@ mod linked;
 mod loss;
 mod outputs;
 mod page;
+mod plot;
 mod plugins;
 mod predict;
 mod regression;

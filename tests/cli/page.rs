@@ -1,4 +1,4 @@
-//! The pages that `natgrad inspect --html` writes, loaded in a browser where there is one.
+//! The pages that natgrad writes, loaded in a browser where there is one.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -7,15 +7,15 @@ use crate::support::Bench;
 
 /// A page as it stands when its scripts have run.
 #[derive(Debug)]
-struct Loaded {
-    dom: String,
+pub struct Loaded {
+    pub dom: String,
     /// What scripts told the console.
     console: Vec<String>,
 }
 
 impl Loaded {
     /// The page in this file, with what stands behind its mark; none where there is no browser.
-    fn of(page: &Path, mark: &str) -> Option<Loaded> {
+    pub fn of(page: &Path, mark: &str) -> Option<Loaded> {
         let profile = tempfile::tempdir().unwrap();
         let mut command = Command::new("chromium");
         command
@@ -43,7 +43,7 @@ impl Loaded {
     }
 
     /// Whether a script failed, as the page itself notes it and as the browser tells.
-    fn is_broken(&self) -> (bool, bool) {
+    pub fn is_broken(&self) -> (bool, bool) {
         let told = self.console.iter().any(|line| line.contains("Uncaught"));
         (self.dom.contains("data-error="), told)
     }
