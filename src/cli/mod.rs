@@ -17,6 +17,7 @@ mod plugin;
 mod predict;
 mod print;
 mod replay;
+mod report;
 mod resume;
 mod runs;
 mod summary;
@@ -47,6 +48,7 @@ enum Command {
     Train(train::Train),
     Runs(runs::Runs),
     Plot(plot::Plot),
+    Report(report::Report),
     Predict(predict::Predict),
     Compare(compare::Compare),
     Generate(generate::Generate),
@@ -153,6 +155,7 @@ pub fn main() -> ExitCode {
         Command::Train(command) => command.run(),
         Command::Runs(command) => command.run(),
         Command::Plot(command) => command.run(),
+        Command::Report(command) => command.run(),
         Command::Predict(command) => command.run(),
         Command::Compare(command) => command.run(),
         Command::Generate(command) => command.run(),

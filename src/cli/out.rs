@@ -8,6 +8,7 @@ use anyhow::anyhow;
 
 use super::Failure;
 use super::print::tell;
+use super::report::REPORT_FILE;
 use crate::config::RunConfig;
 use crate::data::Examples;
 use crate::files::UNFINISHED;
@@ -147,6 +148,9 @@ pub(super) fn begin(
     if training.steps_done() < training.total_steps() {
         // The scores are not those of the steps to come.
         remove(&folder.join(SUMMARY_FILE))?;
+    }
+    if is_new {
+        remove(&folder.join(REPORT_FILE))?;
     }
     if training.steps_done() == 0 {
         remove(&folder.join(METRICS_UNREAD_FILE))?;

@@ -58,9 +58,9 @@ pub(super) struct Found {
     pub(super) folder: PathBuf,
     pub(super) header: Header,
     /// The configuration; null where only the program that made it can read it.
-    config: Option<RunConfig>,
-    /// Scores on the test rows after these steps.
-    test: Value,
+    pub(super) config: Option<RunConfig>,
+    /// What it gave at its end, with the scores on the test rows; null if that were other steps.
+    pub(super) summary: Value,
     saved: Option<SystemTime>,
 }
 
@@ -72,18 +72,18 @@ impl Found {
         }
         let header = Header::read(&file)?;
         let summary = crate::files::read(&folder.join(SUMMARY_FILE)).unwrap_or_default();
-        let mut summary: Value = serde_json::from_slice(&summary).unwrap_or_default();
+        let summary: Value = serde_json::from_slice(&summary).unwrap_or_default();
         // Scores of an earlier end are not those of the checkpoint.
         let stopped_early = summary["stopped_early"] == true;
         let is_its = summary["steps"] == header.step && (header.step == header.total_steps || stopped_early);
-        let test = if is_its { summary["test"].take() } else { Value::Null };
+        let summary = if is_its { summary } else { Value::Null };
         let config = RunConfig::from_json("the checkpoint", header.config.clone()).ok();
         let saved = std::fs::metadata(&file).and_then(|metadata| metadata.modified()).ok();
-        Ok(Found { folder: folder.to_path_buf(), header, config, test, saved })
+        Ok(Found { folder: folder.to_path_buf(), header, config, summary, saved })
     }
 
     /// The configuration in today's words.
-    fn config(&self) -> Value {
+    pub(super) fn config(&self) -> Value {
         self.config.as_ref().map_or_else(|| self.header.config.clone(), RunConfig::to_json)
     }
 
@@ -107,7 +107,7 @@ impl Found {
             "steps": self.header.step,
             "total_steps": self.header.total_steps,
             "seconds": self.header.seconds,
-            "test": self.test,
+            "test": self.summary["test"],
             "saved": self.saved.map(date),
         })
     }
@@ -116,7 +116,7 @@ impl Found {
     fn outcome(&self) -> Value {
         let mut outcome = json!({"steps": self.header.step, "seconds": self.header.seconds});
         for at in ["mean", "posterior"] {
-            for (name, score) in self.test[at].as_object().into_iter().flatten() {
+            for (name, score) in self.summary["test"][at].as_object().into_iter().flatten() {
                 outcome[format!("test.{at}.{name}")] = score.clone();
             }
         }
@@ -132,7 +132,7 @@ impl Found {
         };
         let mut row = vec![self.folder.display().to_string(), rule, data, steps];
         for at in ["mean", "posterior"] {
-            let of = |name: &str| self.test[at][name].as_f64();
+            let of = |name: &str| self.summary["test"][at][name].as_f64();
             row.push(of("nll").map_or("-".to_string(), |nll| format!("{nll:.4}")));
             row.push(match (of("accuracy"), of("rmse")) {
                 (Some(accuracy), _) => format!("{:.2} %", 100.0 * accuracy),
@@ -225,7 +225,7 @@ fn diff(a: &Path, b: &Path, json: Option<&Path>) -> Result<(), Failure> {
 }
 
 /// A time to the minute, in UTC.
-fn date(time: SystemTime) -> String {
+pub(super) fn date(time: SystemTime) -> String {
     let seconds = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
     let (days, minutes) = (seconds / 86400, seconds % 86400 / 60);
     // Years from March on, so that the leap day is a year's last: the calendar repeats after 400 of them.

@@ -1,11 +1,16 @@
 //! What `natgrad train` says of a run at its end.
 
-use natgrad_layers::Task;
-use serde_json::json;
+use std::time::SystemTime;
 
+use natgrad_layers::Task;
+use serde_json::{Value, json};
+
+use super::runs::date;
+use crate::compare::machine;
+use crate::compile::Device;
 use crate::config::RunConfig;
 use crate::posterior::Scores;
-use crate::train::RunReport;
+use crate::train::{RunReport, TestScores};
 
 pub(super) fn header(task: Task) -> Vec<String> {
     let names: &[&str] = match task {
@@ -29,7 +34,13 @@ pub(super) fn row(label: &str, scores: &Scores) -> Vec<String> {
     row
 }
 
-pub(super) fn summarize(config: &RunConfig, report: &RunReport) -> serde_json::Value {
+/// The scores that a summary has of the test rows, as rows of a table.
+pub(super) fn rows(rule: &str, samples: u64, test: &TestScores) -> Vec<Vec<String>> {
+    let averaged = test.posterior.iter().map(|scores| row(&format!("{rule} over {samples} samples"), scores));
+    std::iter::once(row(&format!("{rule} at the mean"), &test.mean)).chain(averaged).collect()
+}
+
+pub(super) fn summarize(config: &RunConfig, report: &RunReport, device: &Device) -> Value {
     let mut summary = json!({
         "rule": config.rule.name(),
         "seed": config.seed,
@@ -41,7 +52,17 @@ pub(super) fn summarize(config: &RunConfig, report: &RunReport) -> serde_json::V
         "programs_compiled": report.compiled,
         "programs_from_cache": report.cached,
         "test": report.test,
+        "machine": {
+            "machine": machine(),
+            "device": device.kind(),
+            "plugin": format!("{} ({})", device.client().platform_name(), device.client().platform_version()),
+            "natgrad": env!("CARGO_PKG_VERSION"),
+            "ended": date(SystemTime::now()),
+        },
     });
+    if let Some(reliability) = &report.reliability {
+        summary["reliability"] = json!(reliability);
+    }
     if let (Some(best), Some(validation)) = (report.best, &config.validation) {
         let name = validation.score.name();
         summary["best"] = json!({"step": best.step, name: best.value, "test": report.test_at_best});

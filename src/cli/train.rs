@@ -14,7 +14,8 @@ use super::out::{
     SUMMARY_FILE, begin, folder_of, has_other_tokens, pretty, refuse_held, take_new, take_to_resume,
 };
 use super::print::{self, tell};
-use super::summary::{header, row, summarize};
+use super::report::write_report;
+use super::summary::{self, header, row, summarize};
 use super::{Failure, backend, dry_run, resume};
 use crate::assets;
 use crate::compile::Wanted;
@@ -58,6 +59,9 @@ pub(super) struct Train {
     /// Say what the run would take: parameters, memory, the compiled step; needs no data and writes nothing
     #[arg(long, conflicts_with_all = ["resume", "against"])]
     dry_run: bool,
+    /// Write a page of the run at its end: curves, scores, reliability, configuration, machine
+    #[arg(long, value_name = "FILE", conflicts_with = "dry_run")]
+    html: Option<PathBuf>,
     /// The device to train on: cpu, cuda or tpu; with --dry-run also one that need not be here, such as cuda:h100
     /// [default: cpu]
     #[arg(long)]
@@ -183,21 +187,13 @@ impl Train {
             begin(training, out, &config, &splits.train, steps_before.is_none())
         };
         let report = train(run, &device, &interrupt, begun)?;
-        let mut summary = summarize(&config, &report);
+        let mut summary = summarize(&config, &report, &device);
         let mut rows = vec![header(config.model.task())];
-        rows.extend(
-            report.test.iter().map(|test| row(&format!("{} at the mean", config.rule.name()), &test.mean)),
-        );
-        if let Some(scores) = report.test.and_then(|test| test.posterior) {
-            let label = format!("{} over {} samples", config.rule.name(), config.evaluation.samples);
-            rows.push(row(&label, &scores));
-        }
+        let samples = config.evaluation.samples.into();
+        rows.extend(report.test.iter().flat_map(|test| summary::rows(config.rule.name(), samples, test)));
         if let (Some(best), Some(test)) = (report.best, report.test_at_best) {
-            let label = |how: &str| format!("{} of step {}, {how}", config.rule.name(), best.step);
-            rows.push(row(&label("at the mean"), &test.mean));
-            if let Some(scores) = test.posterior {
-                rows.push(row(&label(&format!("over {} samples", config.evaluation.samples)), &scores));
-            }
+            let rule = format!("{} of step {},", config.rule.name(), best.step);
+            rows.extend(summary::rows(&rule, samples, &test));
         }
         if let Some(Against::Adamw) = self.against {
             // Already now, so that the run's scores outlive whatever happens to its opponent's.
@@ -206,7 +202,7 @@ impl Train {
                 against_adamw(&device, &config, &splits, self.tune_epochs, &interrupt)?;
             let label = format!("adamw at lr {}", tuned.rule.lr());
             rows.extend(report.test.iter().map(|test| row(&label, &test.mean)));
-            let mut other = summarize(&tuned, &report);
+            let mut other = summarize(&tuned, &report, &device);
             other["lr"] = json!(tuned.rule.lr());
             other["trials"] = json!(trials);
             summary["against"] = other;
@@ -221,6 +217,9 @@ impl Train {
             "written to {}: checkpoint, {best}metrics.jsonl, summary.json, config.json",
             out.display()
         ));
+        if let Some(page) = &self.html {
+            write_report(out, page)?;
+        }
         Ok(ExitCode::SUCCESS)
     }
 

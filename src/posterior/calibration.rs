@@ -53,7 +53,9 @@ impl Scores {
     /// Each score by its name in files.
     pub fn numbers(&self) -> Vec<(&'static str, f64)> {
         match *self {
-            Scores::Classes { accuracy, nll, ece } => vec![("accuracy", accuracy), ("nll", nll), ("ece", ece)],
+            Scores::Classes { accuracy, nll, ece } => {
+                vec![("accuracy", accuracy), ("nll", nll), ("ece", ece)]
+            }
             Scores::Numbers { rmse, nll } => vec![("rmse", rmse), ("nll", nll)],
             Scores::Tokens { nll } => vec![("nll", nll)],
         }
@@ -77,6 +79,21 @@ impl Scores {
     }
 }
 
+/// A bin of the calibration error that holds rows.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ReliabilityBin {
+    /// The confidences that belong to it: above this one,
+    pub above: f64,
+    /// and up to this one.
+    pub to: f64,
+    /// How many rows it holds.
+    pub rows: u64,
+    /// Their mean confidence.
+    pub confidence: f64,
+    /// Part of them whose most probable class is the label.
+    pub accuracy: f64,
+}
+
 /// Sums over examples of what scores are made of.
 #[derive(Clone, Debug)]
 pub struct Tally {
@@ -93,6 +110,7 @@ pub struct Tally {
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Bin {
+    rows: f64,
     confidence: f64,
     hits: f64,
 }
@@ -156,8 +174,23 @@ impl Tally {
         // Bins are closed above, as in the definition; a confidence of 1 belongs to the last.
         let bins = self.bins.len();
         let bin = ((confidence * bins as f64).ceil() as usize).clamp(1, bins) - 1;
+        self.bins[bin].rows += 1.0;
         self.bins[bin].confidence += confidence;
         self.bins[bin].hits += hit;
+    }
+
+    /// The bins that hold rows, from the least confidence; none where classes are not predicted.
+    pub fn bins(&self) -> Vec<ReliabilityBin> {
+        let width = 1.0 / self.bins.len() as f64;
+        let held = self.bins.iter().enumerate().filter(|(_, bin)| bin.rows > 0.0);
+        let facts = held.map(|(number, bin)| ReliabilityBin {
+            above: number as f64 * width,
+            to: (number + 1) as f64 * width,
+            rows: bin.rows as u64,
+            confidence: bin.confidence / bin.rows,
+            accuracy: bin.hits / bin.rows,
+        });
+        facts.collect()
     }
 
     /// The scores of what was counted; NaN if that is nothing.
@@ -205,6 +238,19 @@ mod tests {
         // With 20 bins each row has its own: |0.9 - 1| + |0.8 - 0| + |0.6 - 1|.
         let (_, _, fine) = classes(&probabilities, &[0.0, 0.0, 0.0], 20);
         assert!((fine - 1.3 / 3.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn bins_are_those_that_hold_rows() {
+        let mut tally = Tally::new(Task::Classes, 4);
+        let mut averaged = Averaged::default();
+        let logs: Vec<f64> = [0.75, 0.25, 0.25, 0.75, 1.0, 0.0].iter().map(|p: &f64| p.ln()).collect();
+        averaged.add(Task::Classes, &logs, &[0.0, 0.0, 0.0], &[]);
+        tally.add(&averaged, &[0.0, 0.0, 0.0]);
+        let bin =
+            |above, to, rows, confidence, accuracy| ReliabilityBin { above, to, rows, confidence, accuracy };
+        assert_eq!(tally.bins(), [bin(0.5, 0.75, 2, 0.75, 0.5), bin(0.75, 1.0, 1, 1.0, 1.0)]);
+        assert_eq!(Tally::new(Task::Tokens, 4).bins(), []);
     }
 
     #[test]

@@ -10,7 +10,7 @@ mod sample;
 mod sheet;
 
 pub use averaged::Averaged;
-pub use calibration::Scores;
+pub use calibration::{ReliabilityBin, Scores, Tally};
 pub use choose::Choice;
 pub use generate::{Generator, Prompt, Text};
 pub use predict::{Judging, Predictor, PredictorError, StateRef, WeightsAt};

@@ -163,6 +163,20 @@ impl<'a> Predictor<'a> {
         data: &Examples,
         judging: Judging,
     ) -> Result<(Scores, Option<Scores>), PredictorError> {
+        let (at_mean, averaged) = self.tally(state, data, judging)?;
+        Ok((at_mean.scores(), averaged.map(|averaged| averaged.scores())))
+    }
+
+    /// What the scores of [`Predictor::judge`] are made of.
+    ///
+    /// # Errors
+    /// See [`PredictorError`].
+    pub fn tally(
+        &self,
+        state: StateRef,
+        data: &Examples,
+        judging: Judging,
+    ) -> Result<(Tally, Option<Tally>), PredictorError> {
         let Interface { task, ignore, .. } = *self.interface();
         let mut at_mean = Tally::new(task, judging.bins).ignoring(ignore);
         let mut averaged = at_mean.clone();
@@ -180,7 +194,7 @@ impl<'a> Predictor<'a> {
             }
             Ok(())
         })?;
-        Ok((at_mean.scores(), averages.then(|| averaged.scores())))
+        Ok((at_mean, averages.then_some(averaged)))
     }
 
     /// Predictions of every row, in order; where the rows have labels, with their scores, whose calibration error has

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::TrainError;
 use crate::data::Examples;
-use crate::posterior::{Judging, Predictor, Scores, StateRef};
+use crate::posterior::{Judging, Predictor, ReliabilityBin, Scores, StateRef, Tally};
 use crate::step::Slot;
 
 use super::session::Session;
@@ -30,16 +30,28 @@ impl TestScores {
     }
 }
 
+/// How often predictions are right, by how sure they are.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Reliability {
+    /// At the mean.
+    pub mean: Vec<ReliabilityBin>,
+    /// Of predictions averaged over posterior samples; empty without any.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub posterior: Vec<ReliabilityBin>,
+}
+
 /// Scores the session's state on `data`.
 pub(super) fn evaluate(
     session: &Session,
     predictor: &Predictor,
     judging: Judging,
     data: &Examples,
-) -> Result<TestScores, TrainError> {
+) -> Result<(TestScores, Reliability), TrainError> {
     with_state(session, |state| {
-        let (mean, posterior) = predictor.judge(state, data, judging)?;
-        Ok(TestScores { mean, posterior })
+        let (mean, posterior) = predictor.tally(state, data, judging)?;
+        let scores = TestScores { mean: mean.scores(), posterior: posterior.as_ref().map(Tally::scores) };
+        let posterior = posterior.as_ref().map(Tally::bins).unwrap_or_default();
+        Ok((scores, Reliability { mean: mean.bins(), posterior }))
     })
 }
 

@@ -94,7 +94,7 @@ impl Training<'_> {
                         if is_last && validate {
                             let started = Instant::now();
                             let scores = self.validate()?;
-                            is_best = self.judged(&scores);
+                            is_best = self.count_validation(&scores);
                             record.valid = Some(scores);
                             begin += started.elapsed();
                         }

@@ -36,7 +36,7 @@ pub use checkpoint::{
     BEST_NAME as BEST_FILE, Checkpoint, FILE_NAME as CHECKPOINT_FILE, Header, kept as kept_checkpoints,
 };
 pub use diverge::{Divergence, Symptom};
-pub use evaluate::TestScores;
+pub use evaluate::{Reliability, TestScores};
 pub use files::write_atomically;
 pub use folder::{FolderError, RunFolder};
 pub use memory::check_memory;

@@ -1,6 +1,6 @@
 //! What a run tells while it goes on, and at its end.
 
-use super::evaluate::TestScores;
+use super::evaluate::{Reliability, TestScores};
 use super::metrics::Record;
 use super::validation::Best;
 use crate::compile::{CacheOutcome, Compiled};
@@ -57,6 +57,8 @@ pub struct RunReport {
     pub test_at_best: Option<TestScores>,
     /// Whether it ended before its length, as no validation was better.
     pub stopped_early: bool,
+    /// How often the predictions of the test rows are right, by how sure they are; none where classes are not predicted.
+    pub reliability: Option<Reliability>,
 }
 
 /// What compiling took.

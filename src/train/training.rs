@@ -9,7 +9,7 @@ use super::TrainError;
 use super::check_memory;
 use super::checkpoint::{Checkpoint, Header};
 use super::diverge::{Divergence, Symptom};
-use super::evaluate::{TestScores, evaluate};
+use super::evaluate::{Reliability, TestScores, evaluate};
 use super::feed::{table_on_device, whole};
 use super::finite::first_not_finite;
 use super::folder::RunFolder;
@@ -303,6 +303,11 @@ impl<'a> Training<'a> {
     /// # Errors
     /// There are no test rows, or the device fails.
     pub fn evaluate(&mut self) -> Result<TestScores, TrainError> {
+        self.judged().map(|(scores, _)| scores)
+    }
+
+    /// The scores on the test rows, and what the calibration error is made of.
+    fn judged(&mut self) -> Result<(TestScores, Reliability), TrainError> {
         let Some(test) = self.test.clone() else {
             let reason = "there are no test rows: give them by `Run::test`".to_string();
             return Err(TrainError::Refused { call: "evaluate", reason });
@@ -320,7 +325,7 @@ impl<'a> Training<'a> {
     /// See [`Training::evaluate`].
     pub fn report(&mut self, observer: Observer) -> Result<RunReport, TrainError> {
         observer(Progress::Evaluating);
-        let test = if self.is_scored() { Some(self.evaluate()?) } else { None };
+        let (test, reliability) = if self.is_scored() { Some(self.judged()?) } else { None }.unzip();
         Ok(RunReport {
             steps: self.step,
             seconds: self.seconds,
@@ -332,6 +337,7 @@ impl<'a> Training<'a> {
             best: self.validated.best,
             test_at_best: self.evaluate_best()?,
             stopped_early: self.stopped_early(),
+            reliability: reliability.filter(|found| !found.mean.is_empty()),
         })
     }
 }

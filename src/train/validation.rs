@@ -79,7 +79,7 @@ impl Training<'_> {
         let (samples, bins) = (validation.samples, self.config.evaluation.bins);
         let predictor = self.predictor(rows.len(), &mut |_| {})?;
         let judging = Judging { values: &self.values, seed: self.config.seed, samples, bins };
-        evaluate(&self.session, &predictor, judging, &rows)
+        evaluate(&self.session, &predictor, judging, &rows).map(|(scores, _)| scores)
     }
 
     /// Whether the run is judged after these steps.
@@ -90,7 +90,7 @@ impl Training<'_> {
     }
 
     /// Counts the scores of this step; whether they are the best so far.
-    pub(super) fn judged(&mut self, scores: &TestScores) -> bool {
+    pub(super) fn count_validation(&mut self, scores: &TestScores) -> bool {
         let score =
             self.config.validation.as_ref().map_or_else(ScoreName::default, |validation| validation.score);
         let value = score.of(&scores.posterior.unwrap_or(scores.mean));

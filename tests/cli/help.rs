@@ -7,7 +7,7 @@ fn help() {
     let bench = Bench::cold();
     for command in [
         "", "train", "predict", "compare", "generate", "export", "tokenize", "inspect", "plugin", "cache",
-        "replay", "runs", "plot",
+        "replay", "runs", "plot", "report",
     ] {
         let args: Vec<&str> = [command, "--help"].into_iter().filter(|word| !word.is_empty()).collect();
         let name = format!("help_{}", if command.is_empty() { "natgrad" } else { command });

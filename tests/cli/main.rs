@@ -21,6 +21,7 @@ mod plugins;
 mod predict;
 mod regression;
 mod replay;
+mod report;
 mod resume;
 mod runs;
 mod support;
