@@ -10,14 +10,16 @@ use crate::compile::{CacheOutcome, Device};
 use crate::config::{RunConfig, Validation};
 use crate::data::Splits;
 use crate::posterior::Scores;
-use crate::train::{Progress, Run, RunReport, Training, Trial, tune_adamw};
+use crate::train::{Progress, Record, Run, RunReport, Training, Trial, tune_adamw};
 
-/// Trains with a progress bar. `on_begin` is called when all is compiled, before the first step.
+/// Trains with a progress bar. `on_begin` is called when all is compiled, before the first step, and `on_record` for every
+/// record.
 pub(super) fn train(
     run: Run,
     device: &Device,
     interrupt: &Interrupt,
     on_begin: impl FnOnce(&mut Training<'_>) -> Result<(), Failure>,
+    on_record: &mut dyn FnMut(&Record),
 ) -> Result<RunReport, Failure> {
     let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
     let style = ProgressStyle::with_template("{bar:30} {pos}/{len} steps  {msg}  {elapsed} left {eta}")?;
@@ -52,6 +54,7 @@ pub(super) fn train(
             bar.reset_eta();
         }
         Progress::Record { record } => {
+            on_record(record);
             let seconds = bar.elapsed().as_secs_f64().max(1e-9);
             let speed = (record.step - begun) as f64 / seconds;
             let loss = if record.loss < 1e5 {
@@ -158,6 +161,7 @@ pub(super) fn against_adamw(
         })
         .map_err(|error| Failure::training(error, None))?;
     tell(format_args!("adamw at lr {}, on all training rows:", tuned.rule.lr()));
-    let report = train(Run::of(tuned.clone()).splits(splits.clone()), device, interrupt, |_| Ok(()))?;
+    let report =
+        train(Run::of(tuned.clone()).splits(splits.clone()), device, interrupt, |_| Ok(()), &mut |_| {})?;
     Ok((tuned, report, trials))
 }

@@ -25,6 +25,7 @@ mod target;
 mod tokenize;
 mod train;
 mod trained;
+mod watched;
 
 use std::path::Path;
 use std::process::ExitCode;

@@ -14,8 +14,8 @@ use crate::data::Examples;
 use crate::files::UNFINISHED;
 use crate::text;
 use crate::train::{
-    BEST_FILE, CHECKPOINT_FILE, FolderError, METRICS_FILE, METRICS_UNREAD_FILE, RunFolder, Training,
-    kept_checkpoints, write_atomically,
+    BEST_FILE, CHECKPOINT_FILE, EVENT_FOLDER, FolderError, METRICS_FILE, METRICS_UNREAD_FILE, RunFolder,
+    Training, kept_checkpoints, write_atomically,
 };
 
 /// The configuration of a run, and its scores.
@@ -150,6 +150,7 @@ pub(super) fn begin(
         remove(&folder.join(SUMMARY_FILE))?;
     }
     if is_new {
+        remove_events(&folder.join(EVENT_FOLDER))?;
         remove(&folder.join(REPORT_FILE))?;
     }
     if training.steps_done() == 0 {
@@ -187,6 +188,18 @@ fn save_tokenizer(folder: &Path, examples: &Examples) -> Result<(), Failure> {
         Some(tokenizer) => Ok(write_atomically(&path, tokenizer.to_json()?.as_bytes())?),
         None => remove(&path),
     }
+}
+
+/// Removes what an earlier run wrote for TensorBoard, which would show it as this one's.
+fn remove_events(folder: &Path) -> Result<(), Failure> {
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        if entry.file_name().to_string_lossy().starts_with("events.out.tfevents.") {
+            remove(&entry.path())?;
+        }
+    }
+    // Only if it is empty.
+    std::fs::remove_dir(folder).ok();
+    Ok(())
 }
 
 /// Removes a file if it is there.

@@ -16,6 +16,7 @@ use super::out::{
 use super::print::{self, tell};
 use super::report::write_report;
 use super::summary::{self, header, row, summarize};
+use super::watched::Watched;
 use super::{Failure, backend, dry_run, resume};
 use crate::assets;
 use crate::compile::Wanted;
@@ -23,7 +24,7 @@ use crate::config::{Length, RunConfig};
 use crate::data::{DataError, Note, Splits};
 use crate::report::columns;
 use crate::train::{
-    Checkpoint, Run, Training, check, check_memory, notes, rows_to_tune_on, write_atomically,
+    Checkpoint, EVENT_FOLDER, Run, Training, check, check_memory, notes, rows_to_tune_on, write_atomically,
 };
 use crate::weights;
 
@@ -59,6 +60,9 @@ pub(super) struct Train {
     /// Say what the run would take: parameters, memory, the compiled step; needs no data and writes nothing
     #[arg(long, conflicts_with_all = ["resume", "against"])]
     dry_run: bool,
+    /// Write TensorBoard's event files into the run's folder as it goes on; a run that is resumed keeps to it
+    #[arg(long, conflicts_with = "dry_run")]
+    tensorboard: bool,
     /// Write a page of the run at its end: curves, scores, reliability, configuration, machine
     #[arg(long, value_name = "FILE", conflicts_with = "dry_run")]
     html: Option<PathBuf>,
@@ -180,13 +184,24 @@ impl Train {
             ));
         }
         let interrupt = Interrupt::new()?;
+        let watched = Watched::default();
         let begun = |training: &mut Training<'_>| {
             if let Some(before) = steps_before {
                 resume::tell_length(training, before);
             }
-            begin(training, out, &config, &splits.train, steps_before.is_none())
+            begin(training, out, &config, &splits.train, steps_before.is_none())?;
+            // A run that goes on is watched on.
+            if self.tensorboard || training.steps_done() > 0 && out.join(EVENT_FOLDER).is_dir() {
+                watched.begin(out, training.steps_done())?;
+            }
+            Ok(())
         };
-        let report = train(run, &device, &interrupt, begun)?;
+        let report = train(run, &device, &interrupt, begun, &mut |record| {
+            watched.write(|events| events.record(record));
+        })?;
+        if let Some(test) = &report.test {
+            watched.write(|events| events.test(report.steps, test));
+        }
         let mut summary = summarize(&config, &report, &device);
         let mut rows = vec![header(config.model.task())];
         let samples = config.evaluation.samples.into();

@@ -30,3 +30,4 @@ mod text;
 mod tokens;
 mod train;
 mod validation;
+mod watched;
