@@ -20,6 +20,7 @@ mod replay;
 mod report;
 mod resume;
 mod runs;
+mod shell;
 mod summary;
 mod target;
 mod tokenize;
@@ -59,6 +60,8 @@ enum Command {
     Plugin(plugin::PluginCommand),
     Cache(cache::CacheCommand),
     Replay(replay::Replay),
+    Completions(shell::Completions),
+    Man(shell::Man),
     /// Compile a program for the cache, in a process that XLA may end
     #[command(hide = true)]
     CompileTrial {
@@ -166,6 +169,8 @@ pub fn main() -> ExitCode {
         Command::Plugin(command) => command.run(),
         Command::Cache(command) => command.run(),
         Command::Replay(command) => command.run(),
+        Command::Completions(command) => command.run(),
+        Command::Man(command) => command.run(),
         Command::CompileTrial { arguments } => Ok(trial::answer(&arguments)),
     };
     match outcome {

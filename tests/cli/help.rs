@@ -6,8 +6,22 @@ use crate::support::Bench;
 fn help() {
     let bench = Bench::cold();
     for command in [
-        "", "train", "predict", "compare", "generate", "export", "tokenize", "inspect", "plugin", "cache",
-        "replay", "runs", "plot", "report",
+        "",
+        "train",
+        "predict",
+        "compare",
+        "generate",
+        "export",
+        "tokenize",
+        "inspect",
+        "plugin",
+        "cache",
+        "replay",
+        "runs",
+        "plot",
+        "report",
+        "completions",
+        "man",
     ] {
         let args: Vec<&str> = [command, "--help"].into_iter().filter(|word| !word.is_empty()).collect();
         let name = format!("help_{}", if command.is_empty() { "natgrad" } else { command });

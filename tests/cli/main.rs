@@ -24,6 +24,7 @@ mod replay;
 mod report;
 mod resume;
 mod runs;
+mod shell;
 mod support;
 mod targets;
 mod text;
