@@ -207,6 +207,7 @@ fn what_cannot_be_linked_is_refused_by_name() {
         (changed(module, |text| text[..text.len() / 2].to_string()), "cut off"),
         (changed(module, |_| String::new()), "empty"),
         (changed(module, |_| "ML\u{ef}R".to_string()), "where a module is wanted"),
+        (changed(module, |_| "\"builtin.module\"() : () -> ()".to_string()), "has no body in braces"),
         (replace(module, "natgrad.name = \"gradient/unused\"", "x.y = \"z\""), "no attribute `natgrad.name`"),
         (replace(module, "\"gradient/unused\"", "\"gradient/used\""), "`gradient/used`, but must be one of"),
         (replace(module, "\"gradient/unused\"", "\"metric/unused\""), "does not give `gradient/unused`"),
@@ -237,6 +238,13 @@ fn what_cannot_be_linked_is_refused_by_name() {
     ] {
         assert!(error.contains(wanted), "{error}, not {wanted}");
     }
+    let copy = given::copy();
+    std::fs::write(copy.path().join(module), b"ML\xefR\x01").unwrap();
+    let bytecode = Linked::open(copy.path()).unwrap_err();
+    assert!(
+        bytecode.contains(module) && bytecode.contains("MLIR's bytecode, and must be text"),
+        "{bytecode}"
+    );
     let gone = Linked::open(Path::new("/nowhere")).unwrap_err();
     assert!(gone.contains("model.json"), "{gone}");
 }

@@ -87,6 +87,28 @@ fn a_loss_is_enough() {
     assert!(recipe.predict(8).unwrap_err().to_string().contains("comes without `predict.mlir`"));
 }
 
+/// MLIR's generic form is taken too, with properties in brackets or as it was before there were any, and read as the pretty one.
+#[test]
+fn the_generic_form_is_as_good() {
+    let (x, y) = recorded();
+    let wanted = one_step(&Stablehlo::open(folder("mlp")).unwrap(), std::slice::from_ref(&x), &y);
+    let (copy, module) = (copy(), "loss_and_gradient.mlir");
+    std::fs::copy(folder("generic").join(module), copy.path().join(module)).unwrap();
+    assert_eq!(one_step(&Stablehlo::open(copy.path()).unwrap(), std::slice::from_ref(&x), &y), wanted);
+    let text = std::fs::read_to_string(copy.path().join(module)).unwrap();
+    let (head, rest) = text.split_once("\"func.func\"() <{arg_attrs").unwrap();
+    let (entries, rest) = rest.split_once("}> ({\n").unwrap();
+    let (body, rest) = rest.split_once("\n  }) : () -> ()").unwrap();
+    let older = format!("{head}\"func.func\"() ({{\n{body}\n  }}) {{arg_attrs{entries}}} : () -> (){rest}");
+    std::fs::write(copy.path().join(module), older).unwrap();
+    assert_eq!(one_step(&Stablehlo::open(copy.path()).unwrap(), &[x], &y), wanted);
+    change(&copy, module, "{natgrad.name = \"parameter/unused\"}", "{}");
+    let error = Linked::open(copy.path()).unwrap_err();
+    assert!(error.contains("parameter 6 of `main` has no attribute `natgrad.name`"), "{error}");
+    change(&copy, module, "sym_name = \"main\"", "sym_name = \"other\"");
+    assert!(Linked::open(copy.path()).unwrap_err().contains("no function `main`"));
+}
+
 /// Any number that the loss gives beside itself is told by its name: the mean over micro-batches.
 #[test]
 fn metrics_are_told_by_name() {

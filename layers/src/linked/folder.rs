@@ -17,6 +17,9 @@ use crate::network::{NAMES, is_name};
 const KNOWN_CALLS: [&str; 5] =
     ["Sharding", "SPMDFullToShardShape", "SPMDShardToFullShape", "annotate_device_placement", "mhlo.topk"];
 
+/// How a file of MLIR's bytecode begins.
+const BYTECODE: &[u8] = b"ML\xefR";
+
 impl Linked {
     /// Reads a folder.
     ///
@@ -49,8 +52,14 @@ impl Linked {
                 Err((_, error)) => return Err(error),
             };
             let fail = |reason: String| format!("{}: {reason}", folder.join(&name).display());
-            let source = String::from_utf8(bytes)
-                .map_err(|error| fail(format!("not text: {error}; MLIR's bytecode cannot be linked")))?;
+            if bytes.starts_with(BYTECODE) {
+                return Err(fail(
+                    "it is MLIR's bytecode, and must be text: in JAX write what `mlir_module()` of `jax.export.Exported` \
+                     gives, and not `mlir_module_serialized`"
+                        .to_string(),
+                ));
+            }
+            let source = String::from_utf8(bytes).map_err(|error| fail(format!("not text: {error}")))?;
             linked_function(&source, stem, &known, wanted, &described, version, &mut told)
                 .map(Some)
                 .map_err(fail)

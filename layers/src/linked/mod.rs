@@ -3,6 +3,8 @@
 mod adapt;
 mod described;
 mod folder;
+mod generic;
+mod signature;
 mod text;
 
 use std::sync::Arc;

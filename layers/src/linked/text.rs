@@ -8,7 +8,9 @@ use std::ops::Range;
 
 use natgrad_ir::TensorType;
 
-use super::adapt::{adapt, in_ir};
+use super::adapt::adapt;
+use super::generic::Operation;
+use super::signature::of_main;
 
 /// A module whose text was made ready.
 #[derive(Clone, Debug, PartialEq)]
@@ -50,8 +52,7 @@ pub(super) fn prepare(source: &str, prefix: &str) -> Result<Prepared, String> {
     let locations =
         aliases.iter().map(|alias| writer.rewrite(&tokens[alias.tokens.clone()]) + "\n").collect();
     let body = &tokens[module];
-    let main = main_at(source, body)?;
-    let (params, results) = signature(source, &body[main + 1..])?;
+    let (params, results) = of_main(source, body)?;
     let text = writer.rewrite(body) + "\n";
     let custom_calls = writer.custom_calls;
     let symbol = format!("{prefix}.main");
@@ -60,7 +61,7 @@ pub(super) fn prepare(source: &str, prefix: &str) -> Result<Prepared, String> {
 
 /// What a token is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+pub(super) enum Kind {
     /// `"text"`.
     Text,
     /// `@name` or `@"name"`.
@@ -76,13 +77,13 @@ enum Kind {
 }
 
 #[derive(Clone, Debug)]
-struct Token {
-    kind: Kind,
-    at: Range<usize>,
+pub(super) struct Token {
+    pub kind: Kind,
+    pub at: Range<usize>,
 }
 
 impl Token {
-    fn text<'a>(&self, source: &'a str) -> &'a str {
+    pub fn text<'a>(&self, source: &'a str) -> &'a str {
         &source[self.at.clone()]
     }
 }
@@ -179,6 +180,9 @@ fn end_of_string(bytes: &[u8], begin: usize) -> Result<usize, String> {
     }
 }
 
+/// A module's name in the generic form.
+const GENERIC_MODULE: &str = "\"builtin.module\"";
+
 /// The definition of an alias.
 struct Alias<'a> {
     /// With its `#`.
@@ -195,7 +199,7 @@ fn split<'a>(source: &'a str, tokens: &[Token]) -> Result<(Vec<Alias<'a>>, Range
         if token.kind == Kind::Alias && is(at + 1, b'=') {
             let starts = |next: usize| {
                 is(next + 1, b'=') && tokens[next].kind == Kind::Alias
-                    || tokens[next].text(source) == "module"
+                    || matches!(tokens[next].text(source), "module" | GENERIC_MODULE)
             };
             let mut depth = 0_i32;
             let mut end = at + 2;
@@ -231,11 +235,16 @@ fn split<'a>(source: &'a str, tokens: &[Token]) -> Result<(Vec<Alias<'a>>, Range
             if tokens.get(at).is_some_and(|token| token.text(source) == "loc") && is(at + 1, b'(') {
                 at = closing(tokens, at + 1) + 1;
             }
+        } else if text == GENERIC_MODULE && module.is_none() {
+            let operation = Operation::at(source, tokens, at).ok_or_else(|| {
+                format!("the module on line {} has no body in braces", line(source, token.at.start))
+            })?;
+            module = Some(operation.region);
+            at = operation.end;
         } else {
             let found = text.chars().take(40).collect::<String>();
             return Err(format!(
-                "line {} has `{found}` where a module is wanted, as `module @name {{ ... }}`: StableHLO text in MLIR's \
-                 pretty form, one module",
+                "line {} has `{found}` where a module is wanted, as `module @name {{ ... }}`: StableHLO as text, one module",
                 line(source, token.at.start)
             ));
         }
@@ -244,7 +253,7 @@ fn split<'a>(source: &'a str, tokens: &[Token]) -> Result<(Vec<Alias<'a>>, Range
 }
 
 /// Where the bracket that opens here is closed. Brackets match.
-fn closing(tokens: &[Token], open: usize) -> usize {
+pub(super) fn closing(tokens: &[Token], open: usize) -> usize {
     let mut depth = 0_usize;
     for (at, token) in tokens.iter().enumerate().skip(open) {
         match token.kind {
@@ -318,83 +327,4 @@ impl Writer<'_> {
             self.custom_calls.push(target.to_string());
         }
     }
-}
-
-/// Where the symbol of the function `main` is.
-fn main_at(source: &str, body: &[Token]) -> Result<usize, String> {
-    let is_main = |at: &usize| {
-        let before = |back: usize| at.checked_sub(back).map_or("", |at| body[at].text(source));
-        body[*at].text(source) == "@main" && (before(1) == "func.func" || before(2) == "func.func")
-    };
-    (0..body.len()).find(is_main).ok_or_else(|| "the module has no function `main`".to_string())
-}
-
-/// The parameters and results of the function whose symbol is before these tokens.
-fn signature(source: &str, tokens: &[Token]) -> Result<(Vec<Port>, Vec<Port>), String> {
-    let is = |at: usize, mark: u8| tokens.get(at).is_some_and(|token| token.kind == Kind::Mark(mark));
-    let odd = || "the signature of `main` cannot be read".to_string();
-    if !is(0, b'(') {
-        return Err(odd());
-    }
-    let end = closing(tokens, 0);
-    let params = ports(source, &tokens[1..end])?;
-    if tokens.get(end + 1).map(|token| token.kind) != Some(Kind::Arrow) {
-        return Ok((params, Vec::new()));
-    }
-    let results = if is(end + 2, b'(') {
-        ports(source, &tokens[end + 3..closing(tokens, end + 2)])?
-    } else {
-        // One type without attributes, before the body.
-        let length = tokens[end + 2..].iter().take_while(|token| token.kind != Kind::Mark(b'{')).count();
-        ports(source, &tokens[end + 2..end + 2 + length])?
-    };
-    Ok((params, results))
-}
-
-/// The parameters or results between two parentheses.
-fn ports(source: &str, tokens: &[Token]) -> Result<Vec<Port>, String> {
-    let (mut found, mut depth, mut begin) = (Vec::new(), 0_i32, 0);
-    for at in 0..=tokens.len() {
-        match tokens.get(at).map(|token| token.kind) {
-            Some(Kind::Mark(b'(' | b'[' | b'{' | b'<')) => depth += 1,
-            Some(Kind::Mark(b')' | b']' | b'}' | b'>')) => depth -= 1,
-            Some(Kind::Mark(b',')) | None if depth == 0 => {
-                if at > begin {
-                    found.push(port(source, &tokens[begin..at])?);
-                }
-                begin = at + 1;
-            }
-            _ => {}
-        }
-    }
-    Ok(found)
-}
-
-fn port(source: &str, tokens: &[Token]) -> Result<Port, String> {
-    let text = |at: usize| tokens.get(at).map_or("", |token| token.text(source));
-    let at = (0..tokens.len()).find(|&at| text(at) == "tensor" && text(at + 1) == "<");
-    let name = (0..tokens.len())
-        .find(|&at| text(at) == "natgrad.name" && text(at + 1) == "=")
-        .map(|at| text(at + 2).trim_matches('"').to_string());
-    let shown = || {
-        let all = tokens.first().zip(tokens.last()).map(|(first, last)| &source[first.at.start..last.at.end]);
-        all.unwrap_or_default().chars().take(60).collect::<String>()
-    };
-    let at = at.ok_or_else(|| format!("`main` has `{}`, which is no tensor of known sizes", shown()))?;
-    let inside: String = (at + 2..).map(text).take_while(|&text| text != ">" && !text.is_empty()).collect();
-    let ty = tensor_type(&inside).ok_or_else(|| {
-        format!("`main` has `{}`, but tensors must have known sizes and elements of {TYPES}", shown())
-    })?;
-    Ok(Port { name, ty, written: inside })
-}
-
-/// The types of elements, as errors name them.
-pub(super) const TYPES: &str = "f64, f32, bf16, f16, i1, i8, i16, i32, i64, ui8, ui16, ui32 or ui64";
-
-/// What is in the brackets of `tensor<4x8xf32>`.
-fn tensor_type(inside: &str) -> Option<TensorType> {
-    let mut parts: Vec<&str> = inside.split('x').collect();
-    let dtype = in_ir(parts.pop()?)?;
-    let dims = parts.into_iter().map(|dim| dim.parse().ok()).collect::<Option<Vec<usize>>>()?;
-    Some(TensorType::new(dtype, dims.as_slice()))
 }
