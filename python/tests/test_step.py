@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 import natgrad
+from trajectory import distance, double_precision, single_precision, trained
 
 ROWS = 12
 
@@ -81,74 +82,18 @@ def network(name, dtype):
 NETWORKS = ("perceptron", "transformer", "convolution")
 
 
-def ivon_in_numpy(loss, params, batches, carried, rule, seed):
-    """IVON (Shen et al. 2024, algorithm 1), in the type of the parameters; gives the losses and the mean."""
-    gradient = jax.jit(jax.value_and_grad(loss, has_aux=carried is not None))
-    mean, treedef = jax.tree_util.tree_flatten(params)
-    momentum = [np.zeros_like(m) for m in mean]
-    hess = [np.full_like(m, rule.hess_init) for m in mean]
-    lr, ess, delta = rule.lr * (rule.hess_init + rule.weight_decay), rule.ess, rule.weight_decay
-    losses = []
-    for step, batch in enumerate(batches):
-        noise = jax.tree_util.tree_leaves(natgrad.noise(params, step, seed=seed))
-        offset = [(n / np.sqrt(ess * (h + delta))).astype(h.dtype) for n, h in zip(noise, hess, strict=True)]
-        theta = treedef.unflatten([m + o for m, o in zip(mean, offset, strict=True)])
-        if carried is None:
-            value, gradients = gradient(theta, batch)
-        else:
-            (value, carried), gradients = gradient(theta, carried, batch)
-        losses.append(float(value))
-        for index, g in enumerate(map(np.asarray, jax.tree_util.tree_leaves(gradients))):
-            h = hess[index]
-            h_hat = g * offset[index] * ess * (h + delta)
-            momentum[index] = rule.beta1 * momentum[index] + (1 - rule.beta1) * g
-            hess[index] = rule.beta2 * h + (1 - rule.beta2) * h_hat + 0.5 * (1 - rule.beta2) ** 2 * (h - h_hat) ** 2 / (h + delta)
-            debiased = momentum[index] / (1 - rule.beta1 ** (step + 1))
-            mean[index] = mean[index] - lr * (debiased + delta * mean[index]) / (hess[index] + delta)
-    return losses, treedef.unflatten(mean)
-
-
-def trained(step, params, batches, seed):
-    state = step.init(params, seed=seed)
-    losses = []
-    for batch in batches:
-        state, metrics = step(state, batch)
-        losses.append(metrics["loss"])
-    return losses, step.posterior(state).mean()
-
-
-def distance(found, wanted):
-    """The largest difference, of each tensor's largest element."""
-    of = lambda a, b: np.max(np.abs(np.asarray(a, np.float64) - b)) / np.max(np.abs(b))
-    return max(map(of, jax.tree_util.tree_leaves(found), jax.tree_util.tree_leaves(wanted)))
-
-
 RULE = natgrad.Ivon(lr=0.5, ess=1000, hess_init=0.2, beta2=0.99, weight_decay=1e-2)
 
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_fifty_steps_of_ivon_in_double_precision(name):
     with jax.enable_x64(True):
-        loss, params, data, carried = network(name, np.float64)
-        step = natgrad.compile(loss, params, data[0], RULE, carried=carried)
-        found, mean = trained(step, params, data, seed=4)
-        losses, wanted = ivon_in_numpy(loss, params, data, carried, RULE, seed=4)
-    np.testing.assert_allclose(found, losses, rtol=1e-8)
-    assert distance(mean, wanted) < 1e-8
-    assert all(leaf.dtype == np.float64 for leaf in jax.tree_util.tree_leaves(mean))
+        double_precision(*network(name, np.float64), RULE)
 
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_fifty_steps_of_ivon_in_single_precision(name):
-    loss, params, data, carried = network(name, np.float32)
-    step = natgrad.compile(loss, params, data[0], RULE, carried=carried)
-    found, mean = trained(step, params, data, seed=4)
-    losses, wanted = ivon_in_numpy(loss, params, data, carried, RULE, seed=4)
-    # What a change of the start by one unit in the last place makes of it.
-    nudged = jax.tree.map(lambda array: np.nextafter(array, np.float32(np.inf)), params)
-    near_losses, near = ivon_in_numpy(loss, nudged, data, carried, RULE, seed=4)
-    assert distance(mean, wanted) < 3 * distance(near, wanted)
-    assert np.max(np.abs(np.subtract(found, losses))) < 3 * np.max(np.abs(np.subtract(near_losses, losses)))
+    single_precision(*network(name, np.float32), RULE)
 
 
 def test_adamw_is_optax():
