@@ -34,6 +34,9 @@ pub struct Cache {
     max: u64,
 }
 
+/// A key with its note, or why there is none.
+pub(super) type Keyed = io::Result<(CacheKey, Note)>;
+
 /// Where an executable came from, and the time it took in seconds.
 #[derive(Clone, Debug, PartialEq)]
 pub enum CacheOutcome {
@@ -87,18 +90,34 @@ impl Cache {
         stablehlo: &str,
         options: &CompileOptions,
     ) -> pjrt::Result<(Executable, CacheOutcome)> {
+        self.compile_keyed(self.keyed(client, stablehlo, options), client, stablehlo, options)
+    }
+
+    /// The same with the key of the same program.
+    pub(super) fn compile_keyed(
+        &self,
+        keyed: Keyed,
+        client: &Client,
+        stablehlo: &str,
+        options: &CompileOptions,
+    ) -> pjrt::Result<(Executable, CacheOutcome)> {
         self.through(
             options,
-            || self.with_parts(client, stablehlo, options, |parts| (CacheKey::of(parts), Note::of(parts))),
+            || keyed,
             |bytes| client.deserialize(bytes).map_err(|error| error.to_string()),
             || client.compile(stablehlo.as_bytes(), options),
             |executable| executable.serialize(),
         )
     }
 
+    /// The key of a program here, which is a hash of all of its text, and what an entry notes beside it.
+    pub(super) fn keyed(&self, client: &Client, stablehlo: &str, options: &CompileOptions) -> Keyed {
+        self.with_parts(client, stablehlo, options, |parts| (CacheKey::of(parts), Note::of(parts)))
+    }
+
     /// Whether there is an entry of a program; whether it can be loaded is not known.
-    pub(super) fn holds(&self, client: &Client, stablehlo: &str, options: &CompileOptions) -> bool {
-        self.key(client, stablehlo, options).is_ok_and(|key| self.entry_path(&key).is_file())
+    pub(super) fn holds(&self, keyed: &Keyed) -> bool {
+        keyed.as_ref().is_ok_and(|(key, _)| self.entry_path(key).is_file())
     }
 
     /// What a compiler makes of a program for a device that need not be here, from the cache or else from the

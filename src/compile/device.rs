@@ -5,6 +5,7 @@ use std::time::Instant;
 use natgrad_ir::TensorType;
 
 use super::bytes::{element_type, to_bytes};
+use super::cache::Keyed;
 use super::listing::{Listed, Listing};
 use super::trial::{self, Trial};
 use super::{Cache, CacheOutcome, MissReason, OpenError, Refusal, Target, versions};
@@ -198,10 +199,11 @@ impl Device {
         versions::check(self.client.plugin(), &program)?;
         let text = stablehlo(&program, self.lowering)?;
         let is_foreign = versions::foreign(&program).next().is_some();
-        if is_foreign && trial::is_wanted(self.target()) && !cache.holds(&self.client, &text, &self.options) {
-            return self.tried(cache, program, &text, begin);
+        let keyed = cache.keyed(&self.client, &text, &self.options);
+        if is_foreign && trial::is_wanted(self.target()) && !cache.holds(&keyed) {
+            return self.tried(cache, program, (text, keyed), begin);
         }
-        let (executable, outcome) = cache.compile(&self.client, &text, &self.options)?;
+        let (executable, outcome) = cache.compile_keyed(keyed, &self.client, &text, &self.options)?;
         let loops = self.lowering.loops;
         Ok(Compiled { program, executable, outcome, loops, seconds: begin.elapsed().as_secs_f64() })
     }
@@ -212,22 +214,22 @@ impl Device {
         &self,
         cache: &Cache,
         program: Program,
-        text: &str,
+        (text, keyed): (String, Keyed),
         begin: Instant,
     ) -> Result<Compiled, DeviceError> {
         let name = program.module.module().name.clone();
-        let mut ways = vec![(self.lowering.loops, text.to_owned(), self.options.clone())];
+        let mut ways = vec![(self.lowering.loops, text, self.options.clone(), keyed)];
         if self.lowering.loops != Loops::Chosen {
             let target = self.target();
             let text = stablehlo(&program, target.lowering(Loops::Chosen))?;
-            ways.push((Loops::Chosen, text, target.options(Loops::Chosen)));
+            let options = target.options(Loops::Chosen);
+            let keyed = cache.keyed(&self.client, &text, &options);
+            ways.push((Loops::Chosen, text, options, keyed));
         }
-        let holds =
-            |(_, text, options): &(Loops, String, CompileOptions)| cache.holds(&self.client, text, options);
         // What is there was taken before, as XLA did not survive the first way.
-        let known = ways.iter().position(holds);
+        let known = ways.iter().position(|(_, _, _, keyed)| cache.holds(keyed));
         let mut last = "as seen before".to_owned();
-        for (loops, text, options) in ways.into_iter().skip(known.unwrap_or(0)) {
+        for (loops, text, options, keyed) in ways.into_iter().skip(known.unwrap_or(0)) {
             if known.is_none()
                 && let Trial::Ended(message) = trial::of_program(self.client.plugin(), cache, loops, &text)
             {
@@ -241,7 +243,7 @@ impl Device {
                 );
             }
             let compile_seconds = begin.elapsed().as_secs_f64();
-            let (executable, outcome) = cache.compile(&self.client, &text, &options)?;
+            let (executable, outcome) = cache.compile_keyed(keyed, &self.client, &text, &options)?;
             let outcome = match outcome {
                 CacheOutcome::Hit { .. } if known.is_none() => {
                     CacheOutcome::Miss { reason: MissReason::Absent, compile_seconds }
