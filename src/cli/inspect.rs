@@ -223,8 +223,8 @@ impl Machine {
             _ => None,
         };
         let about = About::of(optimized, config, self.device.clone());
-        let outputs_are_fused = target.fuses_outputs(self.compiler.lowering().loops);
-        Ok(Report::of(about, optimized, adamw.as_ref(), self.figures.as_ref(), outputs_are_fused))
+        let outputs = target.outputs(self.compiler.lowering().loops);
+        Ok(Report::of(about, optimized, adamw.as_ref(), self.figures.as_ref(), outputs))
     }
 }
 

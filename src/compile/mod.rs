@@ -34,4 +34,4 @@ pub use model::{DeviceModel, Unit, UnknownTarget, Wanted, list as list_targets};
 pub use note::Note;
 pub use open_error::OpenError;
 pub use refusal::Refusal;
-pub use target::Target;
+pub use target::{Outputs, Target};

@@ -21,6 +21,17 @@ pub enum Target {
 /// ([`Loops::Merged`]).
 const MERGING_OPTION: &str = "xla_cpu_use_multi_output_fusion";
 
+/// What a target makes of computations that share inputs and have several outputs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outputs {
+    /// A kernel for each output.
+    Apart,
+    /// One kernel.
+    Fused,
+    /// One loop, and one for several tensors of a shape as long as it has few operands, as XLA:CPU merges loops.
+    Merged,
+}
+
 impl Target {
     /// The target a client compiles for.
     pub fn of(client: &Client) -> Target {
@@ -86,12 +97,12 @@ impl Target {
         }
     }
 
-    /// Whether XLA makes one kernel of computations that share inputs and have several outputs. XLA:CPU runs a loop for
-    /// each output, unless it is told to merge them.
-    pub fn fuses_outputs(self, loops: Loops) -> bool {
-        match self {
-            Target::Cpu => loops == Loops::Merged,
-            Target::Gpu | Target::Tpu | Target::Other => true,
+    /// What XLA makes of computations that share inputs and have several outputs.
+    pub fn outputs(self, loops: Loops) -> Outputs {
+        match (self, loops) {
+            (Target::Cpu, Loops::Chosen) => Outputs::Apart,
+            (Target::Cpu, Loops::Merged) => Outputs::Merged,
+            (Target::Gpu | Target::Tpu | Target::Other, _) => Outputs::Fused,
         }
     }
 

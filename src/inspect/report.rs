@@ -12,7 +12,7 @@ use super::kernel::{Kernel, StageCost, kernels, opcodes, stage_costs};
 use super::memory::{Assigned, Memory};
 use super::roofline::{DeviceFigures, Roofline};
 use super::verdict::{Counterpart, Subject, Verdict, verdicts};
-use crate::compile::Listing;
+use crate::compile::{Listing, Outputs};
 use crate::config::RunConfig;
 use crate::step::Program;
 
@@ -111,21 +111,20 @@ impl About {
 }
 
 impl Report {
-    /// Inspects a program. `outputs_are_fused` tells whether the target makes one kernel of computations that share
-    /// inputs and have several outputs.
+    /// Inspects a program. `outputs` is what the target makes of computations that have several.
     pub fn of(
         about: About,
         optimized: &Optimized,
         adamw: Option<&Optimized>,
         figures: Option<&DeviceFigures>,
-        outputs_are_fused: bool,
+        outputs: Outputs,
     ) -> Report {
         let own = kernels(&optimized.module);
         let others = adamw.map(|adamw| kernels(&adamw.module));
         let counterpart = adamw.zip(others.as_ref()).map(|(adamw, kernels)| Counterpart {
             program: &adamw.program,
             kernels,
-            outputs_are_fused,
+            outputs,
         });
         let subject = Subject {
             program: &optimized.program,

@@ -36,8 +36,8 @@ impl Report {
         let adamw = config.by_adamw().map(|adamw| optimized(device, &adamw, dtype)).transpose()?;
         let figures = DeviceFigures::measure(device)?;
         let about = About::of(&own, config, device.client().platform_name().to_owned());
-        let outputs_are_fused = device.target().fuses_outputs(device.lowering().loops);
-        Ok(Report::of(about, &own, adamw.as_ref(), Some(&figures), outputs_are_fused))
+        let outputs = device.target().outputs(device.lowering().loops);
+        Ok(Report::of(about, &own, adamw.as_ref(), Some(&figures), outputs))
     }
 }
 

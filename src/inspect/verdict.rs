@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::kernel::Kernel;
 use super::noise::{MURMUR3_FINALIZER, NoiseSite, PHILOX_FIRST, noise_sites};
+use crate::compile::Outputs;
 use crate::noise::Grade;
 use crate::step::Program;
 
@@ -45,7 +46,8 @@ pub enum Promise {
     NoDouble,
     /// Nothing goes to the host or comes from it while the program runs.
     NoHostTransfer,
-    /// The program has no more kernels than AdamW's, or where each output is a loop of its own, no more than outputs.
+    /// The program has no more kernels than AdamW's, but for outputs that are loops of their own, and for loops of which XLA
+    /// merged more of AdamW's, where none takes more than one a tensor.
     KernelsBeyondAdamw,
 }
 
@@ -114,8 +116,8 @@ pub struct Counterpart<'a> {
     pub program: &'a Program,
     /// Its kernels.
     pub kernels: &'a [Kernel],
-    /// Whether the target makes one kernel of computations that share inputs and have several outputs.
-    pub outputs_are_fused: bool,
+    /// What the target makes of computations that have several outputs.
+    pub outputs: Outputs,
 }
 
 /// What the search for noise found, and what it costs an element.

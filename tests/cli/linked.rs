@@ -111,6 +111,16 @@ fn a_model_of_a_loss_alone_is_trained_without_scores() {
     bench.ok(&["compare", "run.json", "--rules", "sgd", "--time", "1"]);
 }
 
+/// XLA puts fewer tensors of one shape into a loop where their update has more operands than AdamW's, and the verdict says so.
+#[test]
+fn loops_of_fewer_tensors_than_adamws_are_told() {
+    let bench = bench_of("conv", 128, 4, 6);
+    let told = bench.ok(&["inspect", "run.json", "--what", "fusions"]).stdout;
+    let verdict = told.lines().find(|line| line.contains("no more kernels than AdamW's")).unwrap();
+    let wanted = "AdamW 86: +1; XLA updates 8 tensors in 6 loops, in 5 with AdamW";
+    assert!(verdict.trim_start().starts_with("pass") && verdict.ends_with(wanted), "{verdict}");
+}
+
 /// State that the model carries, such as averages of batch norm, goes on with the rest, bit for bit; and not by other functions.
 #[test]
 fn a_run_goes_on_as_if_never_stopped_with_the_functions_that_it_had() {

@@ -46,7 +46,7 @@ pub fn report(model: NamedModel, rule: NamedRule, rows: usize) -> Report {
         products: [("f32".to_owned(), 1e11)].into(),
         elementwise: 1e10,
     };
-    Report::of(about, &own, Some(&adamw), Some(&figures), Target::Cpu.fuses_outputs(Loops::Merged))
+    Report::of(about, &own, Some(&adamw), Some(&figures), Target::Cpu.outputs(Loops::Merged))
 }
 
 fn cost(report: &Report, phase: Phase) -> &StageCost {

@@ -1,6 +1,6 @@
 //! Verdicts on optimized steps: what natgrad promises holds, and each promise is seen to be broken where it is.
 
-use natgrad::compile::stablehlo;
+use natgrad::compile::{Outputs, stablehlo};
 use natgrad::inspect::{
     Counterpart, HloModule, Kernel, Promise, Subject, Verdict, kernels, stage_costs, verdicts,
 };
@@ -210,7 +210,7 @@ fn kernels_are_counted_beyond_adamws() {
     };
     let adamw = compiled(NamedRule::Adamw(AdamW::default()), lowering());
     let judged = |own: &(Program, HloModule, Vec<Kernel>)| {
-        let adamw = Counterpart { program: &adamw.0, kernels: &adamw.2, outputs_are_fused: true };
+        let adamw = Counterpart { program: &adamw.0, kernels: &adamw.2, outputs: Outputs::Merged };
         let subject = Subject { program: &own.0, module: &own.1, kernels: &own.2, adamw: Some(adamw) };
         failed(&verdicts(&subject))
     };

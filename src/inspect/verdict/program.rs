@@ -5,7 +5,9 @@ use std::collections::BTreeSet;
 use natgrad_hlo::{Attributes, Instruction, Opcode};
 
 use super::{Subject, arrays, custom_target, is_double, some_of};
-use crate::inspect::stage::{Stage, stage_of};
+use crate::compile::Outputs;
+use crate::inspect::kernel::Kernel;
+use crate::inspect::stage::{Phase, Stage, stage_of};
 use crate::step::Program;
 
 /// Where XLA puts arrays that are in the host's memory.
@@ -76,12 +78,30 @@ pub(super) fn kernels_beyond_adamw(subject: &Subject<'_>) -> Option<(bool, Strin
     }
     let (own, others) = (subject.kernels.len(), adamw.kernels.len());
     let more = own as i64 - others as i64;
-    let carried = |program: &Program| program.outputs.iter().filter(|slot| slot.is_carried()).count();
-    let outputs = carried(subject.program).saturating_sub(carried(adamw.program));
-    let (allowed, because) = match adamw.outputs_are_fused {
-        true => (0, String::new()),
-        false => (outputs, format!("; {outputs} more state tensors, each a loop of its own on this target")),
+    let (allowed, because) = match adamw.outputs {
+        Outputs::Apart => {
+            let carried = |program: &Program| program.outputs.iter().filter(|slot| slot.is_carried()).count();
+            let outputs = carried(subject.program).saturating_sub(carried(adamw.program));
+            (outputs, format!("; {outputs} more state tensors, each a loop of its own on this target"))
+        }
+        // An update of more operands leaves room for fewer tensors in a loop.
+        Outputs::Merged if more > 0 => {
+            let tensors = subject.program.interface.trained().count();
+            let (loops, merged) = (update_loops(subject.kernels), update_loops(adamw.kernels));
+            let allowed = if loops <= tensors { loops.saturating_sub(merged) } else { 0 };
+            (allowed, format!("; XLA updates {tensors} tensors in {loops} loops, in {merged} with AdamW"))
+        }
+        Outputs::Fused | Outputs::Merged => (0, String::new()),
     };
     let detail = format!("{own} kernels, AdamW {others}: {more:+}{because}");
     Some((more <= allowed as i64, detail))
+}
+
+/// Kernels that compute new state of tensors.
+fn update_loops(kernels: &[Kernel]) -> usize {
+    let phases = [Stage::Update, Stage::Resample].map(Phase::After);
+    let is_loop = |kernel: &&Kernel| {
+        phases.contains(&kernel.origin.phase) && kernel.inside.iter().any(|operation| operation.is_array)
+    };
+    kernels.iter().filter(is_loop).count()
 }
