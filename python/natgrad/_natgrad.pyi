@@ -24,6 +24,8 @@ class State:
     def is_whole(self) -> bool:
         """Whether no step has taken it."""
 
+    def check(self) -> None: ...
+
 class Metrics:
     def read(self) -> list[tuple[str, float]]: ...
 

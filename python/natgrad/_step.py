@@ -184,6 +184,8 @@ class Step:
     def save(self, path: str | os.PathLike[str], state: State) -> Path:
         """Writes a state with its model into a folder. `load` goes on from it, bit for bit; `natgrad predict` uses it where the
         model has `predict` and `task`."""
+        # Before anything is written.
+        _checked(state).check()
         folder = Path(path).absolute()
         folder.mkdir(parents=True, exist_ok=True)
         model = folder / "model"
@@ -193,7 +195,7 @@ class Step:
             shutil.rmtree(model)
         beside.chmod(0o755)
         beside.rename(model)
-        return Path(self._step.save(_checked(state), folder, model))
+        return Path(self._step.save(state, folder, model))
 
     def load(self, path: str | os.PathLike[str]) -> State:
         """The state in a folder that `save` wrote, by such a step."""

@@ -61,6 +61,11 @@ impl State {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).is_some()
     }
 
+    /// An error if a step has taken it.
+    fn check(&self) -> PyResult<()> {
+        self.with(|_| Ok(()))
+    }
+
     fn __repr__(&self) -> String {
         let gone = if self.is_whole() { "" } else { ", given to a step" };
         format!("State(step={}, seed={}{gone})", self.step, self.seed)

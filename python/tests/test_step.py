@@ -127,16 +127,17 @@ def test_accumulated_batches_are_whole_ones():
         natgrad.compile(loss, params, data[0], rule, accumulation=5)
 
 
-def test_a_state_is_spent_once():
+def test_a_state_is_spent_once(tmp_path):
     params, data = model(), batches(2)
     step = natgrad.compile(loss, params, data[0], RULE)
     state = step.init(params)
     posterior = step.posterior(state)
     again, _ = step(state, data[0])
     assert not state.is_whole and again.is_whole and again.step == 1
-    for use in (lambda: step(state, data[0]), posterior.mean, lambda: posterior.sample(0), lambda: step.save("nowhere", state)):
+    for use in (lambda: step(state, data[0]), posterior.mean, lambda: posterior.sample(0), lambda: step.save(tmp_path / "nowhere", state)):
         with pytest.raises(natgrad.Error, match="this state, after 0 steps, was given to a step already"):
             use()
+    assert not (tmp_path / "nowhere").exists()
 
 
 def test_wrong_batches_and_parameters_are_named():
