@@ -146,7 +146,7 @@ class Step:
             array = np.asarray(leaf)
             if array.shape == shape and array.dtype != type_ and (array.dtype, type_) in _NARROWED:
                 # As JAX does without 64-bit types.
-                array = _narrowed(array, type_)
+                array = _held(array, type_).astype(type_)
             if array.shape != shape or array.dtype != type_:
                 # It says what is wrong, or converts as JAX does.
                 found = [np.asarray(value) for value in check_same(self._expected, batch, "batch", "input", "input")]
@@ -325,21 +325,20 @@ def _bytes(array: np.ndarray, type_: np.dtype | None = None) -> np.ndarray:
     """The bytes of an array in a type of natgrad's, row-major."""
     if type_ is not None and array.dtype != type_:
         kind, size = array.dtype.kind, array.dtype.itemsize
-        if kind in "iu" and size > type_.itemsize and array.size:
+        if kind in "iu" and size > type_.itemsize:
             # natgrad gives 32 bits: a negative number by its two's complement.
-            low, high = (-(2**31), 2**31 - 1) if kind == "i" else (0, 2**32 - 1)
-            if array.min() < low or array.max() > high:
-                raise ModelError(f"an array of {array.dtype} has {array.min() if array.min() < low else array.max()}, and must be from {low} to {high}")
+            _held(array, np.dtype(f"{kind}{type_.itemsize}"))
         array = array.view(type_) if kind == "i" and size == type_.itemsize else array.astype(type_)
     return np.ascontiguousarray(array).reshape(-1).view(np.uint8)
 
 
-def _narrowed(array: np.ndarray, type_: np.dtype) -> np.ndarray:
-    """An array of 64 bits in 32, which hold its whole numbers."""
-    narrow = array.astype(type_)
-    if type_.kind in "iu" and not np.array_equal(narrow, array):
-        raise ModelError(f"an array of {array.dtype} has numbers that {type_} cannot hold, from {array.min()} to {array.max()}")
-    return narrow
+def _held(array: np.ndarray, type_: np.dtype) -> np.ndarray:
+    """An array whose whole numbers a narrower type of the kind can hold."""
+    if type_.kind in "iu" and array.size:
+        range_, low, high = np.iinfo(type_), array.min(), array.max()
+        if low < range_.min or high > range_.max:
+            raise ModelError(f"an array of {array.dtype} has {low if low < range_.min else high}, and must be from {range_.min} to {range_.max}")
+    return array
 
 
 def _array(data: np.ndarray, type_: np.dtype, shape: Sequence[int]) -> np.ndarray:
