@@ -42,6 +42,7 @@ mod guard;
 pub mod inspect;
 pub mod lower;
 pub mod noise;
+pub mod phase;
 pub mod posterior;
 pub mod prelude;
 pub mod replay;

@@ -35,13 +35,16 @@ pub(super) fn is_alone() -> bool {
     std::fs::read_dir("/proc/self/task").is_ok_and(|threads| threads.count() == 1)
 }
 
-/// Leaves only warnings and errors in the log that XLA writes to stderr, unless the user has chosen a level.
+/// What says which messages of XLA's log are left out: 0 none, 1 information, 2 warnings too.
+pub const LOG_LEVEL: &str = "TF_CPP_MIN_LOG_LEVEL";
+
+/// Leaves only errors in the log that XLA writes to stderr, unless the user has chosen a level by [`LOG_LEVEL`].
 ///
 /// Call it first in `main`: XLA reads the level when a plugin is opened, and where other threads run the log stays as it
 /// is.
 pub fn quiet_log() {
     // More words in the log are no reason to stop.
-    default_environment(&[("TF_CPP_MIN_LOG_LEVEL", "1")]).ok();
+    default_environment(&[(LOG_LEVEL, "2")]).ok();
 }
 
 #[cfg(test)]

@@ -50,7 +50,7 @@ pub use artifact::{Artifact, MemoryStats};
 pub use buffer::{Buffer, PendingRead};
 pub use client::{Client, WeakClient};
 pub use device_info::{DeviceInfo, DeviceMemory};
-pub use environment::{NotAlone, default_environment, quiet_log};
+pub use environment::{LOG_LEVEL, NotAlone, default_environment, quiet_log};
 pub use error::{Code, Error, Identity, Result};
 pub use executable::{Arg, Executable};
 pub use last_word::install_last_word;

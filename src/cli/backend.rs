@@ -1,7 +1,9 @@
 //! The device that commands run on or compile for, with errors as the command line tells them.
 
-use super::Failure;
-use crate::assets;
+use std::path::PathBuf;
+
+use super::{Failure, progress};
+use crate::assets::{self, Asset};
 use crate::compile::{Cache, Compiler, Device, Listing, OpenError, Wanted, open};
 use crate::pjrt::{Client, Plugin};
 use crate::step::Program;
@@ -21,6 +23,11 @@ pub(super) fn plugin() -> Result<(Plugin, Client), Failure> {
     let plugin = open::default_plugin().map_err(failure)?;
     let client = open::runtime(&plugin, None).map_err(failure)?;
     Ok((plugin, client))
+}
+
+/// Fetches a package, which draws a bar of its own.
+pub(super) fn fetch(asset: Asset) -> Result<PathBuf, assets::Error> {
+    progress::aside(|| assets::fetch(asset))
 }
 
 /// The cache of executables.

@@ -1,18 +1,17 @@
 //! `natgrad compare`.
 
-use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::Value;
 
-use super::print::{print, tell};
+use super::print::{print, tell_written};
 use super::{Failure, backend};
 use crate::compare::{self, Budget, Cases, Comparison, News, Server, Vary, compare};
 use crate::compile::Wanted;
+use crate::phase::{self, Phase};
 use crate::pjrt::Client;
 use crate::train::write_atomically;
 
@@ -96,11 +95,21 @@ impl Compare {
         let device = backend::open(self.target)?;
         let budget = Budget { time: Duration::from_secs(self.time), width: compare::NARROW };
         let comparison = Comparison { cases, budget, parts: self.parts, seed: 0 };
-        let bar = progress();
+        let (mut running, mut rounds_begin) = (None, false);
         let mut report = compare(&device, &comparison, server.as_mut(), &mut |news| match news {
-            News::Preparing { case, entrant } => bar.set_message(format!("{case}: preparing {entrant}")),
-            News::Round { case, rounds, width } => bar
-                .set_message(format!("{case}: {rounds} rounds, the widest interval {:.1} %", 100.0 * width)),
+            News::Preparing { case, entrant } => {
+                let phase = Phase::Preparing { case: case.to_string(), entrant: entrant.to_string() };
+                running = Some(phase::begin(phase));
+                rounds_begin = true;
+            }
+            News::Round { case, rounds, width } => {
+                let phase = Phase::Comparing { case: case.to_string(), rounds, width };
+                match &running {
+                    Some(running) if !rounds_begin => running.becomes(phase),
+                    _ => running = Some(phase::begin(phase)),
+                }
+                rounds_begin = false;
+            }
         })
         .map_err(|error| match error {
             compare::CompareError::Server(error) => Failure::usage(error),
@@ -108,7 +117,7 @@ impl Compare {
                 Failure::Failed(other.into())
             }
         })?;
-        bar.finish_and_clear();
+        drop(running);
         report.made_by = made_by(device.client());
         report.machine = compare::machine();
         report.command = command();
@@ -120,7 +129,7 @@ impl Compare {
         {
             if let Some(path) = path {
                 write_atomically(path, content.as_bytes())?;
-                tell(format_args!("written: {}", path.display()));
+                tell_written(path);
             }
         }
         Ok(ExitCode::SUCCESS)
@@ -162,18 +171,6 @@ fn check_folder(path: &Path) -> Result<(), Failure> {
         ))),
         _ => Ok(()),
     }
-}
-
-fn progress() -> ProgressBar {
-    if !std::io::stderr().is_terminal() {
-        return ProgressBar::hidden();
-    }
-    let bar = ProgressBar::new_spinner();
-    if let Ok(style) = ProgressStyle::with_template("{spinner} {elapsed} {msg}") {
-        bar.set_style(style);
-    }
-    bar.enable_steady_tick(Duration::from_millis(200));
-    bar
 }
 
 /// natgrad's version and the plugin: the names of its folder, which tells the package, and of its file.

@@ -2,7 +2,7 @@
 
 use indicatif::{DecimalBytes, HumanCount};
 
-use super::print::tell;
+use super::print::result;
 use super::{Failure, backend};
 use crate::compile::{CacheOutcome, Wanted};
 use crate::config::{Length, RunConfig};
@@ -75,7 +75,7 @@ pub(super) fn dry_run(config: &RunConfig, wanted: Option<Wanted>) -> Result<(), 
         rows.push(row("device", format!("{} with {}: {verdict}", model.about, bytes(has as i64))));
     }
     let hlo = HloModule::decode(&listing.hlo)?;
-    tell(format_args!("{}{}", columns(&rows, |_| false), Summary::of(&hlo).stages().trim_end()));
+    result(format_args!("{}{}", columns(&rows, |_| false), Summary::of(&hlo).stages().trim_end()));
     Ok(())
 }
 

@@ -3,9 +3,9 @@
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use natgrad_layers::Task;
 
-use super::Failure;
 use super::interrupt::Interrupt;
 use super::print::tell;
+use super::{Failure, progress};
 use crate::compile::{CacheOutcome, Device};
 use crate::config::{RunConfig, Validation};
 use crate::data::Splits;
@@ -22,7 +22,9 @@ pub(super) fn train(
     on_record: &mut dyn FnMut(&Record),
 ) -> Result<RunReport, Failure> {
     let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-    let style = ProgressStyle::with_template("{bar:30} {pos}/{len} steps  {msg}  {elapsed} left {eta}")?;
+    let style = ProgressStyle::with_template(
+        "{bar:30} {pos}/{len} steps  {msg}  elapsed {elapsed}, left {eta}{prefix}",
+    )?;
     bar.set_style(style.progress_chars("=> "));
     let (mut compiled, mut loaded) = (Vec::new(), Vec::new());
     let (mut begun, mut told) = (0, 0);
@@ -47,11 +49,12 @@ pub(super) fn train(
                 tell(format_args!("continuing after step {step}"));
             }
             begun = step;
-            bar.set_length(total);
-            bar.set_position(step);
             // What came before was compiling.
             bar.reset_elapsed();
+            bar.set_length(total);
+            bar.set_position(step);
             bar.reset_eta();
+            progress::keep_drawing(&bar);
         }
         Progress::Record { record } => {
             on_record(record);
@@ -83,8 +86,8 @@ pub(super) fn train(
             bar.set_message(line);
         }
         Progress::Evaluating => {
-            interrupt.release();
-            bar.finish();
+            progress::finish_bar();
+            interrupt.release_after_steps();
         }
     };
     let failure = |error| Failure::training(error, Some(interrupt));
@@ -96,6 +99,7 @@ pub(super) fn train(
         training.report(&mut observer).map_err(failure)
     });
     interrupt.release();
+    progress::finish_bar();
     let report = outcome?;
     tell(format_args!(
         "{} steps in {:.1} s ({:.0} steps/s), {} parameters",

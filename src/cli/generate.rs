@@ -7,10 +7,10 @@ use clap::Args;
 use natgrad_layers::{Gpt2, NamedModel};
 
 use super::out::folder_of;
-use super::print::{print, tell};
+use super::print::{print, result};
 use super::trained::Trained;
 use super::{Failure, backend};
-use crate::assets::{self, Asset};
+use crate::assets::Asset;
 use crate::posterior::{Choice, Generator, Prompt};
 use crate::text::{Growing, Tokenizer};
 
@@ -94,7 +94,7 @@ impl Generate {
         let mut text = Growing::new(&tokenizer, &tokens)?;
         let mut told = |token: u32| print(&text.push(token)?);
         generator.generate(&Prompt { tokens: &tokens, count, choice, vocabulary, end, seed }, &mut told)?;
-        tell(text.end()?);
+        result(text.end()?);
         Ok(ExitCode::SUCCESS)
     }
 
@@ -112,6 +112,6 @@ impl Generate {
                 gpt2.vocabulary
             )));
         }
-        Ok(Tokenizer::gpt2(&assets::fetch(Asset::Gpt2Encoding)?)?)
+        Ok(Tokenizer::gpt2(&backend::fetch(Asset::Gpt2Encoding)?)?)
     }
 }

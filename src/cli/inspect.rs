@@ -9,7 +9,7 @@ use clap::{Args, ValueEnum};
 use natgrad_ir::{DType, text};
 
 use self::against::{Against, Other};
-use super::print::print;
+use super::print::{print, tell_written};
 use super::target::{self, TargetArg};
 use super::{Failure, backend};
 use crate::compile::{Compiler, DeviceModel, Target, Unit, Wanted, open, stablehlo};
@@ -99,6 +99,18 @@ impl ProgramName {
 }
 
 impl Inspect {
+    /// Sets what devices that are not here need, while no other thread runs.
+    pub(super) fn prepare(&self) -> Result<(), Failure> {
+        let one = match self.target {
+            Some(TargetArg::One(wanted)) => Some(wanted),
+            Some(TargetArg::List) | None => None,
+        };
+        for wanted in [one, self.against.target()].into_iter().flatten() {
+            wanted.prepare()?;
+        }
+        Ok(())
+    }
+
     pub(super) fn run(self) -> Result<ExitCode, Failure> {
         let wanted = match self.target {
             Some(TargetArg::List) => {
@@ -112,12 +124,10 @@ impl Inspect {
         let other = self.against.load(&config, wanted)?;
         let reports = self.json.is_some() || self.html.is_some() || other.is_some();
         let what = self.what.unwrap_or(if reports { What::All } else { What::Ir });
+        // What is written need not fill the terminal too.
+        let writes = self.json.is_some() || self.html.is_some() || self.dump.is_some();
+        let is_brief = writes && self.what.is_none();
         let compiles = reports || self.dump.is_some() || !matches!(what, What::Ir | What::Stablehlo);
-        // Opening the first device starts threads.
-        let others = if let Some(Other::Program(_, wanted)) = &other { *wanted } else { None };
-        for wanted in [wanted, others].into_iter().flatten() {
-            wanted.prepare()?;
-        }
         let compiler = if compiles { Some(backend::compiler(wanted)?) } else { None };
         // For the CPU, where nothing is opened and no other target wanted.
         let unopened = wanted.map_or(Target::Cpu, Wanted::target);
@@ -146,6 +156,8 @@ impl Inspect {
             write(path, report.html().as_bytes())?;
         }
         let printed = match (what, &report) {
+            (_, Some(report)) if is_brief => [report.title(), report.verdict_text()].concat(),
+            (_, None) if is_brief => String::new(),
             (What::Ir, _) => ir,
             (What::Stablehlo, _) => stablehlo,
             (What::Hlo, _) | (_, None) => optimized.module.to_text(),
@@ -161,6 +173,7 @@ impl Inspect {
         if let Some(difference) = report.and_then(|report| report.against) {
             print(&difference.text())?;
         }
+        [&self.json, &self.html, &self.dump].into_iter().flatten().for_each(|path| tell_written(path));
         Ok(ExitCode::SUCCESS)
     }
 

@@ -16,6 +16,7 @@ mod plot;
 mod plugin;
 mod predict;
 mod print;
+mod progress;
 mod replay;
 mod report;
 mod resume;
@@ -28,6 +29,7 @@ mod train;
 mod trained;
 mod watched;
 
+use std::io::{IsTerminal as _, Write as _};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -35,12 +37,19 @@ use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
 use crate::compile::trial;
+use crate::pjrt::LOG_LEVEL;
 use crate::train::{FolderError, TrainError};
 
 /// Train with IVON, or AdamW, through one fused XLA program per step.
 #[derive(Debug, Parser)]
 #[command(name = "natgrad", version)]
 struct Cli {
+    /// Tell only results and errors
+    #[arg(short, long, global = true, conflicts_with = "verbose", display_order = 900)]
+    quiet: bool,
+    /// Tell more, as NATGRAD_LOG=info does: of data, plugin, programs and checkpoints, and XLA's warnings
+    #[arg(short, long, global = true, display_order = 901)]
+    verbose: bool,
     #[command(subcommand)]
     command: Command,
 }
@@ -115,12 +124,21 @@ impl Failure {
             }
             TrainError::Stopped { ref checkpoint, .. } => {
                 let mut note = error.to_string();
-                if let Some(folder) = checkpoint.as_deref().and_then(Path::parent) {
-                    note.push_str(&format!("; continue with: natgrad train --resume {}", folder.display()));
+                match checkpoint.as_deref().and_then(Path::parent) {
+                    Some(folder) => {
+                        note.push_str(&format!(
+                            "; continue with: natgrad train --resume {}",
+                            folder.display()
+                        ));
+                    }
+                    None => {
+                        let safe = interrupt.map(|interrupt| interrupt.is_safe()).unwrap_or_default();
+                        note.push_str(&if safe.is_empty() { safe } else { format!("; {safe}") });
+                    }
                 }
                 Failure::Stopped {
                     note,
-                    code: interrupt.and_then(interrupt::Interrupt::received).unwrap_or(1),
+                    code: interrupt.and_then(|interrupt| interrupt.received()).unwrap_or(1),
                 }
             }
             other => Failure::Failed(other.into()),
@@ -142,37 +160,37 @@ step.compute. `natgrad inspect CONFIG --what stablehlo` prints the program, for 
 /// Runs the command that the arguments name.
 pub fn main() -> ExitCode {
     crate::pjrt::keep_freed_memory();
-    crate::pjrt::quiet_log();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return parsed(&error),
+    };
     crate::pjrt::install_last_word("natgrad", LAST_ADVICE);
-    let cli = Cli::parse();
-    let filter = EnvFilter::try_from_env("NATGRAD_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
+    let level = match (cli.quiet, cli.verbose) {
+        (true, _) => "error",
+        (_, true) => "info",
+        _ => "warn",
+    };
+    let filter = EnvFilter::try_from_env("NATGRAD_LOG").ok().filter(|_| !cli.quiet);
+    let filter = filter.unwrap_or_else(|| EnvFilter::new(level));
+    let debugs = filter.max_level_hint().is_some_and(|level| level >= tracing::Level::DEBUG);
+    // More or fewer words in the log are no reason to stop.
+    let least = match (debugs, cli.verbose) {
+        (true, _) => "0",
+        (false, true) => "1",
+        (false, false) => "2",
+    };
+    crate::pjrt::default_environment(&[(LOG_LEVEL, least)]).ok();
     tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
+        .with_writer(|| progress::Stderr)
+        .with_ansi(std::io::stderr().is_terminal())
         .without_time()
         .with_target(false)
         .init();
     if let Ok(own) = std::env::current_exe() {
         trial::try_by(vec![own.into(), "compile-trial".into()]);
     }
-    let outcome = match cli.command {
-        Command::Train(command) => command.run(),
-        Command::Runs(command) => command.run(),
-        Command::Plot(command) => command.run(),
-        Command::Report(command) => command.run(),
-        Command::Predict(command) => command.run(),
-        Command::Compare(command) => command.run(),
-        Command::Generate(command) => command.run(),
-        Command::Export(command) => command.run(),
-        Command::Tokenize(command) => command.run(),
-        Command::Inspect(command) => command.run(),
-        Command::Plugin(command) => command.run(),
-        Command::Cache(command) => command.run(),
-        Command::Replay(command) => command.run(),
-        Command::Completions(command) => command.run(),
-        Command::Man(command) => command.run(),
-        Command::CompileTrial { arguments } => Ok(trial::answer(&arguments)),
-    };
+    let outcome = cli.begin().and_then(|command| command.run());
     match outcome {
         Ok(code) => code,
         Err(Failure::Usage(error)) => {
@@ -184,8 +202,67 @@ pub fn main() -> ExitCode {
             ExitCode::FAILURE
         }
         Err(Failure::Stopped { note, code }) => {
-            print::note(&note);
+            progress::apart(|| print::last_note(&note));
             ExitCode::from(code)
+        }
+    }
+}
+
+/// Help, the version, or what is wrong with the arguments.
+fn parsed(error: &clap::Error) -> ExitCode {
+    let outcome = error.print().and_then(|()| std::io::stdout().flush());
+    match print::written(outcome) {
+        _ if error.use_stderr() => ExitCode::from(2),
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Usage(error) | Failure::Failed(error)) => {
+            print::error(&error);
+            ExitCode::FAILURE
+        }
+        Err(Failure::Stopped { code, .. }) => ExitCode::from(code),
+    }
+}
+
+impl Cli {
+    /// Starts the threads that show what is under way and wait for signals.
+    fn begin(self) -> Result<Command, Failure> {
+        if self.quiet {
+            print::be_quiet();
+        }
+        match &self.command {
+            // It is a child of a process that tells and ends it, and its other threads would be in the way of its signals.
+            Command::CompileTrial { .. } => return Ok(self.command),
+            // What a device that is not here needs is set while no other thread runs.
+            Command::Inspect(command) => command.prepare()?,
+            Command::Train(command) => command.prepare()?,
+            _ => {}
+        }
+        interrupt::Interrupt::listen()?;
+        if !self.quiet {
+            progress::start()?;
+        }
+        Ok(self.command)
+    }
+}
+
+impl Command {
+    fn run(self) -> Result<ExitCode, Failure> {
+        match self {
+            Command::Train(command) => command.run(),
+            Command::Runs(command) => command.run(),
+            Command::Plot(command) => command.run(),
+            Command::Report(command) => command.run(),
+            Command::Predict(command) => command.run(),
+            Command::Compare(command) => command.run(),
+            Command::Generate(command) => command.run(),
+            Command::Export(command) => command.run(),
+            Command::Tokenize(command) => command.run(),
+            Command::Inspect(command) => command.run(),
+            Command::Plugin(command) => command.run(),
+            Command::Cache(command) => command.run(),
+            Command::Replay(command) => command.run(),
+            Command::Completions(command) => command.run(),
+            Command::Man(command) => command.run(),
+            Command::CompileTrial { arguments } => Ok(trial::answer(&arguments)),
         }
     }
 }

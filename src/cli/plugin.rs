@@ -63,7 +63,7 @@ impl PluginCommand {
         match self.action {
             Some(Action::Install { plugin }) => {
                 let (asset, name) = open::own_plugin(plugin.target());
-                let path = assets::fetch(asset)?;
+                let path = backend::fetch(asset)?;
                 tell(format_args!("{name} is installed: {}", path.display()));
             }
             None => list()?,

@@ -7,10 +7,9 @@ use clap::{Args, ValueEnum};
 use natgrad_layers::Task;
 
 use super::out::folder_of;
-use super::print::{print, tell};
+use super::print::{print, result, tell};
 use super::trained::Trained;
 use super::{Failure, backend};
-use crate::assets;
 use crate::data::{DataError, Examples, Taught};
 use crate::posterior::{Format, Predicted, Predictions, Predictor, PredictorError, Sheet, WeightsAt};
 use crate::text::Tokenizer;
@@ -100,7 +99,7 @@ impl Predict {
         }
         if let Some(scores) = &predictions.scores {
             let gap = if self.out.is_none() { "\n" } else { "" };
-            tell(format_args!("{gap}{scores}"));
+            result(format_args!("{gap}{scores}"));
         }
         if let Some(out) = &self.out {
             tell(format_args!("written to {}", out.display()));
@@ -155,7 +154,7 @@ impl Predict {
                 Ok((examples, path.display().to_string()))
             }
             None => {
-                let splits = config.data.load(assets::fetch).map_err(|error| match error {
+                let splits = config.data.load(backend::fetch).map_err(|error| match error {
                     DataError::Fetch(_) => Failure::Failed(error.into()),
                     other => Failure::usage(other),
                 })?;

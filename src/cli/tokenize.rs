@@ -5,9 +5,9 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::Failure;
 use super::print::tell;
-use crate::assets::{self, Asset};
+use super::{Failure, backend};
+use crate::assets::Asset;
 use crate::data::{TokenType, text};
 use crate::text::Tokenizer;
 use crate::train::write_atomically;
@@ -38,7 +38,7 @@ impl Tokenize {
         }
         let tokenizer = match &self.tokenizer {
             Some(path) => Tokenizer::load(path).map_err(Failure::usage)?,
-            None => Tokenizer::gpt2(&assets::fetch(Asset::Gpt2Encoding)?)?,
+            None => Tokenizer::gpt2(&backend::fetch(Asset::Gpt2Encoding)?)?,
         };
         let vocabulary = tokenizer.vocabulary();
         let text = text::read(&self.file).map_err(Failure::usage)?;

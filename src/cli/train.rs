@@ -1,6 +1,6 @@
 //! `natgrad train`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -13,12 +13,11 @@ use super::interrupt::Interrupt;
 use super::out::{
     SUMMARY_FILE, begin, folder_of, has_other_tokens, pretty, refuse_held, take_new, take_to_resume,
 };
-use super::print::{self, tell};
+use super::print::{self, result, tell};
 use super::report::write_report;
 use super::summary::{self, header, row, summarize};
 use super::watched::Watched;
 use super::{Failure, backend, dry_run, resume};
-use crate::assets;
 use crate::compile::Wanted;
 use crate::config::{Length, RunConfig};
 use crate::data::{DataError, Note, Splits};
@@ -85,7 +84,14 @@ enum Against {
 }
 
 impl Train {
+    /// Sets what a device that is not here needs, while no other thread runs.
+    pub(super) fn prepare(&self) -> Result<(), Failure> {
+        Ok(self.target.map_or(Ok(()), Wanted::prepare)?)
+    }
+
     pub(super) fn run(self) -> Result<ExitCode, Failure> {
+        let interrupt = Interrupt;
+        interrupt.safe("nothing was written");
         if self.dry_run {
             dry_run::dry_run(&self.config()?, self.target)?;
             return Ok(ExitCode::SUCCESS);
@@ -109,7 +115,10 @@ impl Train {
             }
             None => (self.config()?, None),
         };
-        let splits = config.load_data(assets::fetch).map_err(|error| match error {
+        if let (Some(folder), Some(checkpoint)) = (&self.resume, &resume) {
+            interrupt.safe(whole(&folder_of(folder), Some(checkpoint.header.step)));
+        }
+        let splits = config.load_data(backend::fetch).map_err(|error| match error {
             DataError::Fetch(_) => Failure::Failed(error.into()),
             other => Failure::usage(other),
         })?;
@@ -141,6 +150,10 @@ impl Train {
             Some(folder) => folder,
             None => take_new(self.out.as_deref(), &config, self.force)?,
         };
+        interrupt.gives_back(&out);
+        if self.force {
+            interrupt.safe(format!("what {} held is as it was", out.path().display()));
+        }
         if let (Some(init), None) = (&config.init, steps_before)
             && out.is(&folder_of(init))
         {
@@ -183,7 +196,6 @@ impl Train {
                  data.encoding.tokenizer={init}/tokenizer.json makes the same"
             ));
         }
-        let interrupt = Interrupt::new()?;
         let watched = Watched::default();
         let begun = |training: &mut Training<'_>| {
             if let Some(before) = steps_before {
@@ -194,6 +206,7 @@ impl Train {
             if self.tensorboard || training.steps_done() > 0 && out.join(EVENT_FOLDER).is_dir() {
                 watched.begin(out, training.steps_done())?;
             }
+            interrupt.safe(whole(out, None));
             Ok(())
         };
         let report = train(run, &device, &interrupt, begun, &mut |record| {
@@ -213,6 +226,7 @@ impl Train {
         if let Some(Against::Adamw) = self.against {
             // Already now, so that the run's scores outlive whatever happens to its opponent's.
             write_atomically(&out.join(SUMMARY_FILE), pretty(&summary)?.as_bytes())?;
+            interrupt.safe(format!("the run and its scores are in {}", out.display()));
             let (tuned, report, trials) =
                 against_adamw(&device, &config, &splits, self.tune_epochs, &interrupt)?;
             let label = format!("adamw at lr {}", tuned.rule.lr());
@@ -223,8 +237,8 @@ impl Train {
             summary["against"] = other;
         }
         match report.test {
-            Some(_) => tell(format_args!("\n{}", columns(&rows, |column| column > 0))),
-            None => tell(format_args!("\nthere are no scores: {}", unscored(&config))),
+            Some(_) => result(format_args!("\n{}", columns(&rows, |column| column > 0))),
+            None => result(format_args!("\nthere are no scores: {}", unscored(&config))),
         }
         write_atomically(&out.join(SUMMARY_FILE), pretty(&summary)?.as_bytes())?;
         let best = if report.best.is_some() { "best checkpoint, " } else { "" };
@@ -268,6 +282,13 @@ impl Train {
         config.validate("the command line").map_err(Failure::usage)?;
         Ok(config)
     }
+}
+
+/// What a signal leaves of a run that has a checkpoint.
+fn whole(folder: &Path, step: Option<u64>) -> String {
+    let of = step.map_or("last checkpoint".to_string(), |step| format!("checkpoint of step {step}"));
+    let folder = folder.display();
+    format!("the {of} in {folder} is whole; continue with: natgrad train --resume {folder}")
 }
 
 /// Why a model has no scores.

@@ -11,6 +11,7 @@ use super::{Failure, backend};
 use crate::compile::Device;
 use crate::config::RunConfig;
 use crate::data::Taught;
+use crate::phase::{self, Phase};
 use crate::pjrt::Buffer;
 use crate::posterior::Posterior;
 use crate::rule::HyperValues;
@@ -27,6 +28,7 @@ pub(super) struct Trained {
 impl Trained {
     /// Reads the checkpoint of a run folder.
     pub(super) fn load(folder: &Path) -> Result<Trained, Failure> {
+        let _reading = phase::begin(Phase::Reading { what: folder.display().to_string() });
         let (checkpoint, config) = Checkpoint::open(folder).map_err(Failure::usage)?;
         Ok(Trained { config, checkpoint })
     }
@@ -132,7 +134,10 @@ impl Trained {
     ) -> Result<Vec<Vec<Buffer>>, Failure> {
         let posterior = self.posterior(device)?;
         let mut samples = Vec::new();
+        let count = numbers.end.saturating_sub(numbers.start);
+        let running = phase::begin(Phase::Drawing { samples: count });
         for number in numbers {
+            running.advance(u64::from(count));
             samples.extend(posterior.sample(seed, number)?);
         }
         Ok(samples)

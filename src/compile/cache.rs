@@ -10,6 +10,7 @@ use super::key::{self, CacheKey, KeyParts};
 use super::listing::Listed;
 use super::note::Note;
 use super::plugin_hash;
+use crate::phase::{self, Phase};
 use crate::pjrt::{self, Client, CompileOptions, Executable, Topology};
 use crate::size::Size;
 
@@ -153,10 +154,13 @@ impl Cache {
         let started = Instant::now();
         let (key, reason) = match key() {
             Err(error) => (None, MissReason::NoKey(error.to_string())),
-            Ok((key, note)) => match self.load(&key, options, load) {
+            Ok((key, note)) => match self.load(&key, &note, options, load) {
                 Ok(made) => {
                     let load_seconds = started.elapsed().as_secs_f64();
-                    tracing::info!("executable cache: program {} is there: {key}", note.program);
+                    let program = &note.program;
+                    tracing::info!(
+                        "executable cache: program {program} is there: {key}; loaded in {load_seconds:.2} s"
+                    );
                     return Ok((made, CacheOutcome::Hit { load_seconds }));
                 }
                 Err(MissReason::Absent) => {
@@ -169,8 +173,15 @@ impl Cache {
         self.log(&reason, key.as_ref());
 
         let started = Instant::now();
+        let program = key.as_ref().map_or("without a key", |(_, note)| &note.program).to_owned();
+        let compiling = phase::begin(Phase::Compiling { program: program.clone() });
         let made = compile()?;
+        drop(compiling);
         let compile_seconds = started.elapsed().as_secs_f64();
+        match &key {
+            Some((key, _)) => tracing::info!("program {program}: compiled in {compile_seconds:.2} s: {key}"),
+            None => tracing::info!("a program {program}: compiled in {compile_seconds:.2} s"),
+        }
         // An executable carries its options, so one that dumps is not kept for those who do not want dumps.
         if let Some((key, note)) = key
             && reason != MissReason::DumpsWanted
@@ -262,6 +273,7 @@ impl Cache {
     fn load<T>(
         &self,
         key: &CacheKey,
+        note: &Note,
         options: &CompileOptions,
         load: impl FnOnce(&[u8]) -> Result<T, String>,
     ) -> Result<T, MissReason> {
@@ -271,6 +283,7 @@ impl Cache {
         let file = entry::read(&self.entry_path(key));
         let file = file.map_err(|error| MissReason::Unreadable(error.to_string()))?;
         let file = file.ok_or(MissReason::Absent)?;
+        let _loading = phase::begin(Phase::Loading { program: note.program.clone() });
         load(entry::check(&file, &key.to_string()).map_err(MissReason::Damaged)?)
             .map_err(MissReason::NotLoadable)
     }

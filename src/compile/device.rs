@@ -10,6 +10,7 @@ use super::listing::{Listed, Listing};
 use super::trial::{self, Trial};
 use super::{Cache, CacheOutcome, MissReason, OpenError, Refusal, Target, versions};
 use crate::lower::{self, Loops, Lowering};
+use crate::phase::{self, Phase};
 use crate::pjrt::{self, Arg, Buffer, Client, CompileOptions, Executable};
 use crate::rule::HyperValues;
 use crate::step::{Program, Slot};
@@ -197,7 +198,9 @@ impl Device {
     pub fn compile_in(&self, cache: &Cache, program: Program) -> Result<Compiled, DeviceError> {
         let begin = Instant::now();
         versions::check(self.client.plugin(), &program)?;
+        let writing = phase::begin(Phase::Writing { program: program.module.module().name.clone() });
         let text = stablehlo(&program, self.lowering)?;
+        drop(writing);
         let is_foreign = versions::foreign(&program).next().is_some();
         let keyed = cache.keyed(&self.client, &text, &self.options);
         if is_foreign && trial::is_wanted(self.target()) && !cache.holds(&keyed) {
@@ -230,6 +233,7 @@ impl Device {
         let known = ways.iter().position(|(_, _, _, keyed)| cache.holds(keyed));
         let mut last = "as seen before".to_owned();
         for (loops, text, options, keyed) in ways.into_iter().skip(known.unwrap_or(0)) {
+            let _compiling = phase::begin(Phase::Compiling { program: name.clone() });
             if known.is_none()
                 && let Trial::Ended(message) = trial::of_program(self.client.plugin(), cache, loops, &text)
             {

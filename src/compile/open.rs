@@ -6,6 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use super::{AheadDevice, Cache, Compiler, Device, DeviceError, OpenError, Target, Wanted};
 use crate::assets::{self, Asset, PLUGIN_VARIABLE};
 use crate::lower::Loops;
+use crate::phase::{self, Phase};
 use crate::pjrt::{self, Client, Plugin, TrustedLibrary, WeakClient};
 
 /// Devices that are open at the same time share their plugin's runtime, so that buffers of one run in programs of the
@@ -190,7 +191,10 @@ fn load(path: &Path) -> Result<Plugin, OpenError> {
     // XLA reads the level of its log when the plugin is opened.
     pjrt::quiet_log();
     let wrong = if is_chosen() { OpenError::ChosenPlugin } else { OpenError::Plugin };
-    Plugin::load(&TrustedLibrary::at(path)).map_err(wrong)
+    let _opening = opening(path);
+    let plugin = Plugin::load(&TrustedLibrary::at(path)).map_err(wrong)?;
+    tracing::info!("plugin {}: PJRT's C interface {}", path.display(), plugin.api_version());
+    Ok(plugin)
 }
 
 /// The runtime of a plugin of those above.
@@ -201,6 +205,11 @@ pub(crate) fn runtime(plugin: &Plugin, wanted: Option<Target>) -> Result<Client,
         Some(Target::Tpu) => OpenError::NoTpu(error),
         Some(Target::Cpu | Target::Other) | None => OpenError::Runtime(error),
     })
+}
+
+fn opening(plugin: &Path) -> phase::Running {
+    let name = plugin.file_name().unwrap_or(plugin.as_os_str());
+    phase::begin(Phase::Opening { plugin: name.to_string_lossy().into_owned() })
 }
 
 /// The runtimes in use, by the paths of their plugins.
@@ -214,7 +223,10 @@ pub(super) fn share(plugin: &Plugin) -> pjrt::Result<Client> {
     if let Some(client) = known.and_then(|(_, client)| client.upgrade()) {
         return Ok(client);
     }
+    let _opening = opening(plugin.path());
     let client = start(plugin)?;
+    let kinds: Vec<&str> = client.devices().iter().map(|device| device.kind.as_str()).collect();
+    tracing::info!("platform {} {}: {}", client.platform_name(), client.platform_version(), kinds.join(", "));
     clients.retain(|(path, _)| path != plugin.path());
     clients.push((plugin.path().to_owned(), client.downgrade()));
     Ok(client)

@@ -13,6 +13,7 @@ use super::{
     csv, idx, image_folder, npy, parquet, text,
 };
 use crate::assets::Asset;
+use crate::phase::{self, Phase};
 
 /// Which data set. In JSON: `{"kind": "mnist-sample"}`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -226,6 +227,21 @@ impl DataConfig {
     /// # Errors
     /// Names the file and where in it, or the field of the configuration.
     pub fn load<E: Into<DataError>>(
+        &self,
+        fetch: impl Fn(Asset) -> Result<PathBuf, E>,
+    ) -> Result<Splits, DataError> {
+        let begin = std::time::Instant::now();
+        let _reading = phase::begin(Phase::Reading { what: self.name() });
+        let splits = self.read(fetch)?;
+        let (train, test, seconds) = (splits.train.len(), splits.test.len(), begin.elapsed().as_secs_f64());
+        tracing::info!(
+            "data {}: {train} training rows, {test} test rows, read in {seconds:.2} s",
+            self.name()
+        );
+        Ok(splits)
+    }
+
+    fn read<E: Into<DataError>>(
         &self,
         fetch: impl Fn(Asset) -> Result<PathBuf, E>,
     ) -> Result<Splits, DataError> {

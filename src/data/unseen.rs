@@ -13,6 +13,7 @@ use super::{
     DataConfig, DataError, Examples, ImageLayout, LabelKind, Labels, Table, TableFacts, TableFile, Tokens,
     csv, idx, image_folder, npy, parquet, text,
 };
+use crate::phase::{self, Phase};
 use crate::text::Tokenizer;
 
 /// How an archive of NumPy's begins.
@@ -44,6 +45,7 @@ impl DataConfig {
     /// # Errors
     /// Names the file and where in it, what is there and what would be right.
     pub fn open_to_predict(&self, path: &Path, taught: &Taught) -> Result<Examples, DataError> {
+        let _reading = phase::begin(Phase::Reading { what: path.display().to_string() });
         let examples = match self {
             DataConfig::Arrays {} => {
                 let end = path.extension().and_then(std::ffi::OsStr::to_str).unwrap_or_default();

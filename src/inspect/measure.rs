@@ -8,6 +8,7 @@ use natgrad_ir::{BuildErrors, Builder, DType, DotDims, Module, TensorType, Value
 use super::roofline::DeviceFigures;
 use crate::compile::{Device, DeviceError};
 use crate::lower::{Donation, LowerError, Lowering, Materialization, to_stablehlo};
+use crate::phase::{self, Phase};
 use crate::pjrt::{self, Arg, Buffer};
 
 /// Why a device could not be measured.
@@ -60,6 +61,7 @@ impl DeviceFigures {
     /// # Errors
     /// See [`MeasureError`].
     pub fn measure(device: &Device) -> Result<DeviceFigures, MeasureError> {
+        let _measuring = phase::begin(Phase::Measuring);
         let measured = Measured { device };
         let array = |elements| TensorType::new(DType::F32, [elements]);
         let moved = |elements| -> Result<f64, MeasureError> {

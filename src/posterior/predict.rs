@@ -10,6 +10,7 @@ use super::sample::draw_sample;
 use crate::compile::bytes::from_bytes;
 use crate::compile::{Compiled, Device, DeviceError};
 use crate::data::{Batch, DataError, Examples};
+use crate::phase::{self, Phase};
 use crate::pjrt::{Arg, Buffer};
 use crate::rule::HyperValues;
 use crate::step::{Extent, Interface, Recipe, Slot, StateKind, StepError};
@@ -109,6 +110,20 @@ struct Rows {
     labels: Vec<f64>,
 }
 
+/// How far predictions are, in batches by each set of parameters.
+struct Rounds {
+    running: phase::Running,
+    batches: u64,
+}
+
+impl Rounds {
+    fn begin(rows: usize, at_a_time: usize, means: u32, samples: u32) -> Rounds {
+        let sets = u64::from(means) + u64::from(samples);
+        let batches = rows.div_ceil(at_a_time.max(1)) as u64 * sets;
+        Rounds { running: phase::begin(Phase::Predicting { rows, samples }), batches }
+    }
+}
+
 impl<'a> Predictor<'a> {
     /// Compiles prediction of `rows` rows at a time.
     ///
@@ -182,13 +197,16 @@ impl<'a> Predictor<'a> {
         let mut averaged = at_mean.clone();
         let Judging { values, seed, samples: count, .. } = judging;
         let averages = self.draw.is_some() && count > 0;
+        let rounds = Rounds::begin(data.len(), self.rows(), 1, if averages { count } else { 0 });
         self.in_chunks(data, |batches| {
-            for (predicted, batch) in self.average(state, batches, WeightsAt::Mean)?.iter().zip(batches) {
+            for (predicted, batch) in
+                self.average(state, batches, WeightsAt::Mean, &rounds)?.iter().zip(batches)
+            {
                 at_mean.add(predicted, &batch.labels);
             }
             if averages {
                 let at = WeightsAt::Samples { values, seed, count };
-                for (predicted, batch) in self.average(state, batches, at)?.iter().zip(batches) {
+                for (predicted, batch) in self.average(state, batches, at, &rounds)?.iter().zip(batches) {
                     averaged.add(predicted, &batch.labels);
                 }
             }
@@ -213,8 +231,12 @@ impl<'a> Predictor<'a> {
         interface_takes(interface, data)?;
         let mut tally = Tally::new(interface.task, bins).ignoring(interface.ignore);
         let mut predictions = Predictions::none_yet(interface, at, data);
+        let rounds = match at {
+            WeightsAt::Mean => Rounds::begin(data.len(), self.rows(), 1, 0),
+            WeightsAt::Samples { count, .. } => Rounds::begin(data.len(), self.rows(), 0, count),
+        };
         self.in_chunks(data, |batches| {
-            for (predicted, batch) in self.average(state, batches, at)?.iter().zip(batches) {
+            for (predicted, batch) in self.average(state, batches, at, &rounds)?.iter().zip(batches) {
                 predictions.push(predicted, &batch.labels)?;
                 if data.is_labelled() {
                     tally.add(predicted, &batch.labels);
@@ -254,10 +276,13 @@ impl<'a> Predictor<'a> {
         state: StateRef,
         batches: &[Rows],
         at: WeightsAt,
+        rounds: &Rounds,
     ) -> Result<Vec<Averaged>, PredictorError> {
         let mut averaged = vec![Averaged::default(); batches.len()];
         match at {
-            WeightsAt::Mean => self.add(&mut averaged, batches, &|param| state(StateKind::MEAN, param))?,
+            WeightsAt::Mean => {
+                self.add(&mut averaged, batches, &|param| state(StateKind::MEAN, param), rounds)?;
+            }
             WeightsAt::Samples { count: 0, .. } => {
                 return Err(PredictorError::NoSamples("0 of them were asked for"));
             }
@@ -267,7 +292,7 @@ impl<'a> Predictor<'a> {
                 for sample in 0..count {
                     let drawn = draw_sample(self.device, draw, state, values, seed, sample)?;
                     let at = |param: usize| drawn.get(param).map(|(_, buffer)| buffer);
-                    self.add(&mut averaged, batches, &at)?;
+                    self.add(&mut averaged, batches, &at, rounds)?;
                 }
             }
         }
@@ -280,10 +305,12 @@ impl<'a> Predictor<'a> {
         averaged: &mut [Averaged],
         batches: &[Rows],
         parameters: &dyn Fn(usize) -> Option<&'b Buffer>,
+        rounds: &Rounds,
     ) -> Result<(), PredictorError> {
         let noise = self.noise(parameters)?;
         for (sum, batch) in averaged.iter_mut().zip(batches) {
             sum.add(self.interface().task, &self.predict(parameters, batch)?, &batch.labels, &noise);
+            rounds.running.advance(rounds.batches);
         }
         Ok(())
     }

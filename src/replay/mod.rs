@@ -11,6 +11,7 @@ pub use trajectory::{RecordedStep, Trajectory};
 
 use crate::compile::Device;
 use crate::compile::bytes::to_bytes;
+use crate::phase::{self, Phase};
 use crate::rule::Hyper;
 use crate::step::{NoiseSource, Recipe, StateKind, StatePlan, StepPlan};
 use crate::train::{CallData, CallRows, HostTensor, Session, TrainError};
@@ -99,7 +100,9 @@ pub fn replay(device: &Device, trajectory: &Trajectory, dtype: DType) -> Result<
         |step: usize| trajectory.steps.get(step).and_then(|step| step.noise.first()).unwrap_or(&nothing);
     session.begin(&trajectory.init, first_draw(0))?;
     let mut worst = Deviations::default();
+    let running = phase::begin(Phase::Replaying { steps: trajectory.steps.len() });
     for (index, recorded) in trajectory.steps.iter().enumerate() {
+        running.reached(index as u64, trajectory.steps.len() as u64);
         values.set(Hyper::LearningRate, recorded.lr);
         session.set_values(&values, 0)?;
         // The last step draws a sample that nothing uses.

@@ -16,6 +16,7 @@ use super::slot::{Extent, Metric, Slot};
 use super::stage::{StageFunction, StageKind};
 use super::wiring::{Callee, Wiring};
 use super::{metrics, update};
+use crate::phase::{self, Phase};
 use crate::rule::group::{self, GroupError, ParamGroup};
 use crate::rule::{Hyper, HyperValues, Needs, Rule, RuleFault, Schedule, StateKind};
 
@@ -110,6 +111,7 @@ impl Program {
 
     fn new(mut module: Module, main: StageFunction, interface: &Interface) -> Result<Program, StepError> {
         let StageFunction { function, inputs, outputs } = main;
+        let _writing = phase::begin(Phase::Writing { program: module.name.clone() });
         module.push(function);
         Ok(Program { module: pass::run(verify(module)?)?, inputs, outputs, interface: interface.clone() })
     }
@@ -165,6 +167,7 @@ impl<'a> Recipe<'a> {
     pub fn step(&self, rows: usize) -> Result<Program, StepError> {
         let interface = self.interface(rows)?;
         let mut module = Module::new("step");
+        let _writing = phase::begin(Phase::Writing { program: module.name.clone() });
         let main = match interface.plan.per_call {
             1 => once::one_step(self, &interface, &mut module, "main")?,
             _ => {

@@ -14,6 +14,8 @@ use super::validation::Validated;
 use super::{TrainError, seal};
 use crate::config::RunConfig;
 use crate::data::TableFacts;
+use crate::phase::{self, Phase};
+use crate::size::Size;
 
 /// The file's name in the output folder.
 pub const FILE_NAME: &str = "checkpoint.safetensors";
@@ -106,6 +108,8 @@ impl Checkpoint {
     /// Names the file and what the system said. The earlier checkpoint is then still whole.
     pub fn save(&self, folder: &Path) -> Result<PathBuf, TrainError> {
         let path = folder.join(FILE_NAME);
+        let begin = std::time::Instant::now();
+        let _saving = phase::begin(Phase::Saving { path: path.clone() });
         let fail = |reason: String| TrainError::Write { path: path.clone(), reason };
         let views: Vec<(&str, TensorView)> = self
             .tensors
@@ -125,6 +129,12 @@ impl Checkpoint {
             return Err(fail("its header has no place for the checksum".to_string()));
         }
         super::files::write_atomically(&path, &bytes)?;
+        let (size, seconds) = (Size(bytes.len() as u64), begin.elapsed().as_secs_f64());
+        tracing::info!(
+            "checkpoint of step {}: {}, {size}, in {seconds:.2} s",
+            self.header.step,
+            path.display()
+        );
         Ok(path)
     }
 

@@ -96,13 +96,8 @@ impl RunFolder {
         whole(&self.path).is_some_and(|path| Some(path) == whole(other))
     }
 
-    fn lock_path(&self) -> PathBuf {
-        self.path.join(format!("{UNFINISHED}lock"))
-    }
-}
-
-impl Drop for RunFolder {
-    fn drop(&mut self) {
+    /// Removes the lock, and the folder if nothing else is in it: for a process that ends without dropping this.
+    pub fn give_back(&self) {
         if self.lock.is_some() {
             // While it is still locked, so that nobody else holds what is removed.
             fs::remove_file(self.lock_path()).ok();
@@ -111,6 +106,16 @@ impl Drop for RunFolder {
             // Only if it is empty.
             fs::remove_dir(folder).ok();
         }
+    }
+
+    fn lock_path(&self) -> PathBuf {
+        self.path.join(format!("{UNFINISHED}lock"))
+    }
+}
+
+impl Drop for RunFolder {
+    fn drop(&mut self) {
+        self.give_back();
     }
 }
 

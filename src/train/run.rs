@@ -17,6 +17,7 @@ use super::training::Training;
 use crate::compile::Device;
 use crate::config::{Length, RunConfig};
 use crate::data::{Arrays, Batches, DataConfig, Examples, Splits};
+use crate::phase::{self, Phase};
 use crate::rule::NamedRule;
 use crate::weights;
 
@@ -155,6 +156,7 @@ impl Run {
         }
         // They are wanted only later, and training may take days.
         for judged in [&validation, &test].into_iter().flatten() {
+            let _checking = phase::begin(Phase::Checking { rows: judged.len() });
             judged.check_readable()?;
         }
         if let (Some(checkpoint), None) = (&self.checkpoint, &self.source) {

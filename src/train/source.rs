@@ -8,6 +8,7 @@ use super::TrainError;
 use crate::config::RunConfig;
 use crate::data::{Examples, Fingerprint};
 use crate::files::hex;
+use crate::phase::{self, Phase};
 use crate::weights;
 
 /// What tells a run's data and initial weights from others.
@@ -36,6 +37,8 @@ impl Source {
         config: &RunConfig,
         [train, validation, test]: [Option<&Examples>; 3],
     ) -> Result<Source, TrainError> {
+        let begin = std::time::Instant::now();
+        let _hashing = phase::begin(Phase::Hashing);
         let fingerprint = |examples: Option<&Examples>| examples.map(Examples::fingerprint).transpose();
         let (data, validation, test) = (fingerprint(train)?, fingerprint(validation)?, fingerprint(test)?);
         // A run that goes on does not need the file, so it may be gone.
@@ -45,6 +48,7 @@ impl Source {
                 |error: std::io::Error| TrainError::Read { path: path.clone(), reason: error.to_string() };
             init = path.try_exists().map_err(failed)?.then(|| weights::digest(path)).transpose()?;
         }
+        tracing::info!("data hashed in {:.2} s", begin.elapsed().as_secs_f64());
         Ok(Source { data, test, validation, init, model: config.model.linked().map(functions) })
     }
 

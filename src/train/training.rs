@@ -21,6 +21,7 @@ use super::validation::Validated;
 use crate::compile::Device;
 use crate::config::{Evaluation, RunConfig};
 use crate::data::{Arrays, Batches, Examples, RowTypes, TableFacts};
+use crate::phase::{self, Phase};
 use crate::posterior::{Judging, Predictor};
 use crate::rule::HyperValues;
 use crate::step::Recipe;
@@ -143,6 +144,7 @@ impl<'a> Training<'a> {
 
     /// Puts the state at its start, or at a checkpoint.
     pub(super) fn begin(&mut self, checkpoint: Option<&Checkpoint>) -> Result<(), TrainError> {
+        let _beginning = phase::begin(Phase::Beginning);
         match checkpoint {
             Some(checkpoint) => {
                 self.session.restore(&checkpoint.tensors)?;

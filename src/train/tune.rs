@@ -7,6 +7,7 @@ use super::run::Run;
 use crate::compile::Device;
 use crate::config::{Length, RunConfig};
 use crate::data::Splits;
+use crate::phase::{self, Phase};
 use crate::rule::{Adam, AdamW, NamedRule};
 
 /// Learning rates that are tried, about half a decade apart around AdamW's usual 1e-3.
@@ -51,14 +52,16 @@ pub fn tune_adamw(
     let with_rate =
         |lr| RunConfig { rule: NamedRule::Adamw(AdamW(Adam { lr, ..Adam::default() })), ..config.clone() };
     let mut trials = Vec::new();
-    for lr in RATES {
+    for (number, lr) in (1..).zip(RATES) {
         let mut config = with_rate(lr);
         if let Some(epochs) = epochs {
             config.length = Length::Epochs(epochs);
         }
+        let running = phase::begin(Phase::Trial { rule: "adamw", lr, number, of: RATES.len() });
         let trial = || {
             let mut training = Run::of(config).splits(splits.clone()).start(device)?;
-            training.fit(|_| {})?;
+            let total = training.total_steps();
+            training.fit(|record| running.reached(record.step, total))?;
             training.evaluate()
         };
         let trial = match trial() {
@@ -69,6 +72,7 @@ pub fn tune_adamw(
             Err(TrainError::Diverged(_)) => Trial { lr, nll: None, error: None },
             Err(error) => return Err(error),
         };
+        drop(running);
         tried(trial);
         trials.push(trial);
     }

@@ -158,7 +158,7 @@ fn eight_that_start_at_once_on_an_empty_cache_end_with_the_same_bits() {
     };
     let outs: Vec<String> = (0..8).map(|number| format!("out-{number}")).collect();
     let start = |out: &String| {
-        let mut command = with_cache(&["train", "run.json", "--out", out]);
+        let mut command = with_cache(&["-q", "train", "run.json", "--out", out]);
         command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
     };
     let children: Vec<_> = outs.iter().map(start).collect();

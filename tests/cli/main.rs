@@ -25,6 +25,7 @@ mod report;
 mod resume;
 mod runs;
 mod shell;
+mod signals;
 mod support;
 mod targets;
 mod text;

@@ -32,6 +32,11 @@ pub(super) enum Other {
 }
 
 impl Against {
+    /// The device that was named.
+    pub(super) fn target(&self) -> Option<Wanted> {
+        self.against_target
+    }
+
     /// What is asked for, for a program of this configuration and target.
     pub(super) fn load(&self, config: &RunConfig, wanted: Option<Wanted>) -> Result<Option<Other>, Failure> {
         let changes = !self.against_set.is_empty() || self.against_target.is_some();
