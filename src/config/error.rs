@@ -60,11 +60,29 @@ impl ConfigError {
     pub(super) fn blame(mut self, overrides: Overrides<'_>) -> ConfigError {
         if let ConfigError::Field { source_name, path, .. } | ConfigError::Range { source_name, path, .. } =
             &mut self
-            && let Some(text) = overrides.texts.iter().rev().find(|text| sets(text, path))
+            && let Some(text) = overrides.setting(path)
         {
             *source_name = format!("{} {text}", overrides.flag);
+        } else if let ConfigError::Field { source_name, path, message } = &mut self
+            && message.starts_with("unknown field")
+            && let Some((section, _)) = path.split_once('.')
+            && let Some(text) = overrides.setting(&format!("{section}.kind"))
+            && let Some((_, kind)) = text.split_once(".kind=")
+        {
+            let flag = overrides.flag;
+            message.push_str(&format!(
+                "; {flag} {text} keeps the other fields of {source_name}; for the defaults of `{kind}` write \
+                 {flag} '{section}={{\"kind\": \"{kind}\"}}'"
+            ));
         }
         self
+    }
+}
+
+impl<'a> Overrides<'a> {
+    /// The last override of the field at `path`, of something around it or of something inside it.
+    pub(crate) fn setting(self, path: &str) -> Option<&'a str> {
+        self.texts.iter().rev().find(|text| sets(text, path)).map(String::as_str)
     }
 }
 

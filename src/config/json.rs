@@ -5,6 +5,7 @@
 
 use std::path::Path;
 
+use json_strip_comments::StripComments;
 use natgrad_layers::NamedModel;
 use serde_json::{Map, Value, json};
 
@@ -15,8 +16,8 @@ use crate::text::utf8;
 /// The kind of models that are a program's own.
 const OWN_MODEL: &str = "own";
 
-/// The sections that are choices.
-const CHOICES: [&str; 4] = ["model", "rule", "schedule", "data"];
+/// The sections that are choices, each of a `kind`.
+pub(super) const CHOICES: [&str; 4] = ["model", "rule", "schedule", "data"];
 
 /// The most fields inside each other that an override can name; configurations have fewer.
 const MAX_DEPTH: usize = 16;
@@ -24,7 +25,29 @@ const MAX_DEPTH: usize = 16;
 pub(super) fn read(path: &Path) -> Result<Value, ConfigError> {
     let bytes = crate::files::read(path).and_then(|bytes| utf8(bytes).map_err(std::io::Error::other));
     let text = bytes.map_err(|source| ConfigError::Read { path: path.to_path_buf(), source })?;
-    serde_json::from_str(&text).map_err(|source| ConfigError::Syntax { path: path.to_path_buf(), source })
+    serde_json::from_slice(&without_comments(text.into_bytes()))
+        .map_err(|source| ConfigError::Syntax { path: path.to_path_buf(), source })
+}
+
+/// What overrides are applied to: the file's content, or nothing of the default run.
+pub(super) fn start(file: Option<&Path>) -> Result<Value, ConfigError> {
+    file.map_or_else(|| Ok(Value::Object(Map::new())), read)
+}
+
+/// The same text with spaces in place of comments and of commas behind a last entry, so that all else keeps its place.
+fn without_comments(mut text: Vec<u8>) -> Vec<u8> {
+    let whole = text.clone();
+    let is_wrong = json_strip_comments::strip_slice(&mut text).is_err();
+    let is_open = std::io::copy(&mut StripComments::new(&*whole), &mut std::io::sink()).is_err();
+    // What begins no comment, or the end of one that does not end, is blanked too, and must stay an error.
+    if let Some(at) = (0..text.len()).rev().find(|&at| text[at] != whole[at])
+        && (is_wrong || is_open && text[at..].iter().all(u8::is_ascii_whitespace))
+    {
+        text[at] = whole[at];
+    }
+    // Lines keep their numbers.
+    (0..text.len()).filter(|&at| whole[at] == b'\n').for_each(|at| text[at] = b'\n');
+    text
 }
 
 /// Takes out of a configuration what an older natgrad wrote: both ways of choosing test rows, of which this one counted.
@@ -36,30 +59,13 @@ pub(crate) fn modernize(config: &mut Value) {
     }
 }
 
-/// The overrides, those of a choice's kind before those of its other fields, which belong to that kind whatever the
-/// order they are given in.
-fn kinds_first(overrides: &[String]) -> Vec<&str> {
-    let mut sorted: Vec<&str> = Vec::with_capacity(overrides.len());
-    for text in overrides {
-        let section = text.split_once('=').and_then(|(path, _)| path.strip_suffix("kind"));
-        let place = section.filter(|section| section.ends_with('.')).and_then(|section| {
-            sorted.iter().position(|earlier| earlier.starts_with(section) && !earlier.contains(".kind="))
-        });
-        sorted.insert(place.unwrap_or(sorted.len()), text);
-    }
-    sorted
-}
-
 /// Sets what the overrides say.
 pub(super) fn apply(config: &mut Value, overrides: Overrides<'_>) -> Result<(), ConfigError> {
-    let defaults = RunConfig::default().to_json();
-    let mut texts = kinds_first(overrides.texts).into_iter();
-    texts.try_for_each(|text| apply_override(config, &defaults, overrides.flag, text))
+    overrides.texts.iter().try_for_each(|text| apply_override(config, overrides.flag, text))
 }
 
-/// Sets `a.b=value`. A choice that the configuration leaves out is first filled in from the default run, unless
-/// its `kind` is what is set.
-fn apply_override(config: &mut Value, defaults: &Value, flag: &str, text: &str) -> Result<(), ConfigError> {
+/// Sets `a.b=value`.
+fn apply_override(config: &mut Value, flag: &str, text: &str) -> Result<(), ConfigError> {
     let bad_form = || ConfigError::Override { flag: flag.to_string(), text: text.to_string() };
     let (path, value) = text.split_once('=').ok_or_else(bad_form)?;
     let keys: Vec<&str> = path.split('.').collect();
@@ -84,19 +90,12 @@ fn apply_override(config: &mut Value, defaults: &Value, flag: &str, text: &str) 
 
     let (last, sections) = keys.split_last().ok_or_else(bad_form)?;
     let mut place = config;
-    for (depth, key) in sections.iter().enumerate() {
+    for key in sections {
         let object = place.as_object_mut().ok_or_else(|| not_a_section(key))?;
-        let default = if depth == 0 && CHOICES.contains(key) && *last != "kind" {
-            defaults.get(key).cloned()
-        } else {
-            None
-        };
-        place =
-            object.entry((*key).to_string()).or_insert_with(|| default.unwrap_or(Value::Object(Map::new())));
+        place = object.entry((*key).to_string()).or_insert_with(|| Value::Object(Map::new()));
     }
     let object = place.as_object_mut().ok_or_else(|| not_a_section(sections.last().unwrap_or(last)))?;
-    let changes_kind = *last == "kind" && object.get("kind").is_some_and(|kind| *kind != value);
-    if changes_kind || sections == ["length"] {
+    if sections == ["length"] {
         object.clear();
     }
     object.insert((*last).to_string(), value);
@@ -112,6 +111,11 @@ pub(super) fn parse(source: &str, mut value: Value) -> Result<RunConfig, ConfigE
     let object = value
         .as_object_mut()
         .ok_or_else(|| field(".", "a configuration is a JSON object, such as {\"batch\": 50}".to_string()))?;
+    if let Some(schema) = object.remove("$schema")
+        && !schema.is_string()
+    {
+        return Err(field("$schema", format!("{schema} must be a string, which is for editors")));
+    }
     if let Some(length) = object.get("length")
         && length.as_object().is_none_or(|map| map.len() != 1)
     {
@@ -126,6 +130,7 @@ pub(super) fn parse(source: &str, mut value: Value) -> Result<RunConfig, ConfigE
         );
         return Err(field("model.kind", message));
     }
+    let kindless = fill_kinds(object);
     let own = own_rule(object).transpose().map_err(|message| field("rule", message))?;
     let mut kinds = Vec::new();
     for section in CHOICES {
@@ -135,10 +140,10 @@ pub(super) fn parse(source: &str, mut value: Value) -> Result<RunConfig, ConfigE
                 .ok_or_else(|| field(section, "must be an object with a `kind`".to_string()))?;
             let kind = match inner.remove("kind") {
                 Some(Value::String(kind)) => kind,
-                Some(other) => {
+                other => {
+                    let other = other.unwrap_or_default();
                     return Err(field(&format!("{section}.kind"), format!("{other} must be a string")));
                 }
-                None => return Err(field(section, "has no `kind`".to_string())),
             };
             let fields = Value::Object(std::mem::take(inner));
             kinds.push((section, kind.clone()));
@@ -158,6 +163,9 @@ pub(super) fn parse(source: &str, mut value: Value) -> Result<RunConfig, ConfigE
                 message = message.replace("unknown variant", "unknown kind");
             } else if let Some(rest) = path.strip_prefix(&tagged) {
                 path = format!("{section}{rest}");
+                if kindless.contains(&section) && message.starts_with("unknown field") {
+                    message.push_str(&format!("; without a `kind`, `{section}` is of the kind `{kind}`"));
+                }
             }
         }
         field(&path, plain(&message))
@@ -168,6 +176,42 @@ pub(super) fn parse(source: &str, mut value: Value) -> Result<RunConfig, ConfigE
         Some(own) => RunConfig { rule: NamedRule::Own(own), ..config },
         None => config,
     })
+}
+
+/// Gives a choice without a `kind` that of the default run, whose values it then has in all that it leaves out.
+fn fill_kinds(config: &mut Map<String, Value>) -> Vec<&'static str> {
+    let mut filled = Vec::new();
+    for section in CHOICES {
+        if let Some(choice) = config.get_mut(section).and_then(Value::as_object_mut)
+            && !choice.contains_key("kind")
+        {
+            let default = RunConfig::default().to_json()[section].take();
+            for (key, value) in default.as_object().into_iter().flatten() {
+                choice.entry(key.clone()).or_insert_with(|| value.clone());
+            }
+            filled.push(section);
+        }
+    }
+    filled
+}
+
+/// Takes out of a choice what its kind has by default, so that it can become another kind.
+pub(super) fn leave_out_defaults(config: &mut Value, section: &str) {
+    let Some(choice) = config.get(section).and_then(Value::as_object).cloned() else { return };
+    let read = |choice: &Map<String, Value>| {
+        let alone = Map::from_iter([(section.to_string(), Value::Object(choice.clone()))]);
+        parse("a section", Value::Object(alone)).ok()
+    };
+    let Some(whole) = read(&choice) else { return };
+    let mut left = choice.clone();
+    for key in choice.keys().filter(|key| *key != "kind") {
+        let mut without = left.clone();
+        without.remove(key);
+        if read(&without).is_some_and(|other| other == whole) {
+            left = without;
+        }
+    }
+    config[section] = Value::Object(left);
 }
 
 /// Takes out the rule, where it is of a kind that the program registered.

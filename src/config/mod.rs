@@ -156,10 +156,7 @@ impl RunConfig {
     /// As [`RunConfig::load`].
     pub fn load_with(file: Option<&Path>, overrides: Overrides<'_>) -> Result<RunConfig, ConfigError> {
         let source = file.map_or_else(|| "the default run".to_string(), |path| path.display().to_string());
-        let mut value = match file {
-            Some(path) => json::read(path)?,
-            None => serde_json::Value::Object(serde_json::Map::new()),
-        };
+        let mut value = json::start(file)?;
         json::apply(&mut value, overrides)?;
         RunConfig::from_json(&source, value).map_err(|error| error.blame(overrides))
     }
@@ -174,12 +171,18 @@ impl RunConfig {
         RunConfig::from_json(&file.display().to_string(), value)
     }
 
-    /// This configuration with some fields set. A choice whose kind changes has that kind's defaults elsewhere.
+    /// This configuration with some fields set. A choice whose kind changes keeps the fields that are not its kind's
+    /// defaults; the new kind must have them.
     ///
     /// # Errors
     /// As [`RunConfig::load`].
     pub fn changed(&self, overrides: Overrides<'_>) -> Result<RunConfig, ConfigError> {
         let mut value = self.to_json();
+        for section in json::CHOICES {
+            if overrides.setting(&format!("{section}.kind")).is_some() {
+                json::leave_out_defaults(&mut value, section);
+            }
+        }
         json::apply(&mut value, overrides)?;
         RunConfig::from_json("the configuration", value).map_err(|error| error.blame(overrides))
     }

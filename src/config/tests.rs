@@ -1,5 +1,5 @@
 use super::*;
-use crate::rule::NamedRule;
+use crate::rule::{NamedRule, Span};
 
 fn load(json: &str, overrides: &[&str]) -> Result<RunConfig, String> {
     let folder = tempfile::tempdir().unwrap();
@@ -32,8 +32,83 @@ fn overrides_reach_into_sections() {
     assert_eq!((config.rule.name(), config.rule.lr()), ("adamw", 0.002));
     let config = load("{}", &["rule.kind=adamw", "rule.kind=adam"]).unwrap();
     assert_eq!(config.rule.name(), "adam");
-    let config = load(r#"{"rule": {"kind": "ivon", "ess": 10}}"#, &["rule.kind=adamw"]).unwrap();
-    assert_eq!(config.rule.name(), "adamw");
+}
+
+#[test]
+fn a_section_without_a_kind_is_the_default_runs_but_for_what_it_says() {
+    let config = load(
+        r#"{"rule": {"lr": 0.05}, "model": {"activation": "tanh"}, "schedule": {"end": 0.5}, "data": {"test_every": 4}}"#,
+        &["rule.ess=7"],
+    )
+    .unwrap();
+    let ivon = Ivon { lr: 0.05, ess: Some(7.0), ..Ivon::default() };
+    let model = Mlp { sizes: vec![784, 512, 512, 10], activation: Activation::Tanh, noise: None };
+    assert_eq!((config.rule, config.model), (ivon.into(), model.into()));
+    assert_eq!(config.schedule, Schedule::Cosine { warmup: Span(0.05), end: 0.5 });
+    assert_eq!(config.data, DataConfig::MnistSample { test_every: 4 });
+    let config = load("{}", &["model.activation=tanh", "model.sizes=[784,10]"]).unwrap();
+    assert_eq!(config.model.params().len(), 2);
+}
+
+#[test]
+fn a_kind_that_is_set_keeps_the_fields_that_it_has_and_refuses_the_others() {
+    let ivon = r#"{"rule": {"kind": "ivon", "lr": 0.25, "ess": 10}, "schedule": {"kind": "cosine", "warmup": 0.125}}"#;
+    let config = load(ivon, &["schedule.kind=linear"]).unwrap();
+    assert_eq!(config.schedule, Schedule::Linear { warmup: Span(0.125), end: 0.0 });
+    let leftover = "run.json: at `rule.ess`: unknown field `ess`, expected one of `lr`, `beta1`, `beta2`, `eps`, \
+                    `weight_decay`; --set rule.kind=adamw keeps the other fields of run.json; for the defaults of \
+                    `adamw` write --set 'rule={\"kind\": \"adamw\"}'";
+    assert_eq!(load(ivon, &["rule.kind=adamw"]).unwrap_err(), leftover);
+    // As the file itself would be, were it edited so.
+    let edited = load(r#"{"rule": {"kind": "adamw", "lr": 0.25, "ess": 10}}"#, &[]).unwrap_err();
+    assert!(leftover.starts_with(&edited), "{edited}");
+    assert_eq!(load(ivon, &["rule.kind=vadam"]).unwrap().rule.lr(), 0.25);
+    assert_eq!(load(ivon, &["rule={\"kind\": \"adamw\"}"]).unwrap().rule.lr(), 1e-3);
+    let data = r#"{"data": {"kind": "csv", "path": "a.csv", "label": "y"}}"#;
+    let config = load(data, &["data.kind=parquet"]).unwrap();
+    assert_eq!(config.data.name(), "a.csv");
+    let error = load(data, &["data.kind=text", "data.context=8"]).unwrap_err();
+    assert!(error.starts_with("run.json: at `data.label`: unknown field `label`"), "{error}");
+
+    // Of a configuration that is read already, what is its kind's default counts as left out.
+    let set = |config: &RunConfig, text: &str| {
+        config
+            .changed(Overrides { flag: "--set", texts: &[text.to_string()] })
+            .map_err(|error| error.to_string())
+    };
+    let config = RunConfig::default();
+    assert_eq!(set(&config, "rule.kind=adamw").unwrap(), load("{}", &["rule.kind=adamw"]).unwrap());
+    assert_eq!(set(&config, "rule.kind=ivon").unwrap(), config);
+    let config = load(r#"{"rule": {"lr": 0.25}}"#, &[]).unwrap();
+    assert_eq!(set(&config, "rule.kind=adamw").unwrap().rule.lr(), 0.25);
+    let config = load(r#"{"rule": {"hess_init": 0.25}}"#, &[]).unwrap();
+    let error = set(&config, "rule.kind=adamw").unwrap_err();
+    assert!(error.starts_with("the configuration: at `rule.hess_init`: unknown field"), "{error}");
+}
+
+#[test]
+fn comments_and_a_last_comma_are_passed_over() {
+    let text = r#"// What editors read:
+        {"$schema": "./natgrad.schema.json", /* two
+        lines */ "batch": 7, // "seed": 1,
+        "groups": [],
+        "init": "a//b /* c */,",
+        }"#;
+    let config = load(text, &[]).unwrap();
+    assert_eq!((config.batch, config.seed), (7, 0));
+    assert_eq!(config.init.as_deref(), Some(Path::new("a//b /* c */,")));
+    for (text, wanted) in [
+        ("{\n/* é\n\n*/ \"batch\": ? }", "expected value at line 4 column 13"),
+        ("{ // é\n\"batch\": 3 / 2 }", "expected `,` or `}` at line 2 column 12"),
+        ("{ /", "key must be a string at line 1 column 3"),
+        ("{} /", "trailing characters at line 1 column 4"),
+        ("{} /* no end", "trailing characters at line 1 column 12"),
+        ("{ // a\n\"batch: 3}", "EOF while parsing a string at line 2 column 10"),
+        ("{\"batch\": 3,, }", "key must be a string at line 1 column 13"),
+    ] {
+        let error = load(text, &[]).unwrap_err();
+        assert!(error.contains(wanted), "{text}: {error}");
+    }
 }
 
 #[test]
@@ -55,7 +130,15 @@ fn errors_name_the_path_and_what_would_be_right() {
             &[],
             "run.json: at `rule.kind`: unknown kind `sophia`, expected one of",
         ),
-        (r#"{"rule": {"lr": 1}}"#, &[], "run.json: at `rule`: has no `kind`"),
+        (
+            r#"{"rule": {"knd": "adamw"}}"#,
+            &[],
+            "run.json: at `rule.knd`: unknown field `knd`, expected one of `lr`, `ess`, `hess_init`, `beta1`, `beta2`, \
+             `weight_decay`, `clip_radius`, `estimator`, `debias`, `rescale_lr`, `sampling`; without a `kind`, `rule` is \
+             of the kind `ivon`",
+        ),
+        (r#"{"rule": {"kind": null}}"#, &[], "run.json: at `rule.kind`: null must be a string"),
+        (r#"{"$schema": 1}"#, &[], "run.json: at `$schema`: 1 must be a string"),
         ("{}", &["rule.ess=0"], "--set rule.ess=0: `rule.ess` is 0, but must be a number above 0"),
         (
             "{}",

@@ -97,7 +97,7 @@ fn given_noise_is_that_of_every_number() {
     let bench = Bench::cold();
     table(&bench);
     for rule in ["adamw", "vogn"] {
-        let kind = format!("rule.kind={rule}");
+        let kind = format!("rule={{\"kind\": \"{rule}\"}}");
         let sets = ["--set", &kind, "--set", "model.noise=0.25", "--steps", "20"];
         bench.ok(&[&["train", "two.json", "--out", rule][..], &sets].concat());
         bench.ok(&["predict", rule, "--at", "mean", "--out", "rows.json"]);
@@ -105,7 +105,7 @@ fn given_noise_is_that_of_every_number() {
     }
     // One number a row, by a model whose noise is learned by every kind of curvature.
     for rule in ["vogn", "von", "adamw"] {
-        let kind = format!("rule.kind={rule}");
+        let kind = format!("rule={{\"kind\": \"{rule}\"}}");
         let sets = [
             "--set",
             &kind,
