@@ -1,8 +1,10 @@
 //! How far numbers are from what a model predicts.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use natgrad_ir::Expr;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Deserialize, Deserializer, Error, Visitor};
 use serde::{Serialize, Serializer};
 
@@ -29,6 +31,16 @@ impl Noise {
             Noise::Given(noise) => noise.is_finite() && noise > 0.0,
             Noise::Learned => true,
         }
+    }
+}
+
+impl JsonSchema for Noise {
+    fn schema_name() -> Cow<'static, str> {
+        "Noise".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"anyOf": [{"type": "number", "exclusiveMinimum": 0}, {"const": "learned"}]})
     }
 }
 

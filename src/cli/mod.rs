@@ -4,6 +4,7 @@
 mod backend;
 mod cache;
 mod compare;
+mod config;
 mod curves;
 mod dry_run;
 mod export;
@@ -57,6 +58,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Train(train::Train),
+    Config(config::ConfigCommand),
     Runs(runs::Runs),
     Plot(plot::Plot),
     Report(report::Report),
@@ -248,6 +250,7 @@ impl Command {
     fn run(self) -> Result<ExitCode, Failure> {
         match self {
             Command::Train(command) => command.run(),
+            Command::Config(command) => command.run(),
             Command::Runs(command) => command.run(),
             Command::Plot(command) => command.run(),
             Command::Report(command) => command.run(),

@@ -1,6 +1,9 @@
 //! How the labels' likelihoods make the training loss.
 
+use std::borrow::Cow;
+
 use natgrad_layers::{Criterion, NamedModel, Task};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -8,10 +11,11 @@ use crate::rule::{NamedRule, Needs};
 
 /// How the labels' likelihoods make the training loss, as `torch.nn.functional.cross_entropy` has it. In JSON:
 /// `{"label_smoothing": 0.1, "class_weights": "balanced"}`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct LossConfig {
     /// The share of each label that is spread over all classes, at least 0 and below 1.
+    #[schemars(range(min = 0), extend("exclusiveMaximum" = 1))]
     pub label_smoothing: f64,
     /// How much the rows of each class count; all the same if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -29,6 +33,16 @@ pub enum ClassWeights {
     Each(Vec<f64>),
     /// For each class the training rows over the number of classes and over its own rows, so that all classes count alike.
     Balanced,
+}
+
+impl JsonSchema for ClassWeights {
+    fn schema_name() -> Cow<'static, str> {
+        "ClassWeights".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"anyOf": [{"type": "array", "items": {"type": "number", "minimum": 0}}, {"const": "balanced"}]})
+    }
 }
 
 impl TryFrom<Value> for ClassWeights {

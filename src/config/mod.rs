@@ -1,21 +1,29 @@
 //! What a run is. Every error names the file, the path of the field, its value and what would be right.
 
+mod commented;
 mod difference;
 mod error;
+mod fields;
 mod json;
 mod loss;
+mod reference;
+mod schema;
 mod validation;
 
 use std::path::{Path, PathBuf};
 
 use natgrad_ir::DType;
 use natgrad_layers::{Activation, Criterion, MAX_PARAMETERS, Mlp, NamedModel};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use difference::{Difference, differences};
 pub use error::ConfigError;
+pub use fields::{Field, Origin};
 pub(crate) use json::modernize;
 pub use loss::{ClassWeights, LossConfig};
+pub use reference::reference;
+pub use schema::schema;
 pub use validation::{ScoreName, Validation};
 
 use crate::data::DataConfig;
@@ -24,7 +32,7 @@ use crate::rule::{AdamW, Group, Hyper, Ivon, NamedRule, Needs, RuleError, Schedu
 use crate::step::{Compute, NoiseSource, Recipe, StatePlan, StepPlan, linked_evaluation};
 
 /// A training run. In JSON every section and field may be left out: it then has the default run's value.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RunConfig {
     /// The model.
@@ -43,6 +51,7 @@ pub struct RunConfig {
     /// The data set.
     pub data: DataConfig,
     /// Rows of a batch; with accumulation, of each of a step's micro-batches.
+    #[schemars(range(min = 1, max = 2147483647))]
     pub batch: usize,
     /// How long to train.
     pub length: Length,
@@ -62,36 +71,41 @@ pub struct RunConfig {
 }
 
 /// How long to train. In JSON: `{"epochs": 30}` or `{"steps": 1000}`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Length {
     /// Passes over the training rows.
-    Epochs(u64),
+    Epochs(#[schemars(range(min = 1))] u64),
     /// Steps.
-    Steps(u64),
+    Steps(#[schemars(range(min = 1, max = 2147483647))] u64),
 }
 
 /// How the trained model is judged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Evaluation {
     /// Posterior samples that predictions are averaged over.
+    #[schemars(range(min = 1))]
     pub samples: u32,
     /// Bins of the expected calibration error.
+    #[schemars(range(min = 1, max = 1000000))]
     pub bins: usize,
     /// How many of the test examples to judge by, drawn at random; all if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
     pub examples: Option<usize>,
 }
 
 /// When the run is saved, besides at its start and end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct CheckpointConfig {
     /// Steps between checkpoints. About every ten seconds if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
     pub every_steps: Option<u64>,
     /// How many checkpoints are kept: the last one as `checkpoint.safetensors`, those before it by their step.
+    #[schemars(range(min = 1))]
     pub keep: u64,
 }
 

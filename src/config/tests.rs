@@ -195,10 +195,22 @@ fn errors_name_the_path_and_what_would_be_right() {
         ("{}", &[&format!("rule.lr={nested}")], "--set rule.lr=[[["),
         (r#"{"batch": 5}"#, &["batch.x=1"], "--set batch.x=1: at `batch`: is not a section"),
     ];
+    let schema = jsonschema::validator_for(&schema()).unwrap();
+    let mut refused = 0;
     for (json, overrides, wanted) in cases {
         let error = load(json, overrides).unwrap_err();
         assert!(error.starts_with(wanted), "{json} {overrides:?}: {error}");
+        // What is misspelt or of a wrong type the schema refuses too, and what is out of a simple range.
+        let texts: Vec<String> = overrides.iter().map(ToString::to_string).collect();
+        let Ok(mut value) = serde_json::from_str(json) else { continue };
+        if json::apply(&mut value, Overrides { flag: "--set", texts: &texts }).is_ok() {
+            let beyond = ["1e3,", "1e300", "1e-300", "schedule.warmup", "99999999999"];
+            let is_beyond = beyond.iter().any(|part| wanted.contains(part));
+            assert!(is_beyond || !schema.is_valid(&value), "{json} {overrides:?}");
+            refused += usize::from(!is_beyond);
+        }
     }
+    assert!(refused > 20, "{refused}");
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use natgrad_ir::DType;
 use natgrad_layers::Task;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Length, RunConfig};
@@ -17,7 +18,7 @@ const FRACTION: f64 = 0.1;
 
 /// How a run is judged while it goes on, by rows that it is not trained on. The best checkpoint is kept, and the run can
 /// end early.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Validation {
     /// The part of the training rows that is held out: drawn of every class alike; of a text its end. 0.1 if neither this nor
@@ -33,6 +34,7 @@ pub struct Validation {
     pub every: Length,
     /// How many of the rows to judge by, drawn at random; all if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
     pub examples: Option<usize>,
     /// Posterior samples that predictions are averaged over; with 0 the model is judged at the mean alone.
     pub samples: u32,
@@ -40,11 +42,12 @@ pub struct Validation {
     pub score: ScoreName,
     /// After how many validations without a better score the run ends; never if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
     pub patience: Option<u64>,
 }
 
 /// A score by its name.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum ScoreName {
     /// Negative log-likelihood; less is better.

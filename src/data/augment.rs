@@ -1,11 +1,12 @@
 //! How images are changed before they are learned from.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::random::SplitMix;
 
 /// Random changes of images. In JSON: `{"crop": 4, "flip": true}`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Augment {
     /// Images are moved by at most this many pixels up or down, and left or right; what comes in is black. This is

@@ -1,8 +1,10 @@
 //! The binary version of CIFAR-10 and CIFAR-100 (Krizhevsky 2009): records of labels and then 32 x 32 pixels, all red
 //! ones before the green and the blue ones.
 
+use std::borrow::Cow;
 use std::path::Path;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 use super::error::{DataError, read_file};
@@ -21,6 +23,16 @@ pub enum Cifar {
     Ten,
     /// A hundred fine classes; the coarse ones are not used.
     Hundred,
+}
+
+impl JsonSchema for Cifar {
+    fn schema_name() -> Cow<'static, str> {
+        "Cifar".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"enum": [10, 100]})
+    }
 }
 
 impl TryFrom<usize> for Cifar {

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::error::is_there;
@@ -16,8 +17,9 @@ use crate::assets::Asset;
 use crate::phase::{self, Phase};
 
 /// Which data set. In JSON: `{"kind": "mnist-sample"}`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[schemars(tag = "kind")]
 pub enum DataConfig {
     /// Arrays in the memory of a Rust program, which alone has them.
     Arrays {},
@@ -88,6 +90,7 @@ pub enum DataConfig {
         test_labels: PathBuf,
         /// Where images have their channels.
         #[serde(default, skip_serializing_if = "ImageLayout::is_default")]
+        #[schemars(extend("default" = "channels-last"))]
         image_layout: ImageLayout,
         /// How training images are changed.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -102,6 +105,7 @@ pub enum DataConfig {
         arrays: [String; 4],
         /// Where images have their channels.
         #[serde(default, skip_serializing_if = "ImageLayout::is_default")]
+        #[schemars(extend("default" = "channels-last"))]
         image_layout: ImageLayout,
         /// How training images are changed.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -113,6 +117,7 @@ pub enum DataConfig {
         folder: PathBuf,
         /// What each number is.
         #[serde(default, skip_serializing_if = "TokenType::is_default")]
+        #[schemars(extend("default" = "uint16"))]
         dtype: TokenType,
         /// Tokens of an example.
         context: usize,

@@ -7,6 +7,7 @@ use std::io::BufReader;
 use std::path::Path;
 
 use array::{Array, Elements, parse};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::error::{DataError, open_file};
@@ -14,7 +15,7 @@ use super::gzip::Bounded;
 use super::{Features, Labels, Table};
 
 /// Where the channels of images are in an array.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum ImageLayout {
     /// `[rows, height, width, channels]`, as NumPy's images mostly are.

@@ -1,14 +1,16 @@
 //! Files of tables: which column is the label, and how the others are read.
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::DataError;
 
 /// A table in a file, and how it is read. In JSON: `{"path": "table.csv", "label": "species", "standardize": true}`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TableFile {
     /// The file.
@@ -24,6 +26,7 @@ pub struct TableFile {
     pub scale: f32,
     /// Whether features are made such that each has mean 0 and deviation 1 over the training rows.
     #[serde(default, skip_serializing_if = "is_false")]
+    #[schemars(extend("default" = false))]
     pub standardize: bool,
     /// What stands between two cells; found if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -40,7 +43,7 @@ pub struct TableFile {
 }
 
 /// What is to be predicted from a row.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum LabelKind {
     /// A class: a whole number from 0, or a word.
@@ -64,6 +67,22 @@ pub enum LabelColumn {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Value", into = "Value")]
 pub struct LabelColumns(pub Vec<LabelColumn>);
+
+impl JsonSchema for LabelColumns {
+    fn schema_name() -> Cow<'static, str> {
+        "LabelColumns".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "anyOf": [
+                {"type": "string"},
+                {"type": "integer", "minimum": 0},
+                {"type": "array", "minItems": 1, "items": {"type": ["string", "integer"], "minimum": 0}}
+            ]
+        })
+    }
+}
 
 impl From<LabelColumn> for LabelColumns {
     fn from(column: LabelColumn) -> LabelColumns {
@@ -123,6 +142,16 @@ impl From<LabelColumn> for Value {
 #[serde(try_from = "String", into = "String")]
 pub struct Separator(pub(super) u8);
 
+impl JsonSchema for Separator {
+    fn schema_name() -> Cow<'static, str> {
+        "Separator".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": "string", "pattern": SEPARATOR})
+    }
+}
+
 impl TryFrom<String> for Separator {
     type Error = String;
 
@@ -140,6 +169,9 @@ impl From<Separator> for String {
         if byte == b'\t' { "tab".to_string() } else { char::from(byte).to_string() }
     }
 }
+
+/// One character, or `tab`.
+const SEPARATOR: &str = r#"^([\x00-\x09\x0b\x0c\x0e-\x21\x23-\x7f]|tab)$"#;
 
 fn one() -> f32 {
     1.0

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::error::{DataError, read_file};
@@ -12,7 +13,7 @@ use crate::assets::Asset;
 use crate::text::{Characters, Tokenizer, utf8};
 
 /// How text becomes tokens.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Encoding {
     /// Each character (Unicode scalar value) is a token: its place among those of the text, sorted.

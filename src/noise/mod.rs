@@ -10,6 +10,7 @@ mod philox;
 pub mod plain;
 
 use natgrad_ir::{Builder, CompareOp, DType, Expr, Op, Shape, Value};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use exact::quantile;
@@ -45,7 +46,7 @@ impl Purpose {
 /// All three pass every test of `docs/noise.md` at 10^9 draws: moments to the 8th, Kolmogorov-Smirnov, counts beyond
 /// limits to 5.5 sigma, correlations. The default is the cheapest of them. Costs are nanoseconds of a processor an
 /// element, on XLA:CPU, over reading two arrays and writing one.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Grade {
     /// A sum of four uniforms bent by a polynomial: 0.25 ns. Normal to 5 sigma; beyond 5.5 there are a third too few,

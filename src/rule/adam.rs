@@ -1,5 +1,6 @@
 //! Adam (Kingma and Ba 2015) and AdamW (Loshchilov and Hutter 2019), with the conventions of `torch.optim`.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Numbers, Rule, RuleError, Start, State, Update};
@@ -8,19 +9,24 @@ use super::{Numbers, Rule, RuleError, Start, State, Update};
 /// `m -= lr g / (sqrt(v) + eps)` (Kingma and Ba 2015, Alg. 1; `torch/optim/adam.py`). Decay is added to the gradient.
 ///
 /// In the family: RMSprop with momentum (Khan and Rue 2023, table 1).
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Adam {
     /// Learning rate.
+    #[schemars(range(min = 0))]
     pub lr: f64,
     /// Decay of the gradient's moving average, in `[0, 1)`.
+    #[schemars(range(min = 0), extend("exclusiveMaximum" = 1))]
     pub beta1: f64,
     /// Decay of the squared gradient's moving average, in `[0, 1)`.
+    #[schemars(range(min = 0), extend("exclusiveMaximum" = 1))]
     pub beta2: f64,
     /// Added to the root of the second moment, above 0.
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub eps: f64,
     /// Weight decay, at least 0. If absent 0 with `adam` and 0.01 with `adamw`, as in PyTorch.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0))]
     pub weight_decay: Option<f64>,
 }
 
@@ -65,7 +71,7 @@ impl Rule for Adam {
 
 /// AdamW: Adam with decay beside the step, `m -= lr weight_decay m`, instead of in the gradient (Loshchilov and Hutter 2019,
 /// Alg. 2; `torch/optim/adamw.py`). The weight decay is 0.01 if absent.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct AdamW(pub Adam);
 

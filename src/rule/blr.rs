@@ -2,6 +2,7 @@
 //! 2023, arXiv 2107.04562).
 
 use natgrad_ir::Expr;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::estimator::{Estimator, check_gaussian, check_sampling};
@@ -15,17 +16,21 @@ use super::{
 ///
 /// One learning rate for both, in `[0, 1]`. Rewritten for the mean it is VON with `beta2 = 1 - lr`; nothing keeps the
 /// precision positive where the loss is not convex. Kept as mean and `h`, as the other rules are.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Blr {
     /// Learning rate, in `[0, 1]`.
+    #[schemars(range(min = 0, max = 1))]
     pub lr: f64,
     /// Effective sample size, above 0. The number of training rows if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub ess: Option<f64>,
     /// Initial Hessian, above 0.
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub hess_init: f64,
     /// Weight decay `delta`, at least 0: the prior's precision is `ess delta`.
+    #[schemars(range(min = 0))]
     pub weight_decay: f64,
     /// The Hessian estimator.
     pub estimator: Estimator,

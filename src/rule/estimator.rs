@@ -1,12 +1,13 @@
 //! Estimates of the mean loss's diagonal Hessian, and the ranges that all variational rules share.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::RuleError;
 use super::view::{Evaluation, Product};
 
 /// How the Hessian of the mean loss is estimated from evaluations of it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Estimator {
     /// By Price's theorem: `g (theta - m) ess (h + delta)` (Shen et al. 2024, Alg. 1, line 3). Needs sampling.

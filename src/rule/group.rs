@@ -1,12 +1,13 @@
 //! Parameter groups: which parameters are frozen, or have a weight decay or learning rate of their own.
 
 use natgrad_layers::Param;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::hyper::{Group, Hyper, HyperValues};
 
 /// A group of parameters, by name and rank. In JSON: `{"max_rank": 1, "weight_decay": 0}`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ParamGroup {
     /// Patterns of names, `*` standing for any characters; every name if there are none.
@@ -17,12 +18,15 @@ pub struct ParamGroup {
     pub max_rank: Option<usize>,
     /// Their weight decay; the rule's if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0))]
     pub weight_decay: Option<f64>,
     /// What their learning rate is multiplied by; 1 if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0))]
     pub lr_factor: Option<f64>,
     /// Whether they stay as they begin: no gradient, noise or state.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[schemars(extend("default" = false))]
     pub frozen: bool,
 }
 

@@ -2,6 +2,7 @@
 //! the conventions of ivon-opt 0.1.3 (`ivon/_ivon.py`). Lines are those of Algorithm 1, whose line 1 is the loop over `t`.
 
 use natgrad_ir::Expr;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::estimator::{Estimator, check_gaussian, check_sampling};
@@ -14,24 +15,31 @@ use super::{Evaluation, Numbers, Param, Product, Rule, RuleError, Sampling, Star
 ///
 /// The defaults of `lr`, `hess_init` and `weight_decay` are those of the default run, chosen by the negative
 /// log-likelihood of held-out training rows (docs/measured.md).
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Ivon {
     /// Learning rate.
+    #[schemars(range(min = 0))]
     pub lr: f64,
     /// Effective sample size, above 0. The number of training rows if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub ess: Option<f64>,
     /// Initial Hessian, above 0.
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub hess_init: f64,
     /// Decay of the gradient's moving average, in `[0, 1)`.
+    #[schemars(range(min = 0), extend("exclusiveMaximum" = 1))]
     pub beta1: f64,
     /// Decay of the Hessian's moving average, in `[0, 1)`.
+    #[schemars(range(min = 0), extend("exclusiveMaximum" = 1))]
     pub beta2: f64,
     /// Weight decay `delta`, at least 0: the prior's precision is `ess delta`.
+    #[schemars(range(min = 0))]
     pub weight_decay: f64,
     /// Limit of each element of the preconditioned step, above 0. None if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub clip_radius: Option<f64>,
     /// The Hessian estimator.
     pub estimator: Estimator,

@@ -5,6 +5,7 @@ use std::fmt;
 use std::ops::Deref;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -14,8 +15,9 @@ use super::{Adam, AdamW, Blr, Ivon, RmsProp, Rule, Sgd, Vadam, Vogn, Von};
 macro_rules! named_rules {
     ($($(#[$meta:meta])* $variant:ident($rule:ident),)*) => {
         /// The rule of a configuration, `{"kind": "ivon", "lr": 0.2, ...}`.
-        #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+        #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
         #[serde(rename_all = "kebab-case")]
+        #[schemars(tag = "kind")]
         pub enum NamedRule {
             $($(#[$meta])* $variant($rule),)*
             /// One of the program's own.

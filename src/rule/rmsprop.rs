@@ -1,5 +1,6 @@
 //! RMSprop (Tieleman and Hinton 2012), with the conventions of `torch.optim`.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Numbers, Rule, RuleError, Start, State, Update};
@@ -8,20 +9,25 @@ use super::{Numbers, Rule, RuleError, Start, State, Update};
 ///
 /// In the family: a Gaussian by the delta method, the squared minibatch gradient for its Hessian, and a square root on
 /// its scale (Khan and Rue 2023, table 1).
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RmsProp {
     /// Learning rate.
+    #[schemars(range(min = 0))]
     pub lr: f64,
     /// Decay of the squared gradient's moving average, in `[0, 1)`.
+    #[schemars(range(min = 0), extend("exclusiveMaximum" = 1))]
     pub alpha: f64,
     /// Added to the root, above 0.
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub eps: f64,
     /// How much of a buffer of scaled steps is kept, in `[0, 1)`; 0 for no buffer.
+    #[schemars(range(min = 0), extend("exclusiveMaximum" = 1))]
     pub momentum: f64,
     /// Whether the squared mean gradient is taken off: a variance (Graves 2013).
     pub centered: bool,
     /// Weight decay, added to the gradient; at least 0.
+    #[schemars(range(min = 0))]
     pub weight_decay: f64,
 }
 

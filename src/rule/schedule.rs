@@ -1,14 +1,15 @@
 //! Learning-rate schedules, computed in the graph from the step.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::RuleError;
 use super::hyper::{Hyper, HyperValues};
 
 /// A stretch of a run: below 1 a part of it, from 1 on a number of steps.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
-pub struct Span(pub f64);
+pub struct Span(#[schemars(range(min = 0))] pub f64);
 
 impl Span {
     /// The number of steps in a run of `total_steps`, rounded.
@@ -18,43 +19,48 @@ impl Span {
 }
 
 /// How the learning rate changes over a run. Each kind may rise linearly from zero over a warm-up first.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[schemars(tag = "kind")]
 pub enum Schedule {
     /// The same at every step.
     Constant {
-        /// The warm-up.
+        /// The warm-up: below 1 a part of the run, from 1 on a number of steps.
         #[serde(default, skip_serializing_if = "Span::is_empty")]
+        #[schemars(extend("default" = 0.0))]
         warmup: Span,
     },
     /// Linearly to `end` times the rate at the end of the run.
     Linear {
-        /// The warm-up.
+        /// The warm-up: below 1 a part of the run, from 1 on a number of steps.
         #[serde(default = "default_warmup")]
         warmup: Span,
         /// The factor at the end, in `[0, 1]`.
         #[serde(default)]
+        #[schemars(range(min = 0, max = 1))]
         end: f64,
     },
     /// Along half a cosine to `end` times the rate at the end of the run.
     Cosine {
-        /// The warm-up.
+        /// The warm-up: below 1 a part of the run, from 1 on a number of steps.
         #[serde(default = "default_warmup")]
         warmup: Span,
         /// The factor at the end, in `[0, 1]`.
         #[serde(default)]
+        #[schemars(range(min = 0, max = 1))]
         end: f64,
     },
     /// Multiplied by `factor` after every `every`.
     Step {
-        /// The warm-up.
+        /// The warm-up: below 1 a part of the run, from 1 on a number of steps.
         #[serde(default)]
         warmup: Span,
-        /// The stretch between two drops, counted from the start of the run.
+        /// The stretch between two drops, counted from the start of the run: a part of it, or a number of steps.
         #[serde(default = "default_every")]
         every: Span,
         /// The factor of one drop, in `(0, 1]`.
         #[serde(default = "default_factor")]
+        #[schemars(extend("exclusiveMinimum" = 0), range(max = 1))]
         factor: f64,
     },
 }

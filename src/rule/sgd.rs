@@ -1,5 +1,6 @@
 //! Stochastic gradient descent, with momentum (Polyak 1964) or Nesterov's.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Numbers, Rule, RuleError, State, Update};
@@ -8,18 +9,22 @@ use super::{Numbers, Rule, RuleError, State, Update};
 ///
 /// In the family: the Bayesian learning rule with a Gaussian of fixed covariance and the delta method (Khan and Rue
 /// 2023, table 1). As in PyTorch the buffer is not a moving average, and the first step sets it to the gradient.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Sgd {
     /// Learning rate.
+    #[schemars(range(min = 0))]
     pub lr: f64,
     /// How much of the buffer is kept, in `[0, 1)`; 0 for no buffer.
+    #[schemars(range(min = 0), extend("exclusiveMaximum" = 1))]
     pub momentum: f64,
     /// How much of the gradient is left out of the buffer, in `[0, 1]`.
+    #[schemars(range(min = 0, max = 1))]
     pub dampening: f64,
     /// Whether the step looks ahead (Nesterov 1983); needs momentum, and no dampening.
     pub nesterov: bool,
     /// Weight decay, added to the gradient; at least 0.
+    #[schemars(range(min = 0))]
     pub weight_decay: f64,
 }
 

@@ -1,6 +1,7 @@
 //! Vadam, Adam by weight perturbation (Khan et al. 2018, arXiv 1806.04854, fig. 1 right).
 
 use natgrad_ir::Expr;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::estimator::check_gaussian;
@@ -14,21 +15,27 @@ use super::{
 /// The prior enters the momentum, and `delta` takes the place of Adam's `eps`. As in the authors' code
 /// (`pytorch/vadam/optimizers.py`) several samples give the mean of their squared gradients, and `h` starts at
 /// `hess_init`, which there is `(prec_init - prior_prec) / train_set_size`, and `delta` is `prior_prec / train_set_size`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Vadam {
     /// Learning rate.
+    #[schemars(range(min = 0))]
     pub lr: f64,
     /// Effective sample size, above 0. The number of training rows if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub ess: Option<f64>,
     /// Initial second moment, at least 0.
+    #[schemars(range(min = 0))]
     pub hess_init: f64,
     /// Decay of the gradient's moving average, in `[0, 1)`.
+    #[schemars(range(min = 0), extend("exclusiveMaximum" = 1))]
     pub beta1: f64,
     /// Decay of the squared gradient's moving average, in `[0, 1)`.
+    #[schemars(range(min = 0), extend("exclusiveMaximum" = 1))]
     pub beta2: f64,
     /// Weight decay `delta`, above 0: the prior's precision is `ess delta`.
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub weight_decay: f64,
     /// Whether gradients are taken at samples, or at the mean.
     pub sampling: bool,

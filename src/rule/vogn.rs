@@ -2,6 +2,7 @@
 //! 1906.02506).
 
 use natgrad_ir::Expr;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::estimator::check_gaussian;
@@ -13,21 +14,27 @@ use super::{Evaluation, Numbers, Param, Product, Rule, RuleError, Sampling, Star
 /// The examples' gradients are computed in one pass that is vectorized over the batch. With `beta1 = 0` it is as first
 /// published, and as the authors' code has it. The momentum is IVON's; that of Osawa et al. takes in the prior's gradient,
 /// sums gradients without the factor `1 - beta1`, and they damp the precision.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Vogn {
     /// Learning rate.
+    #[schemars(range(min = 0))]
     pub lr: f64,
     /// Effective sample size, above 0. The number of training rows if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub ess: Option<f64>,
     /// Initial Hessian, above 0.
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub hess_init: f64,
     /// Decay of the gradient's moving average, in `[0, 1)`.
+    #[schemars(range(min = 0), extend("exclusiveMaximum" = 1))]
     pub beta1: f64,
     /// Decay of the Hessian's moving average, in `[0, 1)`.
+    #[schemars(range(min = 0), extend("exclusiveMaximum" = 1))]
     pub beta2: f64,
     /// Weight decay `delta`, at least 0: the prior's precision is `ess delta`.
+    #[schemars(range(min = 0))]
     pub weight_decay: f64,
     /// Whether gradients are taken at samples, or at the mean.
     pub sampling: bool,

@@ -1,6 +1,7 @@
 //! VON, variational online Newton (Khan et al. 2018, arXiv 1806.04854).
 
 use natgrad_ir::Expr;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::estimator::{Estimator, check_gaussian, check_sampling};
@@ -11,19 +12,24 @@ use super::{Evaluation, Numbers, Param, Product, Rule, RuleError, Sampling, Star
 ///
 /// Published with the exact diagonal Hessian; here `hhat` is an estimate. Nothing keeps `h` positive where the loss is
 /// not convex: IVON is VON with that mended, momentum added.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Von {
     /// Learning rate.
+    #[schemars(range(min = 0))]
     pub lr: f64,
     /// Effective sample size, above 0. The number of training rows if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub ess: Option<f64>,
     /// Initial Hessian, above 0.
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub hess_init: f64,
     /// Decay of the Hessian's moving average, in `[0, 1)`.
+    #[schemars(range(min = 0), extend("exclusiveMaximum" = 1))]
     pub beta2: f64,
     /// Weight decay `delta`, at least 0: the prior's precision is `ess delta`.
+    #[schemars(range(min = 0))]
     pub weight_decay: f64,
     /// The Hessian estimator.
     pub estimator: Estimator,

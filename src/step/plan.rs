@@ -1,13 +1,14 @@
 //! How a step is made of evaluations of the loss, and what it keeps between steps.
 
 use natgrad_ir::DType;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::noise::Grade;
 use crate::rule::RuleError;
 
 /// The floating-point type that the model computes in. State is kept in single precision.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Compute {
     /// The type of the state: single precision in training.
@@ -18,7 +19,7 @@ pub enum Compute {
 }
 
 /// What a rule with samples keeps of mean and sample.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum StatePlan {
     /// Whichever the target is faster with.
@@ -32,7 +33,7 @@ pub enum StatePlan {
 }
 
 /// Where training examples are.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Placement {
     /// Small tables on devices that have memory of their own; else on the host.
@@ -45,17 +46,21 @@ pub enum Placement {
 }
 
 /// How a step is carried out.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct StepPlan {
     /// Monte-Carlo samples of the gradient a micro-batch, at least 1.
+    #[schemars(range(min = 1, max = 65536))]
     pub samples: u32,
     /// Micro-batches a step, at least 1, each with samples of its own.
+    #[schemars(range(min = 1, max = 65536))]
     pub accumulation: u32,
     /// Steps that one call of the program runs in a loop on the device, at least 1.
+    #[schemars(range(min = 1, max = 65536))]
     pub per_call: u32,
     /// The norm that the averaged gradient of all parameters together is clipped to. None if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub clip_norm: Option<f64>,
     /// The type that the model computes in.
     pub compute: Compute,

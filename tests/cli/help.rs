@@ -22,12 +22,14 @@ fn help() {
         "report",
         "completions",
         "man",
+        "config",
     ] {
         let args: Vec<&str> = [command, "--help"].into_iter().filter(|word| !word.is_empty()).collect();
         let name = format!("help_{}", if command.is_empty() { "natgrad" } else { command });
         insta::assert_snapshot!(name, bench.ok(&args).stdout);
     }
     insta::assert_snapshot!("help_cache_prune", bench.ok(&["cache", "prune", "--help"]).stdout);
+    insta::assert_snapshot!("help_config_show", bench.ok(&["config", "show", "--help"]).stdout);
     insta::assert_snapshot!("help_runs_diff", bench.ok(&["runs", "diff", "--help"]).stdout);
     insta::assert_snapshot!("help_plugin_install", bench.ok(&["plugin", "install", "--help"]).stdout);
 }

@@ -3,6 +3,7 @@
 mod cache;
 mod change;
 mod compare;
+mod config;
 mod device_data;
 mod diverge;
 mod examples;

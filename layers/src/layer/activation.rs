@@ -3,10 +3,11 @@
 use std::f64::consts::{FRAC_1_SQRT_2, PI};
 
 use natgrad_ir::{CompareOp, Expr};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The nonlinearity between layers.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Activation {
     /// `max(x, 0)`.

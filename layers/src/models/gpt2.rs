@@ -2,6 +2,7 @@
 //! tied to the output.
 
 use natgrad_ir::{DType, DotDims, Expr, TensorType};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::ModelError;
@@ -29,18 +30,23 @@ const MAX_LAYERS: usize = 1000;
 /// Parameters have Hugging Face's names and layouts (`wte.weight[vocabulary, width]`,
 /// `h.0.attn.c_attn.weight[width, 3*width]`), so those of `openai-community/gpt2` fit as they are; they were trained with the
 /// activation `gelu-tanh`. There is no dropout, as in nanoGPT's pretraining.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Gpt2 {
     /// Number of tokens that exist: 50257, or 50304 to have a multiple of 64.
+    #[schemars(range(min = 2, max = 1048576))]
     pub vocabulary: usize,
     /// Number of tokens that are seen at once.
+    #[schemars(range(min = 1, max = 1048576))]
     pub context: usize,
     /// Number of blocks.
+    #[schemars(range(min = 1, max = 1000))]
     pub layers: usize,
     /// Attention heads of each block.
+    #[schemars(range(min = 1, max = 1048576))]
     pub heads: usize,
     /// Numbers that describe a token between blocks; a multiple of `heads`.
+    #[schemars(range(min = 1, max = 1048576))]
     pub width: usize,
     /// Whether linear layers and layer norms have biases.
     pub bias: bool,

@@ -1,6 +1,7 @@
 //! Linear models: perceptrons without hidden layers.
 
 use natgrad_ir::Expr;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::mlp::Mlp;
@@ -11,23 +12,27 @@ use crate::network::Network;
 use crate::noise::Noise;
 
 /// Softmax regression, with two classes logistic regression: one linear layer.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SoftmaxRegression {
     /// Number of inputs.
+    #[schemars(range(min = 1))]
     pub inputs: usize,
     /// Number of classes.
+    #[schemars(range(min = 2))]
     pub classes: usize,
 }
 
 /// Linear regression: one linear layer with one output.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LinearRegression {
     /// Number of inputs.
+    #[schemars(range(min = 1))]
     pub inputs: usize,
     /// The standard deviation of the numbers about the line, in their unit.
     #[serde(default = "default_noise")]
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub noise: f64,
 }
 

@@ -1,6 +1,7 @@
 //! Multilayer perceptrons.
 
 use natgrad_ir::Expr;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::ModelError;
@@ -11,10 +12,11 @@ use crate::network::Network;
 use crate::noise::Noise;
 
 /// A multilayer perceptron: `sizes[0]` inputs, hidden layers, `sizes.last()` classes or numbers.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Mlp {
     /// Widths: the inputs, each hidden layer, the classes or numbers.
+    #[schemars(length(min = 2), inner(range(min = 1)))]
     pub sizes: Vec<usize>,
     /// The nonlinearity after each hidden layer.
     #[serde(default)]

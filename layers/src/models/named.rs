@@ -5,6 +5,7 @@ use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::gpt2::Gpt2;
@@ -18,8 +19,9 @@ use crate::model::Model;
 macro_rules! named_models {
     ($($(#[$meta:meta])* $variant:ident($model:ident),)*) => {
         /// The model of a configuration: `{"kind": "mlp", "sizes": [784, 512, 10], "activation": "relu"}`.
-        #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+        #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
         #[serde(rename_all = "kebab-case")]
+        #[schemars(tag = "kind")]
         pub enum NamedModel {
             $($(#[$meta])* $variant($model),)*
             /// One of the program's own, which configurations cannot name.

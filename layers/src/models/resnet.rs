@@ -16,6 +16,7 @@
 //! `[height, width, inputs, outputs]`** and `fc.weight` as `[inputs, outputs]`, where PyTorch has outputs first.
 
 use natgrad_ir::Expr;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::mlp::{check_noise, task};
@@ -32,18 +33,21 @@ use crate::noise::Noise;
 
 /// A residual network. In JSON: `{"kind": "resnet", "depth": 20, "image": [32, 32, 3], "classes": 10}`, or with
 /// `"outputs": 2, "noise": "learned"` in place of the classes.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ResNet {
     /// Number of layers: 18, 34, 50, 101 or 152 for four stages; any other 6n+2 for three.
     pub depth: usize,
     /// Height, width and channels of an image.
+    #[schemars(inner(range(min = 1, max = 65536)))]
     pub image: [usize; 3],
     /// Number of classes; 0 where numbers are predicted.
     #[serde(default, skip_serializing_if = "is_zero")]
+    #[schemars(extend("default" = 0))]
     pub classes: usize,
     /// How many numbers are predicted, where there is `noise`; else 0.
     #[serde(default, skip_serializing_if = "is_zero")]
+    #[schemars(extend("default" = 0))]
     pub outputs: usize,
     /// The noise of numbers, where these are predicted and not classes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -66,7 +70,7 @@ fn is_zero(number: &usize) -> bool {
 }
 
 /// What comes before the first stage.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Stem {
     /// A 3x3 convolution, which keeps the size.

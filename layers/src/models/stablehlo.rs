@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use natgrad_ir::Expr;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::ModelError;
@@ -12,16 +13,17 @@ use crate::model::{Input, Model, Task};
 use crate::network::Network;
 
 /// The model of a folder that JAX, or whoever writes StableHLO, exported.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "Folder", into = "Folder")]
 pub struct Stablehlo {
     path: PathBuf,
     linked: Arc<Linked>,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Folder {
+    /// The folder that it was exported to.
     path: PathBuf,
 }
 
