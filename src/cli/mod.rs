@@ -10,6 +10,7 @@ mod dry_run;
 mod export;
 mod fit;
 mod generate;
+mod init;
 mod inspect;
 mod interrupt;
 mod out;
@@ -58,6 +59,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Train(train::Train),
+    Init(init::Init),
     Config(config::ConfigCommand),
     Runs(runs::Runs),
     Plot(plot::Plot),
@@ -250,6 +252,7 @@ impl Command {
     fn run(self) -> Result<ExitCode, Failure> {
         match self {
             Command::Train(command) => command.run(),
+            Command::Init(command) => command.run(),
             Command::Config(command) => command.run(),
             Command::Runs(command) => command.run(),
             Command::Plot(command) => command.run(),

@@ -23,6 +23,7 @@ fn help() {
         "completions",
         "man",
         "config",
+        "init",
     ] {
         let args: Vec<&str> = [command, "--help"].into_iter().filter(|word| !word.is_empty()).collect();
         let name = format!("help_{}", if command.is_empty() { "natgrad" } else { command });
