@@ -35,8 +35,8 @@ class Loop:
             signal.default_int_handler(number, frame)
         self.stopped = True
 
-    def told(self, metrics: Mapping[str, float] | None) -> None:
-        """A step more; `metrics` are those of one that has ended."""
+    def told(self, metrics: Mapping[str, float] | None, steps: int = 1) -> None:
+        """So many steps more; `metrics` are those of one that has ended."""
         if metrics is not None and not self._bar.disable:
             self._bar.set_postfix(loss=f"{metrics['loss']:.4f}", refresh=False)
-        self._bar.update()
+        self._bar.update(steps)

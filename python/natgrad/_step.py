@@ -39,13 +39,13 @@ _NARROWED = {(np.dtype(wide), np.dtype(narrow)) for wide, narrow in (("int64", "
 class Metrics(Mapping[str, float]):
     """What a step tells, by name: `metrics["loss"]`. Looking at a number waits for the step."""
 
-    def __init__(self, told: _natgrad.Metrics, names: Sequence[str]) -> None:
-        self._told, self._names = told, names
+    def __init__(self, told: _natgrad.Metrics, names: Sequence[str], step: int = 0) -> None:
+        self._told, self._names, self._step = told, names, step
         self._numbers: dict[str, float] | None = None
 
     def _read(self) -> dict[str, float]:
         if self._numbers is None:
-            told = dict(self._told.read())
+            told = dict(self._told.read()[self._step])
             self._numbers = {name: told[name] for name in self._names}
         return self._numbers
 
@@ -65,8 +65,8 @@ class Metrics(Mapping[str, float]):
 class Step:
     """A compiled step: `state, metrics = step(state, batch)`. `natgrad.compile` makes it."""
 
-    def __init__(self, model: Model, rule: Rule, config: dict[str, Any], device: str, accumulation: int) -> None:
-        self._model, self._rule = model, rule
+    def __init__(self, model: Model, rule: Rule, config: dict[str, Any], device: str, accumulation: int, per_call: int | None) -> None:
+        self._model, self._rule, self._per_call = model, rule, per_call
         self._folder = tempfile.TemporaryDirectory(prefix="natgrad-")
         model.write(self._folder.name, curvature_of(rule), values=False)
         config = config | {"model": {"kind": "stablehlo", "path": self._folder.name}, "rule": rule.to_json(), "batch": model.rows}
@@ -83,7 +83,7 @@ class Step:
         unknown = {"correct", "squared_error"} - set(model.metrics or ())
         self._told = [name for name in self._step.told() if name not in unknown]
         self._types = [_TYPES[type_] for _, type_, _ in self._step.inputs()]
-        self._expected = _stacked(model.batch, model.is_row_wise, accumulation)
+        self._expected = _stacked(model.batch, model.is_row_wise, accumulation, per_call)
         # natgrad takes arrays of rows first, then the others, and the labels last.
         names = model.batch.names()
         self._order = sorted(range(len(names)), key=lambda index: (names[index] == model.labels, not model.is_row_wise[names[index]]))
@@ -109,29 +109,36 @@ class Step:
                 raise ModelError(f"{leaf} has a value that is not finite")
         return self._step.init([_bytes(mean) for mean in means], _seed(seed))
 
-    def __call__(self, state: State, batch: Any) -> tuple[State, Metrics]:
+    def __call__(self, state: State, batch: Any) -> tuple[State, Any]:
         """One step. It returns when the step is under way: looking at the metrics waits for it.
+
+        With `per_call`, it is so many steps on as many batches, stacked along a first axis, and the metrics are a list: those of each step.
 
         The step takes over the memory of `state`, so only the state that it gives can be used after.
         """
         state, told = self._step.step(_checked(state), self._arrays(batch))
-        return state, Metrics(told, self._told)
+        if self._per_call is None:
+            return state, Metrics(told, self._told)
+        return state, [Metrics(told, self._told, step) for step in range(self._per_call)]
 
     def run(self, state: State, batches: Iterable[Any], *, steps: int | None = None, progress: bool = True) -> tuple[State, list[dict[str, float]]]:
-        """A step for each batch, at most `steps`, with a progress bar; and what each step told.
+        """A step for each batch, at most `steps`, with a progress bar; and what each step told. With `per_call`, a call of that many
+        steps for each stack of batches, as long as `steps` allows a whole call.
 
         Ctrl-C ends the loop after the step that is under way: the state that is given is whole. A second one interrupts.
         """
         history: list[Metrics] = []
-        total = steps if steps is not None else len(batches) if isinstance(batches, Sized) else None
+        of_call = self._per_call or 1
+        total = steps if steps is not None else len(batches) * of_call if isinstance(batches, Sized) else None
         with Loop(total, progress) as loop:
-            for number, batch in enumerate(batches):
-                if number == steps or loop.stopped:
+            for batch in batches:
+                if loop.stopped or (steps is not None and len(history) + of_call > steps):
                     break
                 state, metrics = self(state, batch)
-                history.append(metrics)
-                # The step before has ended by then, and the device does not wait.
-                loop.told(history[-2] if number else None)
+                # The call before has ended by then, and the device does not wait.
+                before = history[-1] if history else None
+                history += [metrics] if self._per_call is None else metrics
+                loop.told(before, of_call)
         return state, [dict(metrics) for metrics in history]
 
     def _arrays(self, batch: Any) -> list[Any]:
@@ -243,6 +250,7 @@ def compile(
     rows: int | None = None,
     samples: int = 1,
     accumulation: int = 1,
+    per_call: int | None = None,
     clip_norm: float | None = None,
     schedule: str | dict[str, Any] = "constant",
     steps: int | None = None,
@@ -256,6 +264,7 @@ def compile(
     `labels`, `noise`, `carried`, `key`, `rows` and `name` mean. Of `params` and `batch` only names, shapes and types count.
 
     `samples` are those of the posterior that each gradient is averaged over; `accumulation` cuts each batch into so many, one after another;
+    `per_call` runs so many steps in one call of the device, on batches that are stacked along a first axis: `batch` here is one of them.
     `clip_norm` limits the norm of the gradient. `schedule` is that of the learning rate over `steps`: `"constant"`, `"linear"`, `"cosine"`, or as
     in a configuration: `{"kind": "cosine", "warmup": 0.1}`. `groups` and `diagnostics` are those of a configuration too (docs/train.md).
     """
@@ -265,6 +274,8 @@ def compile(
         raise Error(f"{type(rule).__name__} needs ess, the effective sample size: the number of training rows, as in {type(rule).__name__}(ess=50_000)")
     if accumulation < 1:
         raise Error(f"accumulation={accumulation}: it must be at least 1")
+    if per_call is not None and per_call < 1:
+        raise Error(f"per_call={per_call}: it must be at least 1")
     if schedule != "constant" and steps is None:
         raise Error(f"schedule={schedule!r} needs steps=, those of the whole run")
     model = Model(
@@ -281,7 +292,7 @@ def compile(
         name=name,
         platform=platform(device),
     )
-    plan: dict[str, Any] = {"samples": samples, "accumulation": accumulation, "diagnostics": diagnostics}
+    plan: dict[str, Any] = {"samples": samples, "accumulation": accumulation, "diagnostics": diagnostics, "per_call": per_call or 1}
     if clip_norm is not None:
         plan["clip_norm"] = clip_norm
     config = {
@@ -291,7 +302,7 @@ def compile(
         "groups": list(groups),
         "data": {"kind": "arrays"},
     }
-    return Step(model, rule, config, place(device), accumulation)
+    return Step(model, rule, config, place(device), accumulation, per_call)
 
 
 def _cut(batch: Any, rows: int | None, accumulation: int) -> Any:
@@ -310,13 +321,14 @@ def _cut(batch: Any, rows: int | None, accumulation: int) -> Any:
     return tree.unflatten(cut)
 
 
-def _stacked(tree: Tree, is_row_wise: dict[str, bool], accumulation: int) -> Tree:
-    """What a step takes: the rows of all micro-batches."""
+def _stacked(tree: Tree, is_row_wise: dict[str, bool], accumulation: int, per_call: int | None) -> Tree:
+    """What a call takes: the rows of all micro-batches, of each step."""
 
     def whole(leaf: Leaf) -> Leaf:
-        if accumulation == 1 or not is_row_wise[leaf.name]:
+        if not is_row_wise[leaf.name]:
             return leaf
-        return Leaf(leaf.name, leaf.path, (leaf.shape[0] * accumulation, *leaf.shape[1:]), leaf.type)
+        calls = () if per_call is None else (per_call,)
+        return Leaf(leaf.name, leaf.path, (*calls, leaf.shape[0] * accumulation, *leaf.shape[1:]), leaf.type)
 
     return Tree(tuple(whole(leaf) for leaf in tree.leaves), tree.treedef)
 

@@ -4,12 +4,12 @@ use std::mem;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use natgrad::step::Metric;
-use natgrad::train::PendingSteps;
+use natgrad::train::{PendingSteps, StepScalars};
 use pyo3::prelude::*;
 
 use crate::error::{message, wrong};
 
-/// The numbers of a step, which may be under way.
+/// The numbers of the steps of a call, which may be under way.
 #[pyclass(frozen, module = "natgrad._natgrad")]
 pub struct Metrics {
     told: Mutex<Told>,
@@ -21,7 +21,8 @@ pub type Names = Arc<Vec<(Metric, String)>>;
 
 enum Told {
     Pending(PendingSteps),
-    Numbers(Vec<(String, f64)>),
+    /// Of each step.
+    Numbers(Vec<Vec<(String, f64)>>),
     Failed(String),
 }
 
@@ -30,8 +31,8 @@ impl Metrics {
         Metrics { told: Mutex::new(Told::Pending(pending)), names }
     }
 
-    /// Waits for the step, and gives what it told.
-    pub fn wait(&self) -> PyResult<Vec<(String, f64)>> {
+    /// Waits for the steps, and gives what each told.
+    pub fn wait(&self) -> PyResult<Vec<Vec<(String, f64)>>> {
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         if let Told::Pending(_) = *told {
             let Told::Pending(pending) = mem::replace(&mut *told, Told::Numbers(Vec::new())) else {
@@ -39,10 +40,10 @@ impl Metrics {
             };
             *told = match pending.wait() {
                 Ok(steps) => {
-                    let told = steps.into_iter().next().unwrap_or_default();
-                    Told::Numbers(
-                        self.names.iter().map(|(metric, name)| (name.clone(), told.get(*metric))).collect(),
-                    )
+                    let named = |told: StepScalars| {
+                        self.names.iter().map(|(metric, name)| (name.clone(), told.get(*metric))).collect()
+                    };
+                    Told::Numbers(steps.into_iter().map(named).collect())
                 }
                 Err(error) => Told::Failed(message(error)),
             };
@@ -57,8 +58,8 @@ impl Metrics {
 
 #[pymethods]
 impl Metrics {
-    /// Every number by its name. Waits for the step.
-    fn read(&self, py: Python<'_>) -> PyResult<Vec<(String, f64)>> {
+    /// Every number by its name, of each step. Waits for them.
+    fn read(&self, py: Python<'_>) -> PyResult<Vec<Vec<(String, f64)>>> {
         py.detach(|| self.wait())
     }
 }

@@ -111,7 +111,7 @@ impl Step {
         py.detach(|| Ok(self.stepper().init(&means, seed).map_err(raised)?.into()))
     }
 
-    /// One step.
+    /// The steps of a call.
     fn step(
         &self,
         py: Python<'_>,

@@ -127,6 +127,31 @@ def test_accumulated_batches_are_whole_ones():
         natgrad.compile(loss, params, data[0], rule, accumulation=5)
 
 
+@pytest.mark.parametrize("options", [{}, {"accumulation": 2}, {"diagnostics": True}])
+def test_several_steps_in_a_call_are_those_one_after_another(options, tmp_path):
+    params, data = model(), batches(6)
+    stacks = [jax.tree.map(lambda *leaves: np.stack(leaves), *data[first : first + 3]) for first in (0, 3)]
+    one = natgrad.compile(loss, params, data[0], RULE, **options)
+    several = natgrad.compile(loss, params, data[0], RULE, per_call=3, **options)
+    wanted_state, wanted = one.run(one.init(params), data, progress=False)
+    state, metrics = several(several.init(params), stacks[0])
+    assert state.step == 3 and len(metrics) == 3
+    several.save(tmp_path, state)
+    for first in (state, several.load(tmp_path)):
+        last, more = several.run(first, stacks[1:], progress=False)
+        assert last.step == 6
+        found = [dict(told) for told in metrics] + more
+        assert [told.keys() for told in found] == [told.keys() for told in wanted]
+        np.testing.assert_allclose([told["loss"] for told in found], [told["loss"] for told in wanted], rtol=1e-5)
+        assert distance(several.posterior(last).mean(), one.posterior(wanted_state).mean()) < 1e-5
+    _, told = several.run(several.init(params), stacks, steps=5, progress=False)
+    assert len(told) == 3
+    with pytest.raises(natgrad.ModelError, match=r"batch\['x'\] is f32\[12, 5\], and must be f32\[3, 12, 5\]"):
+        several(last, data[0])
+    with pytest.raises(natgrad.Error, match="per_call=0: it must be at least 1"):
+        natgrad.compile(loss, params, data[0], RULE, per_call=0)
+
+
 def test_a_state_is_spent_once(tmp_path):
     params, data = model(), batches(2)
     step = natgrad.compile(loss, params, data[0], RULE)

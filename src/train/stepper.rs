@@ -61,8 +61,8 @@ impl<'a> Stepper<'a> {
     /// looked at. `labels` is the number of training labels, the effective sample size where the rule has none.
     ///
     /// # Errors
-    /// The configuration is not valid, its length is in epochs, or several of its steps run in a call; there is not
-    /// enough memory; a program cannot be built or compiled.
+    /// The configuration is not valid, or its length is in epochs; there is not enough memory; a program cannot be built
+    /// or compiled.
     pub fn new(
         device: &'a Device,
         config: RunConfig,
@@ -75,9 +75,6 @@ impl<'a> Stepper<'a> {
         let Length::Steps(total) = config.length else {
             return Err(refused("`length` must be in steps: there is no data to count epochs by"));
         };
-        if config.step.per_call > 1 {
-            return Err(refused("`step.per_call` must be 1: a call takes one batch"));
-        }
         check_memory(&config, device)?;
         let recipe = recipe(&config, device, dtype);
         let values = recipe.values(labels, total);
@@ -116,7 +113,8 @@ impl<'a> Stepper<'a> {
         self.session.programs().chain(&self.draw)
     }
 
-    /// Names and types of a batch: each input's, then those of the labels if the model takes some. Micro-batches are in front.
+    /// Names and types of a batch: each input's, then those of the labels if the model takes some. Steps of a call and
+    /// micro-batches are in front.
     pub fn batch_types(&self) -> Vec<(String, TensorType)> {
         let interface = self.interface();
         let slots = interface.data(interface.extent());
@@ -143,7 +141,7 @@ impl<'a> Stepper<'a> {
         Ok(self.taken(0))
     }
 
-    /// One step on a batch of [`Stepper::batch_types`], row-major. It is under way when this returns; reading the metrics or
+    /// One step, or the `step.per_call` of a call, on a batch of [`Stepper::batch_types`], row-major. It is under way when this returns; reading the metrics or
     /// the state waits for it. The memory of the state is the next one's, so the state is gone.
     ///
     /// # Errors
@@ -161,8 +159,10 @@ impl<'a> Stepper<'a> {
         let State { carried, step, .. } = state.take().ok_or_else(refused)?;
         self.session.exchange(carried);
         let rows = CallRows::Uploaded(&uploaded);
-        let pending = self.session.step(CallData { rows, steps: 1, noise: &[], further_noise: &[] })?;
-        Ok((self.taken(step + 1), pending))
+        let steps = self.config.step.per_call;
+        let data = CallData { rows, steps: steps as usize, noise: &[], further_noise: &[] };
+        let pending = self.session.step(data)?;
+        Ok((self.taken(step + u64::from(steps)), pending))
     }
 
     /// An error unless a batch has the sizes that the step takes.

@@ -69,6 +69,36 @@ fn states_are_values_and_do_not_mix() {
     assert_ne!(tensors(&mut stepper, &mut alone), tensors(&mut stepper, &mut first));
 }
 
+/// The steps of one call are those of as many calls, and the state and what is told are of all of them.
+#[test]
+fn several_steps_in_a_call_are_those_of_several_calls() {
+    let mut one = stepper(config());
+    let mut state = begun(&mut one, 3);
+    let wanted: Vec<f64> = (0..4).map(|step| go(&mut one, &mut state, step)).collect();
+    let mut config = config();
+    config.step.per_call = 2;
+    let mut several = stepper(config);
+    let mut of_calls = begun(&mut several, 3);
+    let mut found = Vec::new();
+    for first in [0, 2] {
+        let batches = [batch(first), batch(first + 1)];
+        let x = batches.iter().flat_map(|(x, _)| x.clone()).collect::<Vec<u8>>();
+        let y = batches.iter().flat_map(|(_, y)| y.clone()).collect::<Vec<u8>>();
+        let (next, told) = several.step(&mut of_calls, &[&x, &y]).unwrap();
+        of_calls = Some(next);
+        found.extend(told.wait().unwrap().iter().map(|told| told.loss()));
+        let done = first as u64 + 2;
+        assert_eq!(of_calls.as_ref().unwrap().step(), done);
+        let tensors = several.tensors(of_calls.as_mut().unwrap()).unwrap();
+        let step = tensors.iter().find(|tensor| tensor.name == "step").unwrap();
+        assert_eq!(step.numbers(), [done as f64]);
+    }
+    for (found, wanted) in found.iter().zip(&wanted) {
+        assert!((found - wanted).abs() < 1e-5, "{found}, not {wanted}");
+    }
+    assert_eq!(found.len(), wanted.len());
+}
+
 #[test]
 fn a_step_is_that_of_a_run() {
     let mut run = Run::of(config()).rows(60).start(&DEVICE).unwrap();

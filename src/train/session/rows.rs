@@ -54,14 +54,15 @@ impl Session<'_> {
         })
     }
 
-    /// Puts the batch of one step on the device: each input, then the labels if the model takes some.
+    /// Puts the batches of all steps of a call on the device: each input, then the labels if the model takes some.
     ///
     /// # Errors
     /// The device fails.
     pub fn upload_batch(&self, batch: &[&[u8]]) -> Result<UploadedRows, TrainError> {
         let interface = &self.step.program.interface;
         let slots = interface.data(interface.extent());
-        self.upload_by(1, |slot| slots.iter().position(|&known| known == slot).map(|at| batch[at]))
+        let steps = self.steps_per_call();
+        self.upload_by(steps, |slot| slots.iter().position(|&known| known == slot).map(|at| batch[at]))
     }
 
     /// What is not given is left out, for the call to say what it lacks.
