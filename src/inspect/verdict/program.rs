@@ -6,7 +6,7 @@ use natgrad_hlo::{Attributes, Instruction, Opcode};
 
 use super::{Subject, arrays, custom_target, is_double, some_of};
 use crate::compile::Outputs;
-use crate::inspect::kernel::Kernel;
+use crate::inspect::kernel::{FusedOperation, Kernel};
 use crate::inspect::stage::{Phase, Stage, stage_of};
 use crate::step::Program;
 
@@ -87,7 +87,8 @@ pub(super) fn kernels_beyond_adamw(subject: &Subject<'_>) -> Option<(bool, Strin
         // An update of more operands leaves room for fewer tensors in a loop.
         Outputs::Merged if more > 0 => {
             let tensors = subject.program.interface.trained().count();
-            let (loops, merged) = (update_loops(subject.kernels), update_loops(adamw.kernels));
+            let (loops, merged) =
+                (update_loops(subject.program, subject.kernels), update_loops(adamw.program, adamw.kernels));
             let allowed = if loops <= tensors { loops.saturating_sub(merged) } else { 0 };
             (allowed, format!("; XLA updates {tensors} tensors in {loops} loops, in {merged} with AdamW"))
         }
@@ -97,11 +98,14 @@ pub(super) fn kernels_beyond_adamw(subject: &Subject<'_>) -> Option<(bool, Strin
     Some((more <= allowed as i64, detail))
 }
 
-/// Kernels that compute new state of tensors.
-fn update_loops(kernels: &[Kernel]) -> usize {
-    let phases = [Stage::Update, Stage::Resample].map(Phase::After);
-    let is_loop = |kernel: &&Kernel| {
-        phases.contains(&kernel.origin.phase) && kernel.inside.iter().any(|operation| operation.is_array)
+/// Kernels that update whole parameters.
+fn update_loops(program: &Program, kernels: &[Kernel]) -> usize {
+    let params = &program.interface.params;
+    let updates = |operation: &FusedOperation| {
+        let origin = operation.origin.as_ref();
+        let origin = origin.filter(|origin| origin.phase == Phase::After(Stage::Update));
+        operation.is_array
+            && origin.is_some_and(|origin| params.iter().any(|param| param.name == origin.layer))
     };
-    kernels.iter().filter(is_loop).count()
+    kernels.iter().filter(|kernel| kernel.inside.iter().any(updates)).count()
 }
