@@ -36,7 +36,7 @@ fn screen() -> MutexGuard<'static, Screen> {
 pub(super) fn start() -> io::Result<()> {
     let is_terminal = io::stderr().is_terminal();
     std::thread::Builder::new().name("progress".to_string()).spawn(move || {
-        let mut told = HashSet::new();
+        let mut told = Told::default();
         loop {
             std::thread::sleep(TICK);
             let phases = under_way();
@@ -165,12 +165,22 @@ fn duration(time: Duration) -> String {
     format!("{:#}", HumanDuration(time))
 }
 
+/// What has had its line.
+#[derive(Default)]
+struct Told {
+    ids: HashSet<u64>,
+    /// The last line: what goes on in the same words needs no other.
+    last: String,
+}
+
 /// A line for each phase that takes long.
-fn tell(phases: &[UnderWay], told: &mut HashSet<u64>) {
-    told.retain(|id| phases.iter().any(|phase| phase.id == *id));
+fn tell(phases: &[UnderWay], told: &mut Told) {
+    told.ids.retain(|id| phases.iter().any(|phase| phase.id == *id));
     for phase in phases.iter().filter(|phase| phase.elapsed >= TOLD_AFTER) {
-        if told.insert(phase.id) {
-            super::print::note(&format!("{} ...", phase.phase));
+        let line = format!("{} ...", phase.phase);
+        if told.ids.insert(phase.id) && told.last != line {
+            super::print::note(&line);
+            told.last = line;
         }
     }
 }
