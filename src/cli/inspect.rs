@@ -37,6 +37,9 @@ pub(super) struct Inspect {
     /// Compile for this device, which need not be here: `list` prints the ones there are [default: cpu]
     #[arg(long)]
     target: Option<TargetArg>,
+    /// Measure the device for least times, also if it was measured before
+    #[arg(long)]
+    measure: bool,
     #[command(flatten)]
     against: Against,
     /// Write the report as JSON
@@ -186,14 +189,17 @@ impl Inspect {
         optimized: &Optimized,
         other: Option<Other>,
     ) -> Result<Report, Failure> {
-        let machine = Machine::of(compiler, wanted)?;
+        let machine = Machine::of(compiler, wanted, self.measure)?;
         let report = machine.report(self.program, config, optimized)?;
         let other = match other {
             None => return Ok(report),
             Some(Other::Report(other)) => *other,
             Some(Other::Program(config, others)) => {
-                let machine =
-                    if wanted == others { machine } else { Machine::of(backend::compiler(others)?, others)? };
+                let machine = if wanted == others {
+                    machine
+                } else {
+                    Machine::of(backend::compiler(others)?, others, self.measure)?
+                };
                 let program = self.program.build(&config, machine.compiler.target().state_plan())?;
                 machine.report(self.program, &config, &optimize(&machine.compiler, program)?.0)?
             }
@@ -210,10 +216,11 @@ struct Machine {
 }
 
 impl Machine {
-    fn of(compiler: Compiler, wanted: Option<Wanted>) -> Result<Machine, Failure> {
+    fn of(compiler: Compiler, wanted: Option<Wanted>, anew: bool) -> Result<Machine, Failure> {
         let (device, figures) = match (&compiler, wanted) {
             (Compiler::Attached(device), _) => {
-                (device.client().platform_name().to_owned(), Some(DeviceFigures::measure(device)?))
+                let figures = DeviceFigures::known(device, &open::measured()?, anew)?;
+                (device.client().platform_name().to_owned(), Some(figures))
             }
             (Compiler::Ahead(_), Some(Wanted::Model(model))) => (model.name.clone(), figures_of(model)),
             (Compiler::Ahead(_), Some(Wanted::Attached(_)) | None) => (String::new(), None),
@@ -272,6 +279,7 @@ fn figures_of(model: &DeviceModel) -> Option<DeviceFigures> {
         cached: None,
         products,
         elementwise,
+        measured: None,
     })
 }
 

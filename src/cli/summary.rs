@@ -5,11 +5,11 @@ use std::time::SystemTime;
 use natgrad_layers::Task;
 use serde_json::{Value, json};
 
-use super::runs::date;
 use crate::compare::machine;
 use crate::compile::Device;
 use crate::config::RunConfig;
 use crate::posterior::Scores;
+use crate::report::date;
 use crate::train::{RunReport, TestScores};
 
 pub(super) fn header(task: Task) -> Vec<String> {

@@ -13,6 +13,7 @@ mod parts;
 mod render;
 mod report;
 mod server;
+mod settle;
 pub mod synthetic;
 mod turns;
 mod work;

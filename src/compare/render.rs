@@ -4,7 +4,11 @@ use std::collections::BTreeMap;
 
 use super::interval::Interval;
 use super::report::{self, Parts, Report, Row};
+use super::settle::{Effort, open};
 use crate::report::{Bar, Bars, Chart, Curve, Page, TextTable};
+
+/// What the chart over models of different sizes counts.
+const PARAMETERS: &str = "parameters";
 
 /// Rows of one configuration, with its control.
 struct Group<'a> {
@@ -197,7 +201,7 @@ impl Report {
             Some(_) => row.config.clone(),
             None => report::case("", &row.variation).trim().to_string(),
         };
-        charts.extend(self.chart("parameters", &parameters, &rest));
+        charts.extend(self.chart(PARAMETERS, &parameters, &rest));
         charts
     }
 
@@ -227,10 +231,12 @@ impl Report {
                 foretold.entry(format!("{name}, predicted")).or_default().push((x, ratio, ratio, ratio));
             }
         }
+        // Between two models there is none.
+        let joined = x_name != PARAMETERS && !x_name.starts_with("model");
         let curves = |points: BTreeMap<String, Points>, predicted: bool| {
             points.into_iter().map(move |(name, mut points)| {
                 points.sort_by(|a, b| a.0.total_cmp(&b.0));
-                Curve { name, points, predicted }
+                Curve { name, points, predicted, joined }
             })
         };
         let curves = curves(measured, false).chain(curves(foretold, true)).collect();
@@ -319,25 +325,15 @@ impl Group<'_> {
             let (rule, ratio) = (&control.rule, interval(control.ratio));
             lines.push(format!("{rule} against itself: {ratio} over {} rounds; {verdict}.", base.rounds));
         }
-        for row in self.rows.iter().skip(1).filter(|row| row.in_turns) {
-            let Interval { median, low, high } = row.ratio;
-            if row.ratio.width() > wanted {
-                lines.push(format!(
-                    "{}: between {low:.3} and {high:.3}, no more can be said: {:.1} % is wider than the {:.1} % asked for, as the machine \
-                     is too noisy or the time too short.",
-                    row.entrant(),
-                    100.0 * row.ratio.width(),
-                    100.0 * wanted
-                ));
-            } else {
-                lines.push(format!(
-                    "{}: {median:.3} of {}'s step, known to {:.1} %.",
-                    row.entrant(),
-                    base.entrant(),
-                    100.0 * row.ratio.width()
-                ));
-            }
-        }
+        // Each takes a turn, and the control's is the first's once more.
+        let turn = |row: &Row| row.step_ms.median * row.steps_per_round.max(1) as f64 / 1e3;
+        let turns = self.rows.iter().filter(|row| row.in_turns).map(|row| turn(row)).sum::<f64>();
+        let effort =
+            Effort { rounds: base.rounds, seconds: turns + self.control.map_or(0.0, |_| turn(base)) };
+        let others = self.rows.iter().skip(1).filter(|row| row.in_turns);
+        lines.extend(
+            others.filter_map(|row| open(&row.entrant(), &base.entrant(), row.ratio, wanted, effort)),
+        );
         lines
     }
 }
@@ -351,6 +347,9 @@ fn interval(Interval { median, low, high }: Interval) -> String {
 
 /// A share and its interval in percent.
 fn percent(Interval { median, low, high }: Interval) -> String {
+    if high.abs() > 10.0 {
+        return format!("{median:.1}x ({low:.1} to {high:.1})");
+    }
     format!("{:.1} % ({:.1} to {:.1})", 100.0 * median, 100.0 * low, 100.0 * high)
 }
 
@@ -425,6 +424,7 @@ mod tests {
             cached: Some(8e10),
             products: [("bf16".to_string(), 1e11), ("f32".to_string(), 1.6e11)].into(),
             elementwise: 1e10,
+            measured: None,
         };
         let mut rows = vec![
             row(1, "adamw", None, 10.0, 0.0),

@@ -6,6 +6,7 @@ use natgrad_ir::TensorType;
 
 use super::bytes::{element_type, to_bytes};
 use super::cache::Keyed;
+use super::host;
 use super::listing::{Listed, Listing};
 use super::trial::{self, Trial};
 use super::{Cache, CacheOutcome, MissReason, OpenError, Refusal, Target, versions};
@@ -156,6 +157,14 @@ impl Device {
     pub fn memory_limit(&self) -> Option<u64> {
         let memory = self.client.device_memory(self.place).ok()??;
         memory.limit.and_then(|limit| u64::try_from(limit).ok()).filter(|limit| *limit > 0)
+    }
+
+    /// What tells it from devices that are as fast or not: plugin, platform and kind, of a CPU the host's processor and threads.
+    pub(crate) fn described(&self) -> String {
+        let host = if self.target() == Target::Cpu { host::cpu() } else { String::new() };
+        let client = &self.client;
+        let parts = [client.platform_name(), client.platform_version(), self.kind(), &host];
+        format!("{} {}", client.plugin().path().display(), parts.join(" "))
     }
 
     /// What natgrad knows of its platform.

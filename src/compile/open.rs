@@ -267,6 +267,11 @@ pub(crate) fn cache() -> Result<Cache, OpenError> {
     }
 }
 
+/// Where it is kept what devices were measured to do at best.
+pub(crate) fn measured() -> Result<PathBuf, OpenError> {
+    Ok(assets::cache_root()?.join("devices"))
+}
+
 /// Whether the user chose the plugin.
 fn is_chosen() -> bool {
     std::env::var_os(PLUGIN_VARIABLE).is_some_and(|value| !value.is_empty())

@@ -8,7 +8,7 @@ use natgrad_layers::Task;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Length, RunConfig};
+use super::{Length, MAX_STEPS, RunConfig};
 use crate::assets::Asset;
 use crate::data::{DataError, Examples, Splits, Taught};
 use crate::posterior::Scores;
@@ -96,6 +96,9 @@ impl Validation {
         match self.every {
             Length::Epochs(0) => return found("validation.every.epochs", &0, "at least 1"),
             Length::Steps(0) => return found("validation.every.steps", &0, "at least 1"),
+            Length::Steps(steps) if steps > MAX_STEPS => {
+                return found("validation.every.steps", &steps, "at most 2^31 - 1");
+            }
             Length::Epochs(_) | Length::Steps(_) => {}
         }
         if self.examples == Some(0) {

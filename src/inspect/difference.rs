@@ -1,6 +1,6 @@
 //! What is different between two reports: of two rules, types, targets or commits.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -11,6 +11,7 @@ use super::report::{About, Report};
 use super::roofline::Roofline;
 use super::stage::Phase;
 use super::verdict::{Promise, Verdict};
+use crate::report::change;
 
 pub(super) mod text;
 
@@ -104,6 +105,9 @@ pub struct MemoryChange {
 pub struct KernelChange {
     /// The phase that they come from.
     pub stage: Phase,
+    /// Every phase that has an operation in one of them.
+    #[serde(rename = "parts", default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub phases: BTreeSet<Phase>,
     /// The layer or parameter.
     pub layer: String,
     /// What they do: the opcode, with the kind of a fusion or the code that is called.
@@ -135,17 +139,6 @@ impl<T: PartialEq> Both<T> {
 }
 
 impl Both<u64> {
-    /// How much larger the second is.
-    pub fn change(&self) -> String {
-        let Both { this, other } = *self;
-        match (this, other) {
-            _ if this == other => "same".to_owned(),
-            (0, _) => "new".to_owned(),
-            (_, 0) => "gone".to_owned(),
-            _ => format!("{:+.1} %", 100.0 * (other as f64 - this as f64) / this as f64),
-        }
-    }
-
     fn distance(&self) -> u64 {
         self.this.abs_diff(self.other)
     }
@@ -176,6 +169,21 @@ impl Difference {
             && !self.memory.iter().any(|memory| memory.bytes.differ())
     }
 
+    /// How much more the second program has; where only one has any, the other is named.
+    pub fn change(&self, of: Both<u64>) -> String {
+        let lacks = |name: &str| match name {
+            THIS => "not in this program".to_owned(),
+            OTHER => "not in the other program".to_owned(),
+            name => format!("not in {name}'s program"),
+        };
+        match (of.this, of.other) {
+            (this, other) if this == other => "same".to_owned(),
+            (0, _) => lacks(&self.names.this),
+            (_, 0) => lacks(&self.names.other),
+            (this, other) => change(this as f64, other as f64),
+        }
+    }
+
     /// The costs of all phases together.
     fn total(&self, of: impl Fn(&StageCost) -> u64) -> Both<u64> {
         let costs = |side: fn(&Both<Option<StageCost>>) -> &Option<StageCost>| {
@@ -186,13 +194,17 @@ impl Difference {
     }
 }
 
+/// What programs are called that nothing tells apart but their configurations.
+const THIS: &str = "this";
+const OTHER: &str = "other";
+
 fn names(this: &About, other: &About) -> Both<String> {
     let of = |make: &dyn Fn(&About) -> String| Both::of(this, other, make);
     match (this.rule != other.rule, this.device != other.device) {
         (true, true) => of(&|about| format!("{} on {}", about.rule, about.device)),
         (true, false) => of(&|about| about.rule.clone()),
         (false, true) => of(&|about| about.device.clone()),
-        (false, false) => Both { this: "this".to_owned(), other: "other".to_owned() },
+        (false, false) => Both { this: THIS.to_owned(), other: OTHER.to_owned() },
     }
 }
 
@@ -304,7 +316,12 @@ fn kernels(this: &Report, other: &Report) -> Vec<KernelChange> {
             |at: usize| groups.map(|groups| groups.get(&key).map_or(0, |numbers: &[u64; 3]| numbers[at]));
         let (kernels, bytes, flops) = (number(0), number(1), number(2));
         let (stage, layer, does) = key;
-        KernelChange { stage, layer, does, kernels, bytes, flops }
+        let is_one = |kernel: &&Kernel| {
+            (&kernel.origin.phase, &kernel.origin.layer, &kernel.does) == (&stage, &layer, &does)
+        };
+        let all = this.kernels.iter().chain(&other.kernels).filter(is_one);
+        let phases = all.flat_map(|kernel| kernel.phases.iter().copied()).collect();
+        KernelChange { stage, phases, layer, does, kernels, bytes, flops }
     };
     let mut changes: Vec<KernelChange> = keys(&groups).into_iter().map(change).collect();
     changes.retain(|it| it.kernels.differ() || it.bytes.differ() || it.flops.differ());
@@ -368,9 +385,30 @@ mod tests {
     }
 
     #[test]
-    fn changes_are_percentages() {
-        let changes =
-            [(4, 4), (0, 4), (4, 0), (4, 5), (3, 2)].map(|(this, other)| Both { this, other }.change());
-        assert_eq!(changes, ["same", "new", "gone", "+25.0 %", "-33.3 %"]);
+    fn changes_name_the_program_that_lacks_something() {
+        let changes = |rule: &str| {
+            let (this, other) = (about("ivon", "cpu", Value::Null), about(rule, "cpu", Value::Null));
+            let names = names(&this, &other);
+            let difference = Difference { names, ..nothing(other) };
+            [(4, 4), (0, 4), (4, 0), (4, 5), (3, 2), (4, 48)]
+                .map(|(this, other)| difference.change(Both { this, other }))
+        };
+        let lacks = ["not in ivon's program", "not in adamw's program"];
+        assert_eq!(changes("adamw"), ["same", lacks[0], lacks[1], "+25.0 %", "-33.3 %", "12x"]);
+        assert_eq!(changes("ivon")[1..3], ["not in this program", "not in the other program"]);
+    }
+
+    fn nothing(about: About) -> Difference {
+        Difference {
+            about,
+            names: Both::default(),
+            given: Vec::new(),
+            verdicts: Vec::new(),
+            stages: Vec::new(),
+            opcodes: Vec::new(),
+            memory: Vec::new(),
+            kernels: Vec::new(),
+            seconds: None,
+        }
     }
 }

@@ -182,10 +182,8 @@ impl Report {
         let device = &roofline.device;
         page.section("Least times");
         let mut rates = vec![format!("moves {}", device.memory_rates())];
-        rates.extend(
-            device.products.iter().map(|(ty, rate)| format!("multiplies {ty} at {}", si(*rate, "flop/s"))),
-        );
-        rates.push(format!("does {} else", si(device.elementwise, "op/s")));
+        rates.extend(device.product_rates().map(|(ty, rate)| format!("multiplies {ty} at {rate}")));
+        rates.push(format!("does {} else", device.elementwise_rate()));
         page.paragraph(&format!("At best {} {}.", device.name, rates.join(", ")));
         let adamw = self.adamw.as_ref().and_then(|adamw| adamw.roofline.as_ref());
         let phases = self.phases();
@@ -216,6 +214,9 @@ impl Report {
             ]);
         }
         page.table(&table);
+        if let Some(surely) = self.surely() {
+            page.paragraph(&surely);
+        }
         page.paragraph(FROM_MEMORY);
     }
 }

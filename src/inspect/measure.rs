@@ -1,15 +1,22 @@
 //! What the device at hand can do at best, by three small programs.
 
 use std::collections::BTreeMap;
-use std::time::Instant;
+use std::path::Path;
+use std::time::{Instant, SystemTime};
 
 use natgrad_ir::{BuildErrors, Builder, DType, DotDims, Module, TensorType, Value, Violations, verify};
 
-use super::roofline::DeviceFigures;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use super::roofline::{DeviceFigures, Measured as Measurement};
 use crate::compile::{Device, DeviceError};
+use crate::files::hex;
 use crate::lower::{Donation, LowerError, Lowering, Materialization, to_stablehlo};
 use crate::phase::{self, Phase};
 use crate::pjrt::{self, Arg, Buffer};
+use crate::report::date;
+use crate::train::write_atomically;
 
 /// Why a device could not be measured.
 #[derive(Debug, thiserror::Error)]
@@ -46,6 +53,8 @@ const WELL_AT_WORK: f64 = 1e-3;
 const COMPUTED: usize = 1 << 17;
 /// Multiplications and additions of each of them: so few that a processor has several elements' under way.
 const ROUNDS: usize = 16;
+/// Rounds of a device that is measured once and for all.
+const MEASURED_IN: usize = 5;
 /// Runs, of which the fastest counts: others may have been held up. At least so many, and for so many seconds.
 const RUNS: usize = 5;
 const SECONDS: f64 = 0.1;
@@ -85,24 +94,83 @@ impl DeviceFigures {
             cached: Some(cached.max(bandwidth)),
             products,
             elementwise: (2 * COMPUTED * ROUNDS) as f64 / computing,
+            measured: None,
         })
+    }
+
+    /// The figures of a device as they were measured before, or else now, in several rounds: a folder keeps them, so that least
+    /// times do not differ from one report to the next. With `anew` they are measured in any case.
+    ///
+    /// # Errors
+    /// See [`MeasureError`]. A folder that cannot be used is no error: it is warned of.
+    pub fn known(device: &Device, folder: &Path, anew: bool) -> Result<DeviceFigures, MeasureError> {
+        let described = device.described();
+        let hash: String = hex(&Sha256::digest(described.as_bytes())).chars().take(16).collect();
+        let path = folder.join(format!("{}-{hash}.json", device.client().platform_name()));
+        let kept = if anew { None } else { read(&path) };
+        if let Some(kept) = kept.filter(|kept| kept.device == described) {
+            return Ok(kept.figures);
+        }
+        let figures = DeviceFigures::measure_well(device)?;
+        let kept = Kept { device: described, figures };
+        let json = serde_json::to_vec_pretty(&kept).map_err(|error| error.to_string());
+        let made = std::fs::create_dir_all(folder).map_err(|error| error.to_string());
+        let written =
+            made.and(json).and_then(|json| write_atomically(&path, &json).map_err(|error| error.to_string()));
+        match written {
+            Ok(()) => tracing::info!("the device was measured: {}", path.display()),
+            Err(reason) => tracing::warn!("{}: what was measured is not kept: {reason}", path.display()),
+        }
+        Ok(kept.figures)
+    }
+
+    /// Measures a device in several rounds, of which the best counts: others may have been held up.
+    fn measure_well(device: &Device) -> Result<DeviceFigures, MeasureError> {
+        let first = DeviceFigures::measure(device)?;
+        let (mut best, mut worst) = (first.clone(), first);
+        for _ in 1..MEASURED_IN {
+            let next = DeviceFigures::measure(device)?;
+            worst = worst.combined(&next, f64::min);
+            best = best.combined(&next, f64::max);
+        }
+        let date = date(SystemTime::now());
+        let measured = Measurement { date, rounds: MEASURED_IN, worst: Box::new(worst) };
+        Ok(DeviceFigures { measured: Some(measured), ..best })
     }
 
     /// The better of two measurements of one device: the machine may have been busy during one of them.
     #[must_use]
-    pub fn better(mut self, other: &DeviceFigures) -> DeviceFigures {
+    pub fn better(self, other: &DeviceFigures) -> DeviceFigures {
+        self.combined(other, f64::max)
+    }
+
+    /// One of each two figures.
+    fn combined(mut self, other: &DeviceFigures, choose: fn(f64, f64) -> f64) -> DeviceFigures {
         for (ty, &rate) in &other.products {
             let mine = self.products.entry(ty.clone()).or_insert(rate);
-            *mine = mine.max(rate);
+            *mine = choose(*mine, rate);
         }
-        let cached = [self.cached, other.cached].into_iter().flatten().reduce(f64::max);
+        let cached = [self.cached, other.cached].into_iter().flatten().reduce(choose);
         DeviceFigures {
-            bandwidth: self.bandwidth.max(other.bandwidth),
+            bandwidth: choose(self.bandwidth, other.bandwidth),
             cached,
-            elementwise: self.elementwise.max(other.elementwise),
+            elementwise: choose(self.elementwise, other.elementwise),
             ..self
         }
     }
+}
+
+/// What is kept of a device.
+#[derive(Serialize, Deserialize)]
+struct Kept {
+    /// What tells it from others.
+    device: String,
+    figures: DeviceFigures,
+}
+
+/// What is kept in a file; nothing if it is not there or is of another natgrad.
+fn read(path: &Path) -> Option<Kept> {
+    serde_json::from_slice(&std::fs::read(path).ok()?).ok()
 }
 
 /// Where the result of a program lies.
@@ -193,9 +261,31 @@ mod tests {
             cached,
             products: [("f32".to_owned(), f32s)].into(),
             elementwise,
+            measured: None,
         };
         let better = figures(1.0, Some(8.0), 3.0, 4.0).better(&figures(2.0, None, 5.0, 3.0));
         assert_eq!(better, figures(2.0, Some(8.0), 5.0, 4.0));
+    }
+
+    #[test]
+    fn a_device_is_measured_once_and_known_from_then_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let device = Device::cpu().unwrap();
+        let known = |anew| DeviceFigures::known(&device, &folder.path().join("devices"), anew).unwrap();
+        let first = known(false);
+        let measured = first.measured.clone().unwrap();
+        assert!(
+            measured.rounds == MEASURED_IN && measured.date.len() == "2026-01-01 00:00".len(),
+            "{measured:?}"
+        );
+        assert!(
+            measured.worst.bandwidth <= first.bandwidth && measured.worst.elementwise <= first.elementwise
+        );
+        assert_eq!(known(false), first);
+        let path = std::fs::read_dir(folder.path().join("devices")).unwrap().next().unwrap().unwrap().path();
+        std::fs::write(&path, "{").unwrap();
+        assert!(known(false).measured.is_some(), "a damaged file is replaced");
+        assert!(read(&path).is_some());
     }
 
     #[test]

@@ -31,7 +31,7 @@ pub use noise::{
 };
 pub use read::ReadError;
 pub use report::{About, Optimized, OtherStep, Report};
-pub use roofline::{DeviceFigures, Floor, Roofline};
+pub use roofline::{DeviceFigures, Floor, Measured, Roofline};
 pub use stage::{Origin, Phase, Stage, stage_of};
 pub use step::InspectError;
 pub use summary::{

@@ -24,6 +24,21 @@ pub struct DeviceFigures {
     pub products: BTreeMap<String, f64>,
     /// Single operations a second, floating-point or integer.
     pub elementwise: f64,
+    /// Of figures that were measured, when and how surely.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub measured: Option<Measured>,
+}
+
+/// A measurement of a device: each figure is the best of several rounds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Measured {
+    /// The day and time, in UTC.
+    pub date: String,
+    /// How many rounds there were.
+    pub rounds: usize,
+    /// The worst round's figures, which end the interval of each.
+    pub worst: Box<DeviceFigures>,
 }
 
 /// The least times of a program.
@@ -140,6 +155,7 @@ mod tests {
             cached: None,
             products: [("f32".to_owned(), 1000.0), ("bf16".to_owned(), 2000.0)].into(),
             elementwise: 10.0,
+            measured: None,
         };
         let dots = |ty: &str, flops| Work { dots: [(ty.to_owned(), flops)].into(), ..Work::default() };
         let update = Phase::new(Stage::Update, false);

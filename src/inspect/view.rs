@@ -207,10 +207,9 @@ impl Report {
         };
         let device = &roofline.device;
         let rates: Vec<String> = device
-            .products
-            .iter()
-            .map(|(ty, rate)| format!("{} in products of {ty}", si(*rate, "flop/s")))
-            .chain([format!("{} else", si(device.elementwise, "op/s"))])
+            .product_rates()
+            .map(|(ty, rate)| format!("{rate} in products of {ty}"))
+            .chain([format!("{} else", device.elementwise_rate())])
             .collect();
         let title =
             format!("least times on {}: {}, {}", device.name, device.memory_rates(), rates.join(", "));
@@ -261,7 +260,23 @@ impl Report {
             String::new(),
             adamws.map_or_else(|| "-".to_owned(), |adamw| si(adamw.seconds, "s")),
         ]);
-        format!("{table}  {FROM_MEMORY}\n")
+        let surely = self.surely().map(|line| format!("  {line}\n")).unwrap_or_default();
+        format!("{table}{surely}  {FROM_MEMORY}\n")
+    }
+}
+
+impl Report {
+    /// How surely the least time of the whole is known, where the device was measured in several rounds.
+    pub(super) fn surely(&self) -> Option<String> {
+        let roofline = self.roofline.as_ref()?;
+        let measured = roofline.device.measured.as_ref()?;
+        let worst = Roofline::of(&self.kernels, &self.stages, &measured.worst).seconds;
+        let (date, rounds) = (&measured.date, measured.rounds);
+        let (best, worst) = (si(roofline.seconds, "s"), si(worst, "s"));
+        Some(format!(
+            "The device was measured on {date} in {rounds} rounds: all takes {best} by the best of each, and {worst} by the worst. \
+             `--measure` measures it anew."
+        ))
     }
 }
 
@@ -278,10 +293,29 @@ pub(super) fn per_byte(flops: u64, bytes: u64) -> String {
 }
 
 impl DeviceFigures {
+    /// A figure, with its interval where it was measured in several rounds.
+    fn rate(&self, of: impl Fn(&DeviceFigures) -> Option<f64>, unit: &str) -> String {
+        let best = of(self).unwrap_or(0.0);
+        match self.measured.as_ref().and_then(|measured| of(&measured.worst)) {
+            Some(worst) => format!("{} ({} in the worst round)", si(best, unit), si(worst, unit)),
+            None => si(best, unit),
+        }
+    }
+
     /// How fast memory is.
     pub(super) fn memory_rates(&self) -> String {
-        let cached = self.cached.map(|rate| format!(" ({} in caches)", si(rate, "B/s")));
-        si(self.bandwidth, "B/s") + &cached.unwrap_or_default()
+        let cached = self.cached.map(|_| format!(", {} in caches", self.rate(|it| it.cached, "B/s")));
+        self.rate(|it| Some(it.bandwidth), "B/s") + &cached.unwrap_or_default()
+    }
+
+    /// How fast products are, by the types of their operands.
+    pub(super) fn product_rates(&self) -> impl Iterator<Item = (&str, String)> {
+        self.products.keys().map(|ty| (ty.as_str(), self.rate(|it| it.products.get(ty).copied(), "flop/s")))
+    }
+
+    /// How fast the rest is.
+    pub(super) fn elementwise_rate(&self) -> String {
+        self.rate(|it| Some(it.elementwise), "op/s")
     }
 }
 

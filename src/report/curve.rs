@@ -22,8 +22,10 @@ pub struct Curve {
     pub name: String,
     /// Its points, as (x, low, middle, high).
     pub points: Vec<(f64, f64, f64, f64)>,
-    /// Whether it is a prediction, drawn without points.
+    /// Whether it is a prediction, drawn thin.
     pub predicted: bool,
+    /// Whether there is something between its points: a line joins them.
+    pub joined: bool,
 }
 
 const SIZE: (u32, u32) = (760, 380);
@@ -74,11 +76,20 @@ impl Chart {
         for (index, curve) in self.curves.iter().enumerate() {
             let paint = paint(index);
             let style = paint.stroke_width(if curve.predicted { 1 } else { 2 });
-            let line = LineSeries::new(curve.points.iter().map(|&(x, _, middle, _)| (x, middle)), style);
-            chart
-                .draw_series(line)?
-                .label(&curve.name)
-                .legend(move |(x, y)| PathElement::new(vec![(x, y), (x + 18, y)], style));
+            let middles = || curve.points.iter().map(|&(x, _, middle, _)| (x, middle));
+            if curve.joined {
+                chart
+                    .draw_series(LineSeries::new(middles(), style))?
+                    .label(&curve.name)
+                    .legend(move |(x, y)| PathElement::new(vec![(x, y), (x + 18, y)], style));
+            } else {
+                // A prediction is a ring, a measurement a disc.
+                let mark = if curve.predicted { style } else { paint.filled() };
+                chart
+                    .draw_series(middles().map(|at| Circle::new(at, 4, mark)))?
+                    .label(&curve.name)
+                    .legend(move |(x, y)| Circle::new((x + 9, y), 4, mark));
+            }
             if !curve.predicted {
                 let bars = curve.points.iter();
                 let bars = bars.map(|&(x, low, middle, high)| {
@@ -120,17 +131,24 @@ pub(super) fn compact(value: f64) -> String {
 mod tests {
     use super::*;
 
-    fn chart(xs: &[f64]) -> Chart {
+    fn chart(xs: &[f64], joined: bool) -> Chart {
         let points = xs.iter().map(|&x| (x, 0.9, 1.0, 1.1)).collect();
-        let curve = Curve { name: "ivon".into(), points, predicted: false };
+        let curve = Curve { name: "ivon".into(), points, predicted: false, joined };
         Chart { x: "rows".into(), y: "ratio".into(), curves: vec![curve] }
     }
 
     #[test]
     fn a_chart_needs_two_places_on_its_axis() {
-        assert!(chart(&[]).svg().is_none() && chart(&[8.0, 8.0]).svg().is_none());
-        let svg = chart(&[8.0, 64.0]).svg().unwrap();
+        assert!(chart(&[], true).svg().is_none() && chart(&[8.0, 8.0], true).svg().is_none());
+        let svg = chart(&[8.0, 64.0], true).svg().unwrap();
         assert!(svg.starts_with("<svg") && svg.contains("ivon") && svg.contains("rows"));
+    }
+
+    /// The frame and the axes have lines of their own.
+    #[test]
+    fn points_are_joined_where_there_is_something_between_them() {
+        let lines = |joined| chart(&[8.0, 64.0], joined).svg().unwrap().matches("<polyline").count();
+        assert!(lines(false) < lines(true), "{} {}", lines(false), lines(true));
     }
 
     #[test]

@@ -2,14 +2,18 @@
 
 mod bars;
 mod curve;
+mod date;
 mod page;
 mod panel;
+mod percent;
 mod prefix;
 mod text_table;
 
 pub use bars::{Bar, Bars, colour};
 pub use curve::{Chart, Curve};
+pub use date::date;
 pub use page::{Page, escape};
 pub use panel::{Line, Panel, Stroke, stacked};
+pub use percent::{change, percent};
 pub use prefix::prefix;
 pub use text_table::{TextTable, columns};

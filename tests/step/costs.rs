@@ -45,6 +45,7 @@ pub fn report(model: NamedModel, rule: NamedRule, rows: usize) -> Report {
         cached: None,
         products: [("f32".to_owned(), 1e11)].into(),
         elementwise: 1e10,
+        measured: None,
     };
     Report::of(about, &own, Some(&adamw), Some(&figures), Target::Cpu.outputs(Loops::Merged))
 }

@@ -13,6 +13,7 @@ fn figures() -> DeviceFigures {
         cached: Some(8e10),
         products: [("f32".to_string(), 1.6e11), ("bf16".to_string(), 6.4e11)].into(),
         elementwise: 1e10,
+        measured: None,
     }
 }
 
@@ -137,7 +138,7 @@ fn another_law_does_not_fit() {
     assert!(json.get("costs").is_none() && json["verdict"]["kind"] == "does_not_fit", "{json}");
     let case = format!("{} {}", rows[worst].case(), rows[worst].rule);
     let said = said(rows, &model);
-    let told = format!("does not fit: the worst case, {case}, is off by {:.1} %", 100.0 * off);
+    let told = format!("does not fit: the worst case, {case}, is off by {}", crate::report::percent(off));
     assert!(said.contains(&told) && said.contains("Do not use it"), "{said}");
     assert!(!said.contains("Fitted to the rows"), "{said}");
 }
@@ -214,6 +215,7 @@ proptest! {
             cached: Some(cached),
             products: [("f32".to_string(), f32s)].into(),
             elementwise,
+            measured: None,
         };
         let rows: Vec<Row> = rows
             .into_iter()

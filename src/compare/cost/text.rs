@@ -4,7 +4,7 @@ use super::{Cost, CostModel, Costs, FAR, ModelFit};
 use crate::compare::render::number;
 use crate::compare::report::{Report, Row};
 use crate::inspect::DeviceFigures;
-use crate::report::TextTable;
+use crate::report::{TextTable, change, percent};
 
 impl Report {
     /// The model in sentences, and the rows that it predicts, if any.
@@ -22,7 +22,7 @@ impl Report {
                 number(work.drawn / 1e6),
                 number(row.step_ms.median),
                 number(predicted),
-                format!("{:+.1} %", 100.0 * (predicted / row.step_ms.median - 1.0)),
+                change(row.step_ms.median, predicted),
             ]);
         }
         Some((model.sentences(&self.rows), (!model.predictions.is_empty()).then_some(table)))
@@ -36,7 +36,6 @@ fn name(row: &Row) -> String {
 impl CostModel {
     fn sentences(&self, rows: &[Row]) -> Vec<String> {
         let row = |number: usize| rows.get(number).map_or_else(|| "a row".to_string(), name);
-        let percent = |part: f64| format!("{:.1} %", 100.0 * part);
         let measured = self.measured.sentence(rows);
         let predictions = |error: f64| {
             format!(

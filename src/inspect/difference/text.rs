@@ -4,9 +4,13 @@ use serde_json::Value;
 
 use super::{Both, Difference, KernelChange, OpcodeChange, StageChange};
 use crate::inspect::kernel::StageCost;
+use crate::inspect::stage::Phase;
 use crate::inspect::titled::{Align, Titled, grouped};
 use crate::inspect::verdict::Verdict;
 use crate::inspect::view::si;
+
+/// What the numbers after `+` are.
+pub(in crate::inspect) const MERGED: &str = "After + are kernels with operations of the stage that are counted, with bytes and flops, under another one.";
 
 /// Operations and kernels that are listed at most.
 const LISTED: usize = 20;
@@ -70,38 +74,57 @@ impl Difference {
         ];
         let mut table = Titled::new("stages", &columns);
         self.stage_rows().into_iter().for_each(|row| table.row(row));
-        table.to_string()
+        let note = if self.merges() { format!("  {MERGED}\n") } else { String::new() };
+        format!("{table}{note}")
+    }
+
+    /// Whether a kernel of either program merges phases.
+    pub(in crate::inspect) fn merges(&self) -> bool {
+        let costs = self.stages.iter().flat_map(|stage| [&stage.costs.this, &stage.costs.other]);
+        costs.flatten().any(|cost| cost.shared > 0)
     }
 
     /// Kernels, bytes and flops of each phase in both, and of all.
     pub(in crate::inspect) fn stage_rows(&self) -> Vec<Vec<String>> {
-        let row = |name: String, kernels: Both<u64>, bytes: Both<u64>, flops: Both<u64>| {
+        let row = |name: String, [kernels, shared, bytes, flops]: [Both<u64>; 4]| {
+            let counts = |own: u64, shared: u64| match shared {
+                0 => grouped(own),
+                shared => format!("{} +{}", grouped(own), grouped(shared)),
+            };
+            let change = |of: Both<u64>| match is_merged(of, shared) {
+                true => "merged into others".to_owned(),
+                false => self.change(of),
+            };
             vec![
                 name,
-                grouped(kernels.this),
-                grouped(kernels.other),
+                counts(kernels.this, shared.this),
+                counts(kernels.other, shared.other),
                 grouped(bytes.this),
                 grouped(bytes.other),
-                bytes.change(),
+                change(bytes),
                 grouped(flops.this),
                 grouped(flops.other),
-                flops.change(),
+                change(flops),
             ]
         };
         let phases = self.stages.iter().map(|StageChange { name, costs }| {
             let number = |of: fn(&StageCost) -> u64| costs.map(|cost| cost.as_ref().map_or(0, of));
-            row(
-                name.to_string(),
+            let costs = [
                 number(|cost| cost.kernels),
+                number(|cost| cost.shared),
                 number(|cost| cost.bytes),
                 number(|cost| cost.flops),
-            )
+            ];
+            row(name.to_string(), costs)
         });
         let all = row(
             "all".to_owned(),
-            self.total(|cost| cost.kernels),
-            self.total(|cost| cost.bytes),
-            self.total(|cost| cost.flops),
+            [
+                self.total(|cost| cost.kernels),
+                Both::default(),
+                self.total(|cost| cost.bytes),
+                self.total(|cost| cost.flops),
+            ],
         );
         phases.chain([all]).collect()
     }
@@ -127,7 +150,7 @@ impl Difference {
         let mut table = Titled::new("memory", &columns);
         for change in &self.memory {
             let Both { this, other } = change.bytes;
-            table.row(vec![change.name.clone(), grouped(this), grouped(other), change.bytes.change()]);
+            table.row(vec![change.name.clone(), grouped(this), grouped(other), self.change(change.bytes)]);
         }
         table.to_string()
     }
@@ -153,9 +176,14 @@ impl Difference {
     /// The first so many of the kernels that differ.
     pub(in crate::inspect) fn kernel_rows(&self, most: usize) -> Vec<Vec<String>> {
         let row = |change: &KernelChange| {
-            let KernelChange { stage, layer, does, kernels, bytes, flops } = change;
+            let KernelChange { stage, phases, layer, does, kernels, bytes, flops } = change;
             let numbers = [kernels, bytes, flops].into_iter().flat_map(|both| [both.this, both.other]);
-            [stage.to_string(), layer.clone(), does.clone()].into_iter().chain(numbers.map(grouped)).collect()
+            let merged = phases.iter().filter(|phase| *phase != stage).map(Phase::to_string);
+            let stages: Vec<String> = std::iter::once(stage.to_string()).chain(merged).collect();
+            [stages.join(" + "), layer.clone(), does.clone()]
+                .into_iter()
+                .chain(numbers.map(grouped))
+                .collect()
         };
         self.kernels.iter().take(most).map(row).collect()
     }
@@ -167,6 +195,16 @@ impl Difference {
         let names = &self.names;
         format!("\nat least {this} ({}) and {other} ({})\n", names.this, names.other)
     }
+}
+
+/// A change of more than so many times is told as merging, where kernels merge a stage with others in one program only.
+const FAR: u64 = 10;
+
+/// Whether a stage has little of its own in one program as its work is in kernels that are counted under other stages.
+fn is_merged(of: Both<u64>, shared: Both<u64>) -> bool {
+    let less = |own: u64, others: u64| own.saturating_mul(FAR) < others;
+    (shared.this > shared.other && less(of.this, of.other))
+        || (shared.other > shared.this && less(of.other, of.this))
 }
 
 /// The title of a list of what differs, cut to the largest.

@@ -1,6 +1,6 @@
 //! What differs in another program, as a section of a page.
 
-use crate::inspect::difference::text::{counted, value, verdict};
+use crate::inspect::difference::text::{MERGED, counted, value, verdict};
 use crate::inspect::difference::{Both, Difference};
 use crate::inspect::kernel::StageCost;
 use crate::inspect::titled::grouped;
@@ -61,10 +61,13 @@ impl Difference {
         ]);
         self.stage_rows().into_iter().for_each(|row| table.row(row));
         page.table(&table);
+        if self.merges() {
+            page.paragraph(MERGED);
+        }
         let mut table = TextTable::new(["memory", "bytes", others, "change"]);
         for change in &self.memory {
             let Both { this, other } = change.bytes;
-            table.row([change.name.clone(), grouped(this), grouped(other), change.bytes.change()]);
+            table.row([change.name.clone(), grouped(this), grouped(other), self.change(change.bytes)]);
         }
         page.table(&table);
         let seconds = self.seconds_text();

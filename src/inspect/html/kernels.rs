@@ -65,7 +65,7 @@ pub(super) fn section(report: &Report, page: &mut Page) {
     let mut fusions = Fusions::default();
     let most = report.kernels.iter().map(|kernel| kernel.traffic.total()).max().unwrap_or(0).max(1);
     let opens = if report.kernels.len() <= UNFOLDED { " open" } else { "" };
-    for cost in report.stages.iter().filter(|cost| cost.kernels > 0) {
+    for cost in report.stages.iter().filter(|cost| cost.kernels + cost.shared > 0) {
         page.html(&format!(
             "<details class=\"stage\" open><summary><i style=\"background:{}\"></i><b>{}</b> {}, {}, {}</summary>\n",
             report.colour(cost.name),
@@ -88,10 +88,26 @@ pub(super) fn section(report: &Report, page: &mut Page) {
             }
             page.html("</details>\n");
         }
+        page.html(&merged(report, cost.name));
         page.html("</details>\n");
     }
     page.html("</div>\n");
     page.data("fusions", &serde_json::to_value(&fusions).unwrap_or_default());
+}
+
+/// The kernels of other phases that have operations of this one in them, by name; nothing if there are none.
+fn merged(report: &Report, phase: Phase) -> String {
+    let others =
+        report.kernels.iter().filter(|kernel| kernel.origin.phase != phase && kernel.phases.contains(&phase));
+    let names: Vec<String> =
+        others.map(|kernel| format!("{} ({})", escape(&kernel.name), kernel.origin.phase)).collect();
+    match names.is_empty() {
+        true => String::new(),
+        false => format!(
+            "<p><small>also in kernels counted under another stage: {}</small></p>\n",
+            names.join(", ")
+        ),
+    }
 }
 
 /// The kernels of a phase by layer, both in the order of execution.
