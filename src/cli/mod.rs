@@ -23,6 +23,7 @@ mod replay;
 mod report;
 mod resume;
 mod runs;
+mod seeds;
 mod shell;
 mod summary;
 mod target;

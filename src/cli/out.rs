@@ -41,14 +41,26 @@ pub(super) fn take_to_resume(run: &Path) -> Result<Option<Arc<RunFolder>>, Failu
     if folder.is_dir() { take(&folder).map(Some) } else { Ok(None) }
 }
 
+/// Where a run goes to that is not told where to go.
+pub(super) fn default_folder(config: &RunConfig) -> PathBuf {
+    Path::new("runs").join(format!("{}-{}-{}", config.data.name(), config.rule.name(), config.seed))
+}
+
+/// The folder of this name, or with a number from 2 on.
+pub(super) fn numbered(default: &Path, number: u32) -> PathBuf {
+    match number {
+        0 | 1 => default.to_path_buf(),
+        _ => PathBuf::from(format!("{}-{number}", default.display())),
+    }
+}
+
 /// Takes the folder of a new run.
 pub(super) fn take_new(
     out: Option<&Path>,
     config: &RunConfig,
     replace: bool,
 ) -> Result<Arc<RunFolder>, Failure> {
-    let name = format!("{}-{}-{}", config.data.name(), config.rule.name(), config.seed);
-    let default = Path::new("runs").join(&name);
+    let default = default_folder(config);
     match out {
         Some(out) if !replace => {
             let taken = take(out)?;
@@ -72,10 +84,7 @@ pub(super) fn take_new(
 fn take_free(default: &Path) -> Result<Arc<RunFolder>, Failure> {
     let mut number = 1u32;
     loop {
-        let path = match number {
-            1 => default.to_path_buf(),
-            _ => PathBuf::from(format!("{}-{number}", default.display())),
-        };
+        let path = numbered(default, number);
         number += 1;
         if !is_free(&path) {
             continue;
@@ -91,7 +100,7 @@ fn take_free(default: &Path) -> Result<Arc<RunFolder>, Failure> {
 }
 
 /// Whether nothing is there, or what a process left that was killed before it wrote anything.
-fn is_free(folder: &Path) -> bool {
+pub(super) fn is_free(folder: &Path) -> bool {
     match std::fs::read_dir(folder) {
         Ok(entries) => entries
             .flatten()

@@ -17,7 +17,7 @@ use super::print::{self, result, tell};
 use super::report::write_report;
 use super::summary::{self, header, row, summarize};
 use super::watched::Watched;
-use super::{Failure, backend, dry_run, resume};
+use super::{Failure, backend, dry_run, resume, seeds};
 use crate::compile::Wanted;
 use crate::config::{Length, RunConfig};
 use crate::data::{DataError, Note, Splits};
@@ -28,58 +28,62 @@ use crate::train::{
 use crate::weights;
 
 /// Train a model; without a configuration, a perceptron on 5,000 digits with IVON
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub(super) struct Train {
     /// The configuration; sections and fields that it leaves out have the default run's values
-    config: Option<PathBuf>,
+    pub(super) config: Option<PathBuf>,
     /// Set a field of the configuration, e.g. rule.lr=0.1
     #[arg(long = "set", value_name = "PATH=VALUE")]
-    set: Vec<String>,
+    pub(super) set: Vec<String>,
     /// Train for this many steps
     #[arg(long, conflicts_with = "epochs", allow_negative_numbers = true)]
-    steps: Option<u64>,
+    pub(super) steps: Option<u64>,
     /// Train for this many passes over the training rows
     #[arg(long, allow_negative_numbers = true)]
-    epochs: Option<u64>,
+    pub(super) epochs: Option<u64>,
     /// The output folder, which must hold no run [default: runs/DATA-RULE-SEED, with a number if that holds one]
     #[arg(long, value_name = "DIR")]
-    out: Option<PathBuf>,
+    pub(super) out: Option<PathBuf>,
     /// Replace the run that the output folder holds, when this one has compiled and is about to train
     #[arg(long, conflicts_with = "resume")]
-    force: bool,
+    pub(super) force: bool,
     /// The seed of initialization, batches and noise
     #[arg(long, allow_negative_numbers = true)]
-    seed: Option<u64>,
+    pub(super) seed: Option<u64>,
+    /// Make a run with each of these seeds, such as 0,1,2, and tell the mean and deviation of their scores; one that has ended
+    /// is not made again. The folders are runs/DATA-RULE-SEED, or with --out DIR-SEED
+    #[arg(long, value_name = "SEEDS", value_delimiter = ',', conflicts_with_all = ["seed", "resume", "html", "dry_run"])]
+    pub(super) seeds: Vec<u64>,
     /// Train the same run with this optimizer too, its learning rate tuned on held-out training rows
     #[arg(long, value_name = "RULE")]
-    against: Option<Against>,
+    pub(super) against: Option<Against>,
     /// Passes over the training rows that each of the other optimizer's learning rates is tried for [default: the run's]
     #[arg(long, value_name = "N", requires = "against", value_parser = clap::value_parser!(u64).range(1..))]
-    tune_epochs: Option<u64>,
+    pub(super) tune_epochs: Option<u64>,
     /// Say what the run would take: parameters, memory, the compiled step; needs no data and writes nothing
     #[arg(long, conflicts_with_all = ["resume", "against"])]
-    dry_run: bool,
+    pub(super) dry_run: bool,
     /// Write TensorBoard's event files into the run's folder as it goes on; a run that is resumed keeps to it
     #[arg(long, conflicts_with = "dry_run")]
-    tensorboard: bool,
+    pub(super) tensorboard: bool,
     /// Write a page of the run at its end: curves, scores, reliability, configuration, machine
     #[arg(long, value_name = "FILE", conflicts_with = "dry_run")]
-    html: Option<PathBuf>,
+    pub(super) html: Option<PathBuf>,
     /// The device to train on: cpu, cuda or tpu; with --dry-run also one that need not be here, such as cuda:h100
     /// [default: cpu]
     #[arg(long)]
-    target: Option<Wanted>,
+    pub(super) target: Option<Wanted>,
     /// Continue the run in this folder from its checkpoint; Ctrl-C saves one. With --steps or --epochs it is as long as
     /// they say, and --set changes rule.lr, evaluation and checkpoint
     #[arg(long, value_name = "DIR", conflicts_with_all = ["config", "out", "seed"])]
-    resume: Option<PathBuf>,
+    pub(super) resume: Option<PathBuf>,
     /// Continue although the data or the file of initial weights changed, with ess and steps as they were
     #[arg(long, requires = "resume")]
-    data_changed: bool,
+    pub(super) data_changed: bool,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
-enum Against {
+pub(super) enum Against {
     Adamw,
 }
 
@@ -90,12 +94,22 @@ impl Train {
     }
 
     pub(super) fn run(self) -> Result<ExitCode, Failure> {
-        let interrupt = Interrupt;
-        interrupt.safe("nothing was written");
         if self.dry_run {
             dry_run::dry_run(&self.config()?, self.target)?;
             return Ok(ExitCode::SUCCESS);
         }
+        if self.seeds.is_empty() {
+            self.once()?;
+        } else {
+            seeds::train(&self, &self.seeds)?;
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    /// One run.
+    pub(super) fn once(self) -> Result<(), Failure> {
+        let interrupt = Interrupt;
+        interrupt.safe("nothing was written");
         if let Some(Wanted::Model(model)) = self.target {
             return Err(Failure::usage(anyhow::anyhow!(
                 "{} is a model of device, and training needs one that is here: add --dry-run to compile for the \
@@ -249,7 +263,7 @@ impl Train {
         if let Some(page) = &self.html {
             write_report(out, page)?;
         }
-        Ok(ExitCode::SUCCESS)
+        Ok(())
     }
 
     /// The run, whose data are those of the checkpoint that it continues from.
@@ -273,7 +287,7 @@ impl Train {
         self.steps.map(Length::Steps).or(self.epochs.map(Length::Epochs))
     }
 
-    fn config(&self) -> Result<RunConfig, Failure> {
+    pub(super) fn config(&self) -> Result<RunConfig, Failure> {
         let mut config = RunConfig::load(self.config.as_deref(), &self.set).map_err(Failure::usage)?;
         config.length = self.length().unwrap_or(config.length);
         if let Some(seed) = self.seed {

@@ -25,6 +25,7 @@ mod replay;
 mod report;
 mod resume;
 mod runs;
+mod seeds;
 mod shell;
 mod signals;
 mod support;
