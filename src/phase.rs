@@ -63,7 +63,7 @@ pub enum Phase {
     /// A learning rate is tried.
     Trial {
         /// The rule.
-        rule: &'static str,
+        rule: String,
         /// The rate.
         lr: f64,
         /// Which trial it is, from 1.

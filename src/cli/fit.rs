@@ -1,16 +1,14 @@
 //! A run trained, with its progress told.
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use natgrad_layers::Task;
 
 use super::interrupt::Interrupt;
 use super::print::tell;
 use super::{Failure, progress};
 use crate::compile::{CacheOutcome, Device};
-use crate::config::{RunConfig, Validation};
-use crate::data::Splits;
+use crate::config::Validation;
 use crate::posterior::Scores;
-use crate::train::{Progress, Record, Run, RunReport, Training, Trial, tune_adamw};
+use crate::train::{Progress, Record, Run, RunReport, Training};
 
 /// Trains with a progress bar. `on_begin` is called when all is compiled, before the first step, and `on_record` for every
 /// record.
@@ -132,40 +130,4 @@ fn tell_best(validation: &Option<Validation>, report: &RunReport) {
         line.push_str(&format!("; stopped, as {patience} validations after it were no better"));
     }
     tell(line);
-}
-
-/// The same run with AdamW at its tuned learning rate.
-pub(super) fn against_adamw(
-    device: &Device,
-    config: &RunConfig,
-    splits: &Splits,
-    tune_epochs: Option<u64>,
-    interrupt: &Interrupt,
-) -> Result<(RunConfig, RunReport, Vec<Trial>), Failure> {
-    let task = config.model.task();
-    let by = match task {
-        Task::Classes => "accuracy",
-        Task::Numbers { noise: _ } | Task::Own => "error",
-        Task::Tokens => "likelihood",
-    };
-    tell(format_args!(
-        "\nadamw: choosing its learning rate by the {by} on every tenth training row, trained on the others"
-    ));
-    let (tuned, trials) =
-        tune_adamw(device, config, splits, tune_epochs, &mut |trial| match (trial.nll, trial.error) {
-            (Some(nll), Some(error)) => {
-                let error = match task {
-                    Task::Classes => format!("accuracy {:.2} %, ", 100.0 * (1.0 - error)),
-                    Task::Numbers { noise: _ } => format!("RMSE {error:.4}, "),
-                    Task::Tokens | Task::Own => String::new(),
-                };
-                tell(format_args!("  lr {:<7} held-out {error}NLL {nll:.4}", trial.lr));
-            }
-            _ => tell(format_args!("  lr {:<7} diverged", trial.lr)),
-        })
-        .map_err(|error| Failure::training(error, None))?;
-    tell(format_args!("adamw at lr {}, on all training rows:", tuned.rule.lr()));
-    let report =
-        train(Run::of(tuned.clone()).splits(splits.clone()), device, interrupt, |_| Ok(()), &mut |_| {})?;
-    Ok((tuned, report, trials))
 }

@@ -1,6 +1,7 @@
 //! The command line: one file a subcommand. Exit code 2 for wrong usage or input, 1 for failure, 130 and 143 for a
 //! run that was interrupted or terminated.
 
+mod against;
 mod backend;
 mod cache;
 mod compare;

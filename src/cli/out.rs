@@ -7,6 +7,7 @@ use std::sync::Arc;
 use anyhow::anyhow;
 
 use super::Failure;
+use super::against::{AGAINST_FOLDER, TRIALS_FILE};
 use super::print::tell;
 use super::report::REPORT_FILE;
 use crate::config::RunConfig;
@@ -23,8 +24,8 @@ pub(super) const CONFIG_FILE: &str = "config.json";
 pub(super) const SUMMARY_FILE: &str = "summary.json";
 
 /// Files that a run writes or removes.
-const FILES: [&str; 6] =
-    [CHECKPOINT_FILE, BEST_FILE, METRICS_FILE, SUMMARY_FILE, CONFIG_FILE, text::FILE_NAME];
+const FILES: [&str; 7] =
+    [CHECKPOINT_FILE, BEST_FILE, METRICS_FILE, SUMMARY_FILE, CONFIG_FILE, text::FILE_NAME, TRIALS_FILE];
 
 /// The folder of a run that is there, where its checkpoint's file may be given.
 pub(super) fn folder_of(run: &Path) -> PathBuf {
@@ -125,7 +126,8 @@ fn held(out: &Path) -> Option<Failure> {
     let found: Vec<&str> = FILES.into_iter().filter(is_there).collect();
     let (folder, found) = (out.display(), (!found.is_empty()).then(|| found.join(", "))?);
     let resume = format!("--resume {folder} goes on with it, ");
-    let resume = if found.starts_with(CHECKPOINT_FILE) { resume.as_str() } else { "" };
+    let resume =
+        if found.starts_with(CHECKPOINT_FILE) || found == TRIALS_FILE { resume.as_str() } else { "" };
     Some(Failure::usage(anyhow!(
         "output folder {folder} holds a run already ({found}): {resume}--force replaces it, and another --out keeps it"
     )))
@@ -161,6 +163,10 @@ pub(super) fn begin(
     if is_new {
         remove_events(&folder.join(EVENT_FOLDER))?;
         remove(&folder.join(REPORT_FILE))?;
+        // The run that the earlier one was compared with.
+        let against = folder.join(AGAINST_FOLDER);
+        FILES.iter().try_for_each(|name| remove(&against.join(name)))?;
+        std::fs::remove_dir(against).ok();
     }
     if training.steps_done() == 0 {
         remove(&folder.join(METRICS_UNREAD_FILE))?;
@@ -212,7 +218,7 @@ fn remove_events(folder: &Path) -> Result<(), Failure> {
 }
 
 /// Removes a file if it is there.
-fn remove(path: &Path) -> Result<(), Failure> {
+pub(super) fn remove(path: &Path) -> Result<(), Failure> {
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != NotFound => {
             Err(Failure::Failed(anyhow!("cannot remove {} of an earlier run: {error}", path.display())))

@@ -211,7 +211,8 @@ mod tests {
     #[test]
     fn only_what_takes_long_is_shown() {
         let program = || "step".to_string();
-        let trial = phase(Phase::Trial { rule: "adamw", lr: 0.001, number: 3, of: 5 }, 9, Some((1, 4)));
+        let trial =
+            phase(Phase::Trial { rule: "adamw".to_string(), lr: 0.001, number: 3, of: 5 }, 9, Some((1, 4)));
         let compiling = |seconds| phase(Phase::Compiling { program: program() }, seconds, None);
         let text = |phases: &[UnderWay]| line(phases).map(|line| line.text);
         assert_eq!(text(&[compiling(0)]), None);

@@ -82,6 +82,17 @@ impl Found {
         Ok(Found { folder: folder.to_path_buf(), header, config, summary, saved })
     }
 
+    /// Whether it is a run of the configuration.
+    pub(super) fn is_of(&self, config: &RunConfig) -> bool {
+        let Some(then) = &self.config else { return false };
+        let mut config = config.clone();
+        // The checkpoint has the weights that were computed.
+        if then.loss.class_weights.is_some() {
+            config.loss.balance(Some(&then.loss), &[]);
+        }
+        differences(&then.to_json(), &config.to_json()).is_empty()
+    }
+
     /// The configuration in today's words.
     pub(super) fn config(&self) -> Value {
         self.config.as_ref().map_or_else(|| self.header.config.clone(), RunConfig::to_json)

@@ -7,12 +7,13 @@ use natgrad_layers::Task;
 use serde::Deserialize as _;
 
 use super::Failure;
+use super::against::{Comparison, Tune};
 use super::out::{default_folder, is_free, numbered};
 use super::print::{note, result, tell};
 use super::runs::Found;
 use super::summary::header;
 use super::train::Train;
-use crate::config::{RunConfig, differences};
+use crate::config::RunConfig;
 use crate::posterior::Scores;
 use crate::report::columns;
 use crate::train::TestScores;
@@ -94,18 +95,23 @@ fn held(train: &Train, folder: &Path, config: &RunConfig) -> Place {
     if is_free(folder) {
         return Place::Free;
     }
-    let Ok(found) = Found::read(folder) else { return Place::Other };
-    let Some(then) = &found.config else { return Place::Other };
-    let mut config = config.clone();
-    // The checkpoint has the weights that were computed.
-    if then.loss.class_weights.is_some() {
-        config.loss.balance(Some(&then.loss), &[]);
-    }
-    let is_this = differences(&then.to_json(), &config.to_json()).is_empty();
-    match (is_this, found.summary.is_null()) {
+    let asked = train.asked();
+    let compared = Comparison::read(folder).ok().flatten();
+    let found = Found::read(folder).ok();
+    let is_of = |config: &RunConfig| found.as_ref().is_some_and(|found| found.is_of(config));
+    let is_this = match (&compared, asked.rule) {
+        // Its learning rate may have been chosen.
+        (Some(compared), Some(_)) => compared.is(&asked, config),
+        (Some(compared), None) => compared.keeps_rate() && is_of(config),
+        (None, Some(_)) => asked.tune == Some(Tune::Other) && is_of(config),
+        (None, None) => is_of(config),
+    };
+    let summary = found.map(|found| found.summary).unwrap_or_default();
+    let has_all = !summary.is_null() && (asked.rule.is_none() || !summary["against"].is_null());
+    match (is_this, has_all) {
         (false, _) => Place::Other,
-        (true, false) if train.against.is_none() || !found.summary["against"].is_null() => Place::Ended,
-        (true, _) => Place::Begun,
+        (true, true) => Place::Ended,
+        (true, false) => Place::Begun,
     }
 }
 

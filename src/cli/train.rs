@@ -4,18 +4,18 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use natgrad_layers::Task;
-use serde_json::json;
 
-use super::fit::{against_adamw, train};
+use super::against::{Asked, Comparison, TRIALS_FILE, Tune};
+use super::fit::train;
 use super::interrupt::Interrupt;
 use super::out::{
-    SUMMARY_FILE, begin, folder_of, has_other_tokens, pretty, refuse_held, take_new, take_to_resume,
+    SUMMARY_FILE, begin, folder_of, has_other_tokens, pretty, refuse_held, remove, take_new, take_to_resume,
 };
 use super::print::{self, result, tell};
 use super::report::write_report;
-use super::summary::{self, header, row, summarize};
+use super::summary::{self, header, summarize};
 use super::watched::Watched;
 use super::{Failure, backend, dry_run, resume, seeds};
 use crate::compile::Wanted;
@@ -23,7 +23,7 @@ use crate::config::{Length, RunConfig};
 use crate::data::{DataError, Note, Splits};
 use crate::report::columns;
 use crate::train::{
-    Checkpoint, EVENT_FOLDER, Run, Training, check, check_memory, notes, rows_to_tune_on, write_atomically,
+    CHECKPOINT_FILE, Checkpoint, EVENT_FOLDER, Run, Training, check, check_memory, notes, write_atomically,
 };
 use crate::weights;
 
@@ -54,10 +54,13 @@ pub(super) struct Train {
     /// is not made again. The folders are runs/DATA-RULE-SEED, or with --out DIR-SEED
     #[arg(long, value_name = "SEEDS", value_delimiter = ',', conflicts_with_all = ["seed", "resume", "html", "dry_run"])]
     pub(super) seeds: Vec<u64>,
-    /// Train the same run with this optimizer too, its learning rate tuned on held-out training rows
+    /// Train the same run by this rule too, such as adamw or sgd, the learning rates of both chosen on held-out training rows
     #[arg(long, value_name = "RULE")]
-    pub(super) against: Option<Against>,
-    /// Passes over the training rows that each of the other optimizer's learning rates is tried for [default: the run's]
+    pub(super) against: Option<String>,
+    /// Whose learning rates are chosen with --against [default: both]
+    #[arg(long, requires = "against")]
+    pub(super) tune: Option<Tune>,
+    /// Passes over the training rows that each learning rate is tried for [default: the run's]
     #[arg(long, value_name = "N", requires = "against", value_parser = clap::value_parser!(u64).range(1..))]
     pub(super) tune_epochs: Option<u64>,
     /// Say what the run would take: parameters, memory, the compiled step; needs no data and writes nothing
@@ -80,11 +83,6 @@ pub(super) struct Train {
     /// Continue although the data or the file of initial weights changed, with ess and steps as they were
     #[arg(long, requires = "resume")]
     pub(super) data_changed: bool,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(super) enum Against {
-    Adamw,
 }
 
 impl Train {
@@ -122,15 +120,26 @@ impl Train {
         }
         // Before its checkpoint is read, which another process may be about to replace.
         let taken = self.resume.as_deref().map(take_to_resume).transpose()?.flatten();
-        let (config, resume) = match &self.resume {
-            Some(folder) => {
-                let (checkpoint, config) = resume::open(folder, &self.set, self.length())?;
+        let before =
+            self.resume.as_deref().map(|run| Comparison::read(&folder_of(run))).transpose()?.flatten();
+        let has_begun = |run: &Path| folder_of(run).join(CHECKPOINT_FILE).exists();
+        let (mut config, resume) = match (&self.resume, &before) {
+            // It was stopped while learning rates were tried.
+            (Some(run), Some(before)) if !has_begun(run) => (self.not_begun(before)?, None),
+            (Some(run), _) => {
+                let (checkpoint, config) = resume::open(run, &self.set, self.length())?;
                 (config, Some(checkpoint))
             }
-            None => (self.config()?, None),
+            (None, _) => (self.config()?, None),
         };
         if let (Some(folder), Some(checkpoint)) = (&self.resume, &resume) {
             interrupt.safe(whole(&folder_of(folder), Some(checkpoint.header.step)));
+        }
+        let mut compared = Comparison::of(&self.asked(), before, &config, resume.is_some())?;
+        if config.model.task() != Task::Own
+            && let Some(compared) = &compared
+        {
+            compared.check_rule(&config)?;
         }
         let splits = config.load_data(backend::fetch).map_err(|error| match error {
             DataError::Fetch(_) => Failure::Failed(error.into()),
@@ -140,22 +149,14 @@ impl Train {
         if let (Some(path), None) = (&config.init, &resume) {
             weights::check(path, &config.model).map_err(Failure::usage)?;
         }
-        if self.against.is_some() && config.model.task() == Task::Own {
-            return Err(Failure::usage(anyhow::anyhow!(
-                "--against compares scores, and there are none: {}",
-                unscored(&config)
-            )));
-        }
-        if let Some(Against::Adamw) = self.against
-            && config.batch > rows_to_tune_on(splits.train.len())
-        {
-            return Err(Failure::usage(anyhow::anyhow!(
-                "`batch` is {}, but must be at most {} with --against, which holds out every tenth of the {} \
-                 training rows",
-                config.batch,
-                rows_to_tune_on(splits.train.len()),
-                splits.train.len()
-            )));
+        if compared.is_some() {
+            if config.model.task() == Task::Own {
+                return Err(Failure::usage(anyhow::anyhow!(
+                    "--against compares scores, and there are none: {}",
+                    unscored(&config)
+                )));
+            }
+            Comparison::check_rows(&config, splits.train.len())?;
         }
         // Before anything in the folder changes.
         let steps_before = resume.as_ref().map(|checkpoint| checkpoint.header.total_steps);
@@ -176,10 +177,10 @@ impl Train {
                 init.display()
             )));
         }
-        let run = run.out_taken(Arc::clone(&out));
+        let mut run = run.out_taken(Arc::clone(&out));
         let out = out.path();
         let device = backend::open(self.target)?;
-        if self.resume.is_none() {
+        if steps_before.is_none() {
             check_memory(&config, &device).map_err(|error| Failure::training(error, None))?;
         }
 
@@ -210,12 +211,29 @@ impl Train {
                  data.encoding.tokenizer={init}/tokenizer.json makes the same"
             ));
         }
+        if let (Some(compared), None) = (&mut compared, steps_before) {
+            // An earlier run stays whole until this one takes its place.
+            let is_alone = !out.join(CHECKPOINT_FILE).exists();
+            if is_alone {
+                let out = out.display();
+                interrupt.safe(format!(
+                    "the trials that ended are kept; continue with: natgrad train --resume {out}"
+                ));
+            }
+            config = compared.tune_own(&device, config, &splits, is_alone.then_some(out))?;
+            let rule = config.rule.clone();
+            run = run.with(|planned| planned.rule = rule);
+        }
         let watched = Watched::default();
         let begun = |training: &mut Training<'_>| {
             if let Some(before) = steps_before {
                 resume::tell_length(training, before);
             }
             begin(training, out, &config, &splits.train, steps_before.is_none())?;
+            match &compared {
+                Some(compared) => compared.save(out)?,
+                None => remove(&out.join(TRIALS_FILE))?,
+            }
             // A run that goes on is watched on.
             if self.tensorboard || training.steps_done() > 0 && out.join(EVENT_FOLDER).is_dir() {
                 watched.begin(out, training.steps_done())?;
@@ -237,17 +255,16 @@ impl Train {
             let rule = format!("{} of step {},", config.rule.name(), best.step);
             rows.extend(summary::rows(&rule, samples, &test));
         }
-        if let Some(Against::Adamw) = self.against {
+        if let Some(compared) = compared {
             // Already now, so that the run's scores outlive whatever happens to its opponent's.
             write_atomically(&out.join(SUMMARY_FILE), pretty(&summary)?.as_bytes())?;
-            interrupt.safe(format!("the run and its scores are in {}", out.display()));
-            let (tuned, report, trials) =
-                against_adamw(&device, &config, &splits, self.tune_epochs, &interrupt)?;
-            let label = format!("adamw at lr {}", tuned.rule.lr());
-            rows.extend(report.test.iter().map(|test| row(&label, &test.mean)));
-            let mut other = summarize(&tuned, &report, &device);
-            other["lr"] = json!(tuned.rule.lr());
-            other["trials"] = json!(trials);
+            let run = out.display();
+            let goes_on = format!("natgrad train --resume {run}");
+            interrupt.safe(format!(
+                "the run and its scores are in {run}; to compare it, continue with: {goes_on}"
+            ));
+            let (other, more) = compared.oppose(&device, &config, &splits, out, &interrupt)?;
+            rows.extend(more);
             summary["against"] = other;
         }
         match report.test {
@@ -264,6 +281,22 @@ impl Train {
             write_report(out, page)?;
         }
         Ok(())
+    }
+
+    /// What the options say of a comparison.
+    pub(super) fn asked(&self) -> Asked<'_> {
+        Asked { rule: self.against.as_deref(), tune: self.tune, epochs: self.tune_epochs }
+    }
+
+    /// The configuration of a run that has no checkpoint yet.
+    fn not_begun(&self, before: &Comparison) -> Result<RunConfig, Failure> {
+        if self.set.is_empty() && self.length().is_none() {
+            return before.config();
+        }
+        Err(Failure::usage(anyhow::anyhow!(
+            "the run was stopped while its learning rate was chosen, so it cannot be changed yet: go on without --set, \
+             --steps and --epochs, or make a new run"
+        )))
     }
 
     /// The run, whose data are those of the checkpoint that it continues from.

@@ -237,13 +237,19 @@ impl RunConfig {
         if self.loss.is_plain() { Criterion::default() } else { self.loss.criterion(self.model.classes()) }
     }
 
-    /// The run by AdamW that this one is compared with, or nothing if it is one by AdamW. It takes one gradient where this
-    /// one averages over samples.
+    /// The same run by another rule. One that takes its gradient at the mean takes one where this one averages over samples.
+    #[must_use]
+    pub fn by(&self, rule: NamedRule) -> RunConfig {
+        let samples = if rule.samples() { self.step.samples } else { 1 };
+        let step = StepPlan { samples, state: StatePlan::Auto, ..self.step };
+        RunConfig { rule, step, ..self.clone() }
+    }
+
+    /// The run by AdamW that this one is compared with, or nothing if it is one by AdamW.
     pub fn by_adamw(&self) -> Option<RunConfig> {
-        let step = StepPlan { samples: 1, state: StatePlan::Auto, ..self.step };
         match self.rule {
             NamedRule::Adamw(_) => None,
-            _ => Some(RunConfig { rule: NamedRule::Adamw(AdamW::default()), step, ..self.clone() }),
+            _ => Some(self.by(NamedRule::Adamw(AdamW::default()))),
         }
     }
 

@@ -20,6 +20,11 @@ pub struct TestScores {
 }
 
 impl TestScores {
+    /// Whether JSON can hold them.
+    pub(super) fn are_finite(&self) -> bool {
+        self.numbers().iter().all(|(_, score)| score.is_finite())
+    }
+
     /// Each score by its path, such as `mean.nll`.
     pub fn numbers(&self) -> Vec<(String, f64)> {
         let at = |at: &str, scores: &Scores| -> Vec<(String, f64)> {

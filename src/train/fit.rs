@@ -9,6 +9,7 @@ use natgrad_layers::Task;
 use super::TrainError;
 use super::checkpoint::{Checkpoint, keep_last};
 use super::diverge::{self, Divergence, Symptom};
+use super::evaluate::TestScores;
 use super::feed::{CallBatch, Feed};
 use super::finite::first_not_finite;
 use super::metrics::{Record, Writer};
@@ -95,7 +96,7 @@ impl Training<'_> {
                             let started = Instant::now();
                             let scores = self.validate()?;
                             is_best = self.count_validation(&scores);
-                            record.valid = Some(scores);
+                            record.valid = Some(scores).filter(TestScores::are_finite);
                             begin += started.elapsed();
                         }
                         if let Some(writer) = &mut writer {

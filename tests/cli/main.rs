@@ -1,5 +1,6 @@
 //! The `natgrad` command as its users run it.
 
+mod against;
 mod cache;
 mod change;
 mod compare;

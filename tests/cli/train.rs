@@ -104,28 +104,6 @@ fn adamw_leaves_no_posterior() {
 }
 
 #[test]
-fn a_run_can_be_compared_with_adamw() {
-    let bench = Bench::new();
-    let outcome = bench.ok(&["train", "run.json", "--out", "out", "--against", "adamw"]);
-    let against = &bench.json("out/summary.json")["against"];
-    assert_eq!(against["rule"], "adamw");
-    assert_scores(&against["test"]["mean"]);
-    let trials = against["trials"].as_array().unwrap();
-    assert_eq!(trials.len(), 5);
-    // The most accurate on held-out rows, of equal ones the most likely.
-    let number = |trial: &serde_json::Value, name: &str| trial[name].as_f64().unwrap();
-    let best = trials.iter().min_by(|a, b| {
-        let by_error = number(a, "error").total_cmp(&number(b, "error"));
-        by_error.then(number(a, "nll").total_cmp(&number(b, "nll")))
-    });
-    assert_eq!(best.unwrap()["lr"], against["lr"]);
-    assert!(outcome.stdout.contains(&format!("adamw at lr {}", against["lr"])), "{outcome:?}");
-    // The checkpoint and the records are still the run's own.
-    assert_eq!(bench.checkpoint("out").header.config["rule"]["kind"], "ivon");
-    assert_eq!(record_steps(&bench, "out"), [10, 20, 30]);
-}
-
-#[test]
 fn without_out_the_folder_is_named_after_the_run() {
     let bench = Bench::new();
     let outcome = bench.ok(&["train", "run.json", "--steps", "1", "--seed", "7"]);
