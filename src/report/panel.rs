@@ -5,7 +5,7 @@ use plotters::prelude::*;
 
 use super::curve::{compact, paint};
 
-/// A chart of lines. The vertical axis is logarithmic where values differ by more than a factor of [`LOG_FROM`].
+/// A chart of lines. The vertical axis is logarithmic where the greatest value is 20 times the least.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Panel {
     /// What the horizontal axis counts.
