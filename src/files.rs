@@ -93,7 +93,12 @@ fn what(kind: fs::FileType) -> &'static str {
 /// # Errors
 /// What the system said; the old content is then still whole.
 pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
-    write(path, &[bytes], |file| file.sync_all())
+    write(path, &[bytes], File::sync_all)
+}
+
+/// As [`write_atomically`]; `before` is called when all is written but its name.
+pub(crate) fn write_after(path: &Path, bytes: &[u8], before: impl FnOnce() -> Result<()>) -> Result<()> {
+    write(path, &[bytes], |file| file.sync_all().and_then(|()| before()))
 }
 
 /// As [`write_atomically`], of several parts, but after a loss of power the file may be damaged.
@@ -101,7 +106,7 @@ pub(crate) fn write_unsynced(path: &Path, parts: &[&[u8]]) -> Result<()> {
     write(path, parts, |_| Ok(()))
 }
 
-fn write(path: &Path, parts: &[&[u8]], sync: impl Fn(&File) -> Result<()>) -> Result<()> {
+fn write(path: &Path, parts: &[&[u8]], sync: impl FnOnce(&File) -> Result<()>) -> Result<()> {
     // A file renamed over a device or a pipe would take its place.
     if fs::metadata(path).is_ok_and(|there| !there.is_file() && !there.is_dir()) {
         let mut there = File::options().write(true).open(path)?;

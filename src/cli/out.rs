@@ -147,37 +147,51 @@ pub(super) fn begin(
 ) -> Result<(), Failure> {
     let config = pretty(&config.to_json())?;
     let write_config = || write_atomically(&folder.join(CONFIG_FILE), config.as_bytes());
-    // First what says the most: an earlier run is whole until it is replaced, and changes to this one are not lost.
-    if !is_new {
-        write_config()?;
-    }
-    training.save_out().map_err(|error| Failure::training(error, None))?;
+    let failed = |error| Failure::training(error, None);
     if is_new {
+        // An earlier run is whole until its checkpoint is about to be replaced; from then on nothing of it is taken for this one's.
+        training.replace_out(|| clear(folder)).map_err(failed)?;
         write_config()?;
+    } else {
+        // Changes to this run are not lost.
+        write_config()?;
+        training.save_out().map_err(failed)?;
     }
-    save_tokenizer(folder, examples)?;
-    if training.steps_done() < training.total_steps() {
+    if let Some(tokenizer) = tokenizer(examples) {
+        write_atomically(&folder.join(text::FILE_NAME), tokenizer.to_json()?.as_bytes())?;
+    }
+    let at = training.steps_done();
+    if at < training.total_steps() {
         // The scores are not those of the steps to come.
         remove(&folder.join(SUMMARY_FILE))?;
     }
-    if is_new {
-        remove_events(&folder.join(EVENT_FOLDER))?;
-        remove(&folder.join(REPORT_FILE))?;
-        // The run that the earlier one was compared with.
-        let against = folder.join(AGAINST_FOLDER);
-        FILES.iter().try_for_each(|name| remove(&against.join(name)))?;
-        std::fs::remove_dir(against).ok();
-    }
-    if training.steps_done() == 0 {
-        remove(&folder.join(METRICS_UNREAD_FILE))?;
-    }
-    // Checkpoints of an earlier run, or of steps that are still to come.
     if training.best().is_none() {
         remove(&folder.join(BEST_FILE))?;
     }
-    let to_come =
-        kept_checkpoints(folder).into_iter().filter(|(step, _)| *step > training.steps_done() || is_new);
-    to_come.into_iter().try_for_each(|(_, path)| remove(&path))
+    let to_come = kept_checkpoints(folder).into_iter().filter(|(step, _)| *step > at);
+    Ok(to_come.into_iter().try_for_each(|(_, path)| remove(&path))?)
+}
+
+/// Removes what an earlier run wrote but for its checkpoint.
+fn clear(folder: &Path) -> std::io::Result<()> {
+    let mine = [
+        BEST_FILE,
+        METRICS_FILE,
+        METRICS_UNREAD_FILE,
+        SUMMARY_FILE,
+        CONFIG_FILE,
+        text::FILE_NAME,
+        REPORT_FILE,
+    ];
+    mine.iter().try_for_each(|name| remove(&folder.join(name)))?;
+    kept_checkpoints(folder).iter().try_for_each(|(_, path)| remove(path))?;
+    // TensorBoard would show them as this run's.
+    remove_events(&folder.join(EVENT_FOLDER))?;
+    // The run that it was compared with.
+    let against = folder.join(AGAINST_FOLDER);
+    FILES.iter().try_for_each(|name| remove(&against.join(name)))?;
+    std::fs::remove_dir(against).ok();
+    Ok(())
 }
 
 /// Whether the run that weights come from has made other tokens of its text than this one does.
@@ -196,17 +210,8 @@ fn tokenizer(examples: &Examples) -> Option<&text::Tokenizer> {
     }
 }
 
-/// Keeps what made the tokens of text beside the run, and no earlier run's.
-fn save_tokenizer(folder: &Path, examples: &Examples) -> Result<(), Failure> {
-    let path = folder.join(text::FILE_NAME);
-    match tokenizer(examples) {
-        Some(tokenizer) => Ok(write_atomically(&path, tokenizer.to_json()?.as_bytes())?),
-        None => remove(&path),
-    }
-}
-
-/// Removes what an earlier run wrote for TensorBoard, which would show it as this one's.
-fn remove_events(folder: &Path) -> Result<(), Failure> {
+/// Removes TensorBoard's files.
+fn remove_events(folder: &Path) -> std::io::Result<()> {
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
         if entry.file_name().to_string_lossy().starts_with("events.out.tfevents.") {
             remove(&entry.path())?;
@@ -218,10 +223,11 @@ fn remove_events(folder: &Path) -> Result<(), Failure> {
 }
 
 /// Removes a file if it is there.
-pub(super) fn remove(path: &Path) -> Result<(), Failure> {
+pub(super) fn remove(path: &Path) -> std::io::Result<()> {
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != NotFound => {
-            Err(Failure::Failed(anyhow!("cannot remove {} of an earlier run: {error}", path.display())))
+            let path = path.display();
+            Err(std::io::Error::new(error.kind(), format!("cannot remove {path} of an earlier run: {error}")))
         }
         _ => Ok(()),
     }

@@ -21,8 +21,17 @@ pub(super) fn cpu() -> String {
     format!("{processor};threads={}", threads())
 }
 
+/// The processor's model.
+pub(super) fn processor() -> String {
+    let text = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = text.lines().filter_map(|line| line.split_once(':'));
+    let model =
+        model.map(|(name, value)| (name.trim(), value.trim())).find(|(name, _)| *name == "model name");
+    model.map_or(std::env::consts::ARCH, |(_, value)| value).to_owned()
+}
+
 /// The threads of XLA:CPU's pool: as many as NPROC says, else as this process may run on.
-fn threads() -> usize {
+pub(super) fn threads() -> usize {
     let told = std::env::var("NPROC").ok().and_then(|count| count.parse().ok());
     told.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from))
 }

@@ -6,6 +6,7 @@
 mod ahead;
 pub mod bytes;
 mod cache;
+mod conditions;
 mod device;
 mod entry;
 mod gpu;
@@ -26,6 +27,7 @@ mod versions;
 
 pub use ahead::{AheadDevice, Compiler};
 pub use cache::{Cache, CacheEntry, CacheOutcome, DEFAULT_MAX, MissReason, Removed};
+pub use conditions::Conditions;
 pub use device::{Compiled, Device, DeviceError, stablehlo};
 pub use entry::Damage;
 pub use key::{CacheKey, KeyParts};

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::fields::{Property, properties, sections};
+use super::fields::{Property, may_be_absent, properties, sections};
 use super::{RunConfig, schema};
 
 /// The width of comments.
@@ -32,6 +32,13 @@ fn object(text: &mut String, depth: usize, path: &str, properties: &[Property], 
         let comma = if last.as_ref() == Some(&property.name) { "" } else { "," };
         let (value, is_section) = (values.get(&property.name), path.is_empty());
         match (inside(property, value).filter(|_| is_section), value) {
+            // It would be another run with it.
+            (Some(inside), None) if may_be_absent(&property.schema) => {
+                let default =
+                    |field: &Property| Some((field.name.clone(), field.schema.get("default")?.clone()));
+                let defaults = Value::Object(inside.iter().filter_map(default).collect());
+                text.push_str(&format!("{indent}// {name}: {}{comma}\n", one_line(&defaults)));
+            }
             (Some(inside), value) => {
                 text.push_str(&format!("{indent}{name}: {{\n"));
                 object(text, depth + 1, &property.name, &inside, value.unwrap_or(&Value::Null));

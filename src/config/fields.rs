@@ -58,7 +58,7 @@ fn collect(
 ) {
     let inside = match value {
         Some(Value::Object(inside)) => properties_of(path, schema, inside),
-        None if schema["properties"].is_object() => properties(path, schema),
+        None if schema["properties"].is_object() && !may_be_absent(schema) => properties(path, schema),
         _ => Vec::new(),
     };
     if inside.is_empty() {
@@ -75,6 +75,11 @@ fn collect(
         let path = format!("{path}.{}", property.name);
         collect(&path, &property.schema, of(value).as_ref(), of(given).as_ref(), overrides, fields);
     }
+}
+
+/// Whether a section that is absent is none at all, and not one of defaults.
+pub(super) fn may_be_absent(section: &Value) -> bool {
+    section["type"].as_array().is_some_and(|types| types.iter().any(|ty| ty == "null"))
 }
 
 /// The properties that a section with these values has.

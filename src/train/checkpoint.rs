@@ -12,6 +12,7 @@ use super::session::HostTensor;
 use super::source::Source;
 use super::validation::Validated;
 use super::{TrainError, seal};
+use crate::compile::Conditions;
 use crate::config::RunConfig;
 use crate::data::TableFacts;
 use crate::phase::{self, Phase};
@@ -69,6 +70,9 @@ pub struct Header {
     /// What validations found so far.
     #[serde(default, skip_serializing_if = "Validated::is_none")]
     pub validated: Validated,
+    /// What it was computed by; absent from older checkpoints.
+    #[serde(default, skip_serializing_if = "Conditions::is_unknown")]
+    pub conditions: Conditions,
     /// The data and initial weights that it began with.
     #[serde(default, skip_serializing_if = "Source::is_unknown")]
     pub source: Source,
@@ -107,6 +111,15 @@ impl Checkpoint {
     /// # Errors
     /// Names the file and what the system said. The earlier checkpoint is then still whole.
     pub fn save(&self, folder: &Path) -> Result<PathBuf, TrainError> {
+        self.save_after(folder, || Ok(()))
+    }
+
+    /// As [`Checkpoint::save`]; `before` is called when all is written but the file's name.
+    pub(super) fn save_after(
+        &self,
+        folder: &Path,
+        before: impl FnOnce() -> std::io::Result<()>,
+    ) -> Result<PathBuf, TrainError> {
         let path = folder.join(FILE_NAME);
         let begin = std::time::Instant::now();
         let _saving = phase::begin(Phase::Saving { path: path.clone() });
@@ -128,7 +141,7 @@ impl Checkpoint {
         if !seal::seal(&mut bytes) {
             return Err(fail("its header has no place for the checksum".to_string()));
         }
-        super::files::write_atomically(&path, &bytes)?;
+        crate::files::write_after(&path, &bytes, before).map_err(|error| fail(error.to_string()))?;
         let (size, seconds) = (Size(bytes.len() as u64), begin.elapsed().as_secs_f64());
         tracing::info!(
             "checkpoint of step {}: {}, {size}, in {seconds:.2} s",

@@ -49,6 +49,13 @@ impl Training<'_> {
         let first = self.step;
         let mut feed = self.feed(first..self.total, self.session.steps_per_call() as u64)?;
         observer(Progress::Begin { step: first, total: self.total });
+        let moved = std::mem::take(&mut self.moved);
+        if !moved.is_empty() && first < self.total {
+            tracing::warn!(
+                "from step {first} on the bits may be others than those of a run that was never stopped: {}",
+                moved.join(", ")
+            );
+        }
         // Only with a checkpoint in the folder, so that what cannot begin leaves an earlier run whole.
         self.save_out()?;
         if self.best().is_some_and(|best| best.step == first) {
@@ -154,6 +161,15 @@ impl Training<'_> {
     /// # Errors
     /// A tensor is not finite, and the last good checkpoint stays; or the device or a file fails.
     pub fn save_out(&mut self) -> Result<(), TrainError> {
+        self.replace_out(|| Ok(()))
+    }
+
+    /// As [`Training::save_out`]; `before` is called when the checkpoint is written but for its name, and may remove what else an
+    /// earlier run in the folder has.
+    ///
+    /// # Errors
+    /// As [`Training::save_out`].
+    pub fn replace_out(&mut self, before: impl FnOnce() -> std::io::Result<()>) -> Result<(), TrainError> {
         if self.saved.as_ref().is_some_and(|&(_, step)| step == self.step) {
             return Ok(());
         }
@@ -163,7 +179,7 @@ impl Training<'_> {
         }
         if let Some(out) = &self.out {
             let checkpoint = Checkpoint { header: self.header()?, tensors };
-            let path = checkpoint.save(out.path())?;
+            let path = checkpoint.save_after(out.path(), before)?;
             if self.config.checkpoint.keep > 1 {
                 keep_last(&path, step, self.config.checkpoint.keep)?;
             }

@@ -11,7 +11,7 @@ use super::session::{CallData, CallRows, HostTensor, PendingSteps, Session};
 use super::source::Source;
 use super::validation::Validated;
 use super::{TrainError, check_memory};
-use crate::compile::{Compiled, Device, DeviceError};
+use crate::compile::{Compiled, Conditions, Device, DeviceError};
 use crate::config::{Length, RunConfig};
 use crate::pjrt::Buffer;
 use crate::posterior::draw_sample;
@@ -251,6 +251,7 @@ impl<'a> Stepper<'a> {
             class_names: Vec::new(),
             table: None,
             validated: Validated::default(),
+            conditions: Conditions::of(self.device),
             source: Source::of(&config, [None; 3])?,
             config: config.to_json(),
         };

@@ -18,7 +18,7 @@ use super::run::Ready;
 use super::session::{CallData, CallRows, HostTensor, Session, StepScalars};
 use super::source::Source;
 use super::validation::Validated;
-use crate::compile::Device;
+use crate::compile::{Conditions, Device};
 use crate::config::{Evaluation, RunConfig};
 use crate::data::{Arrays, Batches, Examples, RowTypes, TableFacts};
 use crate::phase::{self, Phase};
@@ -62,6 +62,8 @@ pub struct Training<'a> {
     pub(super) validated: Validated,
     /// The best checkpoint, where no folder has it.
     pub(super) best_state: Option<Checkpoint>,
+    /// What the steps so far were computed by that is different now.
+    pub(super) moved: Vec<String>,
     /// What predicts, by its rows at a time.
     predictor: Option<Arc<Predictor<'a>>>,
     tally: CompileTally,
@@ -123,6 +125,7 @@ impl<'a> Training<'a> {
             saved,
             validated: Validated::default(),
             best_state: None,
+            moved: Vec::new(),
             predictor: None,
             tally,
             source: source.map_or_else(OnceLock::new, OnceLock::from),
@@ -150,6 +153,7 @@ impl<'a> Training<'a> {
                 self.session.restore(&checkpoint.tensors)?;
                 (self.step, self.seconds) = (checkpoint.header.step, checkpoint.header.seconds);
                 self.validated = checkpoint.header.validated;
+                self.moved = checkpoint.header.conditions.changes(&Conditions::of(self.device));
             }
             None => {
                 let means = match &self.config.init {
@@ -254,6 +258,7 @@ impl<'a> Training<'a> {
             class_names: self.class_names.clone(),
             table: self.kept.clone(),
             validated: self.validated,
+            conditions: Conditions::of(self.device),
             source: self.source()?.clone(),
             config: self.config.to_json(),
         })

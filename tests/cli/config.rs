@@ -74,7 +74,7 @@ fn a_file_to_begin_with_is_the_default_run_and_replaces_nothing() {
     assert!(text.contains("    // Learning rate.\n    \"lr\": 0.8,\n"), "{text}");
     let shown = |args: &[&str]| bench.ok(&[&["config", "show", "--json"], args].concat()).stdout;
     assert_eq!(shown(&["start.json"]), shown(&[]));
-    // Each field that is there as a comment can be made one that counts.
+    // Each field that is there as a comment can be made one that counts, and a section one of defaults.
     let uncommented: Vec<String> = text
         .lines()
         .map(|line| match line.trim_start().strip_prefix("// \"") {
@@ -84,7 +84,7 @@ fn a_file_to_begin_with_is_the_default_run_and_replaces_nothing() {
         .collect();
     assert!(uncommented.len() > 90 && uncommented.join("\n") != text);
     bench.write("all.json", &uncommented.join("\n"));
-    assert_eq!(shown(&["all.json"]), shown(&[]));
+    assert_eq!(shown(&["all.json"]), shown(&["--set", "validation={}"]));
     assert_eq!(bench.run(&["init", "none/start.json"]).code, Some(2));
 }
 

@@ -117,3 +117,89 @@ fn a_run_that_cannot_begin_leaves_no_folder() {
         assert!(!exists(&bench.path("runs")), "{setting}");
     }
 }
+
+/// Numbers that depend on nothing but the seed.
+#[cfg(unix)]
+struct Draws(u64);
+
+#[cfg(unix)]
+impl Draws {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % bound
+    }
+}
+
+/// Two processes start, go on and end in one folder, at any moments: what is in it then belongs to one run, which goes on as if it
+/// had never been stopped. `NATGRAD_INTERLEAVINGS` says how often; CI takes a few.
+#[test]
+#[cfg(unix)]
+fn what_is_in_a_folder_belongs_together() {
+    let count = std::env::var("NATGRAD_INTERLEAVINGS").map_or(3, |count| count.parse().unwrap());
+    for interleaving in 0..count {
+        let bench = Bench::new();
+        let mut draws = Draws(interleaving);
+        let mut children = Vec::new();
+        for _ in 0..8 {
+            let seed = draws.below(3).to_string();
+            let act = draws.below(6);
+            match act {
+                0 => children.push(start(&bench, &[&ENDLESS[..], &["--seed", &seed]].concat())),
+                1 | 2 => {
+                    children.push(start(&bench, &[&ENDLESS[..], &["--seed", &seed, "--force"]].concat()))
+                }
+                3 => children.push(start(&bench, &["train", "--resume", "out"])),
+                _ if children.is_empty() => {}
+                _ => {
+                    let child = children.swap_remove(draws.below(children.len() as u64) as usize);
+                    send(["INT", "TERM", "KILL"][draws.below(3) as usize], &child);
+                    end(child);
+                }
+            }
+            std::thread::sleep(std::time::Duration::from_millis(draws.below(600)));
+        }
+        for child in children {
+            send(["INT", "KILL"][draws.below(2) as usize], &child);
+            end(child);
+        }
+        assert_belongs_together(&bench, interleaving);
+    }
+}
+
+/// Of one run: configuration, records, scores and checkpoint in `out`.
+#[cfg(unix)]
+fn assert_belongs_together(bench: &Bench, interleaving: u64) {
+    let there = |name: &str| exists(&bench.path("out").join(name));
+    if !there("checkpoint.safetensors") {
+        let left = ["config.json", "metrics.jsonl", "summary.json"].map(there);
+        assert_eq!(left, [false; 3], "interleaving {interleaving}");
+        return;
+    }
+    let header = bench.checkpoint("out").header;
+    if there("config.json") {
+        assert_eq!(bench.json("out/config.json"), header.config, "interleaving {interleaving}");
+    }
+    assert!(!there("summary.json"), "interleaving {interleaving}: no run has ended");
+    // It goes on, and ends with the bits and records of a run that was never stopped.
+    let steps = (header.step + 5).to_string();
+    let seed = header.config["seed"].to_string();
+    bench.ok(&["train", "--resume", "out", "--steps", &steps]);
+    let run =
+        [&ENDLESS[..2], &ENDLESS[4..8], &["--steps", &steps, "--seed", &seed, "--out", "straight"]].concat();
+    bench.ok(&run);
+    assert!(
+        bench.checkpoint("out").tensors == bench.checkpoint("straight").tensors,
+        "interleaving {interleaving}"
+    );
+    let [config, straight] = ["out/config.json", "straight/config.json"].map(|name| bench.json(name));
+    assert_eq!(config, straight, "interleaving {interleaving}");
+    let steps = |folder: &str| -> Vec<u64> {
+        let file = bench.read(&format!("{folder}/metrics.jsonl"));
+        let records = file.lines().map(|line| serde_json::from_str::<natgrad::train::Record>(line).unwrap());
+        records.map(|record| record.step).filter(|step| step.is_multiple_of(10)).collect()
+    };
+    assert_eq!(steps("out"), steps("straight"), "interleaving {interleaving}");
+    let [out, straight] =
+        ["out", "straight"].map(|name| bench.json(&format!("{name}/summary.json"))["test"].clone());
+    assert_eq!(out, straight, "interleaving {interleaving}");
+}

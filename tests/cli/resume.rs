@@ -426,3 +426,18 @@ fn killed_runs_leave_nothing_and_lose_nothing() {
         assert_eq!(bench.checkpoint("straight").tensors, last.tensors, "{plan:?}");
     }
 }
+
+/// The bits are promised for the same plugin, processor and threads alone.
+#[test]
+fn what_bits_depend_on_is_told_where_it_is_different() {
+    let bench = Bench::new();
+    let straight = ["train", "run.json", "--set", "schedule.kind=constant", "--out", "out"];
+    let threads = |count: &str, args: &[&str]| run(bench.command(args).env("NPROC", count));
+    assert_eq!(threads("1", &straight).code, Some(0));
+    let same = threads("1", &["train", "--resume", "out", "--steps", "40"]);
+    assert_eq!((same.code, same.stderr.as_str()), (Some(0), ""), "{same:?}");
+    let other = threads("2", &["train", "--resume", "out", "--steps", "50"]);
+    let wanted =
+        "from step 40 on the bits may be others than those of a run that was never stopped: threads 1 -> 2\n";
+    assert!(other.code == Some(0) && other.stderr.ends_with(wanted), "{other:?}");
+}

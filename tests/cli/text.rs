@@ -111,7 +111,7 @@ fn weights_go_out_and_in_bit_for_bit() {
     assert_ne!(first, mean);
 
     // A rate that changes no bit leaves the weights that a run started from.
-    let still = ["--set", "rule.kind=sgd", "--set", "rule.lr=1e-30", "--set", "schedule.kind=constant"];
+    let still = ["--set", r#"rule={"kind": "sgd", "lr": 1e-30}"#, "--set", "schedule.kind=constant"];
     let args = ["train", "chars.json", "--set", "init=mean", "--steps", "1", "--out", "again"];
     bench.ok(&[&args[..], &still].concat());
     assert_eq!(means(&bench.checkpoint("again"), &model), mean);

@@ -16,6 +16,7 @@ fn small() -> Checkpoint {
     };
     let header = Header {
         validated: Validated::default(),
+        conditions: Conditions::default(),
         version: 1,
         step: 10,
         total_steps: 30,
