@@ -78,7 +78,8 @@ fn a_run_ends_early_and_goes_on() {
     assert!(again.stdout.contains(wanted), "{again:?}");
     assert_eq!(bench.json("out/summary.json")["test"], summary["test"]);
     let nll = summary["test"]["mean"]["nll"].as_f64().unwrap();
-    assert!(bench.ok(&["runs", "out"]).stdout.contains(&format!("{nll:.4}")));
+    let listed = bench.ok(&["runs", "out"]).stdout;
+    assert!(listed.contains(&format!("{ended} of 400, early  {nll:.4}")), "{listed}");
 
     let longer = bench.ok(&["train", "--resume", "out", "--set", "validation.patience=5"]);
     assert!(
