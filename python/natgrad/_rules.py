@@ -195,6 +195,8 @@ class Ivon(Rule):
     weight_decay: float = 2e-3
     #: Limit of each element of the preconditioned step; none if absent.
     clip_radius: float | None = None
+    #: Limit of each element of the Hessian estimate, in units of the Hessian and `weight_decay`; none if absent.
+    hess_clip: float | None = None
     #: How the Hessian is estimated.
     estimator: Estimator = "price"
     #: Whether the momentum is corrected for its start at zero.

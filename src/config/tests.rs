@@ -134,7 +134,7 @@ fn errors_name_the_path_and_what_would_be_right() {
             r#"{"rule": {"knd": "adamw"}}"#,
             &[],
             "run.json: at `rule.knd`: unknown field `knd`, expected one of `lr`, `ess`, `hess_init`, `beta1`, `beta2`, \
-             `weight_decay`, `clip_radius`, `estimator`, `debias`, `rescale_lr`, `sampling`; without a `kind`, `rule` is \
+             `weight_decay`, `clip_radius`, `hess_clip`, `estimator`, `debias`, `rescale_lr`, `sampling`; without a `kind`, `rule` is \
              of the kind `ivon`",
         ),
         (r#"{"rule": {"kind": null}}"#, &[], "run.json: at `rule.kind`: null must be a string"),

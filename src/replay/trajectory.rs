@@ -257,6 +257,7 @@ fn rule(raw: &RawFile, errors: &Errors) -> Result<NamedRule, ReplayError> {
             beta2: fields.take("beta2")?.unwrap_or(0.99999),
             weight_decay: fields.take("weight_decay")?.unwrap_or(1e-4),
             clip_radius: fields.take("clip_radius")?,
+            hess_clip: None,
             estimator: match fields.take::<String>("hess_approx")?.as_deref() {
                 None | Some("price") => Estimator::Price,
                 Some("gradsq") => Estimator::Gradsq,

@@ -121,6 +121,7 @@ fn every_variant_is_one_program_that_keeps_all_promises() {
         Ivon::default(),
         Ivon { estimator: Estimator::Gradsq, clip_radius: Some(0.1), ..Ivon::default() },
         Ivon { debias: false, rescale_lr: false, ..Ivon::default() },
+        Ivon { beta2: 0.999, hess_clip: Some(1.5), ..Ivon::default() },
     ];
     for variant in variants {
         for activation in [Activation::Relu, Activation::Tanh] {

@@ -91,6 +91,8 @@ fn check_ivon(ivon: &Ivon, around: &Around, params: usize) -> Result<(), TestCas
                 Estimator::Gradsq => ess * ghat * ghat,
                 other => unreachable!("{other:?} is not drawn here"),
             };
+            let limit = ivon.hess_clip.unwrap_or(f64::INFINITY) * (h + delta);
+            let hhat = hhat.clamp(-limit, limit);
             let h_new = beta2 * h
                 + (1.0 - beta2) * hhat
                 + 0.5 * (1.0 - beta2).powi(2) * (h - hhat).powi(2) / (h + delta);
@@ -356,6 +358,7 @@ proptest! {
         let ivon = ivon_of(&one);
         let other = Ivon {
             clip_radius: ivon.clip_radius.map(|radius| radius * 3.0),
+            hess_clip: ivon.hess_clip.map(|limit| limit * 2.0),
             estimator: ivon.estimator,
             debias: ivon.debias,
             rescale_lr: ivon.rescale_lr,

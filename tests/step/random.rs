@@ -46,12 +46,16 @@ pub fn ivons() -> impl Strategy<Value = Ivon> {
     );
     let choices = (
         prop::option::of(by_magnitude(1e-3, 10.0)),
+        prop::option::of(by_magnitude(1e-1, 10.0)),
         prop_oneof![Just(Estimator::Price), Just(Estimator::Gradsq)],
         any::<bool>(),
         any::<bool>(),
     );
     (numbers, choices).prop_map(
-        |((lr, ess, hess_init, beta1, beta2, weight_decay), (clip_radius, estimator, debias, rescale_lr))| {
+        |(
+            (lr, ess, hess_init, beta1, beta2, weight_decay),
+            (clip_radius, hess_clip, estimator, debias, rescale_lr),
+        )| {
             let ess = Some(ess);
             Ivon {
                 lr,
@@ -61,6 +65,7 @@ pub fn ivons() -> impl Strategy<Value = Ivon> {
                 beta2,
                 weight_decay,
                 clip_radius,
+                hess_clip,
                 estimator,
                 debias,
                 rescale_lr,

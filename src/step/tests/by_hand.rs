@@ -105,6 +105,28 @@ fn ivon_by_hand() {
     assert_close(of(&clipped, MEAN), 0.5 - 0.3 * 2.0 * 0.25);
 }
 
+/// The estimate, 0.6, is limited to a fifth of 1 + 0.5; a wide limit leaves it; one of the other sign is limited too.
+#[test]
+fn ivon_limits_the_estimate_by_hand() {
+    let hess = |hess_clip, estimator| {
+        let ivon = Ivon { hess_clip: Some(hess_clip), estimator, ..ivon() };
+        of(&updated(&NamedRule::Ivon(ivon), 1.0), HESS)
+    };
+    let wanted = |h_hat: f64| 0.5 * 1.0 + 0.5 * h_hat + 0.5 * 0.25 * (1.0 - h_hat).powi(2) / 1.5;
+    assert_close(hess(0.2, Estimator::HessianVector), wanted(0.3));
+    assert_close(hess(0.5, Estimator::HessianVector), wanted(0.6));
+    // Unlimited it were 7.2.
+    assert_close(hess(2.0, Estimator::Price), wanted(3.0));
+    let rule = NamedRule::Ivon(Ivon { hess_clip: Some(0.2), ..ivon() });
+    let mut numbers = numbers(&rule, 1.0);
+    numbers
+        .iter_mut()
+        .filter(|(slot, _)| matches!(slot, Slot::Contribution(_)))
+        .for_each(|(_, number)| *number = -9.0);
+    let out = evaluate_by(rule.rule(), |stage| update(rule.rule(), stage, Schedule::CONSTANT), &numbers);
+    assert_close(of(&out, HESS), wanted(-0.3));
+}
+
 #[test]
 fn a_sample_is_as_wide_as_the_precision_says() {
     let rule = NamedRule::Ivon(ivon());
@@ -245,6 +267,10 @@ fn numbers_out_of_range_are_named() {
         (
             NamedRule::Ivon(Ivon { clip_radius: Some(-1.0), ..ivon() }),
             "clip_radius is -1, but must be a number above 0, or absent for no clipping".to_string(),
+        ),
+        (
+            NamedRule::Ivon(Ivon { hess_clip: Some(0.0), ..ivon() }),
+            "hess_clip is 0, but must be a number above 0, or absent for no clipping".to_string(),
         ),
         (
             NamedRule::Adam(Adam { eps: 0.0, ..Adam::default() }),
