@@ -8,7 +8,7 @@ use super::{Failure, progress};
 use crate::compile::{CacheOutcome, Device};
 use crate::config::Validation;
 use crate::posterior::Scores;
-use crate::train::{Progress, Record, Run, RunReport, Training};
+use crate::train::{HessMotion, Progress, Record, Run, RunReport, Training};
 
 /// Trains with a progress bar. `on_begin` is called when all is compiled, before the first step, and `on_record` for every
 /// record.
@@ -106,6 +106,11 @@ pub(super) fn train(
         report.steps as f64 / report.seconds.max(1e-9),
         report.parameters
     ));
+    if let Some(HessMotion { q05, q50, q95 }) = report.hess_motion {
+        tell(format_args!(
+            "Hessian over hess_init: {q05:.3} (5 %), {q50:.3} (median), {q95:.3} (95 % of the elements)"
+        ));
+    }
     tell_best(&score, &report);
     Ok(report)
 }

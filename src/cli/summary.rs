@@ -60,6 +60,9 @@ pub(super) fn summarize(config: &RunConfig, report: &RunReport, device: &Device)
             "ended": date(SystemTime::now()),
         },
     });
+    if let Some(motion) = &report.hess_motion {
+        summary["hess_over_hess_init"] = json!(motion);
+    }
     if let Some(reliability) = &report.reliability {
         summary["reliability"] = json!(reliability);
     }

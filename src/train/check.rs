@@ -4,6 +4,7 @@ use natgrad_ir::{DType, TensorType};
 use natgrad_layers::{Model, NamedModel, Task};
 
 use super::TrainError;
+use super::motion::too_slow;
 use crate::config::{ClassWeights, MAX_STEPS, RunConfig};
 use crate::data::shapes::{channels_first, fits};
 use crate::data::{Batches, ExampleType, Examples, Note, Splits};
@@ -128,6 +129,9 @@ pub fn notes(config: &RunConfig, splits: &Splits) -> Vec<Note> {
             config.data.name()
         )));
     }
+    let per_epoch = Batches::new(splits.train.len(), config.rows_per_step(), config.seed);
+    let steps = per_epoch.map(|batches| config.total_steps(batches.steps_per_epoch()));
+    notes.extend(steps.ok().and_then(|steps| too_slow(config, steps)).map(Note::Warning));
     notes
 }
 

@@ -2,6 +2,7 @@
 
 use super::evaluate::{Reliability, TestScores};
 use super::metrics::Record;
+use super::motion::HessMotion;
 use super::validation::Best;
 use crate::compile::{CacheOutcome, Compiled};
 
@@ -57,6 +58,8 @@ pub struct RunReport {
     pub test_at_best: Option<TestScores>,
     /// Whether it ended before its length, as no validation was better.
     pub stopped_early: bool,
+    /// How far the Hessian moved from its start; none of a rule without one.
+    pub hess_motion: Option<HessMotion>,
     /// How often the predictions of the test rows are right, by how sure they are; none where classes are not predicted.
     pub reliability: Option<Reliability>,
 }

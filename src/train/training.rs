@@ -13,6 +13,7 @@ use super::evaluate::{Reliability, TestScores, evaluate};
 use super::feed::{table_on_device, whole};
 use super::finite::first_not_finite;
 use super::folder::RunFolder;
+use super::motion::motion;
 use super::progress::{CompileTally, Observer, Progress, RunReport};
 use super::run::Ready;
 use super::session::{CallData, CallRows, HostTensor, Session, StepScalars};
@@ -344,6 +345,7 @@ impl<'a> Training<'a> {
             best: self.validated.best,
             test_at_best: self.evaluate_best()?,
             stopped_early: self.stopped_early(),
+            hess_motion: motion(&self.session, self.config.rule.rule(), &self.values)?,
             reliability: reliability.filter(|found| !found.mean.is_empty()),
         })
     }
