@@ -6,6 +6,7 @@ mod date;
 mod page;
 mod panel;
 mod percent;
+mod picture;
 mod prefix;
 mod text_table;
 
@@ -15,5 +16,6 @@ pub use date::date;
 pub use page::{Page, escape};
 pub use panel::{Line, Panel, Stroke, stacked};
 pub use percent::{change, percent};
+pub use picture::{picture, picture_shape};
 pub use prefix::prefix;
 pub use text_table::{TextTable, columns};

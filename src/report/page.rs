@@ -25,6 +25,7 @@ details > table { margin: .4rem 0 1rem; } summary { cursor: pointer; }
 .bars { display: grid; grid-template-columns: max-content 1fr max-content; gap: .35rem .8rem; align-items: center; margin: .8rem 0; }
 .bar { display: flex; height: 1.3rem; background: var(--soft); } .bar span { display: block; height: 100%; }
 ul.remarks { font-size: .94em; padding-left: 1.2rem; }
+figure { display: inline-block; margin: .4rem .8rem .4rem 0; font-size: .85em; } figure img { width: 6rem; image-rendering: pixelated; }
 svg { max-width: 100%; height: auto; }
 @media (prefers-color-scheme: dark) { body > svg { filter: invert(.93) hue-rotate(180deg); } }
 ";

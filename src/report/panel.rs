@@ -42,6 +42,8 @@ pub enum Stroke {
     Plain,
     /// In dashes.
     Dashed,
+    /// Its points alone.
+    Dots,
 }
 
 const SIZE: (u32, u32) = (760, 340);
@@ -135,13 +137,18 @@ impl Panel {
             let paint = paint(line.colour);
             let style = match line.stroke {
                 Stroke::Thin => paint.mix(0.45).stroke_width(1),
-                Stroke::Plain | Stroke::Dashed => paint.stroke_width(2),
+                Stroke::Plain | Stroke::Dashed | Stroke::Dots => paint.stroke_width(2),
             };
             let points = || line.points.iter().copied();
             let legend = move |(x, y)| PathElement::new(vec![(x, y), (x + 18, y)], style);
             match line.stroke {
                 Stroke::Thin | Stroke::Plain => {
                     chart.draw_series(LineSeries::new(points(), style))?.label(&line.name).legend(legend);
+                }
+                Stroke::Dots => {
+                    let dots = points().map(|point| Circle::new(point, 3, style.filled()));
+                    let legend = move |(x, y)| Circle::new((x + 9, y), 3, style.filled());
+                    chart.draw_series(dots)?.label(&line.name).legend(legend);
                 }
                 Stroke::Dashed => {
                     let dashes = DashedLineSeries::new(points(), 5, 4, style);
@@ -151,7 +158,7 @@ impl Panel {
                     });
                 }
             }
-            if line.points.len() <= FEW_POINTS {
+            if line.points.len() <= FEW_POINTS && line.stroke != Stroke::Dots {
                 chart.draw_series(points().map(|point| Circle::new(point, 2, style.filled())))?;
             }
         }
