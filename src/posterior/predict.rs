@@ -65,9 +65,9 @@ pub enum PredictorError {
 /// Compiled prediction and, for variational rules, sampling.
 #[derive(Debug)]
 pub struct Predictor<'a> {
-    device: &'a Device,
+    pub(super) device: &'a Device,
     predict: Compiled,
-    draw: Option<Compiled>,
+    pub(super) draw: Option<Compiled>,
 }
 
 /// A state tensor, borrowed by what it is.
@@ -103,24 +103,28 @@ pub struct Judging<'a> {
 }
 
 /// Examples on the device.
-struct Rows {
+pub(super) struct Rows {
     features: Vec<Buffer>,
     /// Where the prediction program takes them.
     labels_on_device: Option<Buffer>,
-    labels: Vec<f64>,
+    pub(super) labels: Vec<f64>,
 }
 
 /// How far predictions are, in batches by each set of parameters.
-struct Rounds {
+pub(super) struct Rounds {
     running: phase::Running,
     batches: u64,
 }
 
 impl Rounds {
-    fn begin(rows: usize, at_a_time: usize, means: u32, samples: u32) -> Rounds {
+    pub(super) fn begin(rows: usize, at_a_time: usize, means: u32, samples: u32) -> Rounds {
         let sets = u64::from(means) + u64::from(samples);
         let batches = rows.div_ceil(at_a_time.max(1)) as u64 * sets;
         Rounds { running: phase::begin(Phase::Predicting { rows, samples }), batches }
+    }
+
+    pub(super) fn advance(&self) {
+        self.running.advance(self.batches);
     }
 }
 
@@ -164,7 +168,7 @@ impl<'a> Predictor<'a> {
         std::iter::once(&self.predict).chain(&self.draw)
     }
 
-    fn interface(&self) -> &Interface {
+    pub(super) fn interface(&self) -> &Interface {
         &self.predict.program.interface
     }
 
@@ -249,7 +253,7 @@ impl<'a> Predictor<'a> {
     }
 
     /// Gives `each` the examples, as many at a time as fit on the device.
-    fn in_chunks(
+    pub(super) fn in_chunks(
         &self,
         data: &Examples,
         mut each: impl FnMut(&[Rows]) -> Result<(), PredictorError>,
@@ -310,7 +314,7 @@ impl<'a> Predictor<'a> {
         let noise = self.noise(parameters)?;
         for (sum, batch) in averaged.iter_mut().zip(batches) {
             sum.add(self.interface().task, &self.predict(parameters, batch)?, &batch.labels, &noise);
-            rounds.running.advance(rounds.batches);
+            rounds.advance();
         }
         Ok(())
     }
@@ -363,7 +367,7 @@ impl<'a> Predictor<'a> {
     }
 
     /// What the model with these parameters predicts for the rows of a batch.
-    fn predict<'b>(
+    pub(super) fn predict<'b>(
         &self,
         parameters: &dyn Fn(usize) -> Option<&'b Buffer>,
         batch: &Rows,

@@ -224,6 +224,23 @@ impl<'a> Recipe<'a> {
         Program::new(module, wiring.finish(outputs)?, &interface)
     }
 
+    /// The offset from the mean of a sample of the posterior whose noise is given, of every trained parameter.
+    ///
+    /// # Errors
+    /// See [`StepError`].
+    pub fn offset(&self) -> Result<Program, StepError> {
+        let recipe = Recipe { noise: NoiseSource::Input, ..self.clone() };
+        let interface = recipe.interface(1)?;
+        let mut module = Module::new("offset");
+        let mut wiring = Wiring::new("main", &interface);
+        wiring.stage(&mut module, StageKind::Draw, |stage| {
+            let offsets = offsets(recipe.rule, stage, Draw::Posterior);
+            offsets.into_iter().map(|(param, offset)| (Slot::Offset(param), offset)).collect()
+        })?;
+        let outputs = interface.trained().map(Slot::Offset).collect();
+        Program::new(module, wiring.finish(outputs)?, &interface)
+    }
+
     /// The mean from the carried sample, where that is kept without it; of frozen parameters it is kept.
     ///
     /// # Errors

@@ -7,7 +7,10 @@ use super::TrainError;
 use super::evaluate::with_state;
 use super::training::Training;
 use crate::data::{Arrays, Examples};
-use crate::posterior::{ClassPredictions, NumberPredictions, Predicted, Scores, TokenPredictions, WeightsAt};
+use crate::posterior::{
+    ClassPredictions, LeavingOut, NumberPredictions, Predicted, Scores, Sensitivity, TokenPredictions,
+    WeightsAt,
+};
 
 /// Which weights predict.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,6 +94,22 @@ impl Training<'_> {
             }
         };
         Ok(Prediction { mean, spread, class, entropy, epistemic, scores: predicted.scores })
+    }
+
+    /// How much the model depends on each row that it is trained on, estimated from so many samples of the posterior, at least
+    /// 2: for models of classes.
+    ///
+    /// # Errors
+    /// There are no such rows, the model is of another task, the rule leaves no posterior, or the device fails.
+    pub fn sensitivity(&mut self, samples: u32) -> Result<Sensitivity, TrainError> {
+        let Some(train) = self.train.clone() else {
+            let reason = "there are no training rows: give them by `Run::data`".to_string();
+            return Err(TrainError::Refused { call: "sensitivity", reason });
+        };
+        let predictor = self.predictor(train.len().next_power_of_two(), &mut |_| {})?;
+        let criterion = &self.recipe().criterion;
+        let leaving = LeavingOut { values: &self.values, criterion, seed: self.config.seed, samples };
+        with_state(&self.session, |state| Ok(predictor.sensitivity(state, &train, leaving)?))
     }
 
     fn predicted(&mut self, rows: &Examples, at: At) -> Result<crate::posterior::Predictions, TrainError> {
