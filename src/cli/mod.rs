@@ -17,6 +17,7 @@ mod interrupt;
 mod out;
 mod plot;
 mod plugin;
+mod posterior;
 mod predict;
 mod print;
 mod progress;
@@ -67,6 +68,7 @@ enum Command {
     Plot(plot::Plot),
     Report(report::Report),
     Predict(predict::Predict),
+    Posterior(posterior::PosteriorCommand),
     Compare(compare::Compare),
     Generate(generate::Generate),
     Export(export::Export),
@@ -260,6 +262,7 @@ impl Command {
             Command::Plot(command) => command.run(),
             Command::Report(command) => command.run(),
             Command::Predict(command) => command.run(),
+            Command::Posterior(command) => command.run(),
             Command::Compare(command) => command.run(),
             Command::Generate(command) => command.run(),
             Command::Export(command) => command.run(),

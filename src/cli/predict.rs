@@ -6,14 +6,18 @@ use std::process::ExitCode;
 use clap::{Args, ValueEnum};
 use natgrad_layers::Task;
 
-use super::out::folder_of;
+use super::out::{folder_of, must_be_writable};
 use super::print::{print, result, tell};
 use super::trained::Trained;
 use super::{Failure, backend};
+use crate::compile::Device;
 use crate::data::{DataError, Examples, Taught};
+use crate::pjrt::Buffer;
 use crate::posterior::{Format, Predicted, Predictions, Predictor, PredictorError, Sheet, WeightsAt};
+use crate::step::{Slot, StateKind};
 use crate::text::Tokenizer;
 use crate::train::check;
+use crate::weights;
 
 /// Rows that are printed.
 const PRINTED: usize = 20;
@@ -32,6 +36,9 @@ pub(super) struct Predict {
     /// Predict with the mean of the weights, not samples
     #[arg(long, conflicts_with_all = ["samples", "seed"])]
     at: Option<Point>,
+    /// Predict with the weights in this file, as natgrad export writes them, not those of the run
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["samples", "seed", "at"])]
+    weights: Option<PathBuf>,
     /// Write all rows here, by the name's end as .csv, .npz or .json [default: print the first rows]
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
@@ -73,14 +80,19 @@ impl Predict {
             Some(count) => WeightsAt::Samples { values: &values, seed, count },
             None => WeightsAt::Mean,
         };
-        let state = |kind, param| posterior.state(kind, param);
+        let given = self.weights(&trained, &device)?;
+        let state = |kind, param: usize| match &given {
+            Some(given) => given.get(param).filter(|_| kind == StateKind::MEAN),
+            None => posterior.state(kind, param),
+        };
         let predictions =
             predictor.predict_rows(&state, &examples, at, config.evaluation.bins).map_err(failure)?;
 
-        let how = match samples {
-            Some(1) => "at 1 sample".to_string(),
-            Some(count) => format!("over {count} samples"),
-            None => "at the mean".to_string(),
+        let how = match (&self.weights, samples) {
+            (Some(file), _) => format!("with the weights of {}", file.display()),
+            (None, Some(1)) => "at 1 sample".to_string(),
+            (None, Some(count)) => format!("over {count} samples"),
+            (None, None) => "at the mean".to_string(),
         };
         tell(format_args!("{} {how}: {} of {name}", config.rule.name(), count(&predictions)));
         if let (Some(path), Examples::Table(table)) = (&self.data, &examples) {
@@ -109,7 +121,7 @@ impl Predict {
 
     /// How many samples to average over; none at the mean.
     fn samples(&self, trained: &Trained) -> Result<Option<u32>, Failure> {
-        if let Some(Point::Mean) = self.at {
+        if self.at.is_some() || self.weights.is_some() {
             return Ok(None);
         }
         if self.samples.is_some() {
@@ -124,25 +136,31 @@ impl Predict {
         Ok(Some(self.samples.unwrap_or(trained.config.evaluation.samples)))
     }
 
+    /// The weights of another file, on the device.
+    fn weights(&self, trained: &Trained, device: &Device) -> Result<Option<Vec<Buffer>>, Failure> {
+        let Some(path) = &self.weights else { return Ok(None) };
+        let weights = weights::read(path, &trained.config.model).map_err(Failure::usage)?;
+        let interface = trained.recipe(device).interface(1)?;
+        let upload = |(param, numbers): (usize, &Vec<f64>)| {
+            device.upload_numbers(&interface.ty(Slot::State(StateKind::MEAN, param)), numbers)
+        };
+        Ok(Some(weights.iter().enumerate().map(upload).collect::<Result<_, _>>()?))
+    }
+
     /// Tries whether the file can be written, before any time is spent on predictions.
     fn check_out(&self, out: &Path) -> Result<(), Failure> {
         Format::of(out).map_err(|error| Failure::Usage(anyhow::Error::new(error).context("--out")))?;
-        let wrong = |reason: &dyn std::fmt::Display| {
-            Failure::usage(anyhow::anyhow!("--out {}: {reason}", out.display()))
-        };
-        if out.is_dir() {
-            return Err(wrong(&"is a folder, but must be a file"));
-        }
+        must_be_writable("--out", out)?;
         let is_data = |data: &PathBuf| {
             data.canonicalize().is_ok_and(|data| out.canonicalize().is_ok_and(|out| out == data))
         };
-        if self.data.as_ref().is_some_and(is_data) {
-            return Err(wrong(&"is the --data, which would be replaced"));
+        match self.data.as_ref().is_some_and(is_data) {
+            true => Err(Failure::usage(anyhow::anyhow!(
+                "--out {}: is the --data, which would be replaced",
+                out.display()
+            ))),
+            false => Ok(()),
         }
-        // A name alone has an empty folder, which is where the command runs.
-        let folder = out.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."));
-        let made = std::fs::create_dir_all(folder).and_then(|()| tempfile::tempfile_in(folder));
-        made.map(drop).map_err(|error| Failure::output(&error, format!("--out {}: {error}", out.display())))
     }
 
     /// The rows, and what they are called.

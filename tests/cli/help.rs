@@ -9,6 +9,7 @@ fn help() {
         "",
         "train",
         "predict",
+        "posterior",
         "compare",
         "generate",
         "export",

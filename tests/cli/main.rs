@@ -20,6 +20,7 @@ mod outputs;
 mod page;
 mod plot;
 mod plugins;
+mod posterior;
 mod predict;
 mod regression;
 mod replay;
