@@ -37,6 +37,7 @@ pub mod compare;
 pub mod compile;
 pub mod config;
 pub mod data;
+pub mod eval;
 mod files;
 mod guard;
 pub mod inspect;

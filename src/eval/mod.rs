@@ -1,0 +1,22 @@
+//! How good a trained model's predictions are, and how good it is at knowing that: scores from the probabilities of rows, at
+//! the mean of the weights or averaged over samples.
+//!
+//! Rows that a model is equally sure of count as in random order, so no score depends on the order of a file.
+
+mod calibration;
+mod class_rows;
+mod classification;
+mod conformal;
+mod detection;
+mod histogram;
+mod selective;
+mod temperature;
+
+pub use calibration::{CalibrationErrors, class_wise_error, equal_mass_error, reliability};
+pub use class_rows::ClassRows;
+pub use classification::{ClassEvaluation, ClassScores, Detections, Entropies, Judged, Tempered};
+pub use conformal::{ALPHA, ConformalSets};
+pub use detection::Detection;
+pub use histogram::Histogram;
+pub use selective::RiskCoverage;
+pub use temperature::fit_temperature;
