@@ -117,7 +117,12 @@ fn length(rule: &str, data: &str, step: u64, total: u64, seconds: f64) -> String
 fn scores(run: &Traced, rule: &str, test: &TestScores) -> TextTable {
     let (config, summary) = (&run.found.config, &run.found.summary);
     let task = config.as_ref().map(|config| config.model.task());
-    let mut lines = rows(rule, run.found.header.config["evaluation"]["samples"].as_u64().unwrap_or(0), test);
+    let samples = run.found.header.config["evaluation"]["samples"].as_u64().unwrap_or(0);
+    let mut lines = rows(rule, samples, test);
+    let best = &summary["best"];
+    if let (Ok(test), Some(step)) = (TestScores::deserialize(&best["test"]), best["step"].as_u64()) {
+        lines.extend(rows(&format!("{rule} of step {step}, best by validation,"), samples, &test));
+    }
     let against = &summary["against"];
     if let (Ok(test), Some(rule)) = (TestScores::deserialize(&against["test"]), against["rule"].as_str()) {
         lines.push(row(&format!("{rule} at lr {}", against["lr"]), &test.mean));

@@ -139,7 +139,9 @@ impl Found {
         // A loop of a program's own may have no end.
         let steps = match self.header.total_steps {
             MAX_STEPS => self.header.step.to_string(),
-            total if self.summary["stopped_early"] == true => format!("{} of {total}, early", self.header.step),
+            total if self.summary["stopped_early"] == true => {
+                format!("{} of {total}, early", self.header.step)
+            }
             total => format!("{} of {total}", self.header.step),
         };
         let mut row = vec![self.folder.display().to_string(), rule, data, steps];
