@@ -6,7 +6,7 @@ use clap::ValueEnum;
 
 use super::Failure;
 use super::runs::Found;
-use crate::report::{Line, Panel, Stroke};
+use crate::report::{Corner, Line, Panel, Stroke};
 use crate::train::Record;
 
 /// What curves are drawn over.
@@ -130,7 +130,7 @@ pub(super) fn panels(runs: &[Traced], over: Over) -> Vec<Panel> {
             x: over.name().to_string(),
             y: title.to_string(),
             may_be_log,
-            rises: title == "accuracy",
+            names: if title == "accuracy" { Corner::LowerRight } else { Corner::UpperRight },
             lines,
         }
     };

@@ -8,6 +8,7 @@ mod compare;
 mod config;
 mod curves;
 mod dry_run;
+mod eval;
 mod export;
 mod fit;
 mod generate;
@@ -68,6 +69,7 @@ enum Command {
     Plot(plot::Plot),
     Report(report::Report),
     Predict(predict::Predict),
+    Eval(eval::Eval),
     Posterior(posterior::PosteriorCommand),
     Compare(compare::Compare),
     Generate(generate::Generate),
@@ -262,6 +264,7 @@ impl Command {
             Command::Plot(command) => command.run(),
             Command::Report(command) => command.run(),
             Command::Predict(command) => command.run(),
+            Command::Eval(command) => command.run(),
             Command::Posterior(command) => command.run(),
             Command::Compare(command) => command.run(),
             Command::Generate(command) => command.run(),

@@ -14,7 +14,7 @@ use super::print::tell;
 use super::summary::{header, row, rows};
 use crate::config::MAX_STEPS;
 use crate::posterior::ReliabilityBin;
-use crate::report::{Line, Page, Panel, Stroke, TextTable};
+use crate::report::{Corner, Line, Page, Panel, Stroke, TextTable};
 use crate::train::{Reliability, TestScores, write_atomically};
 
 /// Write a page of a run: curves, scores, reliability, configuration, machine
@@ -165,7 +165,7 @@ fn diagram(reliability: &Reliability) -> Panel {
         x: "confidence".to_string(),
         y: "accuracy".to_string(),
         may_be_log: false,
-        rises: true,
+        names: Corner::LowerRight,
         lines: lines.into_iter().filter(|line| !line.points.is_empty()).collect(),
     }
 }

@@ -175,6 +175,17 @@ impl RunConfig {
         RunConfig::from_json(&source, value).map_err(|error| error.blame(overrides))
     }
 
+    /// Reads the data that a file describes: a section `data` alone, or the one of a run's configuration.
+    ///
+    /// # Errors
+    /// As [`RunConfig::load`].
+    pub fn load_data_section(file: &Path) -> Result<DataConfig, ConfigError> {
+        let value = json::read(file)?;
+        let data = if value.get("kind").is_some() { value } else { value["data"].clone() };
+        let source = file.display().to_string();
+        RunConfig::from_json(&source, serde_json::json!({ "data": data })).map(|config| config.data)
+    }
+
     /// Reads the file that a run keeps its configuration in.
     ///
     /// # Errors

@@ -102,6 +102,18 @@ impl Examples {
         }
     }
 
+    /// The same examples as if their labels were not known.
+    #[must_use]
+    pub fn without_labels(self) -> Examples {
+        match self {
+            Examples::Table(table) => Examples::Table(table.without_labels()),
+            Examples::Images(images) => Examples::Images(images.without_labels()),
+            Examples::Arrays(arrays) => Examples::Arrays(arrays.without_labels()),
+            // The tokens themselves.
+            Examples::Tokens(tokens) => Examples::Tokens(tokens),
+        }
+    }
+
     /// What each example is called: an image by its file, from the folder on; none for other examples.
     pub fn names(&self) -> Option<Vec<String>> {
         match self {

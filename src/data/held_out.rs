@@ -26,14 +26,18 @@ impl Examples {
             })?;
             return Ok((Examples::Tokens(kept), Examples::Tokens(held)));
         }
-        let classes = self.classes_of_rows();
-        let is_held = draw(classes.as_deref(), self.len(), fraction, &[HELD_OUT, seed]);
+        let is_held = self.drawn(fraction, seed);
         let (held, kept) = self.divide(&|row| is_held[row]);
         if held.is_empty() || kept.is_empty() {
             let rows = self.len();
             return Err(wrong(format!("such that of {rows} training rows some are left on both sides")));
         }
         Ok((kept, held.into_test()))
+    }
+
+    /// Whether each example is among that part of them, as [`Examples::hold_out`] draws it; of no text.
+    pub(crate) fn drawn(&self, fraction: f64, seed: u64) -> Vec<bool> {
+        draw(self.classes_of_rows().as_deref(), self.len(), fraction, &[HELD_OUT, seed])
     }
 
     /// So many of the examples, the same ones each time, in their order; all if there are no more.

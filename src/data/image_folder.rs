@@ -173,6 +173,11 @@ impl ImageFolder {
         &self.classes
     }
 
+    /// The same images as if their classes were not known.
+    pub(super) fn without_labels(self) -> ImageFolder {
+        ImageFolder { is_labelled: false, ..self }
+    }
+
     /// Whether the images' classes are known.
     pub(super) fn is_labelled(&self) -> bool {
         self.is_labelled

@@ -213,6 +213,11 @@ impl Table {
         Table { is_labelled: false, ..table }
     }
 
+    /// The same rows as if their labels were not known.
+    pub(super) fn without_labels(self) -> Table {
+        Table { is_labelled: false, ..self }
+    }
+
     /// Whether the rows' labels are known.
     pub fn is_labelled(&self) -> bool {
         self.is_labelled

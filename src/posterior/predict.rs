@@ -232,24 +232,39 @@ impl<'a> Predictor<'a> {
         bins: usize,
     ) -> Result<Predictions, PredictorError> {
         let interface = self.interface();
-        interface_takes(interface, data)?;
         let mut tally = Tally::new(interface.task, bins).ignoring(interface.ignore);
         let mut predictions = Predictions::none_yet(interface, at, data);
-        let rounds = match at {
-            WeightsAt::Mean => Rounds::begin(data.len(), self.rows(), 1, 0),
-            WeightsAt::Samples { count, .. } => Rounds::begin(data.len(), self.rows(), 0, count),
-        };
-        self.in_chunks(data, |batches| {
-            for (predicted, batch) in self.average(state, batches, at, &rounds)?.iter().zip(batches) {
-                predictions.push(predicted, &batch.labels)?;
-                if data.is_labelled() {
-                    tally.add(predicted, &batch.labels);
-                }
+        self.each(state, data, at, |predicted, labels| {
+            predictions.push(predicted, labels)?;
+            if data.is_labelled() {
+                tally.add(predicted, labels);
             }
             Ok(())
         })?;
         predictions.scores = data.is_labelled().then(|| tally.scores());
         Ok(predictions)
+    }
+
+    /// Gives `take` what some rows after another are predicted by, in order, and their labels: zeros where they have none.
+    ///
+    /// # Errors
+    /// As [`Predictor::predict_rows`], and those of `take`.
+    pub fn each(
+        &self,
+        state: StateRef,
+        data: &Examples,
+        at: WeightsAt,
+        mut take: impl FnMut(&Averaged, &[f64]) -> Result<(), PredictorError>,
+    ) -> Result<(), PredictorError> {
+        interface_takes(self.interface(), data)?;
+        let rounds = match at {
+            WeightsAt::Mean => Rounds::begin(data.len(), self.rows(), 1, 0),
+            WeightsAt::Samples { count, .. } => Rounds::begin(data.len(), self.rows(), 0, count),
+        };
+        self.in_chunks(data, |batches| {
+            let predicted = self.average(state, batches, at, &rounds)?;
+            predicted.iter().zip(batches).try_for_each(|(predicted, batch)| take(predicted, &batch.labels))
+        })
     }
 
     /// Gives `each` the examples, as many at a time as fit on the device.

@@ -14,7 +14,7 @@ pub use bars::{Bar, Bars, colour};
 pub use curve::{Chart, Curve};
 pub use date::date;
 pub use page::{Page, escape};
-pub use panel::{Line, Panel, Stroke, stacked};
+pub use panel::{Corner, Line, Panel, Stroke, stacked};
 pub use percent::{change, percent};
 pub use picture::{picture, picture_shape};
 pub use prefix::prefix;

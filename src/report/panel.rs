@@ -14,10 +14,21 @@ pub struct Panel {
     pub y: String,
     /// Whether the vertical axis may be logarithmic.
     pub may_be_log: bool,
-    /// Whether the lines rise, so that there is room for their names below.
-    pub rises: bool,
+    /// Where there is room for the lines' names.
+    pub names: Corner,
     /// The lines.
     pub lines: Vec<Line>,
+}
+
+/// A corner of a panel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Corner {
+    /// For lines that rise late.
+    UpperLeft,
+    /// For lines that fall.
+    UpperRight,
+    /// For lines that rise.
+    LowerRight,
 }
 
 /// One line.
@@ -162,9 +173,10 @@ impl Panel {
                 chart.draw_series(points().map(|point| Circle::new(point, 2, style.filled())))?;
             }
         }
-        let place = match self.rises {
-            true => SeriesLabelPosition::LowerRight,
-            false => SeriesLabelPosition::UpperRight,
+        let place = match self.names {
+            Corner::UpperLeft => SeriesLabelPosition::UpperLeft,
+            Corner::UpperRight => SeriesLabelPosition::UpperRight,
+            Corner::LowerRight => SeriesLabelPosition::LowerRight,
         };
         chart
             .configure_series_labels()
@@ -208,7 +220,13 @@ mod tests {
 
     fn panel(points: &[(f64, f64)]) -> Panel {
         let line = Line { name: "a <b>".into(), points: points.to_vec(), colour: 0, stroke: Stroke::Plain };
-        Panel { x: "epoch".into(), y: "loss".into(), may_be_log: true, rises: false, lines: vec![line] }
+        Panel {
+            x: "epoch".into(),
+            y: "loss".into(),
+            may_be_log: true,
+            names: Corner::UpperRight,
+            lines: vec![line],
+        }
     }
 
     #[test]

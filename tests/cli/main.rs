@@ -7,6 +7,7 @@ mod compare;
 mod config;
 mod device_data;
 mod diverge;
+mod eval;
 mod examples;
 mod faults;
 mod fetch;

@@ -35,6 +35,11 @@ impl ArrayExamples {
         &self.example
     }
 
+    /// The same examples as if their labels were not known.
+    pub(in crate::data) fn without_labels(self) -> ArrayExamples {
+        ArrayExamples { is_labelled: false, ..self }
+    }
+
     /// Whether the labels were given; else they are zeros.
     pub fn is_labelled(&self) -> bool {
         self.is_labelled

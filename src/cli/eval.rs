@@ -1,0 +1,281 @@
+//! `natgrad eval`: how good trained runs are, and how good they are at knowing that.
+
+mod data;
+mod pictures;
+mod show;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::anyhow;
+use clap::Args;
+use natgrad_layers::Task;
+use serde_json::{Value, json};
+
+use super::out::{folder_of, pretty};
+use super::print::{print, tell};
+use super::trained::Trained;
+use super::{Failure, backend};
+use crate::compile::Device;
+use crate::data::Examples;
+use crate::eval::{ClassEvaluation, ClassRows, Judged};
+use crate::posterior::{Posterior, Predictor, PredictorError, WeightsAt};
+use crate::text::Tokenizer;
+use crate::train::write_atomically;
+use data::{Calibration, Sets};
+use pictures::Pictures;
+
+/// Judge trained runs: calibration, uncertainty, rows of another kind told apart, temperature, sets of classes
+#[derive(Debug, Args)]
+pub(super) struct Eval {
+    /// The output folders of the runs, which are shown side by side
+    #[arg(required = true, value_name = "RUN")]
+    runs: Vec<PathBuf>,
+    /// A file of rows, or folder of images, as the run's data are [default: the run's test rows]
+    #[arg(long, value_name = "FILE")]
+    data: Option<PathBuf>,
+    /// Rows of another kind to tell apart: a file as the run's data are, a JSON file with a `data` section, or the name of a
+    /// kind of data, such as fashion-mnist
+    #[arg(long, value_name = "DATA")]
+    ood: Option<String>,
+    /// Average over S samples of the posterior [default: the run's evaluation.samples]
+    #[arg(long, value_name = "S", allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..))]
+    samples: Option<u32>,
+    /// The seed of samples, and of the rows that temperature and sets are fitted on [default: that of the run]
+    #[arg(long, allow_negative_numbers = true)]
+    seed: Option<u64>,
+    /// Write all scores here
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Write a page with plots here
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+}
+
+/// What was found of one run.
+struct Evaluated {
+    /// Its folder.
+    folder: PathBuf,
+    /// What it is called beside the others.
+    name: String,
+    /// The name of its rule.
+    rule: String,
+    /// What rows were judged, and how many.
+    data: (String, usize),
+    foreign: Option<(String, usize)>,
+    calibration: Option<Calibration>,
+    at_mean: ClassEvaluation,
+    /// Averaged over so many samples.
+    averaged: Option<(u32, ClassEvaluation)>,
+    pictures: Option<Pictures>,
+}
+
+/// Predictions by one set of weights, or averaged.
+struct Predicted {
+    rows: ClassRows,
+    foreign: Option<ClassRows>,
+    validation: Option<ClassRows>,
+}
+
+impl Eval {
+    pub(super) fn run(self) -> Result<ExitCode, Failure> {
+        let trained = self.runs.iter().map(|run| Trained::load(run)).collect::<Result<Vec<_>, _>>()?;
+        for trained in &trained {
+            self.check(trained)?;
+        }
+        for out in [&self.json, &self.html].into_iter().flatten() {
+            check_out(out)?;
+        }
+        let device = backend::open(None)?;
+        let mut found = Vec::new();
+        for (run, own) in self.runs.iter().zip(&trained) {
+            let rule = own.config.rule.name();
+            let is_alone = trained.iter().filter(|other| other.config.rule.name() == rule).count() == 1;
+            let name = if is_alone { rule.to_string() } else { format!("{rule} in {}", run.display()) };
+            own.tell_best(run);
+            found.push(self.evaluate(&device, run, own, name)?);
+        }
+        show::notes(&found).iter().for_each(tell);
+        print(&format!("\n{}", show::table(&found).text()))?;
+        let mut written = Vec::new();
+        if let Some(path) = &self.json {
+            let runs: Vec<Value> = found.iter().map(Evaluated::to_json).collect();
+            write_atomically(path, pretty(&json!({ "runs": runs }))?.as_bytes())?;
+            written.push(path.display().to_string());
+        }
+        if let Some(path) = &self.html {
+            write_atomically(path, show::page(&found).render().as_bytes())?;
+            written.push(path.display().to_string());
+        }
+        if !written.is_empty() {
+            tell(format_args!("\nwritten to {}", written.join(" and ")));
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    /// Refuses what the run cannot be asked.
+    fn check(&self, trained: &Trained) -> Result<(), Failure> {
+        let (model, task) = (trained.config.model.name(), trained.config.model.task());
+        let predicts = match task {
+            Task::Classes => "",
+            Task::Numbers { noise: _ } => "numbers",
+            Task::Tokens => "tokens",
+            Task::Own => return Err(failure(PredictorError::Own { model: model.to_string() })),
+        };
+        if !predicts.is_empty() {
+            return Err(Failure::usage(anyhow!(
+                "the model `{model}` predicts {predicts}, but eval is for models of classes; `natgrad predict` scores \
+                 {predicts} too"
+            )));
+        }
+        if trained.config.rule.has_posterior() {
+            return trained.must_sample(if self.samples.is_some() { "--samples" } else { "eval" });
+        }
+        // Beside others, a run without a posterior has what there is.
+        if self.samples.is_some() && self.runs.len() == 1 {
+            return trained.must_sample("--samples");
+        }
+        Ok(())
+    }
+
+    fn evaluate(
+        &self,
+        device: &Device,
+        run: &Path,
+        trained: &Trained,
+        name: String,
+    ) -> Result<Evaluated, Failure> {
+        let config = &trained.config;
+        let taught = trained.taught(Tokenizer::of_run(&folder_of(run)).map_err(Failure::usage)?);
+        let seed = self.seed.unwrap_or(config.seed);
+        let sets = Sets::open(config, &taught, self.data.as_deref(), self.ood.as_deref())?;
+
+        let recipe = trained.recipe(device);
+        let values = trained.values(&recipe);
+        let posterior = trained.posterior(device)?;
+        let most = sets.all().map(Examples::len).max().unwrap_or(1);
+        let rows = Predictor::rows_at_a_time(config.model.model(), config.batch, most.next_power_of_two());
+        let predictor = Predictor::new(device, &recipe, rows)?;
+        let calibration = sets.calibration(seed);
+        let judge = |at: WeightsAt| -> Result<(Predicted, ClassEvaluation), Failure> {
+            let predicted = predict(&predictor, &posterior, &sets, at).map_err(failure)?;
+            let divided = match (&calibration, &predicted.validation) {
+                (Some(Calibration::Half { is_held, .. }), _) => Some(predicted.rows.divide(is_held)),
+                _ => None,
+            };
+            let fitted = match (&divided, &predicted.validation) {
+                (Some([held_out, others]), _) => Some([held_out, others]),
+                (None, Some(validation)) => Some([validation, &predicted.rows]),
+                (None, None) => None,
+            };
+            let (rows, foreign) = (&predicted.rows, predicted.foreign.as_ref());
+            let is_averaged = matches!(at, WeightsAt::Samples { .. });
+            let bins = config.evaluation.bins;
+            let evaluation = ClassEvaluation::of(Judged { rows, foreign, fitted, is_averaged, bins });
+            Ok((predicted, evaluation))
+        };
+        let (mut predicted, at_mean) = judge(WeightsAt::Mean)?;
+        let mut averaged = None;
+        if config.rule.has_posterior() {
+            let count = self.samples.unwrap_or(config.evaluation.samples);
+            let evaluation;
+            (predicted, evaluation) = judge(WeightsAt::Samples { values: &values, seed, count })?;
+            averaged = Some((count, evaluation));
+        }
+        let pictures = match self.html {
+            Some(_) => Pictures::of(&sets, &predicted, &taught)?,
+            None => None,
+        };
+        Ok(Evaluated {
+            folder: run.to_path_buf(),
+            name,
+            rule: config.rule.name().to_string(),
+            data: (sets.name.clone(), sets.rows.len()),
+            foreign: sets.foreign.as_ref().map(|(name, rows)| (name.clone(), rows.len())),
+            calibration,
+            at_mean,
+            averaged,
+            pictures,
+        })
+    }
+}
+
+impl Evaluated {
+    /// The columns of tables: what they are called, and what they hold.
+    fn columns(&self) -> Vec<(String, &ClassEvaluation)> {
+        let mean = (format!("{} at the mean", self.name), &self.at_mean);
+        let over = |count: u32| match count {
+            1 => format!("{} at 1 sample", self.name),
+            _ => format!("{} over {count} samples", self.name),
+        };
+        let averaged = self.averaged.iter().map(|(count, evaluation)| (over(*count), evaluation));
+        std::iter::once(mean).chain(averaged).collect()
+    }
+
+    fn to_json(&self) -> Value {
+        let set = |(name, rows): &(String, usize)| json!({ "name": name, "rows": rows });
+        let mut run = json!({
+            "run": self.folder.display().to_string(),
+            "rule": self.rule,
+            "data": set(&self.data),
+            "mean": self.at_mean,
+        });
+        if let Some(foreign) = &self.foreign {
+            run["ood"] = set(foreign);
+        }
+        if let Some(calibration) = &self.calibration {
+            run["fitted_on"] = calibration.to_json();
+        }
+        if let Some((samples, evaluation)) = &self.averaged {
+            run["samples"] = json!(samples);
+            run["posterior"] = json!(evaluation);
+        }
+        run
+    }
+}
+
+/// Predicts every set of rows. Of all samples only the averages are kept.
+fn predict(
+    predictor: &Predictor,
+    posterior: &Posterior,
+    sets: &Sets,
+    at: WeightsAt,
+) -> Result<Predicted, PredictorError> {
+    let state = |kind, param| posterior.state(kind, param);
+    let of = |examples: &Examples| {
+        let mut rows = ClassRows::none_yet(sets.classes, examples.is_labelled());
+        predictor.each(&state, examples, at, |averaged, labels| {
+            if let Some(at) = averaged.probabilities.iter().position(|p| !p.is_finite()) {
+                return Err(PredictorError::NotFinite { row: rows.len() + at / sets.classes });
+            }
+            rows.push(averaged, labels);
+            Ok(())
+        })?;
+        Ok::<ClassRows, PredictorError>(rows)
+    };
+    let foreign = sets.foreign.as_ref().map(|(_, rows)| of(rows)).transpose()?;
+    let validation = sets.validation.as_ref().map(of).transpose()?;
+    Ok(Predicted { rows: of(&sets.rows)?, foreign, validation })
+}
+
+/// Tries whether a file can be written, before any time is spent.
+fn check_out(out: &Path) -> Result<(), Failure> {
+    let wrong = |reason: &dyn std::fmt::Display| Failure::usage(anyhow!("{}: {reason}", out.display()));
+    if out.is_dir() {
+        return Err(wrong(&"is a folder, but must be a file"));
+    }
+    // A name alone has an empty folder, which is where the command runs.
+    let folder = out.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."));
+    let made = std::fs::create_dir_all(folder).and_then(|()| tempfile::tempfile_in(folder));
+    made.map(drop).map_err(|error| Failure::output(&error, format!("{}: {error}", out.display())))
+}
+
+fn failure(error: PredictorError) -> Failure {
+    match error {
+        PredictorError::Data(_)
+        | PredictorError::Mismatch { .. }
+        | PredictorError::Own { .. }
+        | PredictorError::NotFinite { .. } => Failure::usage(error),
+        other => Failure::Failed(other.into()),
+    }
+}
