@@ -224,3 +224,25 @@ fn a_run_without_a_posterior_is_pruned_by_magnitude() {
         assert_eq!(bench.run(&args).code, Some(2));
     }
 }
+
+/// There is no class whose probability a row could move.
+#[test]
+fn a_run_of_numbers_has_layers_and_pruning() {
+    let bench = Bench::new();
+    let text: String = (0..40).map(|row| format!("{row},{}\n", 2 * row)).collect();
+    bench.write("numbers.csv", &format!("x,y\n{text}"));
+    bench.write(
+        "numbers.json",
+        r#"{"model": {"kind": "mlp", "sizes": [1, 4, 1], "noise": 1.0}, "batch": 8,
+            "data": {"kind": "csv", "path": "numbers.csv", "target": "number"}, "length": {"steps": 20}}"#,
+    );
+    bench.ok(&["train", "numbers.json", "--out", "out"]);
+    bench.ok(&["posterior", "out", "--json", "out.json", "--html", "out.html"]);
+    let found = bench.json("out.json");
+    assert!(found["layers"].as_array().unwrap().len() == 4 && found.get("sensitivity").is_none(), "{found}");
+    let scores = &found["pruning"][0]["points"][0]["scores"];
+    assert_eq!(*scores, bench.json("out/summary.json")["test"]["mean"]);
+    let outcome = bench.run(&["posterior", "out", "--what", "sensitivity"]);
+    let wanted = "error: --what sensitivity: only rows with a class each can be left out of a run\n";
+    assert_eq!((outcome.code, outcome.stderr.as_str()), (Some(2), wanted));
+}

@@ -1,11 +1,11 @@
 //! What is found of a posterior, as a page.
 
 use super::super::Failure;
-use super::tables::{classes, layers, nll, pruning, rows};
+use super::tables::{classes, layers, nll, pruning, rows, title};
 use super::{Curve, Dependence, Found, Shown};
 use crate::data::{Batch, Examples};
 use crate::posterior::PruneBy;
-use crate::report::{Line, Page, Panel, Stroke, picture, picture_shape};
+use crate::report::{Corner, Line, Page, Panel, Stroke, picture, picture_shape};
 
 /// How many of the rows the page shows.
 const ROWS: usize = 48;
@@ -14,7 +14,7 @@ const CURVES: usize = 8;
 /// Tensors with fewer weights have none, unless all have.
 const MANY: usize = 100;
 /// Bins of a histogram.
-const BINS: usize = 60;
+const BINS: usize = 80;
 
 pub(super) fn render(found: &Found, shown: &Shown) -> Result<String, Failure> {
     let mut page = Page::new(&format!("The posterior of {}", found.run));
@@ -23,7 +23,7 @@ pub(super) fn render(found: &Found, shown: &Shown) -> Result<String, Failure> {
         page.section("Sigma by layer");
         page.paragraph(
             "The posterior's standard deviation of each weight, sigma, and how far the weight's mean is from 0 in sigmas. \
-             A weight whose ratio is below 1 may as well be 0.",
+             A weight whose ratio is below 1 is less than a sigma from 0.",
         );
         page.table(&layers(&found.layers));
         for (title, numbers) in [("sigma", &shown.sigmas), ("|mean| / sigma", &shown.ratios)] {
@@ -71,6 +71,8 @@ fn histogram(title: &str, tensors: &[(String, Vec<f64>)]) -> Panel {
     let all: Vec<(f64, f64)> = tensors.iter().filter_map(|(_, logs)| ends(logs)).collect();
     let low = all.iter().map(|ends| ends.0).fold(f64::INFINITY, f64::min);
     let high = all.iter().map(|ends| ends.1).fold(f64::NEG_INFINITY, f64::max).max(low + 0.1);
+    // To the right there is room for the names.
+    let high = high + 0.3 * (high - low);
     let width = (high - low) / BINS as f64;
     let line = |(colour, (name, logs)): (usize, &(&str, Vec<f64>))| {
         let mut counts = vec![0usize; BINS];
@@ -88,7 +90,7 @@ fn histogram(title: &str, tensors: &[(String, Vec<f64>)]) -> Panel {
         x: format!("{title}, as a power of 10"),
         y: "% of the weights".to_string(),
         may_be_log: false,
-        rises: false,
+        names: Corner::UpperRight,
         lines: if low.is_finite() { tensors.iter().enumerate().map(line).collect() } else { Vec::new() },
     }
 }
@@ -119,9 +121,9 @@ fn curves(curves: &[Curve]) -> Vec<Panel> {
         };
         Panel {
             x: "% of the weights that are left".to_string(),
-            y: format!("test {name}"),
+            y: format!("test {}", title(name)),
             may_be_log: name != "accuracy",
-            rises: name == "accuracy",
+            names: if name == "accuracy" { Corner::LowerRight } else { Corner::UpperRight },
             lines: curves.iter().map(line).collect(),
         }
     };

@@ -80,7 +80,8 @@ pub(super) fn pruning(curves: &[Curve]) -> TextTable {
     table
 }
 
-fn title(score: &str) -> &str {
+/// What a score is called in a sentence.
+pub(super) fn title(score: &str) -> &str {
     match score {
         "nll" => "NLL",
         "rmse" => "RMSE",
