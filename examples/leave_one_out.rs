@@ -53,7 +53,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             x: "change of a row's NLL when it is left out, in truth".to_string(),
             y: "estimated".to_string(),
             may_be_log: false,
-            rises: true,
+            names: natgrad::report::Corner::LowerRight,
             lines: vec![
                 line("as in truth", vec![(0.0, 0.0), (most, most)], 7, Stroke::Plain),
                 line("a row", dots, 0, Stroke::Dots),
