@@ -10,6 +10,7 @@ use std::process::ExitCode;
 use anyhow::anyhow;
 use clap::Args;
 use natgrad_layers::Task;
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::out::{folder_of, pretty};
@@ -18,8 +19,8 @@ use super::trained::Trained;
 use super::{Failure, backend};
 use crate::compile::Device;
 use crate::data::Examples;
-use crate::eval::{ClassEvaluation, ClassRows, Judged};
-use crate::posterior::{Posterior, Predictor, PredictorError, WeightsAt};
+use crate::eval::{ClassEvaluation, ClassRows, Judged, NumberEvaluation};
+use crate::posterior::{Posterior, Predicted as Outputs, Predictor, PredictorError, WeightsAt};
 use crate::text::Tokenizer;
 use crate::train::write_atomically;
 use data::{Calibration, Sets};
@@ -64,13 +65,22 @@ struct Evaluated {
     data: (String, usize),
     foreign: Option<(String, usize)>,
     calibration: Option<Calibration>,
-    at_mean: ClassEvaluation,
+    at_mean: Evaluation,
     /// Averaged over so many samples.
-    averaged: Option<(u32, ClassEvaluation)>,
+    averaged: Option<(u32, Evaluation)>,
     pictures: Option<Pictures>,
 }
 
+/// How good predictions are.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Evaluation {
+    Classes(Box<ClassEvaluation>),
+    Numbers(NumberEvaluation),
+}
+
 /// Predictions by one set of weights, or averaged.
+#[derive(Default)]
 struct Predicted {
     rows: ClassRows,
     foreign: Option<ClassRows>,
@@ -82,6 +92,12 @@ impl Eval {
         let trained = self.runs.iter().map(|run| Trained::load(run)).collect::<Result<Vec<_>, _>>()?;
         for trained in &trained {
             self.check(trained)?;
+        }
+        let predicts_classes = |trained: &&Trained| trained.config.model.task() == Task::Classes;
+        if !matches!(trained.iter().filter(predicts_classes).count(), count if count == 0 || count == trained.len())
+        {
+            let reason = "some of the runs predict classes, others numbers, which have no scores in common";
+            return Err(Failure::usage(anyhow!(reason)));
         }
         for out in [&self.json, &self.html].into_iter().flatten() {
             check_out(out)?;
@@ -116,17 +132,22 @@ impl Eval {
     /// Refuses what the run cannot be asked.
     fn check(&self, trained: &Trained) -> Result<(), Failure> {
         let (model, task) = (trained.config.model.name(), trained.config.model.task());
-        let predicts = match task {
-            Task::Classes => "",
-            Task::Numbers { noise: _ } => "numbers",
-            Task::Tokens => "tokens",
+        match task {
+            Task::Classes => {}
+            Task::Numbers { noise: _ } if self.ood.is_some() => {
+                return Err(Failure::usage(anyhow!(
+                    "--ood: rows of another kind are told apart by probabilities of classes, but the model `{model}` \
+                     predicts numbers"
+                )));
+            }
+            Task::Numbers { noise: _ } => {}
+            Task::Tokens => {
+                return Err(Failure::usage(anyhow!(
+                    "the model `{model}` predicts tokens, but eval is for models of classes or numbers; `natgrad predict` \
+                     scores tokens"
+                )));
+            }
             Task::Own => return Err(failure(PredictorError::Own { model: model.to_string() })),
-        };
-        if !predicts.is_empty() {
-            return Err(Failure::usage(anyhow!(
-                "the model `{model}` predicts {predicts}, but eval is for models of classes; `natgrad predict` scores \
-                 {predicts} too"
-            )));
         }
         if trained.config.rule.has_posterior() {
             return trained.must_sample(if self.samples.is_some() { "--samples" } else { "eval" });
@@ -156,8 +177,13 @@ impl Eval {
         let most = sets.all().map(Examples::len).max().unwrap_or(1);
         let rows = Predictor::rows_at_a_time(config.model.model(), config.batch, most.next_power_of_two());
         let predictor = Predictor::new(device, &recipe, rows)?;
-        let calibration = sets.calibration(seed);
-        let judge = |at: WeightsAt| -> Result<(Predicted, ClassEvaluation), Failure> {
+        let is_of_classes = config.model.task() == Task::Classes;
+        let calibration = if is_of_classes { sets.calibration(seed) } else { None };
+        let judge = |at: WeightsAt| -> Result<(Predicted, Evaluation), Failure> {
+            if !is_of_classes {
+                let evaluation = judge_numbers(&predictor, &posterior, &sets, at)?;
+                return Ok((Predicted::default(), Evaluation::Numbers(evaluation)));
+            }
             let predicted = predict(&predictor, &posterior, &sets, at).map_err(failure)?;
             let divided = match (&calibration, &predicted.validation) {
                 (Some(Calibration::Half { is_held, .. }), _) => Some(predicted.rows.divide(is_held)),
@@ -172,7 +198,7 @@ impl Eval {
             let is_averaged = matches!(at, WeightsAt::Samples { .. });
             let bins = config.evaluation.bins;
             let evaluation = ClassEvaluation::of(Judged { rows, foreign, fitted, is_averaged, bins });
-            Ok((predicted, evaluation))
+            Ok((predicted, Evaluation::Classes(Box::new(evaluation))))
         };
         let (mut predicted, at_mean) = judge(WeightsAt::Mean)?;
         let mut averaged = None;
@@ -183,8 +209,8 @@ impl Eval {
             averaged = Some((count, evaluation));
         }
         let pictures = match self.html {
-            Some(_) => Pictures::of(&sets, &predicted, &taught)?,
-            None => None,
+            Some(_) if is_of_classes => Pictures::of(&sets, &predicted, &taught)?,
+            _ => None,
         };
         Ok(Evaluated {
             folder: run.to_path_buf(),
@@ -202,7 +228,7 @@ impl Eval {
 
 impl Evaluated {
     /// The columns of tables: what they are called, and what they hold.
-    fn columns(&self) -> Vec<(String, &ClassEvaluation)> {
+    fn columns(&self) -> Vec<(String, &Evaluation)> {
         let mean = (format!("{} at the mean", self.name), &self.at_mean);
         let over = |count: u32| match count {
             1 => format!("{} at 1 sample", self.name),
@@ -256,6 +282,23 @@ fn predict(
     let foreign = sets.foreign.as_ref().map(|(_, rows)| of(rows)).transpose()?;
     let validation = sets.validation.as_ref().map(of).transpose()?;
     Ok(Predicted { rows: of(&sets.rows)?, foreign, validation })
+}
+
+/// Judges predicted numbers.
+fn judge_numbers(
+    predictor: &Predictor,
+    posterior: &Posterior,
+    sets: &Sets,
+    at: WeightsAt,
+) -> Result<NumberEvaluation, Failure> {
+    let state = |kind, param| posterior.state(kind, param);
+    let predictions = predictor.predict_rows(&state, &sets.rows, at, 1).map_err(failure)?;
+    let found = match (&predictions.predicted, predictions.scores) {
+        (Outputs::Numbers(numbers), Some(scores)) => NumberEvaluation::of(numbers, scores),
+        _ => None,
+    };
+    let lacks = || anyhow!("{}: has no labels, but scores of numbers need some", sets.name);
+    found.ok_or_else(|| Failure::usage(lacks()))
 }
 
 /// Tries whether a file can be written, before any time is spent.

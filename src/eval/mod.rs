@@ -1,5 +1,5 @@
-//! How good a trained model's predictions are, and how good it is at knowing that: scores from the probabilities of rows, at
-//! the mean of the weights or averaged over samples.
+//! How good a trained model's predictions are, and how good it is at knowing that: scores from the probabilities of
+//! rows, or of numbers, at the mean of the weights or averaged over samples.
 //!
 //! Rows that a model is equally sure of count as in random order, so no score depends on the order of a file.
 
@@ -9,6 +9,7 @@ mod classification;
 mod conformal;
 mod detection;
 mod histogram;
+mod regression;
 mod selective;
 mod temperature;
 
@@ -18,5 +19,6 @@ pub use classification::{ClassEvaluation, ClassScores, Detections, Entropies, Ju
 pub use conformal::{ALPHA, ConformalSets};
 pub use detection::Detection;
 pub use histogram::Histogram;
+pub use regression::NumberEvaluation;
 pub use selective::RiskCoverage;
 pub use temperature::fit_temperature;

@@ -154,17 +154,53 @@ fn rows_without_labels_have_the_scores_that_need_none() {
     assert!(told.contains("1 row of single.csv") && !told.contains("temperature"), "{told}");
 }
 
+/// A run that predicts a number.
+fn write_numbers(bench: &Bench) {
+    bench.write(
+        "numbers.json",
+        r#"{"model": {"kind": "mlp", "sizes": [1, 1], "noise": 1.0}, "batch": 4, "length": {"steps": 2},
+            "data": {"kind": "csv", "path": "numbers.csv", "target": "number"}, "evaluation": {"samples": 3}}"#,
+    );
+    let rows = (0..20).map(|row| format!("{row},{row}.5\n"));
+    bench.write("numbers.csv", &format!("x,y\n{}", rows.collect::<String>()));
+}
+
+#[test]
+fn runs_of_numbers_have_scores_of_their_own() {
+    let bench = Bench::new();
+    write_numbers(&bench);
+    bench.ok(&["train", "numbers.json", "--out", "numbers"]);
+    let told = bench.ok(&["eval", "numbers", "--json", "e.json", "--html", "page.html"]).stdout;
+    assert!(told.contains("\nCRPS  ") && told.contains("\n90 % intervals: coverage  "), "{told}");
+    let (found, summary) = (bench.json("e.json"), bench.json("numbers/summary.json"));
+    let run = &found["runs"][0];
+    for at in ["mean", "posterior"] {
+        for name in ["rmse", "nll"] {
+            let (here, there) =
+                (number(run, &format!("{at}.{name}")), number(&summary, &format!("test.{at}.{name}")));
+            assert!((here - there).abs() < 1e-6 * there.abs().max(1.0), "{at} {name}: {here} {there}");
+        }
+        assert_eq!(number(run, &format!("{at}.aleatoric_sd")), 1.0);
+    }
+    assert_eq!(number(run, "mean.epistemic_sd"), 0.0);
+    let html = bench.read("page.html");
+    assert!(html.contains("<td>CRPS</td>") && !html.contains("<svg"), "{html}");
+}
+
 #[test]
 fn what_is_wrong_is_said() {
     let bench = trained();
     bench.write("wide.csv", "1,2,3,4\n");
     bench.write("empty.csv", "");
+    write_numbers(&bench);
+    bench.write("unlabelled.csv", "1\n2\n");
+    bench.write("text.txt", &"to be or not to be ".repeat(20));
     bench.write(
-        "numbers.json",
-        r#"{"model": {"kind": "mlp", "sizes": [1, 1], "noise": 1.0}, "batch": 4,
-        "data": {"kind": "csv", "path": "numbers.csv", "target": "number"}, "length": {"steps": 1}}"#,
+        "tokens.json",
+        r#"{"model": {"kind": "gpt2", "vocabulary": 7, "context": 4, "layers": 1, "heads": 1, "width": 4}, "batch": 2,
+            "data": {"kind": "text", "path": "text.txt", "context": 4, "encoding": "characters"}, "length": {"steps": 1}}"#,
     );
-    bench.write("numbers.csv", &(0..20).map(|row| format!("{row},{row}.5\n")).collect::<String>());
+    bench.ok(&["train", "tokens.json", "--out", "tokens"]);
     bench.ok(&["train", "numbers.json", "--out", "numbers"]);
     for (args, wanted) in [
         (
@@ -180,7 +216,13 @@ fn what_is_wrong_is_said() {
         (&["ivon", "--ood", "empty.csv"], "empty.csv"),
         (&["ivon", "--data", "empty.csv"], "empty.csv"),
         (&["ivon/against", "--samples", "3"], "--samples: a run with adamw has no posterior to sample"),
-        (&["numbers"], "the model `mlp` predicts numbers, but eval is for models of classes"),
+        (
+            &["numbers", "--ood", "far.csv"],
+            "--ood: rows of another kind are told apart by probabilities of classes",
+        ),
+        (&["numbers", "--data", "unlabelled.csv"], "unlabelled.csv: has no labels"),
+        (&["numbers", "ivon"], "some of the runs predict classes, others numbers"),
+        (&["tokens"], "the model `gpt2` predicts tokens"),
         (&["ivon", "--html", "ivon"], "ivon: is a folder, but must be a file"),
         (&["none"], "none"),
     ] {

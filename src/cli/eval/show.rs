@@ -1,14 +1,16 @@
 //! What `natgrad eval` prints, and its page.
 
-use super::{Evaluated, pictures};
-use crate::eval::{ClassEvaluation, ClassScores, Detection, Detections, Entropies, Histogram, RiskCoverage};
+use super::{Evaluated, Evaluation, pictures};
+use crate::eval::{
+    ClassEvaluation, ClassScores, Detection, Detections, Entropies, Histogram, NumberEvaluation, RiskCoverage,
+};
 use crate::report::{Corner, Line, Page, Panel, Stroke, TextTable};
 
 /// The number of grey among colours.
 const GREY: usize = 7;
 
 /// A score: its name, and its value where an evaluation has it.
-type Row = (&'static str, fn(&ClassEvaluation) -> Option<String>);
+type Row<T = ClassEvaluation> = (&'static str, fn(&T) -> Option<String>);
 
 fn plain(number: f64) -> String {
     format!("{number:.4}")
@@ -88,8 +90,42 @@ const FOREIGN: [Row; 9] = [
     ("FPR95 by largest probability", |of| detection(of, |by| Some(by.max_probability), |found| found.fpr95)),
 ];
 
+const NUMBERS: [Row<NumberEvaluation>; 7] = [
+    ("RMSE", |of| Some(plain(of.rmse))),
+    ("NLL", |of| Some(plain(of.nll))),
+    ("CRPS", |of| Some(plain(of.crps))),
+    ("90 % intervals: coverage", |of| Some(percent(of.coverage))),
+    ("90 % intervals: mean width", |of| Some(plain(of.width))),
+    ("sd of the noise (aleatoric)", |of| Some(plain(of.aleatoric_sd))),
+    ("sd over samples (epistemic)", |of| Some(plain(of.epistemic_sd))),
+];
+
 fn columns(found: &[Evaluated]) -> Vec<(String, &ClassEvaluation)> {
-    found.iter().flat_map(Evaluated::columns).collect()
+    found.iter().flat_map(classes_of).collect()
+}
+
+/// The columns of a run of classes.
+fn classes_of(run: &Evaluated) -> Vec<(String, &ClassEvaluation)> {
+    let mut columns = Vec::new();
+    for (name, of) in run.columns() {
+        match of {
+            Evaluation::Classes(classes) => columns.push((name, &**classes)),
+            Evaluation::Numbers(_) => {}
+        }
+    }
+    columns
+}
+
+/// The columns of runs of numbers.
+fn numbers(found: &[Evaluated]) -> Vec<(String, &NumberEvaluation)> {
+    let mut columns = Vec::new();
+    for (name, of) in found.iter().flat_map(Evaluated::columns) {
+        match of {
+            Evaluation::Numbers(numbers) => columns.push((name, numbers)),
+            Evaluation::Classes(_) => {}
+        }
+    }
+    columns
 }
 
 /// The scores that any column has, as they are named on a page.
@@ -98,7 +134,7 @@ fn section(columns: &[(String, &ClassEvaluation)], parts: &[&[Row]]) -> TextTabl
 }
 
 /// The scores that any column has; those that belong to the one before are indented.
-fn table_of(columns: &[(String, &ClassEvaluation)], parts: &[&[Row]], indent: &str) -> TextTable {
+fn table_of<T>(columns: &[(String, &T)], parts: &[&[Row<T>]], indent: &str) -> TextTable {
     let mut table = TextTable::new(std::iter::once("").chain(columns.iter().map(|column| column.0.as_str())));
     for (name, value) in parts.iter().copied().flatten() {
         let values: Vec<Option<String>> = columns.iter().map(|(_, of)| value(of)).collect();
@@ -112,6 +148,10 @@ fn table_of(columns: &[(String, &ClassEvaluation)], parts: &[&[Row]], indent: &s
 
 /// Every score.
 pub(super) fn table(found: &[Evaluated]) -> TextTable {
+    let numbers = numbers(found);
+    if !numbers.is_empty() {
+        return table_of(&numbers, &[&NUMBERS], "  ");
+    }
     table_of(&columns(found), &[&SCORES, &ENTROPIES, &SELECTIVE, &FITTED, &FOREIGN], "  ")
 }
 
@@ -137,7 +177,8 @@ fn notes_of(run: &Evaluated) -> Vec<String> {
         format!("{rows} {what} of {name}")
     };
     let mut notes = vec![rows(&run.data)];
-    if run.at_mean.scores.is_none() {
+    let classes = classes_of(run);
+    if classes.iter().any(|(_, of)| of.scores.is_none()) {
         notes.push("the rows have no labels, so only what needs none is told".to_string());
     }
     if let Some(foreign) = &run.foreign {
@@ -147,13 +188,14 @@ fn notes_of(run: &Evaluated) -> Vec<String> {
         notes.push(format!("temperature and sets of classes: {}", calibration.describe()));
     }
     let lacks = |of: &ClassEvaluation| of.tempered.is_some_and(|tempered| tempered.temperature.is_none());
-    for (name, _) in run.columns().iter().filter(|(_, of)| lacks(of)) {
+    for (name, _) in classes.iter().filter(|(_, of)| lacks(of)) {
         notes.push(format!(
             "{name}: no temperature is best, as every row that it is fitted on is right, or all classes are as likely"
         ));
     }
     if run.averaged.is_none() {
-        notes.push("no posterior, so nothing is averaged, and there is no mutual information".to_string());
+        let lacks = if classes.is_empty() { "" } else { ", and there is no mutual information" };
+        notes.push(format!("no posterior, so nothing is averaged{lacks}"));
     }
     notes
 }
@@ -164,9 +206,13 @@ pub(super) fn page(found: &[Evaluated]) -> Page {
     let mut page = Page::new(&format!("Evaluation of {}", names.join(", ")));
     page.styles(pictures::STYLES);
     page.remarks(&notes(found));
-    let columns = columns(found);
-
+    let numbers = numbers(found);
     page.section("Scores");
+    if !numbers.is_empty() {
+        page.table(&table_of(&numbers, &[&NUMBERS], "  "));
+        return page;
+    }
+    let columns = columns(found);
     page.table(&section(&columns, &[&SCORES, &ENTROPIES]));
     if columns.iter().any(|(_, of)| !of.reliability.is_empty()) {
         page.section("Reliability");
@@ -271,7 +317,7 @@ fn histograms(
 ) -> Panel {
     let (mut lines, mut columns) = (Vec::new(), 0);
     for run in found {
-        let of_run = run.columns();
+        let of_run = classes_of(run);
         columns += of_run.len();
         let Some((name, best)) = of_run.last() else { continue };
         let kinds = [("", Stroke::Plain), (", OOD", Stroke::Dashed)];
