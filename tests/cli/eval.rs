@@ -145,6 +145,11 @@ fn rows_without_labels_have_the_scores_that_need_none() {
     for score in ["accuracy", "NLL", "AURC", "temperature", "sets"] {
         assert!(!told.lines().any(|line| line.starts_with(&format!("{score}  "))), "{score}: {told}");
     }
+    // Images of as many pixels as a row of the table has columns.
+    let far = [[0, 0, 8, 3], [0, 0, 0, 3], [0, 0, 0, 1], [0, 0, 0, 2], [9, 8, 7, 6]].concat();
+    std::fs::write(bench.path("far-images-idx3-ubyte"), [far, vec![5, 4]].concat()).unwrap();
+    let told = bench.ok(&["eval", "ivon/against", "--ood", "far-images-idx3-ubyte"]).stdout;
+    assert!(told.contains("(OOD): 3 rows of far-images-idx3-ubyte\n"), "{told}");
     // One class only, and one row only.
     bench.write("one.csv", "x,y,label\n0.5,1,1\n1,-2,1\n");
     let told = bench.ok(&["eval", "ivon/against", "--data", "one.csv"]).stdout;

@@ -1,6 +1,6 @@
 //! The sets of rows that a run is judged by.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::anyhow;
 use serde_json::{Value, json};
@@ -134,7 +134,8 @@ fn open_foreign(config: &RunConfig, taught: &Taught, ood: &str) -> Result<(Strin
             (format!("{}, its test data", data.name()), splits.test)
         }
         None => {
-            (ood.to_string(), config.data.open_to_predict(path, &unlabelled(taught)).map_err(Failure::usage)?)
+            let data = by_name(path).unwrap_or_else(|| config.data.clone());
+            (ood.to_string(), data.open_to_predict(path, &unlabelled(taught)).map_err(Failure::usage)?)
         }
     };
     let wrong = |reason: String| Failure::usage(anyhow!("--ood {ood}: {reason}"));
@@ -157,6 +158,18 @@ const KINDS: [&str; 2] = ["fashion-mnist", "mnist-sample"];
 fn kind(name: &str) -> Option<DataConfig> {
     let of = |name| RunConfig::from_json("--ood", json!({ "data": { "kind": name } })).ok();
     KINDS.contains(&name).then(|| of(name)).flatten().map(|config| config.data)
+}
+
+/// The kind of a file whose name says it: MNIST's `x-images-idx3-ubyte`.
+fn by_name(path: &Path) -> Option<DataConfig> {
+    let is_idx = path.file_name().is_some_and(|name| name.to_string_lossy().contains("-idx3-"));
+    is_idx.then(|| DataConfig::Idx {
+        images: path.to_path_buf(),
+        labels: PathBuf::new(),
+        test_images: PathBuf::new(),
+        test_labels: PathBuf::new(),
+        augment: None,
+    })
 }
 
 /// Classes of rows of another kind are of no interest, so any number of them will do.
