@@ -6,7 +6,7 @@ use super::synthetic::{self, RandomExamples};
 use crate::compile::{Cache, CacheOutcome, Compiled, Device};
 use crate::config::RunConfig;
 use crate::step::{Part, Recipe};
-use crate::train::{CallData, CallRows, Session, TrainError, UploadedRows};
+use crate::train::{CallData, CallRows, Prior, Session, TrainError, UploadedRows};
 
 /// Where the examples of a timed call come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +51,9 @@ impl<'a> Entrant<'a> {
         let recipe = Recipe { without, ..config.recipe(device.target().state_plan()) };
         let values = recipe.values(TRAINING_ROWS, TOTAL_STEPS);
         let mut session = Session::new(device, &recipe, config.batch, &values, config.seed)?;
+        if config.prior.is_some() {
+            session.set_prior(&Prior::synthetic(config))?;
+        }
         session.begin(&config.model.initial_values(config.seed), &[])?;
         let per_call = session.steps_per_call();
         let examples = synthetic::examples(config.model.model(), config.rows_per_step() * per_call);

@@ -6,6 +6,7 @@ mod error;
 mod fields;
 mod json;
 mod loss;
+mod prior;
 mod reference;
 mod schema;
 mod validation;
@@ -22,6 +23,7 @@ pub use error::ConfigError;
 pub use fields::{Field, Origin};
 pub(crate) use json::modernize;
 pub use loss::{ClassWeights, LossConfig};
+pub use prior::PriorConfig;
 pub use reference::reference;
 pub use schema::schema;
 pub use validation::{ScoreName, Validation};
@@ -61,6 +63,10 @@ pub struct RunConfig {
     /// `model.safetensors.index.json` of several, the folder of either, or that of a run. Drawn from the seed if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub init: Option<PathBuf>,
+    /// The posterior of an earlier run as the prior, in the place of weight decay; the run starts at its mean unless `init`
+    /// says otherwise. `weight_decay` if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prior: Option<PriorConfig>,
     /// How the trained model is judged.
     pub evaluation: Evaluation,
     /// How the run is judged while it goes on; not at all if absent.
@@ -139,6 +145,7 @@ impl Default for RunConfig {
             length: Length::Epochs(30),
             seed: 0,
             init: None,
+            prior: None,
             evaluation: Evaluation::default(),
             validation: None,
             checkpoint: CheckpointConfig::default(),
@@ -239,6 +246,7 @@ impl RunConfig {
             noise: NoiseSource::Counter,
             plan: StepPlan { state, ..self.step },
             table: None,
+            prior: self.prior.is_some(),
             without: None,
         }
     }
@@ -253,7 +261,9 @@ impl RunConfig {
     pub fn by(&self, rule: NamedRule) -> RunConfig {
         let samples = if rule.samples() { self.step.samples } else { 1 };
         let step = StepPlan { samples, state: StatePlan::Auto, ..self.step };
-        RunConfig { rule, step, ..self.clone() }
+        let takes_prior = Needs::of(rule.rule()).is_ok_and(|needs| needs.takes_prior);
+        let prior = self.prior.clone().filter(|_| takes_prior);
+        RunConfig { rule, step, prior, ..self.clone() }
     }
 
     /// The run by AdamW that this one is compared with, or nothing if it is one by AdamW.
@@ -344,6 +354,16 @@ impl RunConfig {
         }
         if let Err(error) = group::resolve(&self.groups, &self.model.params()) {
             return out_of_range(&format!("groups{}", error.path), error.value, &error.wanted);
+        }
+        if let Some(prior) = &self.prior {
+            if !(prior.strength > 0.0 && prior.strength.is_finite()) {
+                return out_of_range("prior.strength", prior.strength.to_string(), "a number above 0");
+            }
+            if Needs::of(self.rule.rule()).is_ok_and(|needs| !needs.takes_prior) {
+                let value = format!("an earlier posterior, and the rule {}", self.rule.name());
+                let wanted = "left out: of natgrad's rules ivon, von, vogn, vadam and blr have such a prior";
+                return out_of_range("prior", value, wanted);
+            }
         }
         let trained = self.groups.iter().enumerate().filter(|(_, group)| !group.frozen);
         for (index, group) in trained {

@@ -160,7 +160,7 @@ mod tests {
                     "image" => json!([8, 8, 1]),
                     "depth" => json!(8),
                     "path" | "folder" | "images" | "labels" | "test_images" | "test_labels" | "features"
-                    | "test_features" => json!("a"),
+                    | "test_features" | "run" => json!("a"),
                     _ => json!(4),
                 };
                 if name != required {

@@ -131,7 +131,8 @@ fn source(program: &Program, flow: &Flow<'_>, site: Site) -> Option<Node> {
                 | Slot::Rows(_)
                 | Slot::Crops(_)
                 | Slot::Noise(_)
-                | Slot::FurtherNoise(_) => Node::Data,
+                | Slot::FurtherNoise(_)
+                | Slot::Prior(..) => Node::Data,
                 Slot::Seed
                 | Slot::SampleIndex
                 | Slot::Hyper(_)

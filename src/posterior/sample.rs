@@ -22,7 +22,7 @@ pub(crate) fn draw_sample<'a>(
     let index = device.upload(&TensorType::scalar(DType::U32), &sample.to_ne_bytes())?;
     let hypers = device.upload_hypers(draw, values)?;
     Ok(draw.run(|slot| match slot {
-        Slot::State(kind, param) => state(kind, param).map(Arg::Keep),
+        Slot::State(kind, param) | Slot::Prior(kind, param) => state(kind, param).map(Arg::Keep),
         Slot::Seed => Some(Arg::Keep(&seed)),
         Slot::SampleIndex => Some(Arg::Keep(&index)),
         other => hypers.iter().find(|(slot, _)| *slot == other).map(|(_, buffer)| Arg::Keep(buffer)),
@@ -56,7 +56,7 @@ impl<'a> Posterior<'a> {
         let mut slots: Vec<Slot> =
             (0..interface.params.len()).map(|param| Slot::State(StateKind::MEAN, param)).collect();
         for &slot in draw.iter().flat_map(|draw| &draw.program.inputs) {
-            if slot.is_carried() && !slots.contains(&slot) {
+            if (slot.is_carried() || matches!(slot, Slot::Prior(..))) && !slots.contains(&slot) {
                 slots.push(slot);
             }
         }
@@ -73,8 +73,8 @@ impl<'a> Posterior<'a> {
 
     /// A tensor of the state that samples and predictions are made of.
     pub fn state(&self, kind: StateKind, param: usize) -> Option<&Buffer> {
-        let wanted = Slot::State(kind, param);
-        self.state.iter().find(|(slot, _)| *slot == wanted).map(|(_, buffer)| buffer)
+        let wanted = [Slot::State(kind, param), Slot::Prior(kind, param)];
+        self.state.iter().find(|(slot, _)| wanted.contains(slot)).map(|(_, buffer)| buffer)
     }
 
     /// The parameters at the mean.

@@ -90,7 +90,7 @@ impl Rule for Blr {
         // The natural parameters are S m and S; those of the local Gaussian have a tilde.
         let s = (h + delta) * ess;
         let s_tilde = (h_hat + delta) * ess;
-        let sm_tilde = s_tilde * m - (g_hat + m * delta) * ess;
+        let sm_tilde = s_tilde * m - (g_hat + p.pull()) * ess;
         // S' = (1 - lr) S + lr S~, and S' m' = (1 - lr) S m + lr S~m~.
         let s_new = s + (s_tilde - s) * lr;
         let sm_new = s * m + (sm_tilde - s * m) * lr;

@@ -130,7 +130,7 @@ impl Rule for Ivon {
         // Line 6: g_bar = g / (1 - beta1^t), which is `p.debias`.
         let g_bar = if self.debias { g * (1.0 / p.debias("beta1")) } else { g };
         // Line 7: m = m - lr (g_bar + delta m) / (h + delta), lr = lr (h0 + delta) by the optional line.
-        let step = (g_bar + m * delta) / (h + delta);
+        let step = (g_bar + p.pull()) / (h + delta);
         let step = if self.clip_radius.is_some() { p.clip(step, p.number("clip_radius")) } else { step };
         let lr = if self.rescale_lr { p.lr() * (p.number("hess_init") + delta) } else { p.lr() };
         p.set_mean(m - step * lr);

@@ -1,6 +1,6 @@
 //! What a rule needs of a step: found by asking its formulas.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 
 use natgrad_ir::{Builder, DType, Expr, TensorType, Value};
 
@@ -32,6 +32,8 @@ pub struct Needs {
     pub hessian_product: bool,
     /// Whether the update clips its step.
     pub clips: bool,
+    /// Whether the posterior of an earlier run can be the prior.
+    pub takes_prior: bool,
 }
 
 /// A mistake in a rule.
@@ -111,7 +113,7 @@ impl Needs {
         let (has_precision, precision) = ask(rule, |param| rule.precision(&param).is_some())?;
         let (contributes, contribution) =
             ask(rule, |param| rule.contribute(&Evaluation::new(param)).map(|product| product.degree))?;
-        let ((new, clips), updated) = ask(rule, |param| {
+        let ((new, clips), updated, pulls) = ask_all(rule, |param| {
             let update = Update::new(param);
             rule.update(&update);
             update.finish()
@@ -175,6 +177,7 @@ impl Needs {
             squared_gradients: contribution.contains(&Quantity::SquaredGradients),
             hessian_product: contribution.contains(&Quantity::HessianProduct),
             clips,
+            takes_prior: pulls && has_precision,
         })
     }
 
@@ -193,6 +196,8 @@ impl Needs {
 struct Asked<'a> {
     builder: &'a RefCell<Builder>,
     asked: RefCell<Vec<(Quantity, Value)>>,
+    /// Whether it was asked for the prior's mean.
+    prior: Cell<bool>,
 }
 
 impl Supply for Asked<'_> {
@@ -220,17 +225,31 @@ impl Supply for Asked<'_> {
         value
     }
 
+    fn prior_mean(&self) -> Option<Value> {
+        self.prior.set(true);
+        None
+    }
+
     fn clips(&self, _: Expr<'_>, _: Expr<'_>) {}
 }
 
 /// What a formula gives, and the quantities that it asks for.
 fn ask<T>(rule: &dyn Rule, formula: impl FnOnce(Param<'_>) -> T) -> Result<(T, Vec<Quantity>), RuleFault> {
+    ask_all(rule, formula).map(|(given, asked, _)| (given, asked))
+}
+
+/// As [`ask`], with whether it asks for the prior's mean.
+fn ask_all<T>(
+    rule: &dyn Rule,
+    formula: impl FnOnce(Param<'_>) -> T,
+) -> Result<(T, Vec<Quantity>, bool), RuleFault> {
     let builder = RefCell::new(Builder::new("formula"));
-    let supply = Asked { builder: &builder, asked: RefCell::default() };
+    let supply = Asked { builder: &builder, asked: RefCell::default(), prior: Cell::new(false) };
     let given = formula(Param::new(&supply, &builder));
+    let prior = supply.prior.get();
     let asked = supply.asked.into_inner().into_iter().map(|(quantity, _)| quantity).collect();
     match builder.into_inner().finish(&[]) {
-        Ok(_) => Ok((given, asked)),
+        Ok(_) => Ok((given, asked, prior)),
         Err(errors) => Err(RuleFault::Build { rule: rule.name().to_string(), errors }),
     }
 }

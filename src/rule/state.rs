@@ -18,6 +18,11 @@ impl StateKind {
     /// The moving average of squared gradients.
     pub const SECOND_MOMENT: StateKind = StateKind("second_moment");
 
+    /// The mean of a prior that is an earlier posterior: no rule keeps it, and no step moves it.
+    pub const PRIOR_MEAN: StateKind = StateKind("prior_mean");
+    /// The weight decay of each element that such a prior is.
+    pub const PRIOR_DECAY: StateKind = StateKind("prior_weight_decay");
+
     /// The name in programs and checkpoints.
     pub const fn name(self) -> &'static str {
         self.0

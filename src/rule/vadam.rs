@@ -88,7 +88,7 @@ impl Rule for Vadam {
         let (g_hat, g_squared, delta) = (p.gradient(), p.contribution(), p.weight_decay());
 
         // g = beta1 g + (1 - beta1) (ghat + delta m), and h = beta2 h + (1 - beta2) ghat^2.
-        let g = g + (g_hat + m * delta - g) * p.one_minus("beta1");
+        let g = g + (g_hat + p.pull() - g) * p.one_minus("beta1");
         let h = h + (g_squared - h) * p.one_minus("beta2");
         // m = m - lr (g / (1 - beta1^t)) / (sqrt(h / (1 - beta2^t)) + delta).
         let lr = p.lr() * (1.0 / p.debias("beta1"));

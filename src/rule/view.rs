@@ -15,7 +15,7 @@ pub enum Quantity {
     State(StateKind),
     /// A scalar of the rule's.
     Number(Hyper),
-    /// The weight decay of the parameter's group, a scalar.
+    /// The weight decay of the parameter's group, a scalar, or the prior's, a tensor.
     WeightDecay,
     /// Standard normal noise.
     Noise,
@@ -41,6 +41,9 @@ pub enum Quantity {
 pub(crate) trait Supply {
     /// The value of a quantity, built where it is asked for first.
     fn quantity(&self, quantity: Quantity) -> Value;
+
+    /// The prior's mean, where that is not zero.
+    fn prior_mean(&self) -> Option<Value>;
 
     /// Records how many elements of a step are clipped, where diagnostics are on.
     fn clips(&self, size: Expr<'_>, radius: Expr<'_>);
@@ -87,7 +90,20 @@ impl<'b> Param<'b> {
         self.quantity(Quantity::Number(Hyper::Ess))
     }
 
-    /// The weight decay of the parameter's group, `delta`.
+    /// How far the mean is from the prior's, `m - m0`: `m` itself unless the run has a prior from an earlier one.
+    pub(crate) fn beyond_prior(&self) -> Expr<'b> {
+        let mean = self.mean();
+        self.supply.prior_mean().map_or(mean, |prior| mean - Expr::new(self.builder, prior))
+    }
+
+    /// The pull of the prior on the mean, `delta (m - m0)`: `delta m` unless the run has a prior from an earlier one. A rule
+    /// that asks for it, and has a posterior, can have such a prior.
+    pub fn pull(&self) -> Expr<'b> {
+        self.beyond_prior() * self.weight_decay()
+    }
+
+    /// The weight decay of the parameter's group, `delta`: a scalar, or a number an element where the run has a prior from an
+    /// earlier one.
     pub fn weight_decay(&self) -> Expr<'b> {
         self.quantity(Quantity::WeightDecay)
     }

@@ -91,7 +91,7 @@ impl Rule for Vogn {
         let h = h + (h_hat - h) * p.one_minus("beta2");
         // m = m - lr (g / (1 - beta1^t) + delta m) / (h + delta).
         let g_bar = g * (1.0 / p.debias("beta1"));
-        p.set_mean(m - (g_bar + m * delta) / (h + delta) * p.lr());
+        p.set_mean(m - (g_bar + p.pull()) / (h + delta) * p.lr());
 
         p.set("momentum", g);
         p.set("hess", h);

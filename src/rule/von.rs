@@ -90,7 +90,7 @@ impl Rule for Von {
         // h = beta2 h + (1 - beta2) h_hat.
         let h = h + (h_hat - h) * p.one_minus("beta2");
         // m = m - lr (ghat + delta m) / (h + delta).
-        p.set_mean(m - (g_hat + m * delta) / (h + delta) * p.lr());
+        p.set_mean(m - (g_hat + p.pull()) / (h + delta) * p.lr());
 
         p.set("hess", h);
     }

@@ -62,6 +62,8 @@ pub struct Interface {
     pub plan: StepPlan,
     /// The training examples, if the device has all of them.
     pub table: Option<DeviceTable>,
+    /// Whether the prior is an earlier posterior, tensors beside the state.
+    pub prior: bool,
     /// A part that is left out, to measure what it costs.
     pub without: Option<Part>,
 }
@@ -110,6 +112,7 @@ impl Interface {
             noise,
             plan: StepPlan::default(),
             table: None,
+            prior: false,
             without: None,
         }
     }
@@ -183,6 +186,13 @@ impl Interface {
             params.map(move |(param, _)| Slot::State(kind, param))
         };
         self.needs.state.clone().into_iter().flat_map(of_kind).collect()
+    }
+
+    /// The tensors of the prior, if it is an earlier posterior.
+    pub fn prior(&self) -> Vec<Slot> {
+        let kinds: &[StateKind] =
+            if self.prior { &[StateKind::PRIOR_MEAN, StateKind::PRIOR_DECAY] } else { &[] };
+        kinds.iter().flat_map(|&kind| self.trained().map(move |param| Slot::Prior(kind, param))).collect()
     }
 
     /// All that is kept of the tokens of a text.
@@ -262,6 +272,7 @@ impl Interface {
             Slot::State(StateKind::SAMPLE, param) => of(self.sample_type(), param),
             Slot::State(_, param)
             | Slot::Before(_, param)
+            | Slot::Prior(_, param)
             | Slot::Noise(param)
             | Slot::Theta(param)
             | Slot::Offset(param)
@@ -307,7 +318,7 @@ impl Interface {
     pub fn name(&self, slot: Slot) -> String {
         let of = |kind: &str, param: usize| format!("{kind}/{}", self.params[param].name);
         match slot {
-            Slot::State(kind, param) => of(kind.name(), param),
+            Slot::State(kind, param) | Slot::Prior(kind, param) => of(kind.name(), param),
             Slot::Before(kind, param) => of(&format!("before/{}", kind.name()), param),
             Slot::Noise(param) => of("noise", param),
             Slot::FurtherNoise(param) => of("further_noise", param),

@@ -114,15 +114,19 @@ fn parts(rule: &dyn Rule, stage: &mut Stage, param: usize) -> Parts {
     Parts { update, clipped, posterior, hess }
 }
 
-/// `KL(N(m, 1/precision) || N(0, 1/(ess delta)))` of a parameter; zero where it has no prior, `delta = 0`:
-/// `1/2 sum(share - 1 - ln(share) + ess delta m^2)` with `share = ess delta / precision`.
+/// `KL(N(m, 1/precision) || N(m0, 1/(ess delta)))` of a parameter; zero where it has no prior, `delta = 0`:
+/// `1/2 sum(share - 1 - ln(share) + ess delta (m - m0)^2)` with `share = ess delta / precision`.
 fn divergence(rule: &dyn Rule, stage: &mut Stage, param: usize) -> Option<Value> {
+    let is_tensor = stage.interface().prior;
     stage.formula(param, Place::Before, |p| {
         let precision = rule.precision(&p)?;
         let prior = p.ess() * p.weight_decay();
-        let share = prior.splat(precision.ty().shape) / precision;
-        let distance = p.mean().square() * prior;
+        let share = if is_tensor { prior } else { prior.splat(precision.ty().shape) } / precision;
+        let distance = p.beyond_prior().square() * prior;
         let half = (share - share.log() + -1.0 + distance).total() * 0.5;
+        if is_tensor {
+            return Some(half.value());
+        }
         let has_prior = p.weight_decay().compare(CompareOp::Gt, 0.0);
         Some(has_prior.select(half, half.constant(0.0)).value())
     })

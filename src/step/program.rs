@@ -138,6 +138,8 @@ pub struct Recipe<'a> {
     pub plan: StepPlan,
     /// The training examples, if the device has all of them.
     pub table: Option<DeviceTable>,
+    /// Whether the prior is an earlier posterior, tensors beside the state.
+    pub prior: bool,
     /// A part that is left out, to measure what it costs.
     pub without: Option<Part>,
 }
@@ -155,6 +157,7 @@ impl<'a> Recipe<'a> {
             noise: NoiseSource::Counter,
             plan: StepPlan::default(),
             table: None,
+            prior: false,
             without: None,
         }
     }
@@ -319,6 +322,7 @@ impl<'a> Recipe<'a> {
             ignore: self.criterion.ignore,
             plan: self.plan,
             table: self.table.clone(),
+            prior: self.prior,
             without: self.without,
             ..interface
         })

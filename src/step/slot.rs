@@ -92,6 +92,8 @@ pub enum Extent {
 pub enum Slot {
     /// A state tensor.
     State(StateKind, usize),
+    /// A tensor of the prior, which stays as it is.
+    Prior(StateKind, usize),
     /// A state tensor as it was before the update.
     Before(StateKind, usize),
     /// The count of steps done, `u32[]`.

@@ -160,6 +160,9 @@ impl Supply for StageSupply<'_, '_> {
         match quantity {
             Quantity::State(kind) => self.state(kind),
             Quantity::Number(hyper) => self.get(Slot::Hyper(hyper)),
+            Quantity::WeightDecay if self.interface().prior => {
+                self.get(Slot::Prior(StateKind::PRIOR_DECAY, param))
+            }
             Quantity::WeightDecay => self.get(Slot::Hyper(self.weight_decay())),
             Quantity::Noise => match self.place {
                 Place::Sampling(noise) => {
@@ -181,6 +184,10 @@ impl Supply for StageSupply<'_, '_> {
             Quantity::Debias(beta) => self.shared(quantity, || self.debias(beta)),
             Quantity::StepsDone => self.shared(quantity, || self.steps_done()),
         }
+    }
+
+    fn prior_mean(&self) -> Option<Value> {
+        self.interface().prior.then(|| self.get(Slot::Prior(StateKind::PRIOR_MEAN, self.param)))
     }
 
     fn clips(&self, size: Expr<'_>, radius: Expr<'_>) {

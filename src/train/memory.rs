@@ -22,7 +22,8 @@ pub fn check_memory(config: &RunConfig, device: &Device) -> Result<(), TrainErro
 
 /// An error unless the state can be held, beside so many bytes of initial values on the host.
 pub(super) fn check(device: &Device, interface: &Interface, initial: u64) -> Result<(), TrainError> {
-    let state = interface.state_bytes() as u64;
+    let prior: usize = interface.prior().into_iter().map(|slot| interface.ty(slot).size_bytes()).sum();
+    let state = (interface.state_bytes() + prior) as u64;
     let (on_host, on_device) = match device.target() {
         Target::Cpu => (state.saturating_add(initial), 0),
         Target::Gpu | Target::Tpu | Target::Other => (initial, state),

@@ -5,6 +5,7 @@ mod rows;
 use natgrad_ir::TensorType;
 
 use super::TrainError;
+use super::prior::Prior;
 use crate::compile::bytes::from_bytes;
 use crate::compile::{Compiled, Device, DeviceError};
 use crate::pjrt::{Arg, Buffer, PendingRead};
@@ -113,6 +114,8 @@ pub struct Session<'a> {
     state: Vec<(Slot, Buffer)>,
     /// Inputs that stay: hyperparameters and seed.
     fixed: Vec<(Slot, Buffer)>,
+    /// The prior, if it is an earlier posterior.
+    prior: Vec<(Slot, Buffer)>,
     /// The training examples, if the device has all of them.
     table: Vec<(Slot, Buffer)>,
 }
@@ -137,8 +140,8 @@ impl<'a> Session<'a> {
         } else {
             None
         };
-        let mut session =
-            Session { device, step, start, recover, state: Vec::new(), fixed: Vec::new(), table: Vec::new() };
+        let (state, fixed, prior, table) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let mut session = Session { device, step, start, recover, state, fixed, prior, table };
         session.set_values(values, seed)?;
         Ok(session)
     }
@@ -197,6 +200,25 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
+    /// Puts the prior on the device, where it stays.
+    ///
+    /// # Errors
+    /// The device fails.
+    pub fn set_prior(&mut self, prior: &Prior) -> Result<(), TrainError> {
+        let interface = &self.step.program.interface;
+        let upload = |slot: Slot| {
+            let numbers = match slot {
+                Slot::Prior(StateKind::PRIOR_MEAN, param) => prior.mean.get(param),
+                Slot::Prior(_, param) => prior.weight_decay.get(param),
+                _ => None,
+            };
+            let numbers = numbers.map_or(&[][..], Vec::as_slice);
+            Ok::<_, DeviceError>((slot, self.device.upload_numbers(&interface.ty(slot), numbers)?))
+        };
+        self.prior = interface.prior().into_iter().map(upload).collect::<Result<_, _>>()?;
+        Ok(())
+    }
+
     /// Begins at step 0 from the mean of each parameter, given in double precision.
     ///
     /// `noise` holds the first sample's noise where the program takes noise from outside.
@@ -236,7 +258,8 @@ impl<'a> Session<'a> {
             if slot.is_carried() {
                 return means.next().filter(|(known, _)| *known == slot).map(|(_, mean)| Arg::Donate(mean));
             }
-            find(noise, slot).or_else(|| find(&self.fixed, slot)).map(Arg::Keep)
+            let given = find(noise, slot).or_else(|| find(&self.fixed, slot));
+            given.or_else(|| find(&self.prior, slot)).map(Arg::Keep)
         });
         self.state = outputs?;
         Ok(())
@@ -253,8 +276,9 @@ impl<'a> Session<'a> {
     /// A tensor is missing or of another type, or the device fails.
     pub fn restore(&mut self, tensors: &[HostTensor]) -> Result<(), TrainError> {
         let interface = &self.step.program.interface;
-        let mut state = Vec::new();
-        for &slot in self.step.program.inputs.iter().filter(|slot| slot.is_carried()) {
+        let (mut state, mut prior) = (Vec::new(), Vec::new());
+        let carried = self.step.program.inputs.iter().copied().filter(|slot| slot.is_carried());
+        for slot in carried.chain(interface.prior()) {
             let name = interface.name(slot);
             let tensor = tensors
                 .iter()
@@ -265,9 +289,10 @@ impl<'a> Session<'a> {
                 let message = format!("the tensor `{name}` is {}, but the run needs {wanted}", tensor.ty);
                 return Err(TrainError::Checkpoint(message));
             }
-            state.push((slot, self.device.upload(&wanted, &tensor.bytes)?));
+            let of = if slot.is_carried() { &mut state } else { &mut prior };
+            of.push((slot, self.device.upload(&wanted, &tensor.bytes)?));
         }
-        self.state = state;
+        (self.state, self.prior) = (state, prior);
         Ok(())
     }
 
@@ -305,7 +330,7 @@ impl<'a> Session<'a> {
             }
             let of_call = find(&uploaded.0, slot).or_else(|| find(&given, slot));
             let here = of_call.or_else(|| find(&self.fixed, slot));
-            here.or_else(|| find(&self.table, slot)).map(Arg::Keep)
+            here.or_else(|| find(&self.prior, slot)).or_else(|| find(&self.table, slot)).map(Arg::Keep)
         })?;
         let mut scalars = Vec::new();
         for (slot, buffer) in outputs {
@@ -325,13 +350,17 @@ impl<'a> Session<'a> {
     /// The device fails.
     pub fn recovered(&self) -> Result<Vec<(Slot, Buffer)>, TrainError> {
         let Some(recover) = &self.recover else { return Ok(Vec::new()) };
-        let supply = |slot: Slot| find(&self.state, slot).or_else(|| find(&self.fixed, slot)).map(Arg::Keep);
+        let supply = |slot: Slot| {
+            let kept = find(&self.state, slot).or_else(|| find(&self.fixed, slot));
+            kept.or_else(|| find(&self.prior, slot)).map(Arg::Keep)
+        };
         Ok(recover.run(supply)?)
     }
 
-    /// A state tensor on the device.
+    /// A state tensor on the device, or one of the prior.
     pub fn state(&self, kind: StateKind, param: usize) -> Option<&Buffer> {
-        find(&self.state, Slot::State(kind, param))
+        let state = find(&self.state, Slot::State(kind, param));
+        state.or_else(|| find(&self.prior, Slot::Prior(kind, param)))
     }
 
     /// Copies every carried tensor to the host, and the means where they are not kept, waiting for the steps before.
@@ -345,6 +374,7 @@ impl<'a> Session<'a> {
             .state
             .iter()
             .chain(&recovered)
+            .chain(&self.prior)
             .map(|(slot, buffer)| Ok((*slot, buffer.start_to_host()?)))
             .collect::<Result<_, crate::pjrt::Error>>()
             .map_err(DeviceError::from)?;

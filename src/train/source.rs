@@ -26,6 +26,9 @@ pub struct Source {
     /// The SHA-256 of the file of initial weights, if they are from one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub init: Option<String>,
+    /// The SHA-256 of the run that is the prior, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prior: Option<String>,
     /// The SHA-256 of the functions of a model that comes as StableHLO.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
@@ -42,14 +45,16 @@ impl Source {
         let fingerprint = |examples: Option<&Examples>| examples.map(Examples::fingerprint).transpose();
         let (data, validation, test) = (fingerprint(train)?, fingerprint(validation)?, fingerprint(test)?);
         // A run that goes on does not need the file, so it may be gone.
-        let mut init = None;
-        if let Some(path) = &config.init {
+        let digest = |path: &std::path::PathBuf| {
             let failed =
                 |error: std::io::Error| TrainError::Read { path: path.clone(), reason: error.to_string() };
-            init = path.try_exists().map_err(failed)?.then(|| weights::digest(path)).transpose()?;
-        }
+            let found = path.try_exists().map_err(failed)?;
+            Ok::<_, TrainError>(if found { Some(weights::digest(path)?) } else { None })
+        };
+        let init = config.init.as_ref().map(digest).transpose()?.flatten();
+        let prior = config.prior.as_ref().map(|prior| digest(&prior.run)).transpose()?.flatten();
         tracing::info!("data hashed in {:.2} s", begin.elapsed().as_secs_f64());
-        Ok(Source { data, test, validation, init, model: config.model.linked().map(functions) })
+        Ok(Source { data, test, validation, init, prior, model: config.model.linked().map(functions) })
     }
 
     /// Whether nothing is known.
@@ -66,11 +71,13 @@ impl Source {
             .or_else(|| of(&self.validation, &now.validation, "validation"))
             .or_else(|| of(&self.test, &now.test, "test"));
         let init = self.init.as_ref().zip(now.init.as_ref()).filter(|(then, now)| then != now);
+        let prior = self.prior.as_ref().zip(now.prior.as_ref()).filter(|(then, now)| then != now);
         let model = self.model.as_ref().zip(now.model.as_ref()).filter(|(then, now)| then != now);
         let model =
             model.map(|_| "the functions in the model's folder, `model.path`, are others now".to_string());
         data.or(model)
             .or_else(|| init.map(|_| "the file of initial weights, `init`, is another one now".to_string()))
+            .or_else(|| prior.map(|_| "the run of the prior, `prior.run`, is another one now".to_string()))
     }
 
     /// What is known now, and of what is not known now what was then.
@@ -80,6 +87,7 @@ impl Source {
             test: self.test.or_else(|| then.test.clone()),
             validation: self.validation.or_else(|| then.validation.clone()),
             init: self.init.or_else(|| then.init.clone()),
+            prior: self.prior.or_else(|| then.prior.clone()),
             model: self.model.or_else(|| then.model.clone()),
         }
     }

@@ -72,6 +72,9 @@ impl<'a> Stepper<'a> {
         let refused = |reason: &str| TrainError::Refused { call: "Stepper::new", reason: reason.to_string() };
         config.model.check()?;
         config.validate("the step")?;
+        if config.prior.is_some() {
+            return Err(refused("`prior` is for whole runs: leave it out"));
+        }
         let Length::Steps(total) = config.length else {
             return Err(refused("`length` must be in steps: there is no data to count epochs by"));
         };

@@ -14,6 +14,7 @@ use super::feed::{table_on_device, whole};
 use super::finite::first_not_finite;
 use super::folder::RunFolder;
 use super::motion::motion;
+use super::prior::Prior;
 use super::progress::{CompileTally, Observer, Progress, RunReport};
 use super::run::Ready;
 use super::session::{CallData, CallRows, HostTensor, Session, StepScalars};
@@ -24,7 +25,7 @@ use crate::config::{Evaluation, RunConfig};
 use crate::data::{Arrays, Batches, Examples, RowTypes, TableFacts};
 use crate::phase::{self, Phase};
 use crate::posterior::{Judging, Predictor};
-use crate::rule::HyperValues;
+use crate::rule::{Hyper, HyperValues};
 use crate::step::Recipe;
 use crate::weights;
 
@@ -157,9 +158,16 @@ impl<'a> Training<'a> {
                 self.moved = checkpoint.header.conditions.changes(&Conditions::of(self.device));
             }
             None => {
-                let means = match &self.config.init {
-                    Some(path) => weights::read(path, &self.config.model)?,
-                    None => self.config.model.initial_values(self.config.seed),
+                let ess = self.values.get(Hyper::Ess).unwrap_or(self.labels as f64);
+                let prior = self.config.prior.as_ref();
+                let prior = prior.map(|prior| Prior::read(prior, &self.config, ess)).transpose()?;
+                if let Some(prior) = &prior {
+                    self.session.set_prior(prior)?;
+                }
+                let means = match (&self.config.init, prior) {
+                    (Some(path), _) => weights::read(path, &self.config.model)?,
+                    (None, Some(prior)) => prior.mean,
+                    (None, None) => self.config.model.initial_values(self.config.seed),
                 };
                 self.session.begin(&means, &[])?;
                 (self.step, self.seconds) = (0, 0.0);

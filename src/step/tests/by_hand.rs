@@ -1,12 +1,12 @@
 //! Every rule's update by hand, on one number an element.
 
-use super::{assert_close, evaluate_by, of};
+use super::{assert_close, evaluate_by, evaluate_on, interface, of};
 use crate::rule::NamedRule;
 use crate::rule::*;
 use crate::step::estimate::estimate;
 use crate::step::sample::{Draw, sample_all};
 use crate::step::update::{start, update};
-use crate::step::{Metric, Slot};
+use crate::step::{Interface, Metric, Slot, Stage};
 
 const MEAN: Slot = Slot::State(StateKind::MEAN, 0);
 const MOMENTUM: Slot = Slot::State(StateKind::MOMENTUM, 0);
@@ -250,6 +250,54 @@ fn blr_by_hand() {
     let precision = 0.75 * 12.0 + 0.25 * 8.8;
     assert_close(of(&out, HESS), precision / 8.0 - 0.5);
     assert_close(of(&out, MEAN), (0.75 * 6.0 + 0.25 * (4.4 - 3.6)) / precision);
+}
+
+/// A prior of mean 0.1 and weight decay 0.3 in the place of 0.5: the pull is 0.3 (0.5 - 0.1) = 0.12.
+#[test]
+fn a_prior_pulls_to_its_mean_by_hand() {
+    let moved = |rule: &NamedRule| {
+        let mut numbers = numbers(rule, 2.0);
+        for param in 0..2 {
+            numbers.push((Slot::Prior(StateKind::PRIOR_MEAN, param), 0.1));
+            numbers.push((Slot::Prior(StateKind::PRIOR_DECAY, param), 0.3));
+        }
+        let interface = Interface { prior: true, ..interface(rule.rule()) };
+        let build = |stage: &mut Stage| update(rule.rule(), stage, Schedule::CONSTANT);
+        let out = evaluate_on(&interface, build, &numbers);
+        let draw = |stage: &mut Stage| sample_all(rule.rule(), stage, Draw::Carried, Slot::Theta);
+        let drawn = evaluate_on(&interface, draw, &numbers);
+        assert_close(of(&drawn, Slot::Theta(0)), 0.5 - 2.0 / (8.0f64 * 1.3).sqrt());
+        (of(&out, MEAN), of(&out, HESS))
+    };
+    let hess = 0.5 + 0.5 * 0.6 + 0.5 * 0.25 * 0.4f64.powi(2) / 1.3;
+    let momentum = 0.75 * 0.1 + 0.25 * 0.2;
+    let newton = (momentum / (1.0 - 0.75f64.powi(3)) + 0.12) / (hess + 0.3);
+    let (mean, found) = moved(&NamedRule::Ivon(ivon()));
+    assert_close(found, hess);
+    assert_close(mean, 0.5 - 0.3 * (1.5 + 0.3) * newton);
+
+    let hess = 0.75 + 0.25 * 0.6;
+    let von = Von { lr: 0.1, beta2: 0.75, weight_decay: 0.5, ..Von::default() };
+    assert_close(moved(&NamedRule::Von(von)).0, 0.5 - 0.1 * (0.2 + 0.12) / (hess + 0.3));
+    let vogn = Vogn { lr: 0.1, beta1: 0.0, beta2: 0.75, weight_decay: 0.5, ..Vogn::default() };
+    assert_close(moved(&NamedRule::Vogn(vogn)).0, 0.5 - 0.1 * (0.2 + 0.12) / (hess + 0.3));
+    let vadam = Vadam { lr: 0.1, beta1: 0.0, beta2: 0.75, weight_decay: 0.5, ..Vadam::default() };
+    let root = (hess / (1.0 - 0.75f64.powi(3))).sqrt() + 0.3;
+    assert_close(moved(&NamedRule::Vadam(vadam)).0, 0.5 - 0.1 * (0.2 + 0.12) / root);
+    let blr = Blr { lr: 0.25, weight_decay: 0.5, ess: Some(8.0), ..Blr::default() };
+    let precision = 0.75 * 8.0 * 1.3 + 0.25 * 8.0 * 0.9;
+    let linear = 0.75 * 8.0 * 1.3 * 0.5 + 0.25 * 8.0 * (0.9 * 0.5 - 0.32);
+    let (mean, found) = moved(&NamedRule::Blr(blr));
+    assert_close(found, precision / 8.0 - 0.3);
+    assert_close(mean, linear / precision);
+}
+
+#[test]
+fn rules_with_a_posterior_take_a_prior() {
+    for rule in NamedRule::all() {
+        let needs = Needs::of(rule.rule()).unwrap();
+        assert_eq!(needs.takes_prior, needs.has_posterior, "{}", rule.name());
+    }
 }
 
 #[test]

@@ -73,12 +73,18 @@ struct Machine {
 
 impl Machine {
     fn new(rule: NamedRule, mean: &[f64]) -> Machine {
+        Machine::with_prior(rule, mean, None)
+    }
+
+    /// With a prior's mean, and its weight decay.
+    fn with_prior(rule: NamedRule, mean: &[f64], prior: Option<[&[f64]; 2]>) -> Machine {
         let model = NamedModel::Linear(SoftmaxRegression { inputs: 1, classes: 2 });
         let interface =
             Interface::new(model.model(), Needs::of(rule.rule()).unwrap(), 1, DType::F64, NoiseSource::Input);
         // With several samples the estimate is made from the mean of products.
         let interface = Interface {
             plan: StepPlan { samples: SAMPLES.len() as u32, ..StepPlan::default() },
+            prior: prior.is_some(),
             ..interface
         };
         let build = |kind, build: &dyn Fn(&mut Stage) -> Vec<(Slot, natgrad_ir::Value)>| {
@@ -98,6 +104,10 @@ impl Machine {
         }
         let mut machine = Machine { interface, stages: Vec::new(), values };
         machine.put(|param| Slot::State(StateKind::MEAN, param), mean);
+        if let Some([mean, decay]) = prior {
+            machine.put(|param| Slot::Prior(StateKind::PRIOR_MEAN, param), mean);
+            machine.put(|param| Slot::Prior(StateKind::PRIOR_DECAY, param), decay);
+        }
         machine.run(&begin);
         machine.stages = stages;
         machine
@@ -129,8 +139,12 @@ impl Machine {
 
     /// The posterior's precision.
     fn precision(&self) -> Vec<f64> {
-        let (ess, delta) = (self.hyper(Hyper::Ess), self.hyper(Hyper::WeightDecay(Group::DEFAULT)));
-        self.take(StateKind::HESS).iter().map(|h| ess * (h + delta)).collect()
+        let ess = self.hyper(Hyper::Ess);
+        let scalar = || vec![self.hyper(Hyper::WeightDecay(Group::DEFAULT)); DIMS];
+        let prior =
+            || (0..PARAMS).flat_map(|param| self.values[&Slot::Prior(StateKind::PRIOR_DECAY, param)].clone());
+        let delta: Vec<f64> = if self.interface.prior { prior().collect() } else { scalar() };
+        self.take(StateKind::HESS).iter().zip(delta).map(|(h, delta)| ess * (h + delta)).collect()
     }
 
     /// One step with noise of this scale.
@@ -247,6 +261,43 @@ proptest! {
             close(&machine.precision(), &laplace, 1e-9)?;
             close(&machine.take(StateKind::MEAN), &loss.posterior_mean(0.05), 1e-9)?;
         }
+    }
+
+    /// Bayes' rule in two parts: the posterior of some data as the prior of the rest leaves the posterior of all. `one` and
+    /// `two` are mean losses of 30 and 50 rows with Gaussian noise, which are quadratic; where they do not couple parameters, a
+    /// diagonal Gaussian is the exact posterior.
+    #[test]
+    fn a_prior_from_an_earlier_run_leaves_the_posterior_of_all_data(
+        one in quadratics(0.0),
+        two in quadratics(0.0),
+        at in 0..3usize,
+    ) {
+        let rule = |ess, weight_decay| {
+            let (ess, estimator) = (Some(ess), Estimator::Price);
+            match at {
+                0 => NamedRule::Ivon(Ivon { ess, weight_decay, lr: 0.6, ..ivon() }),
+                1 => NamedRule::Von(Von { lr: 0.1, beta2: 0.9, ess, weight_decay, estimator, ..Von::default() }),
+                _ => NamedRule::Blr(Blr { lr: 0.1, ess, weight_decay, estimator, ..Blr::default() }),
+            }
+        };
+        let trained = |mut machine: Machine, loss: &Quadratic| {
+            for _ in 0..4000 {
+                machine.step(loss, 1.0);
+            }
+            machine
+        };
+        let first = trained(Machine::new(rule(30.0, 0.05), &START), &one);
+        let (mean, precision) = (first.take(StateKind::MEAN), first.precision());
+        let decay: Vec<f64> = precision.iter().map(|precision| precision / 50.0).collect();
+        // Its own weight decay is without meaning.
+        let second = Machine::with_prior(rule(50.0, 7.0), &mean, Some([&mean, &decay]));
+        let second = trained(second, &two);
+        let (h, k) = (one.diagonal(), two.diagonal());
+        let wanted: Vec<f64> = (0..DIMS).map(|at| 30.0 * (h[at] + 0.05) + 50.0 * k[at]).collect();
+        close(&second.precision(), &wanted, 1e-9)?;
+        let pull = |at: usize| 30.0 * h[at] * one.optimum[at] + 50.0 * k[at] * two.optimum[at];
+        let wanted: Vec<f64> = (0..DIMS).map(|at| pull(at) / wanted[at]).collect();
+        close(&second.take(StateKind::MEAN), &wanted, 1e-9)?;
     }
 
     /// The natural parameters' update is the preconditioned one, to rounding.

@@ -31,8 +31,16 @@ fn evaluate_by(
     build: impl FnOnce(&mut Stage) -> Vec<(Slot, Value)>,
     given: &[(Slot, f64)],
 ) -> Vec<(Slot, f64)> {
-    let interface = interface(rule);
-    let mut stage = Stage::new(StageKind::Update, &interface);
+    evaluate_on(&interface(rule), build, given)
+}
+
+/// As [`evaluate_by`], with this interface.
+fn evaluate_on(
+    interface: &Interface,
+    build: impl FnOnce(&mut Stage) -> Vec<(Slot, Value)>,
+    given: &[(Slot, f64)],
+) -> Vec<(Slot, f64)> {
+    let mut stage = Stage::new(StageKind::Update, interface);
     let outputs = build(&mut stage);
     let stage = stage.finish(outputs).unwrap();
     let input = |slot: &Slot| {

@@ -1,0 +1,144 @@
+//! The posterior of an earlier run as a prior: `N(m0, 1 / (strength ess0 (h0 + delta0)))`. The weight decay of a run with an
+//! effective sample size of `ess` is then the tensor `strength ess0 (h0 + delta0) / ess`.
+
+use std::path::Path;
+
+use super::TrainError;
+use super::checkpoint::Checkpoint;
+use crate::config::{PriorConfig, RunConfig};
+use crate::rule::group;
+use crate::rule::{Hyper, StateKind};
+use crate::step::StatePlan;
+
+/// A Gaussian prior: mean and weight decay of each parameter of the model.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Prior {
+    /// The mean.
+    pub mean: Vec<Vec<f64>>,
+    /// The precision over the effective sample size of the run that it is the prior of; empty of frozen parameters.
+    pub weight_decay: Vec<Vec<f64>>,
+}
+
+/// The posterior that a run left.
+pub(super) struct Left {
+    /// What it is of.
+    pub config: RunConfig,
+    /// Its effective sample size.
+    pub ess: f64,
+    /// Of each parameter.
+    pub params: Vec<LeftParam>,
+}
+
+/// The posterior of a parameter.
+pub(super) struct LeftParam {
+    pub mean: Vec<f64>,
+    /// The Hessian; none of a frozen parameter.
+    pub hess: Option<Vec<f64>>,
+    /// The weight decay of each element.
+    pub decay: Vec<f64>,
+}
+
+impl Left {
+    /// That of the run in a folder.
+    pub(super) fn read(path: &Path) -> Result<Left, TrainError> {
+        let refused = |reason: String| TrainError::Read { path: path.to_path_buf(), reason };
+        let (checkpoint, config) = Checkpoint::open(path)?;
+        if !config.rule.has_posterior() {
+            let rule = config.rule.name();
+            let reason = format!("it is of a run by {rule}, which leaves no posterior; take one by ivon");
+            return Err(refused(reason));
+        }
+        let Some(labels) = checkpoint.header.labels else {
+            let reason =
+                "it does not say how many training labels there were, which its posterior depends on";
+            return Err(refused(reason.to_string()));
+        };
+        let (labels, params) = (labels as usize, config.model.params());
+        let values = config.recipe(StatePlan::Explicit).values(labels, checkpoint.header.total_steps);
+        let members = group::resolve(&config.groups, &params).map_err(crate::step::StepError::from)?;
+        let ess = values.get(Hyper::Ess).unwrap_or(labels as f64);
+        let numbers = |kind: StateKind, name: &str| {
+            let name = format!("{}/{name}", kind.name());
+            checkpoint.tensors.iter().find(|tensor| tensor.name == name).map(|tensor| tensor.numbers())
+        };
+        let left = |(param, member): (natgrad_layers::Param, crate::rule::Member)| {
+            let name = &param.name;
+            let mean = numbers(StateKind::MEAN, name);
+            let mean = mean.ok_or_else(|| refused(format!("the tensor `mean/{name}` is missing")))?;
+            let scalar = values.get(Hyper::WeightDecay(member.group)).unwrap_or(0.0);
+            let decay = numbers(StateKind::PRIOR_DECAY, name).unwrap_or_else(|| vec![scalar; mean.len()]);
+            Ok(LeftParam { mean, hess: numbers(StateKind::HESS, name), decay })
+        };
+        let params = params.into_iter().zip(members).map(left).collect::<Result<_, TrainError>>()?;
+        Ok(Left { config, ess, params })
+    }
+}
+
+impl Prior {
+    /// That of a run of this configuration, with an effective sample size of `ess`.
+    ///
+    /// # Errors
+    /// The earlier run cannot be read, leaves no posterior, or is of another model: the first tensor that differs is named.
+    pub fn read(prior: &PriorConfig, config: &RunConfig, ess: f64) -> Result<Prior, TrainError> {
+        let left = Left::read(&prior.run)?;
+        let refused = |reason: String| TrainError::Read { path: prior.run.clone(), reason };
+        if let Some(reason) = other_tensor(&left.config, config) {
+            return Err(refused(format!("as a prior it does not fit: {reason}")));
+        }
+        let params = config.model.params();
+        let members = group::resolve(&config.groups, &params).map_err(crate::step::StepError::from)?;
+        let mut found = Prior { mean: Vec::new(), weight_decay: Vec::new() };
+        for ((of, param), member) in left.params.into_iter().zip(&params).zip(members) {
+            let decay = match &of.hess {
+                _ if member.frozen => Vec::new(),
+                None => {
+                    let name = &param.name;
+                    let reason =
+                        format!("`hess/{name}` is missing: `{name}` was frozen there, but is trained now");
+                    return Err(refused(reason));
+                }
+                Some(hess) => {
+                    let precision = hess.iter().zip(&of.decay).map(|(h, delta)| left.ess * (h + delta));
+                    precision.map(|precision| prior.strength * precision / ess).collect()
+                }
+            };
+            if let Some(at) = decay.iter().position(|&decay| !((decay as f32).is_normal() && decay > 0.0)) {
+                let (name, decay) = (&param.name, decay[at]);
+                let reason = format!(
+                    "the prior's weight decay of element {at} of `{name}` would be {decay:e}, but must be above 0 and in \
+                     the range of single precision"
+                );
+                return Err(refused(reason));
+            }
+            found.mean.push(of.mean);
+            found.weight_decay.push(decay);
+        }
+        Ok(found)
+    }
+
+    /// One as large as that of a run of this configuration, whatever its numbers: to measure times with.
+    pub fn synthetic(config: &RunConfig) -> Prior {
+        let mean = config.model.initial_values(config.seed);
+        let weight_decay = mean.iter().map(|mean| vec![1e-3; mean.len()]).collect();
+        Prior { mean, weight_decay }
+    }
+}
+
+/// The first tensor that the models of two runs do not have alike.
+pub(super) fn other_tensor(one: &RunConfig, other: &RunConfig) -> Option<String> {
+    let (found, wanted) = (one.model.params(), other.model.params());
+    for param in &wanted {
+        let shape = &param.shape;
+        match found.iter().find(|found| found.name == param.name) {
+            None => return Some(format!("it has no `{}`", param.name)),
+            Some(found) if found.shape != *shape => {
+                return Some(format!("its `{}` is {}, not {shape}", param.name, found.shape));
+            }
+            Some(_) => {}
+        }
+    }
+    let extra = found.iter().find(|found| wanted.iter().all(|param| param.name != found.name));
+    let order = || found.iter().zip(&wanted).find(|(found, wanted)| found.name != wanted.name);
+    let extra = extra.or_else(|| order().map(|(found, _)| found));
+    extra.map(|found| format!("its `{}` is not in the other model, or at another place", found.name))
+}
