@@ -15,6 +15,7 @@ mod generate;
 mod init;
 mod inspect;
 mod interrupt;
+mod merge;
 mod out;
 mod plot;
 mod plugin;
@@ -74,6 +75,7 @@ enum Command {
     Compare(compare::Compare),
     Generate(generate::Generate),
     Export(export::Export),
+    Merge(merge::Merge),
     Tokenize(tokenize::Tokenize),
     Inspect(inspect::Inspect),
     Plugin(plugin::PluginCommand),
@@ -269,6 +271,7 @@ impl Command {
             Command::Compare(command) => command.run(),
             Command::Generate(command) => command.run(),
             Command::Export(command) => command.run(),
+            Command::Merge(command) => command.run(),
             Command::Tokenize(command) => command.run(),
             Command::Inspect(command) => command.run(),
             Command::Plugin(command) => command.run(),

@@ -23,6 +23,8 @@ pub struct Prior {
 pub(super) struct Left {
     /// What it is of.
     pub config: RunConfig,
+    /// The labels that it saw.
+    pub labels: usize,
     /// Its effective sample size.
     pub ess: f64,
     /// Of each parameter.
@@ -70,7 +72,7 @@ impl Left {
             Ok(LeftParam { mean, hess: numbers(StateKind::HESS, name), decay })
         };
         let params = params.into_iter().zip(members).map(left).collect::<Result<_, TrainError>>()?;
-        Ok(Left { config, ess, params })
+        Ok(Left { config, labels, ess, params })
     }
 }
 
