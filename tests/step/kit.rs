@@ -59,6 +59,7 @@ impl Setup {
             plan: self.plan,
             table: None,
             without: None,
+            prior: false,
         }
     }
 
