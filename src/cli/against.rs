@@ -191,7 +191,7 @@ impl Comparison {
             folder.map_or(Ok(()), |folder| self.save(folder))
         })?;
         let lr = best_rate(&self.own).unwrap_or_else(|| config.rule.lr());
-        tell(format_args!("{} at lr {lr}, on all training rows:", config.rule.name()));
+        tell(format_args!("{} at lr {lr}, on the training rows:", config.rule.name()));
         with_rate(&config, lr).map_err(Failure::usage)
     }
 
@@ -221,7 +221,7 @@ impl Comparison {
                 summary
             }
             None => {
-                tell(format_args!("{} at lr {lr}, on all training rows:", self.against));
+                tell(format_args!("{} at lr {lr}, on the training rows:", self.against));
                 fit(device, &other, splits, &folder, interrupt).map_err(|failure| match failure {
                     Failure::Stopped { code, .. } => {
                         let run = run.display();

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::ValueEnum;
 
 use super::Failure;
+use super::print::note;
 use super::runs::Found;
 use crate::report::{Corner, Line, Panel, Stroke};
 use crate::train::Record;
@@ -50,7 +51,15 @@ impl Traced {
         let mut runs = Vec::new();
         for folder in folders {
             let wrong = |reason: String| Failure::usage(anyhow::anyhow!("{}: {reason}", folder.display()));
-            let found = Found::read(folder).map_err(wrong)?;
+            let found = match Found::read(folder) {
+                Ok(found) => found,
+                // Such as a run among many that has not begun.
+                Err(reason) if folders.len() > 1 => {
+                    note(&format!("{}: left out, {reason}", folder.display()));
+                    continue;
+                }
+                Err(reason) => return Err(wrong(reason)),
+            };
             let records = Record::of_run(folder).map_err(Failure::usage)?;
             let is_alone = folders.iter().filter(|other| short(other) == short(folder)).count() == 1;
             let name = short(folder).filter(|_| is_alone);

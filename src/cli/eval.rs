@@ -169,7 +169,7 @@ impl Eval {
         let config = &trained.config;
         let taught = trained.taught(Tokenizer::of_run(&folder_of(run)).map_err(Failure::usage)?);
         let seed = self.seed.unwrap_or(config.seed);
-        let sets = Sets::open(config, &taught, self.data.as_deref(), self.ood.as_deref())?;
+        let sets = Sets::open(trained, &taught, self.data.as_deref(), self.ood.as_deref())?;
 
         let recipe = trained.recipe(device);
         let values = trained.values(&recipe);

@@ -72,16 +72,19 @@ pub(super) fn train(
             if let Some(scores) = &record.valid {
                 valid = format!("  valid {}", brief(&scores.posterior.unwrap_or(scores.mean)));
             }
-            let train = if valid.is_empty() { "" } else { "train " };
-            let line = format!("{train}loss {loss}{fit}{valid}  {speed} steps/s");
+            let line = |valid: &str| {
+                let train = if valid.is_empty() { "" } else { "train " };
+                format!("{train}loss {loss}{fit}{valid}  {speed} steps/s")
+            };
             bar.set_position(record.step);
             // Without a terminal there is no bar: some ten lines tell of the run instead.
             let tenth = bar.length().map_or(1, |total| total.div_ceil(10).max(1));
             if bar.is_hidden() && record.step / tenth > told {
                 told = record.step / tenth;
-                tell(format_args!("step {}  {line}", record.step));
+                let of_now = record.valid.map_or("", |_| valid.as_str());
+                tell(format_args!("step {}  {}", record.step, line(of_now)));
             }
-            bar.set_message(line);
+            bar.set_message(line(&valid));
         }
         Progress::Evaluating => {
             progress::finish_bar();

@@ -47,7 +47,7 @@ use crate::compile::trial;
 use crate::pjrt::LOG_LEVEL;
 use crate::train::{FolderError, TrainError};
 
-/// Train with IVON, or AdamW, through one fused XLA program per step.
+/// Train with IVON, AdamW and other rules, through one fused XLA program per step.
 #[derive(Debug, Parser)]
 #[command(name = "natgrad", version)]
 struct Cli {
@@ -130,6 +130,7 @@ impl Failure {
             | TrainError::Config(_)
             | TrainError::Mismatch { .. }
             | TrainError::Memory { .. }
+            | TrainError::Prior { .. }
             | TrainError::Checkpoint(_) => Failure::usage(error),
             TrainError::Folder(FolderError::System { error: ref cause, .. }) => {
                 Failure::output(cause, error.to_string())

@@ -16,12 +16,12 @@ use super::print::{note, print, tell_written};
 use super::trained::Trained;
 use super::{Failure, backend};
 use crate::compile::Device;
-use crate::data::{DataError, Examples, Splits};
+use crate::data::{Examples, Splits};
 use crate::posterior::{
     Judging, Layer, LeavingOut, Posterior, Predictor, PredictorError, PruneBy, Pruned, Removal, Sensitivity,
     layers, pruning_curve, sigmas, signal_to_noise,
 };
-use crate::train::{check, write_atomically};
+use crate::train::write_atomically;
 
 /// The parts of the weights that are removed.
 const REMOVED: [f64; 13] = [0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99];
@@ -245,16 +245,6 @@ fn failure(error: PredictorError) -> Failure {
 }
 
 impl Trained {
-    /// The run's data, as it was trained on them.
-    fn data(&self) -> Result<Splits, Failure> {
-        let splits = self.config.load_data(backend::fetch).map_err(|error| match error {
-            DataError::Fetch(_) => Failure::Failed(error.into()),
-            other => Failure::usage(other),
-        })?;
-        check(&self.config, &splits.train, Some(&splits.test)).map_err(Failure::usage)?;
-        Ok(splits)
-    }
-
     /// `|mean|` of each element of each trained parameter.
     fn magnitudes(&self, recipe: &crate::step::Recipe) -> Result<Vec<Vec<f64>>, Failure> {
         let mut magnitudes = vec![Vec::new(); self.config.model.params().len()];

@@ -11,12 +11,11 @@ use super::print::{print, result, tell};
 use super::trained::Trained;
 use super::{Failure, backend};
 use crate::compile::Device;
-use crate::data::{DataError, Examples, Taught};
+use crate::data::{Examples, Taught};
 use crate::pjrt::Buffer;
 use crate::posterior::{Format, Predicted, Predictions, Predictor, PredictorError, Sheet, WeightsAt};
 use crate::step::{Slot, StateKind};
 use crate::text::Tokenizer;
-use crate::train::check;
 use crate::weights;
 
 /// Rows that are printed.
@@ -59,7 +58,9 @@ impl Predict {
             let model = trained.config.model.name().to_string();
             return Err(failure(PredictorError::Own { model }));
         }
-        trained.tell_best(&self.run);
+        if self.weights.is_none() {
+            trained.tell_best(&self.run);
+        }
         let samples = self.samples(&trained)?;
         if let Some(out) = &self.out {
             self.check_out(out)?;
@@ -171,14 +172,7 @@ impl Predict {
                 let examples = config.data.open_to_predict(path, taught).map_err(Failure::usage)?;
                 Ok((examples, path.display().to_string()))
             }
-            None => {
-                let splits = config.data.load(backend::fetch).map_err(|error| match error {
-                    DataError::Fetch(_) => Failure::Failed(error.into()),
-                    other => Failure::usage(other),
-                })?;
-                check(config, &splits.train, Some(&splits.test)).map_err(Failure::usage)?;
-                Ok((splits.test, format!("{}, the run's test data", config.data.name())))
-            }
+            None => Ok((trained.data()?.test, format!("{}, the run's test data", config.data.name()))),
         }
     }
 }

@@ -9,7 +9,7 @@ use super::out::{CONFIG_FILE, folder_of};
 use super::print::tell;
 use crate::config::{Length, Overrides, RunConfig, differences};
 use crate::rule::Schedule;
-use crate::train::{Checkpoint, MAY_CHANGE, Training, may_change};
+use crate::train::{CHECKPOINT_FILE, Checkpoint, MAY_CHANGE, Training, may_change};
 
 /// A run that goes on, with what is to be other than it was.
 pub(super) fn open(
@@ -17,6 +17,7 @@ pub(super) fn open(
     set: &[String],
     length: Option<Length>,
 ) -> Result<(Checkpoint, RunConfig), Failure> {
+    refuse_others(run)?;
     let (checkpoint, then) = Checkpoint::open(run).map_err(Failure::usage)?;
     let file = folder_of(run).join(CONFIG_FILE);
     let mut config = then.clone();
@@ -43,6 +44,20 @@ pub(super) fn open(
         tell(format_args!("changed since the checkpoint: {}", changes.join(", ")));
     }
     Ok((checkpoint, config))
+}
+
+/// Refuses a checkpoint that is not the run's last one: what came after it would be lost.
+fn refuse_others(run: &Path) -> Result<(), Failure> {
+    let is_other = run.is_file() && run.file_name().is_none_or(|name| name != CHECKPOINT_FILE);
+    if !is_other {
+        return Ok(());
+    }
+    let (file, folder) = (run.display(), folder_of(run));
+    Err(Failure::usage(anyhow!(
+        "--resume is {file}, but a run goes on from its last checkpoint: --resume {} does; --set init={file} starts a new \
+         run from these weights",
+        folder.display()
+    )))
 }
 
 /// Names a change that a run cannot go on with.

@@ -77,7 +77,7 @@ pub(super) struct Train {
     #[arg(long)]
     pub(super) target: Option<Wanted>,
     /// Continue the run in this folder from its checkpoint; Ctrl-C saves one. With --steps or --epochs it is as long as
-    /// they say, and --set changes rule.lr, evaluation and checkpoint
+    /// they say, and --set changes rule.lr, evaluation, checkpoint, validation.every and validation.patience
     #[arg(long, value_name = "DIR", conflicts_with_all = ["config", "out", "seed"])]
     pub(super) resume: Option<PathBuf>,
     /// Continue although the data or the file of initial weights changed, with ess and steps as they were

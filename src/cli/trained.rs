@@ -10,14 +10,14 @@ use super::print::note;
 use super::{Failure, backend};
 use crate::compile::Device;
 use crate::config::RunConfig;
-use crate::data::Taught;
+use crate::data::{DataError, Splits, Taught};
 use crate::phase::{self, Phase};
 use crate::pjrt::Buffer;
 use crate::posterior::Posterior;
 use crate::rule::HyperValues;
 use crate::step::Recipe;
 use crate::text::Tokenizer;
-use crate::train::{BEST_FILE, Checkpoint};
+use crate::train::{BEST_FILE, Checkpoint, check};
 
 /// A run's configuration and its last checkpoint.
 pub(super) struct Trained {
@@ -46,6 +46,24 @@ impl Trained {
                 "these are the weights of step {}; those of step {}, which validation found best, are in {file}",
                 header.step, best.step
             ));
+        }
+    }
+
+    /// The run's own data, which must be those that it was trained on and judged by.
+    pub(super) fn data(&self) -> Result<Splits, Failure> {
+        let config = &self.config;
+        let splits = config.load_data(backend::fetch).map_err(|error| match error {
+            DataError::Fetch(_) => Failure::Failed(error.into()),
+            other => Failure::usage(other),
+        })?;
+        check(config, &splits.train, Some(&splits.test)).map_err(Failure::usage)?;
+        match self.checkpoint.header.source.change_of_data(&splits).map_err(Failure::usage)? {
+            None => Ok(splits),
+            Some(change) => Err(Failure::usage(anyhow::anyhow!(
+                "{}: {change}, so nothing that is said of these rows would be true of the run; `predict` and `eval` take \
+                 rows of another file by --data",
+                config.data.name()
+            ))),
         }
     }
 

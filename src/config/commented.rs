@@ -37,7 +37,9 @@ fn object(text: &mut String, depth: usize, path: &str, properties: &[Property], 
                 let default =
                     |field: &Property| Some((field.name.clone(), field.schema.get("default")?.clone()));
                 let defaults = Value::Object(inside.iter().filter_map(default).collect());
-                text.push_str(&format!("{indent}// {name}: {}{comma}\n", one_line(&defaults)));
+                // One that lacks what it must have would be none at all.
+                let whole = if inside.iter().any(|field| field.required) { Value::Null } else { defaults };
+                text.push_str(&format!("{indent}// {name}: {}{comma}\n", one_line(&whole)));
             }
             (Some(inside), value) => {
                 text.push_str(&format!("{indent}{name}: {{\n"));

@@ -9,7 +9,7 @@ use json_strip_comments::StripComments;
 use natgrad_layers::NamedModel;
 use serde_json::{Map, Value, json};
 
-use super::{ConfigError, Overrides, RunConfig};
+use super::{ConfigError, Overrides, RunConfig, Validation};
 use crate::rule::{NamedRule, OwnRule};
 use crate::text::utf8;
 
@@ -172,6 +172,7 @@ pub(super) fn parse(source: &str, mut value: Value) -> Result<RunConfig, ConfigE
     });
     let mut config = config?;
     config.data.fill_in();
+    config.validation.iter_mut().for_each(Validation::fill_in);
     Ok(match own {
         Some(own) => RunConfig { rule: NamedRule::Own(own), ..config },
         None => config,

@@ -77,6 +77,13 @@ impl Default for Validation {
 }
 
 impl Validation {
+    /// Writes out the fraction, where neither it nor a file is given.
+    pub(super) fn fill_in(&mut self) {
+        if self.data.is_none() {
+            self.fraction.get_or_insert(FRACTION);
+        }
+    }
+
     /// What is out of range: the field, its value and what would be right.
     pub(super) fn fault(&self, task: Task) -> Option<(&'static str, String, String)> {
         let found =

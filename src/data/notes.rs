@@ -73,7 +73,7 @@ impl DataConfig {
         let validation = splits.validation.as_ref().and_then(counts).map(|counts| lacks(&counts));
         let of_train = said("training", &lacks(&train), split);
         let first = of_train.or_else(|| said("test", &lacks(&test), split));
-        let second = validation.and_then(|missing| said("validation", &missing, ""));
+        let second = validation.and_then(|missing| said("validation", &missing, " (`validation`)"));
         first.into_iter().chain(second).collect()
     }
 }

@@ -131,6 +131,14 @@ pub enum TrainError {
     /// A checkpoint does not fit the run.
     #[error("the checkpoint does not fit the run: {0}")]
     Checkpoint(String),
+    /// The run that `prior` names cannot be its prior.
+    #[error("`prior.run` is {}, which cannot be the prior: {reason}", run.display())]
+    Prior {
+        /// The earlier run.
+        run: PathBuf,
+        /// Why.
+        reason: String,
+    },
     /// The run cannot have its folder.
     #[error(transparent)]
     Folder(#[from] FolderError),

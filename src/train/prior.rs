@@ -82,8 +82,11 @@ impl Prior {
     /// # Errors
     /// The earlier run cannot be read, leaves no posterior, or is of another model: the first tensor that differs is named.
     pub fn read(prior: &PriorConfig, config: &RunConfig, ess: f64) -> Result<Prior, TrainError> {
-        let left = Left::read(&prior.run)?;
-        let refused = |reason: String| TrainError::Read { path: prior.run.clone(), reason };
+        let refused = |reason: String| TrainError::Prior { run: prior.run.clone(), reason };
+        let left = Left::read(&prior.run).map_err(|error| match error {
+            TrainError::Read { reason, .. } | TrainError::Checkpoint(reason) => refused(reason),
+            other => other,
+        })?;
         if let Some(reason) = other_tensor(&left.config, config) {
             return Err(refused(format!("as a prior it does not fit: {reason}")));
         }

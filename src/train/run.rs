@@ -11,6 +11,7 @@ use super::changes::difference;
 use super::check::check;
 use super::checkpoint::Checkpoint;
 use super::folder::RunFolder;
+use super::prior::Prior;
 use super::progress::Observer;
 use super::source::Source;
 use super::training::Training;
@@ -363,6 +364,12 @@ impl Run {
         }
         if let Some(checkpoint) = &checkpoint {
             checkpoint.check(&config)?;
+            let names = train.as_ref().map(|train| config.data.class_names(train)).transpose()?.flatten();
+            same_classes(&checkpoint.header.class_names, &names.unwrap_or_default())?;
+        }
+        if let (Some(prior), None) = (&config.prior, &checkpoint) {
+            // Before anything is compiled.
+            Prior::read(prior, &config, labels as f64)?;
         }
         let out = match out {
             Some(Out::Named(folder)) => Some(Arc::new(RunFolder::take(&folder)?)),
@@ -394,6 +401,15 @@ fn compare(
         Some(change) if !accepts_changes => Err(changed(&change)),
         _ => Ok(now.or(then)),
     }
+}
+
+/// An error if classes have other numbers than they had, or there are others: their weights would be taken for each other's.
+fn same_classes(then: &[String], now: &[String]) -> Result<(), TrainError> {
+    if then.is_empty() || now.is_empty() || then == now {
+        return Ok(());
+    }
+    let (then, now) = (then.join(", "), now.join(", "));
+    Err(TrainError::Checkpoint(format!("the run's classes are {then}, but the data have {now}")))
 }
 
 fn changed(what: &str) -> TrainError {

@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 
 use super::TrainError;
 use crate::config::RunConfig;
-use crate::data::{Examples, Fingerprint};
+use crate::data::{DataError, Examples, Fingerprint, Splits};
 use crate::files::hex;
 use crate::phase::{self, Phase};
 use crate::weights;
@@ -78,6 +78,27 @@ impl Source {
         data.or(model)
             .or_else(|| init.map(|_| "the file of initial weights, `init`, is another one now".to_string()))
             .or_else(|| prior.map(|_| "the run of the prior, `prior.run`, is another one now".to_string()))
+    }
+
+    /// What is different in these data, if anything is that is known of a run's.
+    ///
+    /// # Errors
+    /// A file that cannot be read.
+    pub fn change_of_data(&self, now: &Splits) -> Result<Option<String>, DataError> {
+        let all = [
+            (&self.data, Some(&now.train), "training"),
+            (&self.validation, now.validation.as_ref(), "validation"),
+            (&self.test, Some(&now.test), "test"),
+        ];
+        let _hashing = phase::begin(Phase::Hashing);
+        for (then, now, what) in all {
+            if let (Some(then), Some(now)) = (then, now)
+                && let Some(change) = then.change(&now.fingerprint()?, what)
+            {
+                return Ok(Some(change));
+            }
+        }
+        Ok(None)
     }
 
     /// What is known now, and of what is not known now what was then.

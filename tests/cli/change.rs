@@ -161,3 +161,54 @@ fn a_run_starts_from_the_mean_of_another() {
     assert_eq!(outcome.code, Some(2), "{outcome:?}");
     assert!(outcome.stderr.contains("its bytes are not those that were saved"), "{outcome:?}");
 }
+
+/// What is said of the run's own rows would not be true of other ones.
+#[test]
+fn data_that_changed_are_no_more_the_runs_own() {
+    let bench = Bench::new();
+    bench.ok(&["train", "run.json", "--steps", "8", "--out", "out"]);
+    bench.ok(&["predict", "out", "--at", "mean"]);
+    let table = bench.read("table.csv");
+    let (header, rows) = table.split_once('\n').unwrap();
+    let turned: Vec<&str> = rows.lines().rev().collect();
+    bench.write("table.csv", &format!("{header}\n{}\n", turned.join("\n")));
+    for args in [&["predict", "out"][..], &["posterior", "out"], &["eval", "out"]] {
+        let outcome = bench.run(args);
+        assert_eq!(outcome.code, Some(2), "{outcome:?}");
+        let wanted =
+            "error: table.csv: the training data have 48 rows as before, but not the same ones, so nothing";
+        assert!(outcome.stderr.contains(wanted), "{outcome:?}");
+    }
+    bench.ok(&["predict", "out", "--data", "table.csv"]);
+}
+
+/// Weights of one class are not taken for another's, whatever is accepted.
+#[test]
+fn classes_keep_their_numbers() {
+    let bench = Bench::new();
+    let words = |names: [&str; 3]| {
+        let rows = (0..60).map(|row| format!("{}.{row},{}.5,{}\n", row % 3, row % 7, names[row % 3]));
+        "x,y,kind\n".to_string() + &rows.collect::<String>()
+    };
+    bench.write("table.csv", &words(["apple", "banana", "cherry"]));
+    bench.ok(&["train", "run.json", "--steps", "8", "--out", "out"]);
+    bench.write("table.csv", &words(["zebra", "banana", "cherry"]));
+    let outcome = bench.run(&["train", "--resume", "out", "--steps", "16", "--data-changed"]);
+    assert_eq!(outcome.code, Some(2), "{outcome:?}");
+    let wanted = "the run's classes are apple, banana, cherry, but the data have banana, cherry, zebra";
+    assert!(outcome.stderr.contains(wanted), "{outcome:?}");
+}
+
+/// A run goes on from its end alone.
+#[test]
+fn an_earlier_checkpoint_is_not_resumed() {
+    let bench = Bench::new();
+    bench.ok(&["train", "run.json", "--set", "validation.fraction=0.2", "--out", "out"]);
+    let outcome = bench.run(&["train", "--resume", "out/best.safetensors", "--steps", "60"]);
+    assert_eq!(outcome.code, Some(2), "{outcome:?}");
+    let wanted = "error: --resume is out/best.safetensors, but a run goes on from its last checkpoint: --resume out does; \
+                  --set init=out/best.safetensors starts a new run from these weights\n";
+    assert_eq!(outcome.stderr, wanted);
+    bench.ok(&["train", "--resume", "out/checkpoint.safetensors", "--steps", "60"]);
+    bench.ok(&["train", "run.json", "--set", "init=out/best.safetensors", "--steps", "8", "--out", "new"]);
+}

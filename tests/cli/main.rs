@@ -23,6 +23,7 @@ mod plot;
 mod plugins;
 mod posterior;
 mod predict;
+mod prior;
 mod regression;
 mod replay;
 mod report;

@@ -203,7 +203,10 @@ fn a_class_that_is_left_out_is_told() {
     let rows: Vec<&str> = table.lines().filter(|line| !line.ends_with(",2")).collect();
     bench.write("valid.csv", &(rows.join("\n") + "\n"));
     let outcome = bench.ok(&["train", "run.json", "--steps", "2", "--set", "validation.data=valid.csv"]);
-    assert!(outcome.stderr.contains("warning: table.csv: no validation row is of class 2\n"), "{outcome:?}");
+    assert!(
+        outcome.stderr.contains("warning: table.csv: no validation row is of class 2 (`validation`)\n"),
+        "{outcome:?}"
+    );
 }
 
 #[test]

@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use anyhow::anyhow;
 use serde_json::{Value, json};
 
+use crate::cli::trained::Trained;
 use crate::cli::{Failure, backend};
 use crate::config::RunConfig;
 use crate::data::shapes::fits;
 use crate::data::{DataConfig, DataError, Examples, Taught};
-use crate::train::check;
 
 /// The part of the rows that temperature and sets are fitted on, where the run has no validation rows.
 const HELD_OUT: f64 = 0.5;
@@ -61,19 +61,19 @@ impl Calibration {
 impl Sets {
     /// Opens the rows of a file, or the run's test rows, and those of a second data set.
     pub fn open(
-        config: &RunConfig,
+        trained: &Trained,
         taught: &Taught,
         data: Option<&Path>,
         ood: Option<&str>,
     ) -> Result<Sets, Failure> {
+        let config = &trained.config;
         // The second set first: it is wrong more often, and soon read.
         let foreign = ood.map(|ood| open_foreign(config, taught, ood)).transpose()?;
         let mut validation = None;
         let own = match data {
             Some(_) if config.validation.is_none() => None,
             _ => {
-                let splits = config.load_data(backend::fetch).map_err(failure)?;
-                check(config, &splits.train, Some(&splits.test)).map_err(Failure::usage)?;
+                let splits = trained.data()?;
                 validation = splits.validation.filter(Examples::is_labelled);
                 Some(splits.test)
             }
