@@ -1,6 +1,6 @@
 //! The folder that a run goes to.
 
-use std::io::ErrorKind::NotFound;
+use std::io::ErrorKind::{IsADirectory, NotFound};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -225,7 +225,8 @@ fn remove_events(folder: &Path) -> std::io::Result<()> {
 /// Removes a file if it is there.
 pub(super) fn remove(path: &Path) -> std::io::Result<()> {
     match std::fs::remove_file(path) {
-        Err(error) if error.kind() != NotFound => {
+        // A folder of that name is none of a run's, and is told where the file is written.
+        Err(error) if ![NotFound, IsADirectory].contains(&error.kind()) => {
             let path = path.display();
             Err(std::io::Error::new(error.kind(), format!("cannot remove {path} of an earlier run: {error}")))
         }

@@ -9,7 +9,7 @@ use super::out::{CONFIG_FILE, folder_of};
 use super::print::tell;
 use crate::config::{Length, Overrides, RunConfig, differences};
 use crate::rule::Schedule;
-use crate::train::{CHECKPOINT_FILE, Checkpoint, MAY_CHANGE, Training, may_change};
+use crate::train::{CHECKPOINT_FILE, Checkpoint, Header, MAY_CHANGE, Training, may_change};
 
 /// A run that goes on, with what is to be other than it was.
 pub(super) fn open(
@@ -48,7 +48,9 @@ pub(super) fn open(
 
 /// Refuses a checkpoint that is not the run's last one: what came after it would be lost.
 fn refuse_others(run: &Path) -> Result<(), Failure> {
-    let is_other = run.is_file() && run.file_name().is_none_or(|name| name != CHECKPOINT_FILE);
+    let is_other = run.file_name().is_none_or(|name| name != CHECKPOINT_FILE);
+    // What is no checkpoint is told where it is read.
+    let is_other = is_other && run.is_file() && Header::read(run).is_ok();
     if !is_other {
         return Ok(());
     }

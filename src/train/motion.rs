@@ -111,12 +111,12 @@ mod tests {
             text,
             "the Hessian keeps 97.6 % of `rule.hess_init`, as 2400 steps times (1 - `rule.beta2`) are 0.02, far below 1. \
              So `rule.hess_init` sets the posterior's width: choose it by held-out scores, or try a smaller rule.beta2, such \
-             as 0.99988"
+             as 0.99987"
         );
         assert_eq!(told(ivon(0.99999), 999), None);
         assert_eq!(told(ivon(0.999), 2400), None);
         let von = NamedRule::Von(Von { beta2: 0.99999, ..Von::default() });
-        assert!(told(von, 2400).unwrap().ends_with("such as 0.99988"));
+        assert!(told(von, 2400).unwrap().ends_with("such as 0.99987"));
         // These have no such average, or one that starts at zero.
         let vadam = NamedRule::Vadam(Vadam { beta2: 0.99999, ..Vadam::default() });
         for rule in [vadam, NamedRule::Blr(Blr::default()), NamedRule::Adamw(AdamW::default())] {
