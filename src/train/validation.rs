@@ -28,7 +28,7 @@ pub struct Validated {
 pub struct Best {
     /// Steps done.
     pub step: u64,
-    /// The value of the score that [`Validation::score`] names.
+    /// The value of the score that [`Validation::score`](crate::config::Validation::score) names.
     pub value: f64,
 }
 
@@ -66,7 +66,7 @@ fn is_due(every: Length, steps_per_epoch: u64, before: u64, step: u64) -> bool {
 }
 
 impl Training<'_> {
-    /// The scores on the validation rows, as [`Validation`] says how.
+    /// The scores on the validation rows, as [`Validation`](crate::config::Validation) says how.
     ///
     /// # Errors
     /// There are no such rows, or the device fails.
