@@ -13,7 +13,7 @@ use natgrad_layers::Task;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::out::{folder_of, pretty};
+use super::out::{folder_of, must_be_writable, pretty};
 use super::print::{print, tell};
 use super::trained::Trained;
 use super::{Failure, backend};
@@ -99,8 +99,8 @@ impl Eval {
             let reason = "some of the runs predict classes, others numbers, which have no scores in common";
             return Err(Failure::usage(anyhow!(reason)));
         }
-        for out in [&self.json, &self.html].into_iter().flatten() {
-            check_out(out)?;
+        for (option, file) in [("--json", &self.json), ("--html", &self.html)] {
+            file.as_ref().map_or(Ok(()), |file| must_be_writable(option, file))?;
         }
         let device = backend::open(None)?;
         let mut found = Vec::new();
@@ -147,7 +147,7 @@ impl Eval {
                      scores tokens"
                 )));
             }
-            Task::Own => return Err(failure(PredictorError::Own { model: model.to_string() })),
+            Task::Own => return Err(Failure::predicting(PredictorError::Own { model: model.to_string() })),
         }
         if trained.config.rule.has_posterior() {
             return trained.must_sample(if self.samples.is_some() { "--samples" } else { "eval" });
@@ -184,7 +184,7 @@ impl Eval {
                 let evaluation = judge_numbers(&predictor, &posterior, &sets, at)?;
                 return Ok((Predicted::default(), Evaluation::Numbers(evaluation)));
             }
-            let predicted = predict(&predictor, &posterior, &sets, at).map_err(failure)?;
+            let predicted = predict(&predictor, &posterior, &sets, at).map_err(Failure::predicting)?;
             let divided = match (&calibration, &predicted.validation) {
                 (Some(Calibration::Half { is_held, .. }), _) => Some(predicted.rows.divide(is_held)),
                 _ => None,
@@ -292,33 +292,11 @@ fn judge_numbers(
     at: WeightsAt,
 ) -> Result<NumberEvaluation, Failure> {
     let state = |kind, param| posterior.state(kind, param);
-    let predictions = predictor.predict_rows(&state, &sets.rows, at, 1).map_err(failure)?;
+    let predictions = predictor.predict_rows(&state, &sets.rows, at, 1).map_err(Failure::predicting)?;
     let found = match (&predictions.predicted, predictions.scores) {
         (Outputs::Numbers(numbers), Some(scores)) => NumberEvaluation::of(numbers, scores),
         _ => None,
     };
     let lacks = || anyhow!("{}: has no labels, but scores of numbers need some", sets.name);
     found.ok_or_else(|| Failure::usage(lacks()))
-}
-
-/// Tries whether a file can be written, before any time is spent.
-fn check_out(out: &Path) -> Result<(), Failure> {
-    let wrong = |reason: &dyn std::fmt::Display| Failure::usage(anyhow!("{}: {reason}", out.display()));
-    if out.is_dir() {
-        return Err(wrong(&"is a folder, but must be a file"));
-    }
-    // A name alone has an empty folder, which is where the command runs.
-    let folder = out.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."));
-    let made = std::fs::create_dir_all(folder).and_then(|()| tempfile::tempfile_in(folder));
-    made.map(drop).map_err(|error| Failure::output(&error, format!("{}: {error}", out.display())))
-}
-
-fn failure(error: PredictorError) -> Failure {
-    match error {
-        PredictorError::Data(_)
-        | PredictorError::Mismatch { .. }
-        | PredictorError::Own { .. }
-        | PredictorError::NotFinite { .. } => Failure::usage(error),
-        other => Failure::Failed(other.into()),
-    }
 }

@@ -44,7 +44,9 @@ use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
 use crate::compile::trial;
+use crate::data::DataError;
 use crate::pjrt::LOG_LEVEL;
+use crate::posterior::PredictorError;
 use crate::train::{FolderError, TrainError};
 
 /// Train with IVON, AdamW and other rules, through one fused XLA program per step.
@@ -119,6 +121,25 @@ impl Failure {
         match error.kind() {
             StorageFull | QuotaExceeded | FileTooLarge => Failure::Failed(message),
             _ => Failure::Usage(message),
+        }
+    }
+
+    /// Data that cannot be had: wrong input, unless they cannot be fetched.
+    fn data(error: DataError) -> Failure {
+        match error {
+            DataError::Fetch(_) => Failure::Failed(error.into()),
+            other => Failure::usage(other),
+        }
+    }
+
+    /// A prediction that cannot be made: wrong input, or a failure.
+    fn predicting(error: PredictorError) -> Failure {
+        match error {
+            PredictorError::Data(_)
+            | PredictorError::Mismatch { .. }
+            | PredictorError::Own { .. }
+            | PredictorError::NotFinite { .. } => Failure::usage(error),
+            other => Failure::Failed(other.into()),
         }
     }
 

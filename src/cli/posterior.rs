@@ -18,8 +18,8 @@ use super::{Failure, backend};
 use crate::compile::Device;
 use crate::data::{Examples, Splits};
 use crate::posterior::{
-    Judging, Layer, LeavingOut, Posterior, Predictor, PredictorError, PruneBy, Pruned, Removal, Sensitivity,
-    layers, pruning_curve, sigmas, signal_to_noise,
+    Judging, Layer, LeavingOut, Posterior, Predictor, PruneBy, Pruned, Removal, Sensitivity, layers,
+    pruning_curve, sigmas, signal_to_noise,
 };
 use crate::train::write_atomically;
 
@@ -214,15 +214,15 @@ impl PosteriorCommand {
                 let removal = Removal::by(numbers);
                 let weights = (means.as_slice(), &removal);
                 let points = pruning_curve(device, &recipe, &predictor, weights, &REMOVED, (&test, judging))
-                    .map_err(failure)?;
+                    .map_err(Failure::predicting)?;
                 found.pruning.push(Curve { by, points });
             }
         }
         if wants(What::Sensitivity) {
             let samples = self.samples.unwrap_or(config.evaluation.samples.max(2));
             let leaving = LeavingOut { values: &values, criterion: &recipe.criterion, seed, samples };
-            let estimated = predictor.sensitivity(&state, &train, leaving).map_err(failure)?;
-            let (at_mean, _) = predictor.judge(&state, &test, judging).map_err(failure)?;
+            let estimated = predictor.sensitivity(&state, &train, leaving).map_err(Failure::predicting)?;
+            let (at_mean, _) = predictor.judge(&state, &test, judging).map_err(Failure::predicting)?;
             found.sensitivity = Some(Dependence {
                 seed,
                 nll: estimated.nll(),
@@ -234,13 +234,6 @@ impl PosteriorCommand {
             shown.train = Some(train);
         }
         Ok((found, shown))
-    }
-}
-
-fn failure(error: PredictorError) -> Failure {
-    match error {
-        PredictorError::Data(_) | PredictorError::NotFinite { .. } => Failure::usage(error),
-        other => Failure::Failed(other.into()),
     }
 }
 

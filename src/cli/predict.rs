@@ -56,7 +56,7 @@ impl Predict {
         let trained = Trained::load(&self.run)?;
         if trained.config.model.task() == Task::Own {
             let model = trained.config.model.name().to_string();
-            return Err(failure(PredictorError::Own { model }));
+            return Err(Failure::predicting(PredictorError::Own { model }));
         }
         if self.weights.is_none() {
             trained.tell_best(&self.run);
@@ -86,8 +86,9 @@ impl Predict {
             Some(given) => given.get(param).filter(|_| kind == StateKind::MEAN),
             None => posterior.state(kind, param),
         };
-        let predictions =
-            predictor.predict_rows(&state, &examples, at, config.evaluation.bins).map_err(failure)?;
+        let predictions = predictor
+            .predict_rows(&state, &examples, at, config.evaluation.bins)
+            .map_err(Failure::predicting)?;
 
         let how = match (&self.weights, samples) {
             (Some(file), _) => format!("with the weights of {}", file.display()),
@@ -174,16 +175,6 @@ impl Predict {
             }
             None => Ok((trained.data()?.test, format!("{}, the run's test data", config.data.name()))),
         }
-    }
-}
-
-fn failure(error: PredictorError) -> Failure {
-    match error {
-        PredictorError::Data(_)
-        | PredictorError::Mismatch { .. }
-        | PredictorError::Own { .. }
-        | PredictorError::NotFinite { .. } => Failure::usage(error),
-        other => Failure::Failed(other.into()),
     }
 }
 

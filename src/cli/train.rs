@@ -20,7 +20,7 @@ use super::watched::Watched;
 use super::{Failure, backend, dry_run, resume, seeds};
 use crate::compile::Wanted;
 use crate::config::{Length, RunConfig};
-use crate::data::{DataError, Note, Splits};
+use crate::data::{Note, Splits};
 use crate::report::columns;
 use crate::train::{
     CHECKPOINT_FILE, Checkpoint, EVENT_FOLDER, Run, Training, check, check_memory, notes, write_atomically,
@@ -141,10 +141,7 @@ impl Train {
         {
             compared.check_rule(&config)?;
         }
-        let splits = config.load_data(backend::fetch).map_err(|error| match error {
-            DataError::Fetch(_) => Failure::Failed(error.into()),
-            other => Failure::usage(other),
-        })?;
+        let splits = config.load_data(backend::fetch).map_err(Failure::data)?;
         check(&config, &splits.train, Some(&splits.test)).map_err(|error| Failure::training(error, None))?;
         if let (Some(path), None) = (&config.init, &resume) {
             weights::check(path, &config.model).map_err(Failure::usage)?;

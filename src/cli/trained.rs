@@ -10,7 +10,7 @@ use super::print::note;
 use super::{Failure, backend};
 use crate::compile::Device;
 use crate::config::RunConfig;
-use crate::data::{DataError, Splits, Taught};
+use crate::data::{Splits, Taught};
 use crate::phase::{self, Phase};
 use crate::pjrt::Buffer;
 use crate::posterior::Posterior;
@@ -52,10 +52,7 @@ impl Trained {
     /// The run's own data, which must be those that it was trained on and judged by.
     pub(super) fn data(&self) -> Result<Splits, Failure> {
         let config = &self.config;
-        let splits = config.load_data(backend::fetch).map_err(|error| match error {
-            DataError::Fetch(_) => Failure::Failed(error.into()),
-            other => Failure::usage(other),
-        })?;
+        let splits = config.load_data(backend::fetch).map_err(Failure::data)?;
         check(config, &splits.train, Some(&splits.test)).map_err(Failure::usage)?;
         match self.checkpoint.header.source.change_of_data(&splits).map_err(Failure::usage)? {
             None => Ok(splits),

@@ -7,7 +7,7 @@ use super::TrainError;
 use super::checkpoint::Checkpoint;
 use crate::config::{PriorConfig, RunConfig};
 use crate::rule::group;
-use crate::rule::{Hyper, StateKind};
+use crate::rule::{Hyper, HyperValues, StateKind};
 use crate::step::StatePlan;
 
 /// A Gaussian prior: mean and weight decay of each parameter of the model.
@@ -77,6 +77,19 @@ impl Left {
 }
 
 impl Prior {
+    /// That of a run with so many training labels, if it has one.
+    ///
+    /// # Errors
+    /// See [`Prior::read`].
+    pub(super) fn of(
+        config: &RunConfig,
+        values: &HyperValues,
+        labels: usize,
+    ) -> Result<Option<Prior>, TrainError> {
+        let ess = values.get(Hyper::Ess).unwrap_or(labels as f64);
+        config.prior.as_ref().map(|prior| Prior::read(prior, config, ess)).transpose()
+    }
+
     /// That of a run of this configuration, with an effective sample size of `ess`.
     ///
     /// # Errors

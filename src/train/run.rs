@@ -11,7 +11,6 @@ use super::changes::difference;
 use super::check::check;
 use super::checkpoint::Checkpoint;
 use super::folder::RunFolder;
-use super::prior::Prior;
 use super::progress::Observer;
 use super::source::Source;
 use super::training::Training;
@@ -366,10 +365,6 @@ impl Run {
             checkpoint.check(&config)?;
             let names = train.as_ref().map(|train| config.data.class_names(train)).transpose()?.flatten();
             same_classes(&checkpoint.header.class_names, &names.unwrap_or_default())?;
-        }
-        if let (Some(prior), None) = (&config.prior, &checkpoint) {
-            // Before anything is compiled.
-            Prior::read(prior, &config, labels as f64)?;
         }
         let out = match out {
             Some(Out::Named(folder)) => Some(Arc::new(RunFolder::take(&folder)?)),

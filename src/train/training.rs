@@ -25,7 +25,7 @@ use crate::config::{Evaluation, RunConfig};
 use crate::data::{Arrays, Batches, Examples, RowTypes, TableFacts};
 use crate::phase::{self, Phase};
 use crate::posterior::{Judging, Predictor};
-use crate::rule::{Hyper, HyperValues};
+use crate::rule::HyperValues;
 use crate::step::Recipe;
 use crate::weights;
 
@@ -88,6 +88,8 @@ impl<'a> Training<'a> {
         let table = train.as_ref().and_then(|train| table_on_device(&config, target, train));
         let recipe = Recipe { table, ..config.recipe(target.state_plan()) };
         let values = recipe.values(labels, total);
+        // What is wrong with it is said before anything is compiled.
+        let prior = if checkpoint.is_none() { Prior::of(&config, &values, labels)? } else { None };
         let mut session = Session::new(device, &recipe, config.batch, &values, config.seed)?;
         if let (Some(_), Some(train)) = (&recipe.table, &train) {
             let all = whole(train)?;
@@ -138,7 +140,10 @@ impl<'a> Training<'a> {
         {
             training.predictor(rows, observer)?;
         }
-        training.begin(checkpoint.as_ref())?;
+        match &checkpoint {
+            Some(checkpoint) => training.begin(Some(checkpoint))?,
+            None => training.begin_anew(prior)?,
+        }
         Ok(training)
     }
 
@@ -149,31 +154,33 @@ impl<'a> Training<'a> {
 
     /// Puts the state at its start, or at a checkpoint.
     pub(super) fn begin(&mut self, checkpoint: Option<&Checkpoint>) -> Result<(), TrainError> {
-        let _beginning = phase::begin(Phase::Beginning);
         match checkpoint {
             Some(checkpoint) => {
+                let _beginning = phase::begin(Phase::Beginning);
                 self.session.restore(&checkpoint.tensors)?;
                 (self.step, self.seconds) = (checkpoint.header.step, checkpoint.header.seconds);
                 self.validated = checkpoint.header.validated;
                 self.moved = checkpoint.header.conditions.changes(&Conditions::of(self.device));
             }
-            None => {
-                let ess = self.values.get(Hyper::Ess).unwrap_or(self.labels as f64);
-                let prior = self.config.prior.as_ref();
-                let prior = prior.map(|prior| Prior::read(prior, &self.config, ess)).transpose()?;
-                if let Some(prior) = &prior {
-                    self.session.set_prior(prior)?;
-                }
-                let means = match (&self.config.init, prior) {
-                    (Some(path), _) => weights::read(path, &self.config.model)?,
-                    (None, Some(prior)) => prior.mean,
-                    (None, None) => self.config.model.initial_values(self.config.seed),
-                };
-                self.session.begin(&means, &[])?;
-                (self.step, self.seconds) = (0, 0.0);
-                self.validated = Validated::default();
-            }
+            None => self.begin_anew(Prior::of(&self.config, &self.values, self.labels)?)?,
         }
+        Ok(())
+    }
+
+    /// Puts the state at its start: that of the prior, where the run has one and no initial weights.
+    fn begin_anew(&mut self, prior: Option<Prior>) -> Result<(), TrainError> {
+        let _beginning = phase::begin(Phase::Beginning);
+        if let Some(prior) = &prior {
+            self.session.set_prior(prior)?;
+        }
+        let means = match (&self.config.init, prior) {
+            (Some(path), _) => weights::read(path, &self.config.model)?,
+            (None, Some(prior)) => prior.mean,
+            (None, None) => self.config.model.initial_values(self.config.seed),
+        };
+        self.session.begin(&means, &[])?;
+        (self.step, self.seconds) = (0, 0.0);
+        self.validated = Validated::default();
         Ok(())
     }
 

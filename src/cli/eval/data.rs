@@ -9,7 +9,7 @@ use crate::cli::trained::Trained;
 use crate::cli::{Failure, backend};
 use crate::config::RunConfig;
 use crate::data::shapes::fits;
-use crate::data::{DataConfig, DataError, Examples, Taught};
+use crate::data::{DataConfig, Examples, Taught};
 
 /// The part of the rows that temperature and sets are fitted on, where the run has no validation rows.
 const HELD_OUT: f64 = 0.5;
@@ -130,7 +130,7 @@ fn open_foreign(config: &RunConfig, taught: &Taught, ood: &str) -> Result<(Strin
     };
     let (name, rows) = match other {
         Some(data) => {
-            let splits = data.load(backend::fetch).map_err(failure)?;
+            let splits = data.load(backend::fetch).map_err(Failure::data)?;
             (format!("{}, its test data", data.name()), splits.test)
         }
         None => {
@@ -175,11 +175,4 @@ fn by_name(path: &Path) -> Option<DataConfig> {
 /// Classes of rows of another kind are of no interest, so any number of them will do.
 fn unlabelled(taught: &Taught) -> Taught {
     Taught { classes: usize::MAX, ..taught.clone() }
-}
-
-fn failure(error: DataError) -> Failure {
-    match error {
-        DataError::Fetch(_) => Failure::Failed(error.into()),
-        other => Failure::usage(other),
-    }
 }
