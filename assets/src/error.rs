@@ -28,6 +28,26 @@ pub enum Error {
         /// What is wrong with it.
         source: io::Error,
     },
+    /// A Python environment has no plugin for NVIDIA GPUs.
+    #[error("{}: {reason}; name a Python interpreter, or the folder of an environment", python.display())]
+    NoPython {
+        /// The interpreter.
+        python: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The plugin that was taken from a Python environment is not there any more.
+    #[error(
+        "{}: the plugin was taken from a Python environment, and is not there any more; `natgrad plugin install cuda13` \
+         fetches natgrad's own (the path is kept in {})",
+        path.display(), file.display()
+    )]
+    LinkBroken {
+        /// Its file.
+        path: PathBuf,
+        /// The file that names it.
+        file: PathBuf,
+    },
     /// The package is not built for this machine.
     #[error(
         "{package} is built for Linux on x86_64 only, and this is {os} on {arch}; \

@@ -8,6 +8,7 @@
 //! <cache>/packages/NAME-VERSION/   what is unpacked: files, and manifest.json, which says what they are; checked.json
 //!                                  says how they were when they were hashed
 //! <cache>/wheels/                  wheels put there by hand
+//! <cache>/linked.json              plugins of Python environments that are used in the place of packages
 //! <cache>/staging/                 work under way, removed by whoever fetches next
 //! <cache>/assets.lock              locked by the process that fetches
 //! ```
@@ -25,7 +26,9 @@ mod check;
 mod error;
 mod folder;
 mod hash;
+mod linked;
 mod package;
+mod pinned;
 mod pip;
 mod progress;
 mod stamp;
@@ -35,10 +38,11 @@ mod tests;
 mod unpack;
 
 use std::env;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 pub use error::Error;
 pub use folder::cache_root;
+pub use linked::{PythonPlugin, cuda_of_python};
 pub use package::{Asset, Folder, Member, Package, Platform, Wheel};
 pub use stamp::Stamp;
 pub use store::{Installed, Verified};
@@ -75,6 +79,22 @@ pub fn chosen_plugin() -> Result<Option<PathBuf>, Error> {
 /// There is no telling where the cache folder is, or a file of the package is not the pinned one any more.
 pub fn look(asset: Asset) -> Result<Option<PathBuf>, Error> {
     Store::new(cache_root()?).look(asset.package())
+}
+
+/// The plugin that the user has chosen in the place of a package, by [`link`].
+///
+/// # Errors
+/// There is no telling where the cache folder is, or the plugin is not there any more.
+pub fn linked(asset: Asset) -> Result<Option<PathBuf>, Error> {
+    linked::read(&cache_root()?, asset)
+}
+
+/// Chooses a plugin in the place of a package, from now on; or, with nothing, the package itself again.
+///
+/// # Errors
+/// The cache folder cannot be written.
+pub fn link(asset: Asset, plugin: Option<&Path>) -> Result<(), Error> {
+    linked::write(&cache_root()?, asset, plugin)
 }
 
 /// The MNIST sample: 5000 digits as gzipped CSV without a header, 784 pixels (0 to 255, row by row) and then the

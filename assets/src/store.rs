@@ -151,8 +151,11 @@ impl Store {
         let staging = self.staging()?;
         let unpacked = staging.path().join("unpacked");
         fs::create_dir(&unpacked).map_err(at(&unpacked))?;
+        let there = read(home).map(|(manifest, _)| manifest);
         for wheel in package.wheels {
-            self.fetch_wheel(package, wheel, staging.path(), &unpacked)?;
+            if !there.as_ref().is_some_and(|there| there.lend(package, wheel, home, &unpacked)) {
+                self.fetch_wheel(package, wheel, staging.path(), &unpacked)?;
+            }
         }
         let manifest = unpacked.join(MANIFEST);
         let content = Manifest::of(package);
@@ -249,6 +252,35 @@ impl Manifest {
     fn files(&self) -> impl Iterator<Item = &Unpacked> {
         std::iter::once(&self.first).chain(&self.beside)
     }
+
+    /// Whether every file of the package is among these. Other files may be: a package can be a part of another one.
+    fn holds(&self, package: &Package) -> bool {
+        let wanted = Manifest::of(package);
+        (&self.name, &self.version, &self.first) == (&wanted.name, &wanted.version, &wanted.first)
+            && wanted.beside.iter().all(|file| self.beside.contains(file))
+    }
+
+    /// Puts the wheel's files, which are in `home` as this says, into the folder `unpacked` too; or not one of them, where
+    /// one is not there or has changed.
+    fn lend(&self, package: &Package, wheel: &Wheel, home: &Path, unpacked: &Path) -> bool {
+        let files: Vec<Unpacked> =
+            wheel.members.iter().map(|member| Unpacked::of(package, wheel, member)).collect();
+        let is_known = |file: &Unpacked| self.files().any(|known| known == file);
+        if !files.iter().all(is_known) || check::check_all(home, files.iter()).is_err() {
+            return false;
+        }
+        let link = |file: &Unpacked| {
+            let to = unpacked.join(&file.file);
+            to.parent().map_or(Ok(()), fs::create_dir_all)?;
+            fs::hard_link(home.join(&file.file), to)
+        };
+        let linked = files.iter().try_for_each(link).is_ok();
+        if !linked {
+            // Some file systems have no links: then the wheel is fetched.
+            files.iter().for_each(|file| drop(fs::remove_file(unpacked.join(&file.file))));
+        }
+        linked
+    }
 }
 
 impl Unpacked {
@@ -277,7 +309,7 @@ fn read(home: &Path) -> Option<(Manifest, PathBuf)> {
 
 /// The package's file, if the package is there and whole; an error if a file is not the one that was unpacked.
 fn find(home: &Path, package: &Package) -> Result<Option<PathBuf>, Error> {
-    let Some((manifest, path)) = read(home).filter(|(manifest, _)| *manifest == Manifest::of(package)) else {
+    let Some((manifest, path)) = read(home).filter(|(manifest, _)| manifest.holds(package)) else {
         return Ok(None);
     };
     check::check(home, manifest.files())?;

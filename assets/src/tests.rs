@@ -448,12 +448,35 @@ fn files_of_several_wheels_are_unpacked_together() {
     let [it] = &installed[..] else { panic!("{installed:?}") };
     assert_eq!((&*it.name, &it.path, it.size), ("tiny-plugin", &path, 34));
 
-    // One file that is not whole, and all are fetched again.
+    // One file that is not whole: nothing of such a folder is used.
     fs::write(home.join("tools/lib/data"), "dat").unwrap();
     assert_eq!(store.look(package).unwrap(), None);
     world.store().path(package).unwrap();
     assert_eq!(fs::read(home.join("tools/lib/data")).unwrap(), b"data");
     assert_eq!(world.calls().len(), 4);
+}
+
+#[test]
+fn of_a_package_that_grows_only_what_is_new_is_fetched() {
+    let world = World::new();
+    let whole = with_tools(&world);
+    let part = package(Folder::AsInWheel, vec![world.package.wheels[0]]);
+    let store = world.store();
+    let path = store.path(part).unwrap();
+    assert_eq!(store.look(whole).unwrap(), None);
+    assert_eq!(store.path(whole).unwrap(), path);
+    assert_eq!(world.calls().len(), 2);
+    assert!(world.calls()[1].ends_with("tiny-tools==2.0"));
+    // Now the part is there as well.
+    assert_eq!((store.path(part).unwrap(), store.look(part).unwrap()), (path.clone(), Some(path.clone())));
+    assert!(store.look(whole).unwrap().is_some());
+    assert_eq!(world.calls().len(), 2);
+
+    // A file of one wheel that is another now, and the other wheel is kept.
+    fs::write(&path, vec![b'x'; CONTENT.len()]).unwrap();
+    assert_eq!(fs::read(world.store().path(whole).unwrap()).unwrap(), CONTENT);
+    assert_eq!(world.calls().len(), 3);
+    assert!(world.calls()[2].ends_with("tiny-plugin==1.0"));
 }
 
 #[test]

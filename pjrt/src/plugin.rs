@@ -64,6 +64,10 @@ impl TrustedLibrary {
     pub fn at(path: impl Into<PathBuf>) -> TrustedLibrary {
         TrustedLibrary(path.into())
     }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.0
+    }
 }
 
 impl Plugin {
@@ -292,7 +296,7 @@ unsafe extern "C" fn guarded<A>(
 }
 
 /// A dynamic linker's error with what lies behind it.
-fn in_full(error: &libloading::Error) -> String {
+pub(super) fn in_full(error: &libloading::Error) -> String {
     match std::error::Error::source(error) {
         Some(source) => format!("{error}: {source}"),
         None => error.to_string(),

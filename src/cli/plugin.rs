@@ -1,15 +1,16 @@
 //! `natgrad plugin`.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::print::{print, tell};
 use super::{Failure, backend};
-use crate::assets;
-use crate::compile::{Target, open};
+use crate::assets::{self, Asset, PythonPlugin};
+use crate::compile::{Target, cuda, open};
 use crate::lower::Loops;
-use crate::pjrt::{Client, Executable};
+use crate::pjrt::{Client, CudaDriver, Executable};
 
 /// List what is installed, and what the plugin in use can do; or install a plugin
 #[derive(Debug, Args)]
@@ -20,11 +21,32 @@ pub(super) struct PluginCommand {
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// Fetch a plugin, with everything it needs to compile for devices that are not here
-    Install {
-        /// Which
-        plugin: PluginName,
-    },
+    /// Fetch a plugin, with everything that its programs run with
+    Install(Install),
+}
+
+#[derive(Debug, Args)]
+struct Install {
+    /// Which
+    plugin: PluginName,
+    #[command(flatten)]
+    cuda: CudaParts,
+}
+
+/// Which parts of the plugin for NVIDIA GPUs, and whose.
+#[derive(Clone, Debug, PartialEq, Eq, Args)]
+#[group(multiple = false)]
+struct CudaParts {
+    /// Of cuda13, fetch only what it takes to compile for GPUs that are not here (257 MB, not 1.3 GB)
+    #[arg(long)]
+    compile_only: bool,
+    /// Fetch all of cuda13 though this machine has no driver, for another one that has
+    #[arg(long)]
+    without_driver: bool,
+    /// In the place of cuda13, use JAX's plugin and NVIDIA's libraries of a Python environment: that of an interpreter, or
+    /// of a folder
+    #[arg(long, value_name = "PYTHON", num_args = 0..=1, default_missing_value = "python3")]
+    from_python: Option<PathBuf>,
 }
 
 /// A plugin that can be installed.
@@ -32,7 +54,7 @@ enum Action {
 enum PluginName {
     /// For the CPU, which is fetched by itself where it is needed
     Cpu,
-    /// For NVIDIA GPUs, with CUDA 13's assembler, linker and library of functions
+    /// For NVIDIA GPUs, with the tools and libraries of CUDA 13 and cuDNN 9
     Cuda13,
     /// For TPUs
     Tpu,
@@ -61,7 +83,13 @@ const PROBE: &str = r#"module @probe {
 impl PluginCommand {
     pub(super) fn run(self) -> Result<ExitCode, Failure> {
         match self.action {
-            Some(Action::Install { plugin }) => {
+            Some(Action::Install(Install { plugin: PluginName::Cuda13, cuda })) => install_cuda(&cuda)?,
+            Some(Action::Install(Install { plugin, cuda })) => {
+                if cuda != CudaParts::WHOLE {
+                    return Err(Failure::usage(anyhow::anyhow!(
+                        "--compile-only, --without-driver and --from-python are for cuda13"
+                    )));
+                }
                 let (asset, name) = open::own_plugin(plugin.target());
                 let path = backend::fetch(asset)?;
                 tell(format_args!("{name} is installed: {}", path.display()));
@@ -70,6 +98,71 @@ impl PluginCommand {
         }
         Ok(ExitCode::SUCCESS)
     }
+}
+
+impl CudaParts {
+    const WHOLE: CudaParts = CudaParts { compile_only: false, without_driver: false, from_python: None };
+}
+
+fn install_cuda(parts: &CudaParts) -> Result<(), Failure> {
+    if let Some(python) = &parts.from_python {
+        let PythonPlugin { path, package } = assets::cuda_of_python(python)?;
+        cuda::complete(&path)?;
+        assets::link(Asset::CudaPlugin, Some(&path))?;
+        tell(format_args!("cuda13 is {package} from now on: {}", path.display()));
+        return Ok(());
+    }
+    if parts.compile_only {
+        let path = backend::fetch(Asset::CudaCompiler)?;
+        assets::link(Asset::CudaPlugin, None)?;
+        tell(format_args!("cuda13 is installed, to compile with: {}", path.display()));
+        return Ok(());
+    }
+    if !parts.without_driver {
+        // Before a gigabyte is fetched.
+        let driver =
+            cuda::driver().and_then(|driver| cuda::usable(&driver, cuda::OWN_MAJOR, "cuda13".as_ref()));
+        driver.map_err(|error| {
+            anyhow::anyhow!(
+                "{error}\nto compile for GPUs only, add --compile-only; to fetch all for another machine, \
+                 --without-driver"
+            )
+        })?;
+    }
+    let path = backend::fetch(Asset::CudaPlugin)?;
+    assets::link(Asset::CudaPlugin, None)?;
+    cuda::complete(&path)?;
+    tell(format_args!("cuda13 is installed, with all that its programs run with: {}", path.display()));
+    Ok(())
+}
+
+/// The plugin for NVIDIA GPUs that is used, the driver, and each library that programs run with.
+fn list_cuda() -> Result<String, Failure> {
+    let Some(path) = open::cuda_plugin().map_err(|error| Failure::Failed(error.into()))? else {
+        return Ok(match assets::look(Asset::CudaCompiler)? {
+            Some(path) => format!(
+                "\n{}\n  to compile with; `natgrad plugin install cuda13` fetches the libraries that programs run with\n",
+                path.display()
+            ),
+            None => String::new(),
+        });
+    };
+    let driver = match CudaDriver::open() {
+        Err(error) => error,
+        Ok(CudaDriver { cuda: (major, minor), gpus }) => {
+            let gpus = match gpus {
+                Err(error) => error,
+                Ok(gpus) if gpus.is_empty() => "no GPU".to_owned(),
+                Ok(gpus) => gpus.into_iter().map(|gpu| gpu.name).collect::<Vec<_>>().join(", "),
+            };
+            format!("runs CUDA {major}.{minor}: {gpus}")
+        }
+    };
+    let mut text = format!("\n{}\n  {:<41} {driver}\n", path.display(), "driver");
+    for library in cuda::major(&path).map_or_else(Vec::new, |major| cuda::libraries(&path, major)) {
+        text.push_str(&format!("  {library}\n"));
+    }
+    Ok(text)
 }
 
 fn list() -> Result<(), Failure> {
@@ -99,6 +192,7 @@ fn list() -> Result<(), Failure> {
     for (name, value) in rows {
         text.push_str(&format!("  {name:<25} {value}\n"));
     }
+    text.push_str(&list_cuda()?);
     print(&text)?;
     Ok(())
 }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use super::{AheadDevice, Cache, Compiler, Device, DeviceError, OpenError, Target, Wanted};
+use super::{AheadDevice, Cache, Compiler, Device, DeviceError, OpenError, Target, Wanted, cuda};
 use crate::assets::{self, Asset, PLUGIN_VARIABLE};
 use crate::lower::Loops;
 use crate::phase::{self, Phase};
@@ -146,10 +146,10 @@ pub(crate) fn loops() -> Loops {
     if is_chosen() { Loops::Chosen } else { Loops::Merged }
 }
 
-/// natgrad's own plugin for a target, and its name for `natgrad plugin install`.
+/// The least of natgrad's own plugin for a target that programs are compiled with, and the words for `natgrad plugin install`.
 pub(crate) fn own_plugin(target: Target) -> (Asset, &'static str) {
     match target {
-        Target::Gpu => (Asset::CudaPlugin, "cuda13"),
+        Target::Gpu => (Asset::CudaCompiler, "cuda13 --compile-only"),
         Target::Tpu => (Asset::TpuPlugin, "tpu"),
         Target::Cpu | Target::Other => (Asset::CpuPlugin, "cpu"),
     }
@@ -161,8 +161,13 @@ pub(crate) fn attached(wanted: Option<Target>, index: usize) -> Result<Device, O
         check_for_tpu()?;
     }
     let plugin = match wanted {
-        Some(target) => plugin_for(target)?,
-        None => default_plugin()?,
+        Some(target) => runnable(target)?,
+        None => {
+            if let Some(path) = assets::chosen_plugin()? {
+                cuda::check(&path)?;
+            }
+            default_plugin()?
+        }
     };
     let client = runtime(&plugin, wanted)?;
     if wanted.is_some_and(|target| target != Target::of(&client)) {
@@ -176,9 +181,47 @@ pub(crate) fn default_plugin() -> Result<Plugin, OpenError> {
     load(&assets::cpu_plugin()?)
 }
 
+/// As [`plugin_for`], with all that programs run with, which is checked.
+fn runnable(target: Target) -> Result<Plugin, OpenError> {
+    if target != Target::Gpu {
+        return plugin_for(target);
+    }
+    let known = match assets::chosen_plugin()? {
+        Some(path) => Some(path),
+        None => cuda_plugin()?,
+    };
+    match known {
+        Some(path) => {
+            cuda::check(&path)?;
+            load(&path)
+        }
+        None => {
+            cuda::driver()?;
+            Err(match assets::look(Asset::CudaCompiler)? {
+                Some(_) => OpenError::CompileOnly,
+                None => OpenError::NotInstalled { plugin: "cuda13" },
+            })
+        }
+    }
+}
+
+/// The plugin for NVIDIA GPUs with all that programs run with: a Python environment's that the user chose, or natgrad's
+/// own; nothing where neither is there whole.
+pub(crate) fn cuda_plugin() -> Result<Option<PathBuf>, OpenError> {
+    match assets::linked(Asset::CudaPlugin)? {
+        Some(path) => Ok(Some(path)),
+        None => Ok(assets::look(Asset::CudaPlugin)?),
+    }
+}
+
 /// The plugin that the user chose, or natgrad's own for the target, which must be installed but for the CPU's.
 fn plugin_for(target: Target) -> Result<Plugin, OpenError> {
     if let Some(path) = assets::chosen_plugin()? {
+        return load(&path);
+    }
+    if target == Target::Gpu
+        && let Some(path) = assets::linked(Asset::CudaPlugin)?
+    {
         return load(&path);
     }
     match own_plugin(target) {

@@ -1,7 +1,7 @@
 //! Why a device could not be opened.
 
-use super::DeviceError;
 use super::open::MAX_VARIABLE;
+use super::{CudaError, DeviceError};
 use crate::assets::{self, PLUGIN_VARIABLE};
 use crate::pjrt;
 use crate::size::NoSize;
@@ -29,6 +29,15 @@ pub enum OpenError {
         /// The name of the plugin.
         plugin: &'static str,
     },
+    /// Of the plugin for NVIDIA GPUs only what compiles for them is installed.
+    #[error(
+        "of the plugin for NVIDIA GPUs only the part that compiles is installed, without the libraries that programs run \
+         with; `natgrad plugin install cuda13` fetches them"
+    )]
+    CompileOnly,
+    /// This machine's GPUs cannot be used, or something that programs for them run with is missing.
+    #[error(transparent)]
+    Cuda(#[from] CudaError),
     /// The plugin that `NATGRAD_PJRT_PLUGIN` names is for another platform than the one that is wanted.
     #[error(
         "{PLUGIN_VARIABLE} names a plugin for {found}, which is not the target; unset it to use natgrad's own plugin"

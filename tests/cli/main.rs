@@ -5,6 +5,7 @@ mod cache;
 mod change;
 mod compare;
 mod config;
+mod cuda;
 mod device_data;
 mod diverge;
 mod eval;

@@ -63,7 +63,7 @@ fn a_step_is_compiled_for_a_tpu() {
 
 #[test]
 fn a_step_is_compiled_for_an_nvidia_gpu() {
-    if installed(Asset::CudaPlugin, "cuda13") {
+    if installed(Asset::CudaCompiler, "cuda13 --compile-only") {
         compiles("cuda:h100");
     }
 }
@@ -89,7 +89,7 @@ fn verdicts_on_steps_for_a_tpu() {
 
 #[test]
 fn verdicts_on_steps_for_an_nvidia_gpu() {
-    if installed(Asset::CudaPlugin, "cuda13") {
+    if installed(Asset::CudaCompiler, "cuda13 --compile-only") {
         insta::assert_snapshot!("cuda_h100", verdicts("cuda:h100", "rule.kind=ivon"));
         insta::assert_snapshot!("cuda_h100_explicit", verdicts("cuda:h100", "step.state=explicit"));
     }
@@ -183,7 +183,7 @@ fn fails(outcome: &Outcome, code: i32, wanted: &[&str]) {
 fn a_plugin_that_is_not_installed_is_told_with_the_command_to_install_it() {
     let bench = Bench::cold();
     let empty = bench.path("empty");
-    for (target, name) in [("cuda:h100", "cuda13"), ("cuda", "cuda13"), ("tpu:v6e", "tpu")] {
+    for (target, name) in [("cuda:h100", "cuda13 --compile-only"), ("tpu:v6e", "tpu")] {
         let args = ["inspect", "run.json", "--what", "hlo", "--target", target];
         let outcome = run(command(&bench, &args).env("NATGRAD_CACHE", &empty));
         fails(&outcome, 1, &["is not installed", &format!("natgrad plugin install {name}")]);
@@ -204,9 +204,11 @@ fn training_needs_a_device_that_is_here() {
 #[cfg(target_os = "linux")]
 fn a_machine_without_the_device_is_told_so() {
     let bench = Bench::cold();
-    if installed(Asset::CudaPlugin, "cuda13") && !std::path::Path::new("/dev/nvidiactl").exists() {
+    if installed(Asset::CudaCompiler, "cuda13 --compile-only")
+        && !std::path::Path::new("/dev/nvidiactl").exists()
+    {
         let outcome = run(&mut command(&bench, &["train", "run.json", "--target", "cuda"]));
-        fails(&outcome, 1, &["no device of the target can be used", "No visible GPU devices", "cuda:h100"]);
+        fails(&outcome, 1, &["no NVIDIA driver", "libcuda.so.1", "cuda:h100"]);
     }
     let vendors = std::fs::read_dir("/sys/bus/pci/devices").into_iter().flatten().flatten();
     let google = vendors
@@ -234,8 +236,8 @@ fn a_plugin_that_does_not_know_the_device_is_told() {
 #[test]
 #[cfg(unix)]
 fn missing_tools_of_cuda_are_told() {
-    let Some(plugin) = assets::look(Asset::CudaPlugin).unwrap() else {
-        installed(Asset::CudaPlugin, "cuda13");
+    let Some(plugin) = assets::look(Asset::CudaCompiler).unwrap() else {
+        installed(Asset::CudaCompiler, "cuda13 --compile-only");
         return;
     };
     let bench = Bench::cold();
