@@ -13,7 +13,7 @@ use crate::report::columns;
 pub(super) fn dry_run(config: &RunConfig, wanted: Option<Wanted>) -> Result<(), Failure> {
     let compiler = backend::compiler(wanted)?;
     let recipe = config.recipe(compiler.target().state_plan());
-    let program = recipe.step(config.batch)?;
+    let program = compiler.target().step(&recipe, config.batch)?;
     let interface = &program.interface;
     let trained = interface.trained().next();
     let kinds: Vec<&str> = trained

@@ -15,7 +15,7 @@ use super::{Failure, backend};
 use crate::compile::{Compiler, DeviceModel, Target, Unit, Wanted, open, stablehlo};
 use crate::config::RunConfig;
 use crate::inspect::{About, DeviceFigures, Difference, Optimized, Report};
-use crate::step::{Program, StatePlan};
+use crate::step::Program;
 use crate::train::write_atomically;
 
 mod against;
@@ -84,10 +84,10 @@ enum ProgramName {
 }
 
 impl ProgramName {
-    fn build(self, config: &RunConfig, state: StatePlan) -> Result<Program, Failure> {
-        let recipe = config.recipe(state);
+    fn build(self, config: &RunConfig, target: Target) -> Result<Program, Failure> {
+        let recipe = config.recipe(target.state_plan());
         Ok(match self {
-            ProgramName::Step => recipe.step(config.batch)?,
+            ProgramName::Step => target.step(&recipe, config.batch)?,
             ProgramName::Start => recipe.start()?,
             ProgramName::Draw if !config.rule.has_posterior() => {
                 let rule = config.rule.name();
@@ -135,7 +135,7 @@ impl Inspect {
         // For the CPU, where nothing is opened and no other target wanted.
         let unopened = wanted.map_or(Target::Cpu, Wanted::target);
         let target = compiler.as_ref().map_or(unopened, Compiler::target);
-        let program = self.program.build(&config, target.state_plan())?;
+        let program = self.program.build(&config, target)?;
         let ir = text::print(program.module.module());
         let unopened = target.lowering(open::loops());
         let lowering = compiler.as_ref().map_or(unopened, Compiler::lowering);
@@ -200,7 +200,7 @@ impl Inspect {
                 } else {
                     Machine::of(backend::compiler(others)?, others, self.measure)?
                 };
-                let program = self.program.build(&config, machine.compiler.target().state_plan())?;
+                let program = self.program.build(&config, machine.compiler.target())?;
                 machine.report(self.program, &config, &optimize(&machine.compiler, program)?.0)?
             }
         };
@@ -238,7 +238,7 @@ impl Machine {
         let target = self.compiler.target();
         let adamw = match (name, config.by_adamw()) {
             (ProgramName::Step, Some(adamw)) => {
-                Some(optimize(&self.compiler, name.build(&adamw, target.state_plan())?)?.0)
+                Some(optimize(&self.compiler, name.build(&adamw, target)?)?.0)
             }
             _ => None,
         };

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::device::{Device, DeviceError, stablehlo};
+use super::device::{Device, DeviceError, program_options, stablehlo};
 use super::listing::{Listed, Listing};
 use super::{Cache, DeviceModel, Target};
 use crate::lower::{Loops, Lowering};
@@ -80,7 +80,8 @@ impl AheadDevice {
         let begin = Instant::now();
         super::versions::check(self.topology.plugin(), &program)?;
         let text = stablehlo(&program, self.lowering())?;
-        let listed = self.cache.listing(&self.topology, &self.described, &text, &self.options)?;
+        let options = program_options(self.target(), &self.options, &program);
+        let listed = self.cache.listing(&self.topology, &self.described, &text, &options)?;
         let (Listed { memory, hlo }, outcome) = listed;
         Ok(Listing { program, hlo, memory, outcome, seconds: begin.elapsed().as_secs_f64() })
     }

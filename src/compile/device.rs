@@ -9,12 +9,12 @@ use super::cache::Keyed;
 use super::host;
 use super::listing::{Listed, Listing};
 use super::trial::{self, Trial};
-use super::{Cache, CacheOutcome, MissReason, OpenError, Refusal, Target, versions};
+use super::{Cache, CacheOutcome, MissReason, OpenError, Refusal, Target, target, versions};
 use crate::lower::{self, Loops, Lowering};
 use crate::phase::{self, Phase};
 use crate::pjrt::{self, Arg, Buffer, Client, CompileOptions, Executable};
 use crate::rule::HyperValues;
-use crate::step::{Program, Slot};
+use crate::step::{Program, Recipe, Slot, StepError};
 
 /// Why a program could not be compiled or run.
 #[derive(Debug, thiserror::Error)]
@@ -98,6 +98,8 @@ pub struct Device {
     cache: Cache,
     options: CompileOptions,
     lowering: Lowering,
+    /// Whether steps know how many of them a call runs.
+    counts_ahead: bool,
 }
 
 /// A program compiled for a device.
@@ -122,7 +124,22 @@ impl Device {
         let target = Target::of(&client);
         // Where there is none, uploads say so.
         let place = client.devices().iter().position(|info| info.addressable).unwrap_or(0);
-        Device { client, place, cache, options: target.options(loops), lowering: target.lowering(loops) }
+        let (options, lowering) = (target.options(loops), target.lowering(loops));
+        Device { client, place, cache, options, lowering, counts_ahead: target.counts_ahead() }
+    }
+
+    /// The same, with steps that know how many of them a call runs, as GPUs and TPUs want it, or that are told.
+    #[must_use]
+    pub fn with_counts_ahead(self, counts_ahead: bool) -> Device {
+        Device { counts_ahead, ..self }
+    }
+
+    /// The training step of a recipe, for this device.
+    ///
+    /// # Errors
+    /// See [`StepError`].
+    pub fn step(&self, recipe: &Recipe, rows: usize) -> Result<Program, StepError> {
+        target::step(recipe, rows, self.counts_ahead)
     }
 
     /// As [`Device::new`], the device of this index among those that this process can use.
@@ -211,11 +228,12 @@ impl Device {
         let text = stablehlo(&program, self.lowering)?;
         drop(writing);
         let is_foreign = versions::foreign(&program).next().is_some();
-        let keyed = cache.keyed(&self.client, &text, &self.options);
+        let options = program_options(self.target(), &self.options, &program);
+        let keyed = cache.keyed(&self.client, &text, &options);
         if is_foreign && trial::is_wanted(self.target()) && !cache.holds(&keyed) {
             return self.tried(cache, program, (text, keyed), begin);
         }
-        let (executable, outcome) = cache.compile_keyed(keyed, &self.client, &text, &self.options)?;
+        let (executable, outcome) = cache.compile_keyed(keyed, &self.client, &text, &options)?;
         let loops = self.lowering.loops;
         Ok(Compiled { program, executable, outcome, loops, seconds: begin.elapsed().as_secs_f64() })
     }
@@ -316,11 +334,17 @@ impl Device {
     }
 }
 
+/// The options that a program is compiled with, of those of its device.
+pub(super) fn program_options(target: Target, options: &CompileOptions, program: &Program) -> CompileOptions {
+    if program.interface.plan.deterministic { target.deterministic(options.clone()) } else { options.clone() }
+}
+
 /// The StableHLO of a program, with its carried inputs donated, told in this way.
 ///
 /// # Errors
 /// See [`lower::LowerError`].
 pub fn stablehlo(program: &Program, lowering: Lowering) -> Result<String, lower::LowerError> {
+    let lowering = Lowering { precision: program.interface.plan.precision, ..lowering };
     lower::to_stablehlo(&program.module, &lower::Donation { aliases: program.donation() }, lowering)
 }
 

@@ -2,7 +2,7 @@
 
 use crate::lower::{Loops, Lowering, Materialization};
 use crate::pjrt::{Client, CompileOptions, OptionValue};
-use crate::step::{Placement, StatePlan};
+use crate::step::{Placement, Program, Recipe, StatePlan, StepError};
 
 /// A kind of platform.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,7 +75,7 @@ impl Target {
     /// known to read `mhlo.fusion`, which is no part of StableHLO. Other targets merge loops by themselves.
     pub fn lowering(self, loops: Loops) -> Lowering {
         match self {
-            Target::Cpu => Lowering { materialization: Materialization::Call, loops },
+            Target::Cpu => Lowering { loops, ..Lowering::chosen(Materialization::Call) },
             Target::Gpu | Target::Tpu | Target::Other => Lowering::chosen(Materialization::Barrier),
         }
     }
@@ -97,6 +97,23 @@ impl Target {
         }
     }
 
+    /// Whether a call of several steps has their number compiled in: XLA:GPU asks the host before every round of a loop
+    /// whose end it does not know.
+    pub(super) fn counts_ahead(self) -> bool {
+        match self {
+            Target::Gpu | Target::Tpu => true,
+            Target::Cpu | Target::Other => false,
+        }
+    }
+
+    /// The training step for this target: one that knows how many steps a call runs, where the target wants so.
+    ///
+    /// # Errors
+    /// See [`StepError`].
+    pub fn step(self, recipe: &Recipe, rows: usize) -> Result<Program, StepError> {
+        step(recipe, rows, self.counts_ahead())
+    }
+
     /// What XLA makes of computations that share inputs and have several outputs.
     pub fn outputs(self, loops: Loops) -> Outputs {
         match (self, loops) {
@@ -115,6 +132,19 @@ impl Target {
         }
     }
 
+    /// The options by which a program gives the same bits in every run, also where it is compiled anew. On GPUs some
+    /// operations add in any order, and XLA chooses algorithms, and the tiles of its own products, by their times
+    /// (`docs/determinism.md` of XLA).
+    pub fn deterministic(self, options: CompileOptions) -> CompileOptions {
+        match self {
+            Target::Gpu => options
+                .flag("xla_gpu_exclude_nondeterministic_ops", true)
+                .flag("xla_gpu_enable_triton_gemm", false)
+                .flag("xla_gpu_autotune_level", 0),
+            Target::Cpu | Target::Tpu | Target::Other => options,
+        }
+    }
+
     fn cpu_options() -> CompileOptions {
         CompileOptions::new()
             // Without it XLA:CPU copies a donated parameter that something may still read later, which costs a
@@ -126,6 +156,11 @@ impl Target {
             // bound by arithmetic at 256.
             .flag("xla_cpu_prefer_vector_width", 512)
     }
+}
+
+/// The training step, which knows how many steps a call runs if `ahead`.
+pub(super) fn step(recipe: &Recipe, rows: usize, ahead: bool) -> Result<Program, StepError> {
+    if ahead && recipe.plan.per_call > 1 { recipe.whole_call(rows) } else { recipe.step(rows) }
 }
 
 #[cfg(test)]

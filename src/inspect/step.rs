@@ -46,5 +46,5 @@ impl Report {
 
 fn optimized(device: &Device, config: &RunConfig, dtype: DType) -> Result<Optimized, InspectError> {
     let recipe = Recipe { dtype, ..config.recipe(device.target().state_plan()) };
-    Ok(Optimized::of(device.list(recipe.step(config.batch)?)?)?)
+    Ok(Optimized::of(device.list(device.step(&recipe, config.batch)?)?)?)
 }

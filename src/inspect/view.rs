@@ -323,7 +323,28 @@ impl About {
     /// What was inspected, in a line.
     pub fn title(&self) -> String {
         let parameters = grouped(self.parameters);
-        format!("{} of {}, {parameters} trained parameters, for {}\n", self.program, self.rule, self.device)
+        let products = self.products().map_or_else(String::new, |how| format!(", products in {how}"));
+        format!(
+            "{} of {}, {parameters} trained parameters, for {}{products}\n",
+            self.program, self.rule, self.device
+        )
+    }
+
+    /// How exact products are on devices where `step.precision` tells (`xla/xla_data.proto`, `PrecisionConfig`).
+    fn products(&self) -> Option<&'static str> {
+        let platform = self.device.split(':').next()?;
+        let step = self.config.get("step")?;
+        let field = |name: &str, default: &'static str| {
+            step.get(name).map_or(default.into(), |value| value.as_str().unwrap_or(default).to_owned())
+        };
+        Some(match (platform, field("compute", "f32").as_str(), field("precision", "default").as_str()) {
+            ("cuda" | "tpu", "bf16", _) => "bf16",
+            ("cuda", _, "highest") | ("tpu", _, "highest") => "single precision",
+            ("cuda", _, _) => "TensorFloat-32 where the GPU has it",
+            ("tpu", _, "tf32") => "three passes of bf16",
+            ("tpu", _, _) => "one pass of bf16",
+            _ => return None,
+        })
     }
 }
 

@@ -4,6 +4,8 @@ use std::borrow::Cow;
 
 use natgrad_ir::Verified;
 use natgrad_ir::pass::PassError;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use super::shape::shape;
 
@@ -14,12 +16,39 @@ pub struct Lowering {
     pub materialization: Materialization,
     /// How what is computed elementwise from the same tensors is told.
     pub loops: Loops,
+    /// How exact products and convolutions are.
+    pub precision: ProductPrecision,
+}
+
+/// How exact products and convolutions of single precision are: XLA's `precision_config`, which processors do not need.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum ProductPrecision {
+    /// The target's fastest: TensorFloat-32 on NVIDIA GPUs from Ampere on, one pass of bfloat16 on TPUs, single precision on
+    /// CPUs.
+    #[default]
+    Default,
+    /// As good as TensorFloat-32, with 10 bits of a fraction or more: that on NVIDIA GPUs, three passes of bfloat16 on TPUs.
+    Tf32,
+    /// Single precision everywhere: without TensorFloat-32 on GPUs, six passes of bfloat16 on TPUs.
+    Highest,
+}
+
+impl ProductPrecision {
+    /// The name of StableHLO's attribute; none for what it means without one.
+    pub(super) fn attribute(self) -> Option<&'static str> {
+        match self {
+            ProductPrecision::Default => None,
+            ProductPrecision::Tf32 => Some("HIGH"),
+            ProductPrecision::Highest => Some("HIGHEST"),
+        }
+    }
 }
 
 impl Lowering {
-    /// With [`Loops::Chosen`].
+    /// With [`Loops::Chosen`] and the default precision.
     pub const fn chosen(materialization: Materialization) -> Lowering {
-        Lowering { materialization, loops: Loops::Chosen }
+        Lowering { materialization, loops: Loops::Chosen, precision: ProductPrecision::Default }
     }
 }
 

@@ -24,7 +24,7 @@ mod text;
 use natgrad_ir::Verified;
 
 pub use donation::{Donation, LowerError};
-pub use manner::{Loops, Lowering, Materialization};
+pub use manner::{Loops, Lowering, Materialization, ProductPrecision};
 pub use sink::{Attr, ComparisonType, FuncHeader, FuncParam, Operation, Sink, SliceDims, Visibility};
 pub use stablehlo::emit;
 pub use text::TextSink;

@@ -131,6 +131,8 @@ pub enum Attr<'a> {
     Scatter(SliceDims),
     /// A truth value.
     Flag(bool),
+    /// How exact a product of two operands is, by the name of StableHLO's precision.
+    Precision(&'static str),
     /// One loop over the elements of the result as the kind of a fusion.
     LoopFusion,
     /// Philox as the algorithm of a generator of random bits.

@@ -227,12 +227,13 @@ impl<'a, S: Sink> Emitter<'a, S> {
                 self.plain("stablehlo.concatenate", operands, &[("dimension", Attr::Index(*dim))])
             }
             Op::Reduce { op, dims } => self.reduce(*op, dims, operands),
-            Op::Dot(dims) => {
-                let attrs = [("dot_dimension_numbers", Attr::Dot(dims))];
-                self.plain("stablehlo.dot_general", operands, &attrs)
-            }
+            Op::Dot(dims) => self.product(
+                "stablehlo.dot_general",
+                operands,
+                vec![("dot_dimension_numbers", Attr::Dot(dims))],
+            ),
             Op::Conv(dims) => {
-                let attrs = [
+                let attrs = vec![
                     ("window_strides", Attr::Indices(&dims.strides)),
                     ("padding", Attr::Padding(&dims.low, &dims.high)),
                     ("lhs_dilation", Attr::Indices(&dims.lhs_dilation)),
@@ -241,7 +242,7 @@ impl<'a, S: Sink> Emitter<'a, S> {
                     ("feature_group_count", Attr::Index(dims.groups)),
                     ("batch_group_count", Attr::Index(1)),
                 ];
-                self.plain("stablehlo.convolution", operands, &attrs)
+                self.product("stablehlo.convolution", operands, attrs)
             }
             Op::Reverse { dims } => {
                 self.plain("stablehlo.reverse", operands, &[("dimensions", Attr::Indices(dims))])
@@ -425,6 +426,19 @@ impl<'a, S: Sink> Emitter<'a, S> {
     }
 
     /// An operation without regions, with the instruction's result types.
+    /// A product, as exact as the lowering says.
+    fn product(
+        &mut self,
+        name: &'static str,
+        operands: &[S::Value],
+        mut attrs: Vec<(&'static str, Attr<'_>)>,
+    ) -> Vec<S::Value> {
+        if let Some(precision) = self.lowering.precision.attribute() {
+            attrs.push(("precision_config", Attr::Precision(precision)));
+        }
+        self.plain(name, operands, &attrs)
+    }
+
     fn plain(
         &mut self,
         name: &'static str,

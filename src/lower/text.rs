@@ -126,6 +126,10 @@ impl TextSink {
                 };
                 self.put(format_args!("#stablehlo<comparison_type {name}>"));
             }
+            // Of both operands.
+            Attr::Precision(name) => {
+                self.put(format_args!("[#stablehlo<precision {name}>, #stablehlo<precision {name}>]"));
+            }
             Attr::Flag(flag) => self.put(format_args!("{flag}")),
             Attr::Images(spatial) => {
                 let window: Vec<String> = (0..spatial).map(|axis| axis.to_string()).collect();

@@ -11,6 +11,7 @@ pub use trajectory::{RecordedStep, Trajectory};
 
 use crate::compile::Device;
 use crate::compile::bytes::to_bytes;
+use crate::lower::ProductPrecision;
 use crate::phase::{self, Phase};
 use crate::rule::Hyper;
 use crate::step::{NoiseSource, Recipe, StateKind, StatePlan, StepPlan};
@@ -84,7 +85,12 @@ pub fn tolerance(dtype: DType) -> f64 {
 /// # Errors
 /// See [`ReplayError`].
 pub fn replay(device: &Device, trajectory: &Trajectory, dtype: DType) -> Result<Deviations, ReplayError> {
-    let plan = StepPlan { samples: trajectory.samples, state: StatePlan::Explicit, ..StepPlan::default() };
+    let plan = StepPlan {
+        samples: trajectory.samples,
+        state: StatePlan::Explicit,
+        precision: ProductPrecision::Highest,
+        ..StepPlan::default()
+    };
     let noise = NoiseSource::Input;
     let recipe =
         Recipe { dtype, noise, plan, ..Recipe::new(trajectory.model.model(), trajectory.rule.rule()) };

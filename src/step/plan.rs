@@ -4,6 +4,7 @@ use natgrad_ir::DType;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::lower::ProductPrecision;
 use crate::noise::Grade;
 use crate::rule::RuleError;
 
@@ -64,6 +65,10 @@ pub struct StepPlan {
     pub clip_norm: Option<f64>,
     /// The type that the model computes in.
     pub compute: Compute,
+    /// How exact products and convolutions of single precision are.
+    pub precision: ProductPrecision,
+    /// Whether every run gives the same bits on a GPU, where this costs time. On a CPU and a TPU every run does.
+    pub deterministic: bool,
     /// How normal the noise is.
     pub noise: Grade,
     /// What is kept of mean and sample.
@@ -82,6 +87,8 @@ impl Default for StepPlan {
             per_call: 1,
             clip_norm: None,
             compute: Compute::F32,
+            precision: ProductPrecision::Default,
+            deterministic: false,
             noise: Grade::default(),
             state: StatePlan::Auto,
             data: Placement::Auto,

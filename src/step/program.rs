@@ -168,6 +168,18 @@ impl<'a> Recipe<'a> {
     /// # Errors
     /// See [`StepError`].
     pub fn step(&self, rows: usize) -> Result<Program, StepError> {
+        self.calls(rows, repeat::Count::Given)
+    }
+
+    /// As [`Recipe::step`], where a call always runs as many steps as the plan says.
+    ///
+    /// # Errors
+    /// See [`StepError`].
+    pub fn whole_call(&self, rows: usize) -> Result<Program, StepError> {
+        self.calls(rows, repeat::Count::Whole)
+    }
+
+    fn calls(&self, rows: usize, count: repeat::Count) -> Result<Program, StepError> {
         let interface = self.interface(rows)?;
         let mut module = Module::new("step");
         let _writing = phase::begin(Phase::Writing { program: module.name.clone() });
@@ -175,7 +187,7 @@ impl<'a> Recipe<'a> {
             1 => once::one_step(self, &interface, &mut module, "main")?,
             _ => {
                 let step = once::one_step(self, &interface, &mut module, "one_step")?;
-                repeat::steps(&interface, &mut module, step)?
+                repeat::steps(&interface, &mut module, step, count)?
             }
         };
         Program::new(module, main, &interface)

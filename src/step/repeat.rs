@@ -9,11 +9,21 @@ use super::slot::{Extent, Slot};
 use super::stage::StageFunction;
 use super::wiring::{Callee, Wiring};
 
-/// The function that runs [`Slot::StepCount`] steps, each on its part of the data, and traces their metrics.
+/// How many steps a call runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Count {
+    /// [`Slot::StepCount`], an input.
+    Given,
+    /// As many as the plan says, compiled in.
+    Whole,
+}
+
+/// The function that runs as many steps, each on its part of the data, and traces their metrics.
 pub(super) fn steps(
     interface: &Interface,
     module: &mut Module,
     step: StageFunction,
+    count: Count,
 ) -> Result<StageFunction, StepError> {
     let carried: Vec<Slot> = step.inputs.iter().copied().filter(|slot| slot.is_carried()).collect();
     let traces: Vec<(Slot, Slot)> = step
@@ -34,7 +44,10 @@ pub(super) fn steps(
     for &slot in &carried {
         wiring.get(slot);
     }
-    let count = wiring.get(Slot::StepCount);
+    let count = match count {
+        Count::Given => wiring.get(Slot::StepCount),
+        Count::Whole => wiring.b.scalar(DType::U32, f64::from(interface.plan.per_call)),
+    };
     for &(_, trace) in &traces {
         let ty = interface.ty(trace);
         let empty = wiring.b.constant(natgrad_ir::Literal::splat(ty, 0.0));

@@ -20,12 +20,14 @@ pub struct Divergence {
     pub largest: Option<(String, f64)>,
     /// The last good checkpoint and its step.
     pub checkpoint: Option<(PathBuf, u64)>,
+    /// Whether the same was seen when the steps were run again, which the search relies on.
+    pub repeated: bool,
 }
 
 impl Divergence {
     /// Of which nothing is known yet but what was seen, and the last good checkpoint.
     pub(super) fn seen(symptom: Symptom, checkpoint: Option<(PathBuf, u64)>) -> Divergence {
-        Divergence { symptom, learning_rate: None, tensor: None, largest: None, checkpoint }
+        Divergence { symptom, learning_rate: None, tensor: None, largest: None, checkpoint, repeated: true }
     }
 }
 
@@ -69,6 +71,11 @@ impl fmt::Display for Divergence {
             write!(f, " (learning rate {rate:.3e})")?;
         }
         match &self.tensor {
+            _ if !self.repeated => write!(
+                f,
+                "; the same steps run again gave finite numbers, so there is no telling which tensor was first. Programs give \
+                 the same bits every time on CPUs, and on GPUs with step.deterministic=true"
+            )?,
             Some((name, step)) => {
                 write!(f, "; the first tensor that is not finite is `{name}`, after step {step}")?
             }
@@ -111,4 +118,22 @@ pub(super) fn largest(tensors: &[HostTensor]) -> Option<(String, f64)> {
             (tensor.name.clone(), tensor.numbers().iter().fold(0.0f64, |most, x| most.max(x.abs())))
         })
         .max_by(|a, b| a.1.total_cmp(&b.1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps_that_do_not_diverge_again_are_told() {
+        let symptom = Symptom::Loss { step: 7, loss: f64::NAN };
+        let seen = Divergence { repeated: false, ..Divergence::seen(symptom, None) };
+        let text = seen.to_string();
+        assert!(
+            text.contains("run again gave finite numbers") && text.contains("step.deterministic=true"),
+            "{text}"
+        );
+        let text = Divergence { repeated: true, ..seen }.to_string();
+        assert!(text.contains("the loss itself overflowed") && !text.contains("again"), "{text}");
+    }
 }

@@ -233,11 +233,17 @@ impl Training<'_> {
                 break;
             }
             divergence.largest = diverge::largest(&tensors);
-            if step == symptom.last_state() {
+            let is_last = step == symptom.last_state();
+            if is_last && let Symptom::State { .. } = symptom {
+                divergence.repeated = false;
                 break;
             }
             let Some(rows) = feed.next_call()? else { break };
             let again = self.call(&rows, 1)?.wait()?;
+            if is_last {
+                divergence.repeated = again.first().is_none_or(|again| !again.loss().is_finite());
+                break;
+            }
             step += 1;
             self.step = step;
             if let Symptom::State { .. } = symptom {

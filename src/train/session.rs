@@ -10,7 +10,7 @@ use crate::compile::bytes::from_bytes;
 use crate::compile::{Compiled, Device, DeviceError};
 use crate::pjrt::{Arg, Buffer, PendingRead};
 use crate::rule::HyperValues;
-use crate::step::{Metric, Recipe, Slot, StateKind};
+use crate::step::{Metric, Program, Recipe, Slot, StateKind};
 
 pub use rows::{CallRows, UploadedRows};
 
@@ -102,11 +102,24 @@ pub struct CallData<'a> {
     pub further_noise: &'a [Vec<f64>],
 }
 
+/// What runs the calls of fewer steps than the plan says.
+#[derive(Debug)]
+enum Rest {
+    /// The same program, which takes the number.
+    Same,
+    /// A program that is not compiled yet, as most runs have no such call.
+    Written(Box<Program>),
+    /// That program.
+    Compiled(Compiled),
+}
+
 /// The state of a run on its device.
 #[derive(Debug)]
 pub struct Session<'a> {
     device: &'a Device,
     step: Compiled,
+    /// The step for calls of fewer steps, where `step` always runs as many.
+    rest: Rest,
     start: Compiled,
     /// Where the mean is not kept.
     recover: Option<Compiled>,
@@ -133,7 +146,13 @@ impl<'a> Session<'a> {
         seed: u64,
     ) -> Result<Session<'a>, TrainError> {
         super::memory::check(device, &recipe.interface(rows)?, 0)?;
-        let step = device.compile(recipe.step(rows)?)?;
+        let step = device.compile(device.step(recipe, rows)?)?;
+        let counts = step.program.inputs.contains(&Slot::StepCount);
+        let rest = if counts || recipe.plan.per_call == 1 {
+            Rest::Same
+        } else {
+            Rest::Written(Box::new(recipe.step(rows)?))
+        };
         let start = device.compile(recipe.start()?)?;
         let recover = if step.program.interface.is_implicit() {
             Some(device.compile(recipe.recover()?)?)
@@ -141,7 +160,7 @@ impl<'a> Session<'a> {
             None
         };
         let (state, fixed, prior, table) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        let mut session = Session { device, step, start, recover, state, fixed, prior, table };
+        let mut session = Session { device, step, rest, start, recover, state, fixed, prior, table };
         session.set_values(values, seed)?;
         Ok(session)
     }
@@ -149,6 +168,24 @@ impl<'a> Session<'a> {
     /// The compiled programs: the step, the start, and the recovery of the mean where it is not kept.
     pub fn programs(&self) -> impl Iterator<Item = &Compiled> {
         [&self.step, &self.start].into_iter().chain(&self.recover)
+    }
+
+    /// Compiles the program of calls of so many steps, unless that is done.
+    fn prepare(&mut self, steps: usize) -> Result<(), DeviceError> {
+        if let Rest::Written(program) = &self.rest
+            && steps < self.steps_per_call()
+        {
+            self.rest = Rest::Compiled(self.device.compile(Program::clone(program))?);
+        }
+        Ok(())
+    }
+
+    /// The program of calls of so many steps, which is prepared.
+    fn program(&self, steps: usize) -> &Compiled {
+        match &self.rest {
+            Rest::Compiled(rest) if steps < self.steps_per_call() => rest,
+            Rest::Same | Rest::Written(_) | Rest::Compiled(_) => &self.step,
+        }
     }
 
     /// The compiled step.
@@ -302,6 +339,7 @@ impl<'a> Session<'a> {
     /// # Errors
     /// The device fails; the state is then lost.
     pub fn step(&mut self, data: CallData) -> Result<PendingSteps, TrainError> {
+        self.prepare(data.steps)?;
         let sent;
         let uploaded = match data.rows {
             CallRows::Uploaded(rows) => rows,
@@ -321,7 +359,7 @@ impl<'a> Session<'a> {
             }
         }
         let mut carried = std::mem::take(&mut self.state).into_iter();
-        let outputs = self.step.run(|slot| {
+        let outputs = self.program(data.steps).run(|slot| {
             if slot.is_carried() {
                 return carried
                     .next()

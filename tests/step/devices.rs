@@ -121,6 +121,8 @@ fn accelerators_are_opened_or_told_to_be_absent() {
             }
             Err(
                 error @ (OpenError::NotInstalled { .. }
+                | OpenError::CompileOnly
+                | OpenError::Cuda(_)
                 | OpenError::NoGpu(_)
                 | OpenError::NoTpu(_)
                 | OpenError::NoTpuAttached),

@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use natgrad::compile::{Cache, Device};
 use natgrad::config::{Evaluation, Length, RunConfig};
 use natgrad::data::{Examples, Features, Labels, Splits, Table};
-use natgrad::lower::Loops;
+use natgrad::lower::{Loops, ProductPrecision};
 use natgrad::noise::Grade;
 use natgrad::posterior::Scores;
 use natgrad::rule::{Adam, AdamW, Estimator, Ivon, NamedRule, ParamGroup, Vogn, Von};
@@ -65,6 +65,8 @@ const PLAN: StepPlan = StepPlan {
     per_call: 1,
     clip_norm: None,
     compute: Compute::F32,
+    precision: ProductPrecision::Default,
+    deterministic: false,
     noise: Grade::Fast,
     state: StatePlan::Explicit,
     data: Placement::Host,

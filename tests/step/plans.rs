@@ -1,15 +1,19 @@
 //! What plans must not change, and what they must: evaluations, micro-batches, loops of steps.
 
+use natgrad::compile::{Cache, Device};
+use natgrad::lower::Loops;
 use natgrad::noise::{Key, Purpose, Stream};
 use natgrad::rule::{AdamW, Estimator, Ivon, NamedRule, Sgd, Vogn};
 use natgrad::step::{Compute, Extent, Metric, Slot, StateKind, StepPlan};
+use natgrad::train::{CallData, CallRows, Session};
 use natgrad_ir::interp::{Precision, Tensor, evaluate_flat};
 use natgrad_ir::{Builder, DType, Shape, TensorType, Value};
 use natgrad_layers::Task;
 
+use crate::device::DEVICE;
 use crate::kit::{Setup, Values, floats, interpret, scalar};
 use crate::own_rules::every_rule;
-use crate::runs::{assert_same_state, begin, distance, setup};
+use crate::runs::{assert_same_state, begin, distance, ivon, setup};
 
 /// A loop of steps is the steps one after another, to the bit, also when it is cut short; its traces are theirs.
 #[test]
@@ -42,6 +46,46 @@ fn a_loop_of_steps_is_the_steps() {
             }
         }
     }
+}
+
+/// A call that always runs as many steps as the plan says does what one does that is told so many.
+#[test]
+fn a_whole_call_is_a_call_of_as_many_steps() {
+    for rule in every_rule() {
+        let setup = setup(rule, StepPlan { per_call: 3, ..StepPlan::default() });
+        let (counted, start) = begin(&setup);
+        let whole = setup.recipe().whole_call(setup.rows).unwrap();
+        assert!(counted.inputs.contains(&Slot::StepCount) && !whole.inputs.contains(&Slot::StepCount));
+        let (of_counted, of_whole) = (interpret(&counted, &start), interpret(&whole, &start));
+        assert_same_state((&whole, &of_whole), (&counted, &of_counted), 0.0);
+    }
+}
+
+/// A session of whole calls runs the last, shorter one too, by another program, and gives the same bits.
+#[test]
+fn a_session_of_whole_calls_ends_with_a_shorter_one() {
+    let plan = StepPlan { per_call: 3, ..StepPlan::default() };
+    let setup = Setup { dtype: DType::F32, ..setup(ivon(), plan) };
+    let state = |device: &Device| {
+        let (_, values) = begin(&setup);
+        let mut session =
+            Session::new(device, &setup.recipe(), setup.rows, &setup.hypers(), setup.seed).unwrap();
+        let params = 0..setup.model.params().len();
+        let means = params.map(|param| floats(&values, Slot::State(StateKind::MEAN, param)));
+        session.begin(&means.collect::<Vec<_>>(), &[]).unwrap();
+        for (call, steps) in [3, 2, 3, 1].into_iter().enumerate() {
+            let (features, labels) = setup.bytes(call as u64);
+            let part = |bytes: &[u8]| bytes[..bytes.len() / 3 * steps].to_vec();
+            let features: Vec<Vec<u8>> = features.iter().map(|bytes| part(bytes)).collect();
+            let rows = CallRows::Given { features: &features, labels: &part(&labels) };
+            let data = CallData { rows, steps, noise: &[], further_noise: &[] };
+            assert_eq!(session.step(data).unwrap().wait().unwrap().len(), steps);
+        }
+        session.state_to_host().unwrap()
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let device = || Device::new(DEVICE.client().clone(), Cache::open(folder.path()), Loops::Merged);
+    assert_eq!(state(&device().with_counts_ahead(true)), state(&device().with_counts_ahead(false)));
 }
 
 /// At one point the micro-batches' gradients average to that of all their rows.

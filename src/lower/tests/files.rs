@@ -11,7 +11,7 @@ use natgrad_ir::Verified;
 use natgrad_ir::testing::{ActError, act, files, same};
 
 use super::super::shape::{SHAPING, shape};
-use super::super::{Donation, Loops, Lowering, Materialization, to_stablehlo};
+use super::super::{Donation, Loops, Lowering, Materialization, ProductPrecision, to_stablehlo};
 
 #[test]
 fn what_is_made_is_as_written() {
@@ -44,12 +44,18 @@ fn manner(words: &[&str]) -> Option<(Lowering, Donation)> {
         "merged" => Loops::Merged,
         _ => return None,
     };
-    let (mut materialization, mut donation) = (Materialization::Call, Donation::none());
+    let (mut lowering, mut donation) = (Lowering::chosen(Materialization::Call), Donation::none());
+    lowering.loops = loops;
     loop {
         rest = match rest {
-            [] => return Some((Lowering { materialization, loops }, donation)),
+            [] => return Some((lowering, donation)),
             ["barrier", rest @ ..] => {
-                materialization = Materialization::Barrier;
+                lowering.materialization = Materialization::Barrier;
+                rest
+            }
+            [precision @ ("tf32" | "highest"), rest @ ..] => {
+                let tf32 = *precision == "tf32";
+                lowering.precision = if tf32 { ProductPrecision::Tf32 } else { ProductPrecision::Highest };
                 rest
             }
             ["donate", param, "to", output, rest @ ..] => {

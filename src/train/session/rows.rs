@@ -89,7 +89,8 @@ impl Session<'_> {
                 uploaded.push(upload(slot, bytes)?);
             }
         }
-        if extent == Extent::Call {
+        let counts = self.program(steps).program.inputs.contains(&Slot::StepCount);
+        if extent == Extent::Call && (counts || steps < self.steps_per_call()) {
             uploaded.push(upload(Slot::StepCount, &(steps as u32).to_ne_bytes())?);
         }
         Ok(UploadedRows(uploaded))
