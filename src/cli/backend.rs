@@ -2,15 +2,38 @@
 
 use std::path::PathBuf;
 
+use clap::Args;
+
 use super::{Failure, progress};
 use crate::assets::{self, Asset};
-use crate::compile::{Cache, Compiler, Device, Listing, OpenError, Wanted, open};
+use crate::compile::{Cache, Compiler, Device, DeviceOptions, Listing, OpenError, Wanted, open};
 use crate::pjrt::{Client, Plugin};
 use crate::step::Program;
 
-/// The first device of the platform that is wanted, which is the CPU's where the user has not chosen a plugin.
-pub(super) fn open(wanted: Option<Wanted>) -> Result<Device, Failure> {
-    open::attached(wanted.map(Wanted::target), 0).map_err(failure)
+/// The device that is wanted, which is the CPU where the user has not chosen a plugin, as a run's options say.
+pub(super) fn open(wanted: Option<Wanted>, options: &DeviceOptions) -> Result<Device, Failure> {
+    open::attached_as(wanted, options).map_err(failure)
+}
+
+/// `--device`, for commands that run programs.
+#[derive(Debug, Args)]
+pub(super) struct OnDevice {
+    /// The device to run on: cpu, cuda, cuda:1 for the second GPU, or tpu [default: cpu]
+    #[arg(long)]
+    device: Option<Wanted>,
+}
+
+impl OnDevice {
+    /// The device, for a run with these options.
+    pub(super) fn open(&self, options: &DeviceOptions) -> Result<Device, Failure> {
+        if let Some(Wanted::Model(model)) = self.device {
+            return Err(Failure::usage(anyhow::anyhow!(
+                "{} is a model of device, and this needs one that is here: cpu, cuda or tpu",
+                model.name
+            )));
+        }
+        open(self.device, options)
+    }
 }
 
 /// What compiles for the device that is wanted.
@@ -21,7 +44,7 @@ pub(super) fn compiler(wanted: Option<Wanted>) -> Result<Compiler, Failure> {
 /// The plugin that the user chose, or the CPU plugin, which is fetched if need be, and its runtime.
 pub(super) fn plugin() -> Result<(Plugin, Client), Failure> {
     let plugin = open::default_plugin().map_err(failure)?;
-    let client = open::runtime(&plugin, None).map_err(failure)?;
+    let client = open::runtime(&plugin, None, &DeviceOptions::default()).map_err(failure)?;
     Ok((plugin, client))
 }
 

@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::print::{print, tell_written};
 use super::{Failure, backend};
 use crate::compare::{self, Budget, Cases, Comparison, News, Server, Vary, compare};
-use crate::compile::Wanted;
+use crate::compile::{DeviceOptions, Wanted};
 use crate::phase::{self, Phase};
 use crate::pjrt::Client;
 use crate::train::write_atomically;
@@ -44,8 +44,8 @@ pub(super) struct Compare {
     /// Seconds that a case, and the parts of each rule, may take
     #[arg(long, value_name = "SECONDS", default_value_t = compare::TIME.as_secs(), value_parser = clap::value_parser!(u64).range(1..))]
     time: u64,
-    /// The device to compare on: cpu, cuda or tpu [default: cpu]
-    #[arg(long)]
+    /// The device to compare on: cpu, cuda, cuda:1 for the second GPU, or tpu [default: cpu]
+    #[arg(long, visible_alias = "device")]
     target: Option<Wanted>,
     /// A program that times other frameworks' steps, to take turns with, e.g. 'python benches/external/steps.py serve'
     #[arg(long, value_name = "COMMAND")]
@@ -92,7 +92,7 @@ impl Compare {
             check_folder(path)?;
         }
         let mut server = self.with.as_deref().map(Server::start).transpose().map_err(Failure::usage)?;
-        let device = backend::open(self.target)?;
+        let device = backend::open(self.target, &DeviceOptions::default())?;
         let budget = Budget { time: Duration::from_secs(self.time), width: compare::NARROW };
         let comparison = Comparison { cases, budget, parts: self.parts, seed: 0 };
         let (mut running, mut rounds_begin) = (None, false);

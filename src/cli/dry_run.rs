@@ -4,7 +4,7 @@ use indicatif::{DecimalBytes, HumanCount};
 
 use super::print::result;
 use super::{Failure, backend};
-use crate::compile::{CacheOutcome, Wanted};
+use crate::compile::{CacheOutcome, Compiler, Target, Wanted};
 use crate::config::{Length, RunConfig};
 use crate::inspect::{HloModule, Summary};
 use crate::report::columns;
@@ -71,8 +71,19 @@ pub(super) fn dry_run(config: &RunConfig, wanted: Option<Wanted>) -> Result<(), 
     if let Some(model) = compiler.model()
         && let Some(has) = model.memory_bytes()
     {
-        let verdict = if needed as f64 <= has { "it fits" } else { "it does not fit" };
-        rows.push(row("device", format!("{} with {}: {verdict}", model.about, bytes(has as i64))));
+        // Of a GPU a run takes a part.
+        let part = if compiler.target() == Target::Gpu { config.device.memory_fraction } else { 1.0 };
+        let usable = match &compiler {
+            Compiler::Attached(device) => device.memory_limit().map_or(has * part, |limit| limit as f64),
+            Compiler::Ahead(_) => has * part,
+        };
+        let verdict = if needed as f64 <= usable { "it fits" } else { "it does not fit" };
+        let of = if usable < has {
+            format!(", of which {} may be used", bytes(usable as i64))
+        } else {
+            String::new()
+        };
+        rows.push(row("device", format!("{} with {}{of}: {verdict}", model.about, bytes(has as i64))));
     }
     let hlo = HloModule::decode(&listing.hlo)?;
     result(format_args!("{}{}", columns(&rows, |_| false), Summary::of(&hlo).stages().trim_end()));

@@ -51,6 +51,8 @@ pub(super) struct Eval {
     /// Write a page with plots here
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
+    #[command(flatten)]
+    on: backend::OnDevice,
 }
 
 /// What was found of one run.
@@ -102,7 +104,7 @@ impl Eval {
         for (option, file) in [("--json", &self.json), ("--html", &self.html)] {
             file.as_ref().map_or(Ok(()), |file| must_be_writable(option, file))?;
         }
-        let device = backend::open(None)?;
+        let device = self.on.open(&trained[0].config.device)?;
         let mut found = Vec::new();
         for (run, own) in self.runs.iter().zip(&trained) {
             let rule = own.config.rule.name();

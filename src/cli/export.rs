@@ -79,7 +79,7 @@ impl Export {
             None => {}
         }
         if let Some(count) = self.samples {
-            let device = backend::open(None)?;
+            let device = backend::open(None, &trained.config.device)?;
             let posterior = trained.posterior(&device)?;
             let drawing = phase::begin(Phase::Drawing { samples: count });
             for number in 0..count {

@@ -40,6 +40,8 @@ pub(super) struct Generate {
     /// A tokenizer.json, or a folder with vocab.json and merges.txt [default: the run's; for GPT-2's vocabulary GPT-2's]
     #[arg(long, value_name = "PATH")]
     tokenizer: Option<PathBuf>,
+    #[command(flatten)]
+    on: backend::OnDevice,
 }
 
 impl Generate {
@@ -79,7 +81,7 @@ impl Generate {
         }
 
         let seed = self.seed.unwrap_or(trained.config.seed);
-        let device = backend::open(None)?;
+        let device = self.on.open(&trained.config.device)?;
         let parameters = match self.samples {
             Some(samples) => trained.samples(&device, seed, 0..samples)?,
             None => vec![trained.posterior(&device)?.into_mean()],

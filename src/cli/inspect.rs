@@ -223,7 +223,7 @@ impl Machine {
                 (device.client().platform_name().to_owned(), Some(figures))
             }
             (Compiler::Ahead(_), Some(Wanted::Model(model))) => (model.name.clone(), figures_of(model)),
-            (Compiler::Ahead(_), Some(Wanted::Attached(_)) | None) => (String::new(), None),
+            (Compiler::Ahead(_), Some(Wanted::Attached(..)) | None) => (String::new(), None),
         };
         Ok(Machine { compiler, device, figures })
     }

@@ -46,6 +46,8 @@ pub(super) struct PosteriorCommand {
     /// Write a page here, with histograms, curves and pictures
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
+    #[command(flatten)]
+    on: backend::OnDevice,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -109,7 +111,7 @@ impl PosteriorCommand {
         for (option, file) in [("--json", &self.json), ("--html", &self.html)] {
             file.as_ref().map_or(Ok(()), |file| must_be_writable(option, file))?;
         }
-        let device = backend::open(None)?;
+        let device = self.on.open(&trained.config.device)?;
         let (found, shown) = self.look(&trained, &wanted, &device)?;
         print(&tables::text(&found))?;
         if let Some(path) = &self.json {
@@ -250,7 +252,7 @@ impl Trained {
 
     /// The means without that part of them.
     pub(super) fn pruned(&self, part: f64, by: PruneBy) -> Result<(Vec<Vec<f64>>, usize), Failure> {
-        let device = backend::open(None)?;
+        let device = backend::open(None, &self.config.device)?;
         let recipe = self.recipe(&device);
         let mut weights = self.mean()?;
         let numbers = match by {

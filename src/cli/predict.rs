@@ -44,6 +44,8 @@ pub(super) struct Predict {
     /// The seed of samples [default: that of the run]
     #[arg(long, allow_negative_numbers = true)]
     seed: Option<u64>,
+    #[command(flatten)]
+    on: backend::OnDevice,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -69,7 +71,7 @@ impl Predict {
         let (examples, name) = self.examples(&trained, &taught)?;
 
         let config = &trained.config;
-        let device = backend::open(None)?;
+        let device = self.on.open(&config.device)?;
         let recipe = trained.recipe(&device);
         let values = trained.values(&recipe);
         let posterior = trained.posterior(&device)?;

@@ -9,6 +9,7 @@ use serde_json::json;
 
 use super::print::print;
 use super::{Failure, backend};
+use crate::compile::DeviceOptions;
 use crate::replay::{ReplayError, Trajectory, replay, tolerance};
 
 /// Replay a recorded trajectory of a reference optimizer through the compiled step
@@ -22,6 +23,8 @@ pub(super) struct Replay {
     /// Print JSON
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    on: backend::OnDevice,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -37,7 +40,7 @@ impl Replay {
             FloatType::F64 => DType::F64,
         };
         let trajectory = Trajectory::load(&self.file).map_err(Failure::usage)?;
-        let device = backend::open(None)?;
+        let device = self.on.open(&DeviceOptions::default())?;
         let worst = replay(&device, &trajectory, dtype).map_err(|error| match error {
             ReplayError::Unsupported { .. } => Failure::usage(error),
             other => Failure::Failed(other.into()),

@@ -72,12 +72,12 @@ pub(super) struct Train {
     /// Write a page of the run at its end: curves, scores, reliability, configuration, machine
     #[arg(long, value_name = "FILE", conflicts_with = "dry_run")]
     pub(super) html: Option<PathBuf>,
-    /// The device to train on: cpu, cuda or tpu; with --dry-run also one that need not be here, such as cuda:h100
+    /// The device to train on: cpu, cuda, cuda:1 for the second GPU, or tpu; with --dry-run also one that need not be here, such as cuda:h100
     /// [default: cpu]
-    #[arg(long)]
+    #[arg(long, visible_alias = "device")]
     pub(super) target: Option<Wanted>,
     /// Continue the run in this folder from its checkpoint; Ctrl-C saves one. With --steps or --epochs it is as long as
-    /// they say, and --set changes rule.lr, evaluation, checkpoint, validation.every and validation.patience
+    /// they say, and --set changes rule.lr, evaluation, checkpoint, device, validation.every and validation.patience
     #[arg(long, value_name = "DIR", conflicts_with_all = ["config", "out", "seed"])]
     pub(super) resume: Option<PathBuf>,
     /// Continue although the data or the file of initial weights changed, with ess and steps as they were
@@ -176,7 +176,7 @@ impl Train {
         }
         let mut run = run.out_taken(Arc::clone(&out));
         let out = out.path();
-        let device = backend::open(self.target)?;
+        let device = backend::open(self.target, &config.device)?;
         if steps_before.is_none() {
             check_memory(&config, &device).map_err(|error| Failure::training(error, None))?;
         }

@@ -134,7 +134,7 @@ impl Trained {
 
     /// One sample of the posterior, as numbers.
     pub(super) fn sample(&self, seed: u64, sample: u32) -> Result<Vec<Vec<f64>>, Failure> {
-        let device = backend::open(None)?;
+        let device = backend::open(None, &self.config.device)?;
         let drawn = self.samples(&device, seed, sample..sample + 1)?;
         let drawn: &[Buffer] = drawn.first().map_or(&[], Vec::as_slice);
         Ok(crate::posterior::to_host(DType::F32, drawn)?)

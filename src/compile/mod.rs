@@ -9,6 +9,7 @@ mod cache;
 mod conditions;
 pub(crate) mod cuda;
 mod device;
+mod device_options;
 mod entry;
 mod gpu;
 mod host;
@@ -31,6 +32,7 @@ pub use cache::{Cache, CacheEntry, CacheOutcome, DEFAULT_MAX, MissReason, Remove
 pub use conditions::Conditions;
 pub use cuda::CudaError;
 pub use device::{Compiled, Device, DeviceError, stablehlo};
+pub use device_options::{Allocator, DeviceOptions};
 pub use entry::Damage;
 pub use key::{CacheKey, KeyParts};
 pub use listing::Listing;

@@ -157,8 +157,8 @@ impl DeviceModel {
 /// What `--target` asks for.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Wanted {
-    /// The first device of the platform that is attached to this machine.
-    Attached(Target),
+    /// A device of the platform that is attached to this machine, by its index.
+    Attached(Target, usize),
     /// A device of this model, which need not be here.
     Model(&'static DeviceModel),
 }
@@ -167,7 +167,7 @@ impl Wanted {
     /// The kind of platform.
     pub fn target(self) -> Target {
         match self {
-            Wanted::Attached(target) => target,
+            Wanted::Attached(target, _) => target,
             Wanted::Model(model) => model.target(),
         }
     }
@@ -183,10 +183,19 @@ impl std::str::FromStr for Wanted {
 
     fn from_str(name: &str) -> Result<Wanted, UnknownTarget> {
         match name {
-            "cpu" => Ok(Wanted::Attached(Target::Cpu)),
-            "cuda" => Ok(Wanted::Attached(Target::Gpu)),
-            "tpu" => Ok(Wanted::Attached(Target::Tpu)),
-            _ => DeviceModel::named(name).map(Wanted::Model).ok_or_else(|| UnknownTarget(name.to_owned())),
+            "cpu" => Ok(Wanted::Attached(Target::Cpu, 0)),
+            "cuda" => Ok(Wanted::Attached(Target::Gpu, 0)),
+            "tpu" => Ok(Wanted::Attached(Target::Tpu, 0)),
+            _ => {
+                let numbered = |(platform, number): (&str, &str)| match (platform, number.parse()) {
+                    ("cuda", Ok(index)) => Some(Wanted::Attached(Target::Gpu, index)),
+                    ("tpu", Ok(index)) => Some(Wanted::Attached(Target::Tpu, index)),
+                    _ => None,
+                };
+                let attached = name.split_once(':').and_then(numbered);
+                let wanted = attached.or_else(|| DeviceModel::named(name).map(Wanted::Model));
+                wanted.ok_or_else(|| UnknownTarget(name.to_owned()))
+            }
         }
     }
 }
@@ -195,8 +204,10 @@ impl std::str::FromStr for Wanted {
 pub fn list() -> impl fmt::Display {
     let line = |name: &str, about: &str| format!("  {name:<10} {about}");
     let models = ALL.iter().map(|model| line(&model.name, &model.about));
-    let attached =
-        [("cuda", "the first NVIDIA GPU of this machine"), ("tpu", "the first TPU of this machine")];
+    let attached = [
+        ("cuda", "the first NVIDIA GPU of this machine; cuda:1 the second"),
+        ("tpu", "the first TPU of this machine"),
+    ];
     let lines: Vec<String> = models.chain(attached.map(|(name, about)| line(name, about))).collect();
     lines.join("\n")
 }
@@ -242,8 +253,11 @@ mod tests {
     #[test]
     fn names_are_read_and_unknown_ones_answered_with_all() {
         let read = |name: &str| name.parse::<Wanted>();
-        assert!(matches!(read("cpu"), Ok(Wanted::Attached(Target::Cpu))));
-        assert!(matches!(read("cuda"), Ok(Wanted::Attached(Target::Gpu))));
+        assert!(matches!(read("cpu"), Ok(Wanted::Attached(Target::Cpu, 0))));
+        assert!(matches!(read("cuda"), Ok(Wanted::Attached(Target::Gpu, 0))));
+        assert!(matches!(read("cuda:1"), Ok(Wanted::Attached(Target::Gpu, 1))));
+        assert!(matches!(read("tpu:3"), Ok(Wanted::Attached(Target::Tpu, 3))));
+        assert!(read("cpu:1").is_err() && read("cuda:-1").is_err());
         assert_eq!(read("tpu:v5e").unwrap().target(), Target::Tpu);
         let error = read("cuda:h1000").unwrap_err().to_string();
         for model in DeviceModel::all() {

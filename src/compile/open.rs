@@ -3,7 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use super::{AheadDevice, Cache, Compiler, Device, DeviceError, OpenError, Target, Wanted, cuda};
+use super::{
+    AheadDevice, Cache, Compiler, Device, DeviceError, DeviceOptions, OpenError, Target, Wanted, cuda,
+};
 use crate::assets::{self, Asset, PLUGIN_VARIABLE};
 use crate::lower::Loops;
 use crate::phase::{self, Phase};
@@ -28,7 +30,7 @@ impl Device {
     /// # Errors
     /// See [`OpenError`].
     pub fn cpu() -> Result<Device, OpenError> {
-        attached(Some(Target::Cpu), 0)
+        attached(Some(Target::Cpu), 0, &DeviceOptions::default())
     }
 
     /// A GPU of this machine, by its index among those that the process can use (`CUDA_VISIBLE_DEVICES` says which). The
@@ -45,7 +47,7 @@ impl Device {
     /// # Errors
     /// See [`OpenError`].
     pub fn cuda(index: usize) -> Result<Device, OpenError> {
-        attached(Some(Target::Gpu), index)
+        attached(Some(Target::Gpu), index, &DeviceOptions::default())
     }
 
     /// A TPU of this machine, by its index among those that the process can use. The plugin must be installed, once, by
@@ -59,7 +61,7 @@ impl Device {
     /// # Errors
     /// See [`OpenError`].
     pub fn tpu(index: usize) -> Result<Device, OpenError> {
-        attached(Some(Target::Tpu), index)
+        attached(Some(Target::Tpu), index, &DeviceOptions::default())
     }
 
     /// The first device of the plugin that `NATGRAD_PJRT_PLUGIN` names, whatever its platform; without it, as
@@ -74,7 +76,7 @@ impl Device {
     /// # Errors
     /// See [`OpenError`].
     pub fn from_env() -> Result<Device, OpenError> {
-        attached(None, 0)
+        attached(None, 0, &DeviceOptions::default())
     }
 
     /// The first device of a PJRT plugin, by the path of its file. The plugin's code runs in this process: open a file
@@ -90,7 +92,7 @@ impl Device {
     pub fn open(path: impl AsRef<Path>) -> Result<Device, OpenError> {
         pjrt::quiet_log();
         let plugin = Plugin::load(&TrustedLibrary::at(path.as_ref())).map_err(OpenError::Plugin)?;
-        let client = share(&plugin).map_err(OpenError::Runtime)?;
+        let client = share(&plugin, &DeviceOptions::default()).map_err(OpenError::Runtime)?;
         // Only natgrad's own plugin is known to take merged loops.
         Device::at(client, 0, cache()?, Loops::Chosen)
     }
@@ -111,7 +113,7 @@ impl Compiler {
     /// See [`OpenError`].
     pub fn open(wanted: Option<Wanted>) -> Result<Compiler, OpenError> {
         let Some(Wanted::Model(model)) = wanted else {
-            return Ok(Compiler::Attached(attached(wanted.map(Wanted::target), 0)?));
+            return Ok(Compiler::Attached(attached_as(wanted, &DeviceOptions::default())?));
         };
         let target = model.target();
         Wanted::Model(model).prepare()?;
@@ -136,7 +138,7 @@ impl Wanted {
     pub fn prepare(self) -> Result<(), pjrt::NotAlone> {
         match self {
             Wanted::Model(model) => pjrt::default_environment(model.target().ahead_environment()),
-            Wanted::Attached(_) => Ok(()),
+            Wanted::Attached(..) => Ok(()),
         }
     }
 }
@@ -155,8 +157,22 @@ pub(crate) fn own_plugin(target: Target) -> (Asset, &'static str) {
     }
 }
 
+/// The device that is wanted. Of several GPUs no other is touched.
+pub(crate) fn attached_as(wanted: Option<Wanted>, options: &DeviceOptions) -> Result<Device, OpenError> {
+    match wanted {
+        Some(Wanted::Attached(Target::Gpu, index)) if index > 0 => {
+            let only = u32::try_from(index).ok().map(|number| vec![number]);
+            let options = DeviceOptions { visible_devices: only, ..options.clone() };
+            attached(Some(Target::Gpu), 0, &options)
+        }
+        Some(Wanted::Attached(target, index)) => attached(Some(target), index, options),
+        Some(Wanted::Model(model)) => attached(Some(model.target()), 0, options),
+        None => attached(None, 0, options),
+    }
+}
+
 /// A device of the platform that is wanted; without a wish, of the plugin that the user chose, else the CPU.
-pub(crate) fn attached(wanted: Option<Target>, index: usize) -> Result<Device, OpenError> {
+fn attached(wanted: Option<Target>, index: usize, options: &DeviceOptions) -> Result<Device, OpenError> {
     if wanted == Some(Target::Tpu) && !is_chosen() {
         check_for_tpu()?;
     }
@@ -169,7 +185,7 @@ pub(crate) fn attached(wanted: Option<Target>, index: usize) -> Result<Device, O
             default_plugin()?
         }
     };
-    let client = runtime(&plugin, wanted)?;
+    let client = runtime(&plugin, wanted, options)?;
     if wanted.is_some_and(|target| target != Target::of(&client)) {
         return Err(OpenError::OtherPlatform { found: client.platform_name().to_owned() });
     }
@@ -241,8 +257,12 @@ fn load(path: &Path) -> Result<Plugin, OpenError> {
 }
 
 /// The runtime of a plugin of those above.
-pub(crate) fn runtime(plugin: &Plugin, wanted: Option<Target>) -> Result<Client, OpenError> {
-    share(plugin).map_err(|error| match wanted {
+pub(crate) fn runtime(
+    plugin: &Plugin,
+    wanted: Option<Target>,
+    options: &DeviceOptions,
+) -> Result<Client, OpenError> {
+    share(plugin, options).map_err(|error| match wanted {
         _ if is_chosen() => OpenError::ChosenRuntime(error),
         Some(Target::Gpu) => OpenError::NoGpu(error),
         Some(Target::Tpu) => OpenError::NoTpu(error),
@@ -258,16 +278,16 @@ fn opening(plugin: &Path) -> phase::Running {
 /// The runtimes in use, by the paths of their plugins.
 static CLIENTS: Mutex<Vec<(PathBuf, WeakClient)>> = Mutex::new(Vec::new());
 
-/// The plugin's runtime, which is started unless it is in use: a second one would claim all memory of the GPUs once
+/// The plugin's runtime, which is started with these options unless it is in use: a second one would claim all memory of the GPUs once
 /// more, and for TPUs there can be but one.
-pub(super) fn share(plugin: &Plugin) -> pjrt::Result<Client> {
+pub(super) fn share(plugin: &Plugin, options: &DeviceOptions) -> pjrt::Result<Client> {
     let mut clients = CLIENTS.lock().unwrap_or_else(PoisonError::into_inner);
     let known = clients.iter().find(|(path, _)| path == plugin.path());
     if let Some(client) = known.and_then(|(_, client)| client.upgrade()) {
         return Ok(client);
     }
     let _opening = opening(plugin.path());
-    let client = start(plugin)?;
+    let client = start(plugin, options)?;
     let kinds: Vec<&str> = client.devices().iter().map(|device| device.kind.as_str()).collect();
     tracing::info!("platform {} {}: {}", client.platform_name(), client.platform_version(), kinds.join(", "));
     clients.retain(|(path, _)| path != plugin.path());
@@ -277,7 +297,10 @@ pub(super) fn share(plugin: &Plugin) -> pjrt::Result<Client> {
 
 /// Starts the plugin's runtime. Whether it is a CPU's is only known from the client itself, so one that shows several
 /// devices by default is started again with one.
-fn start(plugin: &Plugin) -> pjrt::Result<Client> {
+fn start(plugin: &Plugin, options: &DeviceOptions) -> pjrt::Result<Client> {
+    if cuda::major(plugin.path()).is_some() {
+        return Client::create(plugin, &options.of_gpu_client());
+    }
     let client = Client::create(plugin, &[])?;
     let options = Target::of(&client).client_options();
     if options.is_empty() || client.devices().len() == 1 {

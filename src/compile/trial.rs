@@ -111,7 +111,7 @@ fn compiled(arguments: &[OsString]) -> Option<()> {
     let text = std::io::read_to_string(std::io::stdin()).ok()?;
     pjrt::quiet_log();
     let plugin = Plugin::load(&TrustedLibrary::at(Path::new(plugin))).ok()?;
-    let client = super::open::share(&plugin).ok()?;
+    let client = super::open::share(&plugin, &super::DeviceOptions::default()).ok()?;
     let cache = Cache::open(folder).with_max(Size(max.to_str()?.parse().ok()?));
     let device = Device::at(client, 0, cache, loops).ok()?;
     device.compile_text(&text).ok()

@@ -28,6 +28,7 @@ pub use reference::reference;
 pub use schema::schema;
 pub use validation::{ScoreName, Validation};
 
+use crate::compile::DeviceOptions;
 use crate::data::DataConfig;
 use crate::rule::group::{self, ParamGroup};
 use crate::rule::{AdamW, Group, Hyper, Ivon, NamedRule, Needs, RuleError, Schedule};
@@ -74,6 +75,9 @@ pub struct RunConfig {
     pub validation: Option<Validation>,
     /// When the run is saved.
     pub checkpoint: CheckpointConfig,
+    /// How the run uses the GPUs that are attached.
+    #[serde(skip_serializing_if = "DeviceOptions::is_default")]
+    pub device: DeviceOptions,
 }
 
 /// How long to train. In JSON: `{"epochs": 30}` or `{"steps": 1000}`.
@@ -149,6 +153,7 @@ impl Default for RunConfig {
             evaluation: Evaluation::default(),
             validation: None,
             checkpoint: CheckpointConfig::default(),
+            device: DeviceOptions::default(),
         }
     }
 }
@@ -339,10 +344,11 @@ impl RunConfig {
         if parameters > MAX_PARAMETERS {
             return out_of_range("model", format!("one of {parameters} parameters"), "one of at most 2^36");
         }
-        let checks: [(&str, Result<(), RuleError>); 3] = [
+        let checks: [(&str, Result<(), RuleError>); 4] = [
             ("rule", self.rule.validate()),
             ("schedule", self.schedule.validate()),
             ("step", self.step.validate(self.rule.samples())),
+            ("device", self.device.validate()),
         ];
         for (section, check) in checks {
             if let Err(error) = check {

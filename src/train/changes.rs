@@ -5,14 +5,14 @@ use serde_json::Value;
 use crate::config::{Difference, differences};
 
 /// Sections of a configuration that a resumed run may always change.
-const FREE_SECTIONS: [&str; 2] = ["evaluation", "checkpoint"];
+const FREE_SECTIONS: [&str; 3] = ["evaluation", "checkpoint", "device"];
 
 /// Fields that it may always change, too: how often it is judged, and how long it waits.
 const FREE_FIELDS: [&str; 2] = ["validation.every", "validation.patience"];
 
 /// What [`Run::accept_changes`](super::Run::accept_changes) accepts, in words.
 pub const MAY_CHANGE: &str =
-    "rule.lr, length, evaluation, checkpoint, validation.every and validation.patience";
+    "rule.lr, length, evaluation, checkpoint, device, validation.every and validation.patience";
 
 /// Whether a run that goes on may have another value of this field, if that is accepted.
 pub fn may_change(path: &str) -> bool {
