@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use serde_json::Value;
 
+use super::output::{Inputs, check};
 use super::print::{print, tell_written};
 use super::{Failure, backend};
 use crate::compare::{self, Budget, Cases, Comparison, News, Server, Vary, compare};
@@ -88,9 +89,7 @@ impl Compare {
         let cases = cases.load().map_err(Failure::usage)?;
         let included = self.include.iter().map(|path| compare::include(path));
         let included = included.collect::<Result<Vec<_>, _>>().map_err(Failure::usage)?;
-        for path in [&self.json, &self.html, &self.markdown].into_iter().flatten() {
-            check_folder(path)?;
-        }
+        self.check_outputs()?;
         let mut server = self.with.as_deref().map(Server::start).transpose().map_err(Failure::usage)?;
         let device = backend::open(self.target, &DeviceOptions::default())?;
         let budget = Budget { time: Duration::from_secs(self.time), width: compare::NARROW };
@@ -135,6 +134,19 @@ impl Compare {
         Ok(ExitCode::SUCCESS)
     }
 
+    fn check_outputs(&self) -> Result<(), Failure> {
+        let mut inputs = Inputs::default();
+        for config in &self.configs {
+            inputs = inputs.with("a configuration", Some(config));
+        }
+        for report in &self.include {
+            inputs = inputs.with("a report to --include", Some(report));
+        }
+        let files = [&self.json, &self.html, &self.markdown].map(Option::as_deref);
+        let [json, html, markdown] = files;
+        check(&[("--json", json), ("--html", html), ("--markdown", markdown)], &inputs)
+    }
+
     /// The fields of several values.
     fn varied(&self) -> Vec<Vary> {
         let numbers = |path: &str, values: &[u32]| Vary {
@@ -157,19 +169,6 @@ fn parse_vary(text: &str) -> Result<Vary, String> {
     match serde_json::from_str(values) {
         Ok(Value::Array(values)) if !values.is_empty() => Ok(Vary { path: path.to_string(), values }),
         _ => Err(format!("`{values}` is no JSON array with an element: it must be {wanted}")),
-    }
-}
-
-/// Fails early where a report could not be written in the end.
-fn check_folder(path: &Path) -> Result<(), Failure> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    match folder {
-        Some(folder) if !folder.is_dir() => Err(Failure::usage(anyhow::anyhow!(
-            "{}: the folder {} is not there",
-            path.display(),
-            folder.display()
-        ))),
-        _ => Ok(()),
     }
 }
 

@@ -13,7 +13,8 @@ use natgrad_layers::Task;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::out::{folder_of, must_be_writable, pretty};
+use super::out::{folder_of, pretty};
+use super::output::{Inputs, check};
 use super::print::{print, tell};
 use super::trained::Trained;
 use super::{Failure, backend};
@@ -101,9 +102,9 @@ impl Eval {
             let reason = "some of the runs predict classes, others numbers, which have no scores in common";
             return Err(Failure::usage(anyhow!(reason)));
         }
-        for (option, file) in [("--json", &self.json), ("--html", &self.html)] {
-            file.as_ref().map_or(Ok(()), |file| must_be_writable(option, file))?;
-        }
+        let inputs = trained.iter().fold(Inputs::default(), |inputs, own| inputs.with_config(&own.config));
+        let inputs = inputs.with("the --data", self.data.as_ref()).with("the --ood", self.ood.as_ref());
+        check(&[("--json", self.json.as_deref()), ("--html", self.html.as_deref())], &inputs)?;
         let device = self.on.open(&trained[0].config.device)?;
         let mut found = Vec::new();
         for (run, own) in self.runs.iter().zip(&trained) {

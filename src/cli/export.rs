@@ -9,6 +9,7 @@ use clap::{Args, ValueEnum};
 use natgrad_ir::DType;
 
 use super::out::folder_of;
+use super::output::{Inputs, check};
 use super::print::tell;
 use super::trained::Trained;
 use super::{Failure, backend};
@@ -78,6 +79,19 @@ impl Export {
             }
             None => {}
         }
+        let first = match self.samples {
+            Some(_) => self.out.join("sample-0.safetensors"),
+            None => self.out.clone(),
+        };
+        let of_text = Tokenizer::of_run(&folder_of(&self.run)).map_err(Failure::usage)?.is_some();
+        // Beside the run's own checkpoint its tokenizer stays as it is.
+        let beside = first.with_file_name(FILE_NAME);
+        let own = |path: &Path| path.canonicalize().ok();
+        let is_beside =
+            own(&beside).is_none_or(|path| Some(path) != own(&folder_of(&self.run).join(FILE_NAME)));
+        let beside = (of_text && is_beside).then_some(beside.as_path());
+        let inputs = Inputs::default().with_config(&trained.config);
+        check(&[("--out", Some(&first)), ("--out", beside)], &inputs)?;
         if let Some(count) = self.samples {
             let device = backend::open(None, &trained.config.device)?;
             let posterior = trained.posterior(&device)?;

@@ -9,6 +9,7 @@ use clap::{Args, ValueEnum};
 use natgrad_ir::{DType, text};
 
 use self::against::{Against, Other};
+use super::output::{Inputs, check};
 use super::print::{print, tell_written};
 use super::target::{self, TargetArg};
 use super::{Failure, backend};
@@ -124,6 +125,8 @@ impl Inspect {
             None => None,
         };
         let config = RunConfig::load(self.config.as_deref(), &self.set).map_err(Failure::usage)?;
+        let inputs = Inputs::default().with("the configuration", self.config.as_ref()).with_config(&config);
+        check(&[("--json", self.json.as_deref()), ("--html", self.html.as_deref())], &inputs)?;
         let other = self.against.load(&config, wanted)?;
         let reports = self.json.is_some() || self.html.is_some() || other.is_some();
         let what = self.what.unwrap_or(if reports { What::All } else { What::Ir });

@@ -17,6 +17,7 @@ mod inspect;
 mod interrupt;
 mod merge;
 mod out;
+mod output;
 mod plot;
 mod plugin;
 mod posterior;

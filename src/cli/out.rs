@@ -23,6 +23,18 @@ use crate::train::{
 pub(super) const CONFIG_FILE: &str = "config.json";
 pub(super) const SUMMARY_FILE: &str = "summary.json";
 
+/// Files that belong to a run, however it ended.
+pub(super) const RUN_FILES: [&str; 8] = [
+    CHECKPOINT_FILE,
+    BEST_FILE,
+    METRICS_FILE,
+    METRICS_UNREAD_FILE,
+    SUMMARY_FILE,
+    CONFIG_FILE,
+    text::FILE_NAME,
+    TRIALS_FILE,
+];
+
 /// Files that a run writes or removes.
 const FILES: [&str; 7] =
     [CHECKPOINT_FILE, BEST_FILE, METRICS_FILE, SUMMARY_FILE, CONFIG_FILE, text::FILE_NAME, TRIALS_FILE];
@@ -232,21 +244,6 @@ pub(super) fn remove(path: &Path) -> std::io::Result<()> {
         }
         _ => Ok(()),
     }
-}
-
-/// Tries whether a file can be written, before any time is spent on what goes into it. What is no file, such as a pipe, is
-/// not tried.
-pub(super) fn must_be_writable(option: &str, file: &Path) -> Result<(), Failure> {
-    if file.is_dir() {
-        return Err(Failure::usage(anyhow!("{option} {}: is a folder, but must be a file", file.display())));
-    }
-    if file.exists() && !file.is_file() {
-        return Ok(());
-    }
-    // A name alone has an empty folder, which is where the command runs.
-    let folder = file.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."));
-    let made = std::fs::create_dir_all(folder).and_then(|()| tempfile::tempfile_in(folder));
-    made.map(drop).map_err(|error| Failure::output(&error, format!("{option} {}: {error}", file.display())))
 }
 
 pub(super) fn pretty(value: &serde_json::Value) -> Result<String, Failure> {

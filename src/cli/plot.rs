@@ -8,6 +8,7 @@ use clap::Args;
 
 use super::Failure;
 use super::curves::{Over, Traced, names, panels};
+use super::output::{Inputs, check};
 use super::print::tell;
 use crate::report::{Page, stacked};
 use crate::train::{METRICS_FILE, write_atomically};
@@ -36,6 +37,8 @@ enum Form {
 impl Plot {
     pub(super) fn run(self) -> Result<ExitCode, Failure> {
         let form = form(&self.out)?;
+        let inputs = self.runs.iter().fold(Inputs::default(), |inputs, run| inputs.with_run(run));
+        check(&[("--out", Some(&self.out))], &inputs)?;
         let runs = Traced::read(&self.runs)?;
         if runs.iter().all(|run| run.records.is_empty()) {
             let folders: Vec<String> = self.runs.iter().map(|run| run.display().to_string()).collect();

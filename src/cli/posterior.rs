@@ -11,7 +11,8 @@ use clap::{Args, ValueEnum};
 use natgrad_layers::Task;
 use serde::Serialize;
 
-use super::out::{must_be_writable, pretty};
+use super::out::pretty;
+use super::output::{Inputs, check};
 use super::print::{note, print, tell_written};
 use super::trained::Trained;
 use super::{Failure, backend};
@@ -108,9 +109,8 @@ impl PosteriorCommand {
         let trained = Trained::load(&self.run)?;
         trained.tell_best(&self.run);
         let wanted = self.wanted(&trained)?;
-        for (option, file) in [("--json", &self.json), ("--html", &self.html)] {
-            file.as_ref().map_or(Ok(()), |file| must_be_writable(option, file))?;
-        }
+        let inputs = Inputs::default().with_config(&trained.config);
+        check(&[("--json", self.json.as_deref()), ("--html", self.html.as_deref())], &inputs)?;
         let device = self.on.open(&trained.config.device)?;
         let (found, shown) = self.look(&trained, &wanted, &device)?;
         print(&tables::text(&found))?;

@@ -6,7 +6,8 @@ use std::process::ExitCode;
 use clap::{Args, ValueEnum};
 use natgrad_layers::Task;
 
-use super::out::{folder_of, must_be_writable};
+use super::out::folder_of;
+use super::output::{Inputs, check};
 use super::print::{print, result, tell};
 use super::trained::Trained;
 use super::{Failure, backend};
@@ -65,7 +66,7 @@ impl Predict {
         }
         let samples = self.samples(&trained)?;
         if let Some(out) = &self.out {
-            self.check_out(out)?;
+            self.check_out(out, &trained)?;
         }
         let taught = trained.taught(Tokenizer::of_run(&folder_of(&self.run)).map_err(Failure::usage)?);
         let (examples, name) = self.examples(&trained, &taught)?;
@@ -152,19 +153,11 @@ impl Predict {
     }
 
     /// Tries whether the file can be written, before any time is spent on predictions.
-    fn check_out(&self, out: &Path) -> Result<(), Failure> {
+    fn check_out(&self, out: &Path, trained: &Trained) -> Result<(), Failure> {
         Format::of(out).map_err(|error| Failure::Usage(anyhow::Error::new(error).context("--out")))?;
-        must_be_writable("--out", out)?;
-        let is_data = |data: &PathBuf| {
-            data.canonicalize().is_ok_and(|data| out.canonicalize().is_ok_and(|out| out == data))
-        };
-        match self.data.as_ref().is_some_and(is_data) {
-            true => Err(Failure::usage(anyhow::anyhow!(
-                "--out {}: is the --data, which would be replaced",
-                out.display()
-            ))),
-            false => Ok(()),
-        }
+        let inputs = Inputs::default().with("the --data", self.data.as_ref());
+        let inputs = inputs.with("the --weights", self.weights.as_ref()).with_config(&trained.config);
+        check(&[("--out", Some(out))], &inputs)
     }
 
     /// The rows, and what they are called.

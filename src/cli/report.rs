@@ -10,6 +10,7 @@ use serde_json::Value;
 use super::Failure;
 use super::curves::{Over, Traced, panels};
 use super::out::pretty;
+use super::output::{Inputs, check};
 use super::print::tell;
 use super::summary::{header, row, rows};
 use crate::config::MAX_STEPS;
@@ -33,6 +34,7 @@ pub(super) const REPORT_FILE: &str = "report.html";
 impl Report {
     pub(super) fn run(self) -> Result<ExitCode, Failure> {
         let page = self.html.unwrap_or_else(|| self.run.join(REPORT_FILE));
+        check(&[("--html", Some(&page))], &Inputs::default().with_run(&self.run))?;
         write_report(&self.run, &page)?;
         Ok(ExitCode::SUCCESS)
     }

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::Failure;
 use super::out::{SUMMARY_FILE, pretty};
+use super::output::{Inputs, check};
 use super::print::{note, print};
 use crate::config::{MAX_STEPS, RunConfig, differences};
 use crate::report::{columns, date};
@@ -46,8 +47,14 @@ enum Command {
 impl Runs {
     pub(super) fn run(self) -> Result<ExitCode, Failure> {
         match self.command {
-            Some(Command::Diff { a, b, json }) => diff(&a, &b, json.as_deref())?,
-            None => list(&self.folder, self.json.as_deref())?,
+            Some(Command::Diff { a, b, json }) => {
+                check(&[("--json", json.as_deref())], &Inputs::default())?;
+                diff(&a, &b, json.as_deref())?;
+            }
+            None => {
+                check(&[("--json", self.json.as_deref())], &Inputs::default())?;
+                list(&self.folder, self.json.as_deref())?;
+            }
         }
         Ok(ExitCode::SUCCESS)
     }

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
+use super::output::{Inputs, refuse};
 use super::print::tell;
 use super::{Failure, backend};
 use crate::assets::Asset;
@@ -36,6 +37,10 @@ impl Tokenize {
                 "--test-fraction {part}: must be above 0 and below 1"
             )));
         }
+        let files = ["train.bin", "val.bin"].map(|name| self.out.join(name));
+        let inputs = Inputs::default().with("the text", Some(&self.file));
+        let inputs = inputs.with("the --tokenizer", self.tokenizer.as_ref());
+        refuse(&files.each_ref().map(|file| ("--out", Some(file.as_path()))), &inputs)?;
         let tokenizer = match &self.tokenizer {
             Some(path) => Tokenizer::load(path).map_err(Failure::usage)?,
             None => Tokenizer::gpt2(&backend::fetch(Asset::Gpt2Encoding)?)?,

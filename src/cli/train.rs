@@ -13,6 +13,7 @@ use super::interrupt::Interrupt;
 use super::out::{
     SUMMARY_FILE, begin, folder_of, has_other_tokens, pretty, refuse_held, remove, take_new, take_to_resume,
 };
+use super::output::{self, Inputs};
 use super::print::{self, result, tell};
 use super::report::write_report;
 use super::summary::{self, header, summarize};
@@ -141,6 +142,9 @@ impl Train {
         {
             compared.check_rule(&config)?;
         }
+        let inputs = Inputs::default().with("the configuration", self.config.as_ref()).with_config(&config);
+        let html: output::Outputs = &[("--html", self.html.as_deref())];
+        output::refuse(html, &inputs)?;
         let splits = config.load_data(backend::fetch).map_err(Failure::data)?;
         check(&config, &splits.train, Some(&splits.test)).map_err(|error| Failure::training(error, None))?;
         if let (Some(path), None) = (&config.init, &resume) {
@@ -173,6 +177,10 @@ impl Train {
                 "`init` is {}, which this run would replace: choose another folder with --out",
                 init.display()
             )));
+        }
+        if let Some(file) = &self.html {
+            output::refuse_own("--html", file, out.path())?;
+            output::check(html, &inputs)?;
         }
         let mut run = run.out_taken(Arc::clone(&out));
         let out = out.path();

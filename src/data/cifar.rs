@@ -70,7 +70,8 @@ impl Cifar {
         }
     }
 
-    fn files(self) -> (&'static [&'static str], &'static str) {
+    /// The names of training files and of the test file.
+    pub(super) fn files(self) -> (&'static [&'static str], &'static str) {
         match self {
             Cifar::Ten => (
                 &[

@@ -208,6 +208,37 @@ impl DataConfig {
         }
     }
 
+    /// The files that it reads, and the folders that are read whole.
+    pub fn paths(&self) -> Vec<PathBuf> {
+        let of = |paths: &[&PathBuf]| paths.iter().map(PathBuf::from).collect();
+        let within = |folder: &Path, names: &[&str]| names.iter().map(|name| folder.join(name)).collect();
+        match self {
+            DataConfig::Arrays {} | DataConfig::MnistSample { .. } | DataConfig::TextSample { .. } => {
+                Vec::new()
+            }
+            DataConfig::Csv(TableFile { path, .. })
+            | DataConfig::Parquet(TableFile { path, .. })
+            | DataConfig::Npz { path, .. }
+            | DataConfig::Text { path, .. } => of(&[path]),
+            DataConfig::Idx { images, labels, test_images, test_labels, augment: _ } => {
+                of(&[images, labels, test_images, test_labels])
+            }
+            DataConfig::Npy { features, labels, test_features, test_labels, .. } => {
+                of(&[features, labels, test_features, test_labels])
+            }
+            DataConfig::FashionMnist { folder, .. } => {
+                let plain = FASHION_MNIST.map(|name| name.trim_end_matches(".gz"));
+                within(folder, &[FASHION_MNIST, plain].concat())
+            }
+            DataConfig::Cifar { folder, classes, .. } => {
+                let (train, test) = classes.files();
+                within(folder, &[train, &[test]].concat())
+            }
+            DataConfig::ImageFolder { folder, .. } => within(folder, &["train", "val"]),
+            DataConfig::TokenBins { folder, .. } => within(folder, &["train.bin", "val.bin"]),
+        }
+    }
+
     /// Writes out what is left out and has a default that depends on other fields.
     pub(crate) fn fill_in(&mut self) {
         match self {

@@ -159,7 +159,7 @@ fn wrong_usage_is_told_before_anything_is_compiled() {
         (vec!["--batch", "0"], "--batch"),
         (vec!["--include", "none.json"], "none.json"),
         (vec!["--include", "bad.json"], "rows[0].config"),
-        (vec!["--json", "no/such/folder/c.json"], "no/such/folder"),
+        (vec!["--json", "bad.json/c.json"], "cannot make the folder bad.json: "),
         (vec!["--target", "cuda:h100"], "is a model of device"),
         (vec!["--with", "/no/such/program"], "/no/such/program"),
     ] {

@@ -120,3 +120,96 @@ fn a_full_standard_output_does_not_stop_training_but_is_a_failure_elsewhere() {
     let mut command = bench.command(&["train", "none.json"]);
     assert_eq!(command.stderr(full()).status().unwrap().code(), Some(2));
 }
+
+/// What an output would replace that it must not is named, and nothing is touched.
+#[test]
+fn an_output_replaces_neither_what_is_read_nor_a_run() {
+    let bench = Bench::new();
+    bench.ok(&["train", "run.json", "--out", "out"]);
+    bench.ok(&["train", "run.json", "--out", "other", "--steps", "2"]);
+    bench.ok(&["export", "out", "--out", "weights.safetensors"]);
+    bench.write("new.csv", "0.5,1\n");
+    bench.write("far.csv", "90,80\n");
+    let files = ["table.csv", "run.json", "new.csv", "far.csv", "weights.safetensors"];
+    let of_runs = ["checkpoint.safetensors", "config.json", "metrics.jsonl", "summary.json"];
+    let state = || -> Vec<Vec<u8>> {
+        let of_runs = ["out", "other"].iter().flat_map(|run| of_runs.map(|name| format!("{run}/{name}")));
+        let all = files.map(str::to_string).into_iter().chain(of_runs);
+        all.map(|name| std::fs::read(bench.path(&name)).unwrap()).collect()
+    };
+    let before = state();
+    let data = "is the run's data, which would be replaced";
+    let of_run = |run: &str| format!("is a file of the run in {run}, which it would replace or be taken for");
+    for (args, option, wanted) in [
+        (&["predict", "out", "--out", "table.csv"][..], "--out table.csv", data),
+        (
+            &["predict", "out", "--data", "new.csv", "--out", "new.csv"],
+            "--out new.csv",
+            "is the --data, which would",
+        ),
+        (&["predict", "out", "--out", "other/config.json"], "--out other/config.json", &of_run("other")),
+        (&["eval", "out", "--json", "table.csv"], "--json table.csv", data),
+        (
+            &["eval", "out", "--ood", "far.csv", "--html", "far.csv"],
+            "--html far.csv",
+            "is the --ood, which would",
+        ),
+        (
+            &["eval", "out", "--json", "e.json", "--html", "./e.json"],
+            "--html ./e.json",
+            "is the file of --json too",
+        ),
+        (&["eval", "out", "--json", "none/"], "--json none/", "is a folder, but must be a file"),
+        (&["posterior", "out", "--json", "out/summary.json"], "--json out/summary.json", &of_run("out")),
+        (
+            &["posterior", "out", "--html", "out/best.safetensors"],
+            "--html out/best.safetensors",
+            &of_run("out"),
+        ),
+        (&["report", "out", "--html", "out/metrics.jsonl"], "--html out/metrics.jsonl", &of_run("out")),
+        (&["report", "out", "--html", "table.csv"], "--html table.csv", data),
+        (&["plot", "out", "other", "--out", "table.csv"], "--out table.csv", data),
+        (&["export", "out", "--out", "other/checkpoint.safetensors"], "--out other/check", &of_run("other")),
+        (&["runs", ".", "--json", "out/config.json"], "--json out/config.json", &of_run("out")),
+        (&["runs", "diff", "out", "other", "--json", "out/config.json"], "--json out/config", &of_run("out")),
+        (
+            &["train", "run.json", "--out", "new", "--html", "run.json"],
+            "--html run.json",
+            "is the configuration, w",
+        ),
+        (
+            &["train", "run.json", "--out", "new", "--html", "new/config.json"],
+            "--html new/",
+            "is a file of the run its",
+        ),
+        (
+            &["inspect", "run.json", "--json", "run.json"],
+            "--json run.json",
+            "is the configuration, which would",
+        ),
+        (
+            &["compare", "run.json", "--json", "run.json"],
+            "--json run.json",
+            "is a configuration, which would",
+        ),
+        (&["tokenize", "out/train.bin", "--out", "out"], "--out out/train.bin", "is the text, which would"),
+    ] {
+        if args[0] == "tokenize" {
+            bench.write("out/train.bin", "text");
+        }
+        let outcome = bench.run(args);
+        assert_eq!(outcome.code, Some(2), "{args:?}: {outcome:?}");
+        assert!(outcome.stderr.starts_with(&format!("error: {option}")), "{args:?}: {outcome:?}");
+        assert!(outcome.stderr.contains(&format!(": {wanted}")), "{args:?}: {outcome:?}");
+    }
+    assert!(state() == before);
+    assert!(!exists(&bench.path("new")) && !exists(&bench.path("none")));
+    // Folders are made, and what belongs to nobody is replaced.
+    bench.ok(&["plot", "out", "--out", "pages/curves.html"]);
+    bench.ok(&["plot", "out", "--out", "pages/curves.html"]);
+    bench.ok(&["report", "out"]);
+    bench.ok(&["report", "out"]);
+    let outcome = bench.run(&["plot", "out", "--out", "table.csv/below.html"]);
+    let wanted = "error: --out table.csv/below.html: cannot make the folder table.csv: ";
+    assert!(outcome.code == Some(2) && outcome.stderr.starts_with(wanted), "{outcome:?}");
+}
