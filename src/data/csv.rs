@@ -33,12 +33,12 @@ fn read_as(path: &Path, options: &TableFile, taught: Option<&Taught>) -> Result<
     if options.separator.is_none() && separator != b',' {
         notes.push(format!("cells are separated by `{}`", String::from(Separator(separator))));
     }
-    let failed = |error: csv::Error| DataError::content(path, error.to_string());
+    let failed = |error: csv::Error| DataError::content(path, explained(&error, bytes, path));
     let head = records(bytes, separator).take(LINES).collect::<Result<Vec<_>, _>>().map_err(failed)?;
     let Some(first) = head.first() else {
         return Err(DataError::content(path, "has no rows".to_string()));
     };
-    let first_line = format!("line {}", line_of(bytes, first));
+    let first_line = format!("line {}", Lines { bytes, at: 0, line: 1 }.of(first));
     let cells = |record: &csv::StringRecord| record.iter().map(str::to_string).collect::<Vec<String>>();
     let lines: Vec<Vec<String>> = head.iter().map(cells).collect();
     let header = match options.header {
@@ -66,9 +66,12 @@ fn read_as(path: &Path, options: &TableFile, taught: Option<&Taught>) -> Result<
     notes.extend(taught.map(|_| layout.said()));
     let known = taught.map_or(&[][..], |taught| &taught.class_names);
     let mut rows = Rows::new(path, options, layout, known);
+    let mut lines = Lines { bytes, at: 0, line: 1 };
+    let mut origins = Vec::new();
     for (number, record) in records(bytes, separator).enumerate().skip(usize::from(header.is_there)) {
         let record = record.map_err(failed)?;
-        let place = || format!("line {}", line_of(bytes, &record));
+        let line = lines.of(&record);
+        let place = || format!("line {line}");
         if record.len() != width {
             let reason = format!("{}: {} columns, but the first line has {width}", place(), record.len());
             return Err(DataError::content(path, reason));
@@ -76,8 +79,9 @@ fn read_as(path: &Path, options: &TableFile, taught: Option<&Taught>) -> Result<
         let row: Vec<Cell> = record.iter().map(Cell::Text).collect();
         let is_doubtful = number == 0 && header.doubt.is_some();
         rows.push(&row, place).map_err(|error| if is_doubtful { hint(error) } else { error })?;
+        origins.push(u32::try_from(line).unwrap_or(u32::MAX));
     }
-    rows.finish(notes)
+    Ok(rows.finish(notes)?.with_lines(origins))
 }
 
 /// A doubtful header that was taken as a row may be what is wrong.
@@ -97,13 +101,45 @@ fn records(bytes: &[u8], separator: u8) -> csv::StringRecordsIntoIter<&[u8]> {
     reader.from_reader(bytes).into_records()
 }
 
-/// The line, counted from 1, of the first cell of a record: the reader's own position is before blank lines that it
-/// skipped. Reads the file from its start, so it is for errors.
-fn line_of(bytes: &[u8], record: &csv::StringRecord) -> usize {
-    let start = record.position().map_or(0, csv::Position::byte);
-    let start = usize::try_from(start).unwrap_or(bytes.len()).min(bytes.len());
-    let blank = bytes[start..].iter().take_while(|byte| byte.is_ascii_whitespace()).count();
-    1 + bytes[..start + blank].iter().filter(|&&byte| byte == b'\n').count()
+/// Lines of records, one after another.
+struct Lines<'a> {
+    bytes: &'a [u8],
+    /// So many bytes were read, and the line that the next is in.
+    at: usize,
+    line: usize,
+}
+
+impl Lines<'_> {
+    /// The line, counted from 1, of the first cell of a record that comes after those before: the reader's own position is
+    /// before blank lines that it skipped.
+    fn of(&mut self, record: &csv::StringRecord) -> usize {
+        self.of_byte(record.position().map_or(0, csv::Position::byte))
+    }
+
+    fn of_byte(&mut self, start: u64) -> usize {
+        let start = usize::try_from(start).unwrap_or(usize::MAX).clamp(self.at, self.bytes.len());
+        let blank = self.bytes[start..].iter().take_while(|byte| byte.is_ascii_whitespace()).count();
+        let end = start + blank;
+        self.line += self.bytes[self.at..end].iter().filter(|&&byte| byte == b'\n').count();
+        self.at = end;
+        self.line
+    }
+}
+
+/// What is wrong with a file that is no table.
+fn explained(error: &csv::Error, bytes: &[u8], path: &Path) -> String {
+    match error.kind() {
+        csv::ErrorKind::Utf8 { pos, err } => {
+            let start = pos.as_ref().map_or(0, csv::Position::byte);
+            let line = Lines { bytes, at: 0, line: 1 }.of_byte(start);
+            let (column, path) = (err.field() + 1, path.display());
+            format!(
+                "line {line}, column {column}: is no UTF-8 text; if it is Latin-1 or Windows-1252, `iconv -f WINDOWS-1252 \
+                 -t UTF-8 {path} > new.csv` converts it"
+            )
+        }
+        _ => error.to_string(),
+    }
 }
 
 #[cfg(test)]

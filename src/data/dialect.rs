@@ -19,6 +19,16 @@ pub(super) fn is_number(cell: &str) -> bool {
     cell.parse::<f64>().is_ok()
 }
 
+/// Whether a cell would be a number if its comma were a point.
+pub(super) fn has_decimal_comma(cell: &str) -> bool {
+    cell.contains(',') && is_number(&cell.replacen(',', ".", 1))
+}
+
+/// Whether a cell is a number, by a point or a comma.
+fn is_meant_as_number(cell: &str) -> bool {
+    is_number(cell) || has_decimal_comma(cell)
+}
+
 /// What separates the cells: what gives each line as many, more of them numbers, and more of them.
 pub(super) fn separator(bytes: &[u8]) -> u8 {
     let mut best = (b',', (false, 0, 0));
@@ -28,7 +38,7 @@ pub(super) fn separator(bytes: &[u8]) -> u8 {
         let is_even = lines.iter().all(|line| line.len() == first);
         let cells = lines.iter().flatten();
         // Where a comma does not separate, it may be that of a decimal fraction.
-        let numbers = cells.clone().filter(|cell| is_number(cell) || is_number(&cell.replacen(',', ".", 1)));
+        let numbers = cells.clone().filter(|cell| is_meant_as_number(cell));
         let score = (is_even, 100 * numbers.count() / cells.count().max(1), first);
         if score > best.1 {
             best = (separator, score);
@@ -50,17 +60,17 @@ pub(super) fn header(lines: &[Vec<String>]) -> Header {
     let (sure, none) = (Header { is_there: true, doubt: None }, Header { is_there: false, doubt: None });
     let Some((first, below)) = lines.split_first() else { return none };
     if below.is_empty() {
-        return if first.iter().any(|cell| is_number(cell)) { none } else { sure };
+        return if first.iter().any(|cell| is_meant_as_number(cell)) { none } else { sure };
     }
     let of_column = |column: usize| below.iter().filter_map(move |line| line.get(column));
     let is_numeric = |column: usize| {
         let (numbers, others): (Vec<&String>, Vec<&String>) =
-            of_column(column).partition(|cell| is_number(cell));
+            of_column(column).partition(|cell| is_meant_as_number(cell));
         numbers.len() > others.len()
     };
     let numeric: Vec<usize> = (0..first.len()).filter(|&column| is_numeric(column)).collect();
     let (counted, named): (Vec<usize>, Vec<usize>) =
-        numeric.iter().partition(|&&column| first.get(column).is_some_and(|cell| is_number(cell)));
+        numeric.iter().partition(|&&column| first.get(column).is_some_and(|cell| is_meant_as_number(cell)));
     if counted.is_empty() {
         // Without a column of numbers nothing tells names from words.
         return if numeric.is_empty() { none } else { sure };
@@ -103,6 +113,13 @@ mod tests {
         ] {
             assert_eq!(char::from(separator(text.as_bytes())), char::from(wanted), "{text:?}");
         }
+    }
+
+    #[test]
+    fn numbers_with_decimal_commas_are_below_a_header() {
+        let told = |text: &str| header(&lines(text.as_bytes(), b';'));
+        assert!(told("x;y\n1,5;2,5\n").is_there);
+        assert!(!told("1,5;2,5\n0,5;1\n").is_there);
     }
 
     #[test]

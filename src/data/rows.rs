@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 
+use super::dialect::has_decimal_comma;
 use super::layout::Layout;
 use super::table::Facts;
 use super::{DataError, Features, LabelKind, Labels, Table, TableFacts, TableFile};
@@ -81,13 +82,13 @@ impl Cell<'_> {
         if self.is_empty() {
             return format!("the cell is empty, but must be a {wanted}");
         }
-        let comma = match self {
-            Cell::Text(text) if text.contains(',') && text.replacen(',', ".", 1).parse::<f64>().is_ok() => {
-                "; fractions are written with a point"
+        match self {
+            Cell::Text(text) if has_decimal_comma(text) => {
+                let point = text.replacen(',', ".", 1);
+                format!("`{self}` has a decimal comma, but must be a {wanted}, written with a point: {point}")
             }
-            _ => "",
-        };
-        format!("`{self}` is no {wanted}{comma}")
+            _ => format!("`{self}` is no {wanted}"),
+        }
     }
 }
 

@@ -6,6 +6,7 @@ use natgrad_ir::{DType, Shape, TensorType};
 use serde::{Deserialize, Serialize};
 
 use super::fingerprint::Digest;
+use super::origin::Origins;
 use super::{Augment, Batch, Crop, ExampleType};
 
 /// Rows in memory, labelled unless they are only to be predicted. A clone shares them.
@@ -17,6 +18,7 @@ pub struct Table {
     is_labelled: bool,
     augment: Option<Augment>,
     facts: Arc<Facts>,
+    origins: Origins,
 }
 
 /// What is known of a table beside its rows.
@@ -204,7 +206,8 @@ impl Table {
             labels: labels.ty(),
             classes: labels.count_classes(),
         };
-        Table { example, features, labels, is_labelled: true, augment: None, facts: Arc::default() }
+        let (facts, origins) = (Arc::default(), Origins::default());
+        Table { example, features, labels, is_labelled: true, augment: None, facts, origins }
     }
 
     /// Rows to predict whose labels are not known, as [`Table::new`] has them. Zeros stand for the labels.
@@ -310,6 +313,16 @@ impl Table {
         Table { facts: Arc::new(facts), ..self }
     }
 
+    /// Where its rows come from.
+    pub(super) fn origins(&self) -> &Origins {
+        &self.origins
+    }
+
+    /// The same rows, which come from these lines of a file.
+    pub(super) fn with_lines(self, lines: Vec<u32>) -> Table {
+        Table { origins: Origins::Lines(Arc::new(lines)), ..self }
+    }
+
     pub(super) fn features(&self) -> &Features {
         &self.features
     }
@@ -362,6 +375,7 @@ impl Table {
                 is_labelled: self.is_labelled,
                 augment: self.augment,
                 facts: Arc::clone(&self.facts),
+                origins: self.origins.pick(self.len(), &keep),
             }
         };
         (part(true), part(false))

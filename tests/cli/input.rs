@@ -222,7 +222,14 @@ fn tables() {
             "a,b,y\n1,2,0\n1,,0\n",
             "bad.csv: line 3, column 2 (`b`): the cell is empty, but must be a finite number",
         ),
-        ("a;b;y\n1,5;2;0\n", "column 1 (`a`): `1,5` is no finite number; fractions are written with a point"),
+        (
+            "a;b;y\n1,5;2;0\n",
+            "line 2, column 1 (`a`): `1,5` has a decimal comma, but must be a finite number, written with a point: 1.5",
+        ),
+        (
+            "a;b;y\n1,5;2,5;0\n0,5;1,5;1\n",
+            "line 2, column 1 (`a`): `1,5` has a decimal comma, but must be a finite number, written with a point: 1.5",
+        ),
         (
             "1,2,cat\n1,2,7\n",
             "bad.csv: line 2, column 3: `7` is a number, but the classes before it are words",

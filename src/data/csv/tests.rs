@@ -1,6 +1,6 @@
 use natgrad_ir::{DType, TensorType};
 
-use super::super::{Batch, Examples, LabelColumn, LabelKind, Labels, TableFacts};
+use super::super::{Batch, Examples, LabelColumn, LabelKind, Labels, Origin, TableFacts};
 use super::*;
 
 /// Reads a file with these bytes by the options that are in the fields.
@@ -102,7 +102,7 @@ fn errors_name_line_and_column() {
         (
             "a;b;y\n1,5;2;0\n",
             "",
-            "column 1 (`a`): `1,5` is no finite number; fractions are written with a point",
+            "column 1 (`a`): `1,5` has a decimal comma, but must be a finite number, written with a point: 1.5",
         ),
         (
             "1,2,0.5\n",
@@ -144,6 +144,23 @@ fn errors_name_line_and_column() {
     assert_eq!(read(&path, &options).unwrap().labels(), &Labels::numbers(vec![0.5]));
     std::fs::write(&path, b"\xff\xfea\0").unwrap();
     assert!(read(&path, &options).unwrap_err().to_string().ends_with("is UTF-16, but must be UTF-8"));
+}
+
+#[test]
+fn latin_1_is_told_by_its_place() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("t.csv");
+    std::fs::write(&path, b"stadt,zahl\nBonn,1\n\nK\xf6ln,2\n").unwrap();
+    let error = read(&path, &TableFile::new(&path)).unwrap_err().to_string();
+    let wanted = "line 4, column 1: is no UTF-8 text; if it is Latin-1 or Windows-1252, `iconv -f WINDOWS-1252 -t UTF-8 ";
+    assert!(error.contains(wanted), "{error}");
+}
+
+#[test]
+fn rows_know_their_lines() {
+    let table = Examples::Table(read_text("a,y\n1,0\n\n\"2\",1\n3,0\n", "").unwrap());
+    assert_eq!(table.origins(&[0, 1, 2]).unwrap(), [Origin::Line(2), Origin::Line(4), Origin::Line(5)]);
+    assert_eq!(table.partition(2).0.origins(&[1]).unwrap(), [Origin::Line(5)]);
 }
 
 #[test]
