@@ -17,10 +17,10 @@ use super::print::{note, print, tell_written};
 use super::trained::Trained;
 use super::{Failure, backend};
 use crate::compile::Device;
-use crate::data::{Examples, Splits};
+use crate::data::{Examples, Origin, Splits};
 use crate::posterior::{
-    Judging, Layer, LeavingOut, Posterior, Predictor, PruneBy, Pruned, Removal, Sensitivity, layers,
-    pruning_curve, sigmas, signal_to_noise,
+    Judging, Layer, LeavingOut, LeftOut, Posterior, Predictor, PruneBy, Pruned, Removal, RowSensitivity,
+    Sensitivity, layers, pruning_curve, sigmas, signal_to_noise,
 };
 use crate::train::write_atomically;
 
@@ -90,10 +90,28 @@ struct Dependence {
     nll: f64,
     leave_one_out_nll: f64,
     test_nll: f64,
-    #[serde(flatten)]
+    /// Samples of the posterior that it is estimated from.
+    samples: u32,
+    rows: Vec<Row>,
+    #[serde(skip)]
     estimated: Sensitivity,
     #[serde(skip)]
     class_names: Vec<String>,
+}
+
+/// A training row.
+#[derive(Debug, Serialize)]
+struct Row {
+    #[serde(flatten)]
+    origin: Option<Origin>,
+    #[serde(flatten)]
+    of: RowSensitivity,
+}
+
+impl Dependence {
+    fn is_of_numbers(&self) -> bool {
+        self.estimated.rows.iter().any(|row| matches!(row.left_out, LeftOut::Numbers { .. }))
+    }
 }
 
 /// What only the page shows.
@@ -132,8 +150,8 @@ impl PosteriorCommand {
             What::Layers | What::Sensitivity if !rule.has_posterior() => {
                 Some(format!("a run with {} has no posterior", rule.name()))
             }
-            What::Sensitivity if task != Task::Classes => {
-                Some("only rows with a class each can be left out of a run".to_string())
+            What::Sensitivity if !matches!(task, Task::Classes | Task::Numbers { noise: _ }) => {
+                Some("only rows with a class or numbers each can be left out of a run".to_string())
             }
             What::Pruning if task == Task::Own => {
                 Some("the model has no predictions that natgrad can score".to_string())
@@ -225,11 +243,21 @@ impl PosteriorCommand {
             let leaving = LeavingOut { values: &values, criterion: &recipe.criterion, seed, samples };
             let estimated = predictor.sensitivity(&state, &train, leaving).map_err(Failure::predicting)?;
             let (at_mean, _) = predictor.judge(&state, &test, judging).map_err(Failure::predicting)?;
+            let all: Vec<usize> = (0..train.len()).collect();
+            let origins =
+                train.origins(&all).map_or(vec![None; all.len()], |all| all.into_iter().map(Some).collect());
             found.sensitivity = Some(Dependence {
                 seed,
                 nll: estimated.nll(),
                 leave_one_out_nll: estimated.leave_one_out_nll(),
                 test_nll: at_mean.nll(),
+                samples: estimated.samples,
+                rows: estimated
+                    .rows
+                    .iter()
+                    .zip(origins)
+                    .map(|(of, origin)| Row { origin, of: of.clone() })
+                    .collect(),
                 estimated,
                 class_names: trained.taught(None).class_names,
             });

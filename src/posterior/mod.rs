@@ -21,6 +21,6 @@ pub use predictions::{ClassPredictions, NumberPredictions, Predicted, Prediction
 pub use prune::{PruneBy, Pruned, Removal, pruning_curve};
 pub(crate) use sample::draw_sample;
 pub use sample::{Posterior, to_host};
-pub use sensitivity::{LeavingOut, RowSensitivity, Sensitivity};
+pub use sensitivity::{LeavingOut, LeftOut, RowSensitivity, Sensitivity};
 pub use sheet::{Format, Sheet, SheetError};
 pub use sigma::{Layer, Quantiles, layers, sigmas, signal_to_noise};

@@ -335,7 +335,7 @@ impl<'a> Predictor<'a> {
     }
 
     /// The noise of each number of a row; nothing where none are predicted.
-    fn noise<'b>(
+    pub(super) fn noise<'b>(
         &self,
         parameters: &dyn Fn(usize) -> Option<&'b Buffer>,
     ) -> Result<Vec<f64>, PredictorError> {

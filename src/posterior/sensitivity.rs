@@ -4,17 +4,25 @@
 //! Without row `i` the posterior's mean moves by `Sigma grad_i`, to first order, so that the row's logits move by
 //! `v_i e_i`: `v_i = J_i Sigma J_i^T` is the covariance of its logits over the posterior, and `e_i` the derivative of its
 //! loss by its logits, of plain cross-entropy probabilities less the label. Here `v_i e_i` is estimated as the covariance over
-//! samples of the logits with their product with `e_i`, which needs no Jacobian and no matrix of classes by classes.
+//! samples of the logits with their product with `e_i`, which needs no Jacobian and no matrix of classes by classes. Where
+//! numbers are predicted, their means, and the logarithms of a noise that is learned, stand for the logits.
 
-use natgrad_layers::{Criterion, Task};
+mod classes;
+mod numbers;
+mod sums;
+
+use natgrad_layers::{Criterion, Noise, Task};
 use serde::Serialize;
 
 use super::predict::{Predictor, PredictorError, Rounds, Rows, StateRef};
 use super::sample::draw_sample;
 use crate::data::Examples;
 use crate::pjrt::Buffer;
-use crate::rule::{Hyper, HyperValues};
-use crate::step::StateKind;
+use crate::rule::HyperValues;
+use crate::step::{Interface, StateKind};
+use classes::Weights;
+use numbers::Normal;
+use sums::Sums;
 
 /// How rows are left out.
 #[derive(Clone, Copy, Debug)]
@@ -39,18 +47,46 @@ pub struct Sensitivity {
 }
 
 /// A row, at the mean of the model that learned from it and of the one that did not.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct RowSensitivity {
-    /// Its label.
-    pub label: u32,
-    /// The most probable class by the model that learned from it.
-    pub class: u32,
-    /// The negative logarithm of its label's probability, in nats.
+    /// What is predicted of it.
+    #[serde(flatten)]
+    pub left_out: LeftOut,
+    /// The negative logarithm of its label's probability, in nats; of numbers that of the density, their mean.
     pub nll: f64,
     /// The same without the row, as it is estimated.
     pub left_out_nll: f64,
-    /// The probability that goes from some classes to others if the row is left out, in `[0, 1]`.
+    /// The probability that goes from some classes to others if the row is left out, in `[0, 1]`; of numbers how far the means
+    /// move, in standard deviations of the noise, the root of the mean square.
     pub sensitivity: f64,
+}
+
+/// What is predicted of a row.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(untagged)]
+pub enum LeftOut {
+    /// A class.
+    Class {
+        /// Its label.
+        label: u32,
+        /// The most probable class by the model that learned from it.
+        class: u32,
+    },
+    /// Numbers.
+    Numbers {
+        /// Its numbers.
+        label: Vec<f64>,
+        /// Their means by the model that learned from it,
+        predicted: Vec<f64>,
+        /// and as they are estimated by the one that did not.
+        left_out: Vec<f64>,
+    },
+}
+
+/// How rows are judged.
+enum Judge {
+    Classes(Weights),
+    Numbers(Normal),
 }
 
 impl Sensitivity {
@@ -77,119 +113,45 @@ impl Sensitivity {
     }
 }
 
-/// What is summed over samples for the rows of a batch.
-struct Sums {
-    /// Log-probabilities at the mean, `[rows, classes]`.
-    base: Vec<f64>,
-    /// The derivatives of the rows' losses by their logits.
-    errors: Vec<f64>,
-    /// How far samples move the log-probabilities, the products of that with the errors, and with those the moves again. A
-    /// constant that is added to all logits of a row changes none of it: errors of a row add up to 0.
-    moves: Vec<f64>,
-    products: Vec<f64>,
-    both: Vec<f64>,
-}
-
-/// The loss of a row by its label: what each class's negative log-probability is weighed by.
-struct Weights {
-    smoothing: f64,
-    /// By class.
-    classes: Vec<f64>,
-    ignore: Option<u32>,
-    /// Of all rows together: what the posterior counts a row as.
-    scale: f64,
-}
-
-impl Weights {
-    fn of(leaving: &LeavingOut, data: &Examples, classes: usize) -> Weights {
-        let LeavingOut { values, criterion, .. } = *leaving;
-        let rows = data.len().max(1) as f64;
-        let weights = criterion.class_weights.clone().unwrap_or_else(|| vec![1.0; classes]);
-        let counts = data.class_counts(classes).unwrap_or_default();
-        let counted = counts.iter().zip(&weights).enumerate();
-        let counted = counted.filter(|(class, _)| criterion.ignore != Some(*class as u32));
-        let total: f64 = counted.map(|(_, (&count, weight))| count as f64 * weight).sum();
-        let ess = values.get(Hyper::Ess).unwrap_or(rows);
-        let scale = if total > 0.0 { ess / total } else { 0.0 };
-        Weights { smoothing: criterion.label_smoothing, classes: weights, ignore: criterion.ignore, scale }
-    }
-
-    /// The derivative of the row's loss by its logits.
-    fn error(&self, logs: &[f64], label: usize) -> Vec<f64> {
-        if self.ignore == Some(label as u32) {
-            return vec![0.0; logs.len()];
-        }
-        let spread = self.smoothing / logs.len() as f64;
-        let target = |class: usize| {
-            let on = if class == label { 1.0 - self.smoothing } else { 0.0 };
-            (on + spread) * self.classes[class] * self.scale
-        };
-        let all: f64 = (0..logs.len()).map(target).sum();
-        logs.iter().enumerate().map(|(class, log)| all * log.exp() - target(class)).collect()
-    }
-}
-
-impl Sums {
-    fn new(base: Vec<f64>, labels: &[f64], classes: usize, weights: &Weights) -> Sums {
-        let rows = base.chunks_exact(classes).zip(labels);
-        let errors = rows.flat_map(|(logs, &label)| weights.error(logs, label as usize)).collect();
-        let none = vec![0.0; base.len()];
-        Sums { errors, moves: none.clone(), both: none, products: vec![0.0; labels.len()], base }
-    }
-
-    fn add(&mut self, logs: &[f64], classes: usize) {
-        for (row, product) in self.products.iter_mut().enumerate() {
-            let of_row = row * classes..(row + 1) * classes;
-            let moved = |class: usize| logs[class] - self.base[class];
-            let of_sample: f64 = of_row.clone().map(|class| moved(class) * self.errors[class]).sum();
-            *product += of_sample;
-            for class in of_row {
-                self.moves[class] += moved(class);
-                self.both[class] += moved(class) * of_sample;
+impl Judge {
+    fn of(leaving: &LeavingOut, data: &Examples, interface: &Interface) -> Result<Judge, PredictorError> {
+        match interface.task {
+            Task::Classes => Ok(Judge::Classes(Weights::of(leaving, data, interface.classes))),
+            Task::Numbers { noise } => {
+                let (outputs, is_learned) = (interface.labels.shape.elements(), noise == Noise::Learned);
+                Ok(Judge::Numbers(Normal::of(leaving, data, outputs, is_learned)))
+            }
+            Task::Tokens | Task::Own => {
+                Err(PredictorError::NoSamples("rows are left out of models of classes or numbers alone"))
             }
         }
     }
 
-    /// What is found of each row over so many samples.
-    fn rows<'a>(
-        &'a self,
-        labels: &'a [f64],
-        classes: usize,
-        samples: f64,
-    ) -> impl Iterator<Item = RowSensitivity> + 'a {
-        labels.iter().enumerate().map(move |(row, &label)| {
-            let of_row = row * classes..(row + 1) * classes;
-            let base = &self.base[of_row.clone()];
-            let covariance = |class: usize| {
-                (self.both[class] - self.moves[class] * self.products[row] / samples) / (samples - 1.0)
-            };
-            let left_out: Vec<f64> = of_row.map(|class| self.base[class] + covariance(class)).collect();
-            RowSensitivity::new(label as usize, base, &left_out)
-        })
+    /// How many numbers a row is predicted by, and how many labels it has.
+    fn widths(&self, classes: usize) -> (usize, usize) {
+        match self {
+            Judge::Classes(_) => (classes, 1),
+            Judge::Numbers(normal) => (2 * normal.outputs, normal.outputs),
+        }
     }
-}
 
-impl RowSensitivity {
-    /// From log-probabilities, and logits without the row.
-    fn new(label: usize, base: &[f64], logits: &[f64]) -> RowSensitivity {
-        let most = logits.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-        let log_sum = most + logits.iter().map(|logit| (logit - most).exp()).sum::<f64>().ln();
-        let first = (0, f64::NEG_INFINITY);
-        let best =
-            |best: (usize, f64), (class, &log): (usize, &f64)| if log > best.1 { (class, log) } else { best };
-        let moved = base.iter().zip(logits).map(|(log, logit)| (log.exp() - (logit - log_sum).exp()).abs());
-        RowSensitivity {
-            label: label as u32,
-            class: base.iter().enumerate().fold(first, best).0 as u32,
-            nll: -base[label],
-            left_out_nll: log_sum - logits[label],
-            sensitivity: 0.5 * moved.sum::<f64>(),
+    fn error(&self, base: &[f64], labels: &[f64]) -> Vec<f64> {
+        match self {
+            Judge::Classes(weights) => weights.error(base, labels[0] as usize),
+            Judge::Numbers(normal) => normal.error(base, labels),
+        }
+    }
+
+    fn row(&self, labels: &[f64], base: &[f64], without: &[f64]) -> RowSensitivity {
+        match self {
+            Judge::Classes(_) => classes::row(labels[0] as usize, base, without),
+            Judge::Numbers(normal) => normal.row(labels, base, without),
         }
     }
 }
 
 impl Predictor<'_> {
-    /// What is estimated of a model of classes without each of the rows that it was trained on.
+    /// What is estimated of a model of classes or numbers without each of the rows that it was trained on.
     ///
     /// # Errors
     /// See [`PredictorError`]: also a model of another task, rows without labels, and a rule that leaves no posterior.
@@ -200,35 +162,37 @@ impl Predictor<'_> {
         leaving: LeavingOut,
     ) -> Result<Sensitivity, PredictorError> {
         let interface = self.interface();
-        let (classes, LeavingOut { values, seed, samples, .. }) = (interface.classes, leaving);
-        if interface.task != Task::Classes || !data.is_labelled() {
-            return Err(PredictorError::NoSamples("rows are left out of models of classes alone"));
+        let LeavingOut { values, seed, samples, .. } = leaving;
+        let judge = Judge::of(&leaving, data, interface)?;
+        if !data.is_labelled() {
+            return Err(PredictorError::NoSamples("rows without labels cannot be left out"));
         }
         let none = PredictorError::NoSamples("the rule leaves no posterior");
         let draw = self.draw.as_ref().ok_or(none)?;
         if samples < 2 {
             return Err(PredictorError::NoSamples("a covariance needs 2 of them"));
         }
-        let weights = Weights::of(&leaving, data, classes);
+        let (width, labels) = judge.widths(interface.classes);
         let rounds = Rounds::begin(data.len(), self.rows(), 1, samples);
         let mut rows: Vec<RowSensitivity> = Vec::new();
         self.in_chunks(data, |batches: &[Rows]| {
             let mean = |param| state(StateKind::MEAN, param);
             let mut sums = Vec::new();
-            for batch in batches {
-                sums.push(Sums::new(self.predict(&mean, batch)?, &batch.labels, classes, &weights));
-                rounds.advance();
+            for (batch, base) in batches.iter().zip(self.of_each(&judge, &mean, batches, &rounds)?) {
+                let of_rows = base.chunks_exact(width).zip(batch.labels.chunks_exact(labels));
+                let errors = of_rows.flat_map(|(base, labels)| judge.error(base, labels)).collect();
+                sums.push(Sums::new(base, errors, width));
             }
             for sample in 0..samples {
                 let drawn = draw_sample(self.device, draw, state, values, seed, sample)?;
                 let at = |param: usize| drawn.get(param).map(|(_, buffer): &(_, Buffer)| buffer);
-                for (sums, batch) in sums.iter_mut().zip(batches) {
-                    sums.add(&self.predict(&at, batch)?, classes);
-                    rounds.advance();
+                for (sums, predicted) in sums.iter_mut().zip(self.of_each(&judge, &at, batches, &rounds)?) {
+                    sums.add(&predicted);
                 }
             }
             for (sums, batch) in sums.iter().zip(batches) {
-                rows.extend(sums.rows(&batch.labels, classes, f64::from(samples)));
+                let of_rows = sums.rows(f64::from(samples)).zip(batch.labels.chunks_exact(labels));
+                rows.extend(of_rows.map(|((base, without), labels)| judge.row(labels, base, &without)));
             }
             Ok(())
         })?;
@@ -237,60 +201,24 @@ impl Predictor<'_> {
             None => Ok(Sensitivity { samples, rows }),
         }
     }
-}
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn plain(classes: usize) -> Weights {
-        Weights { smoothing: 0.0, classes: vec![1.0; classes], ignore: None, scale: 1.0 }
-    }
-
-    fn logs(logits: [f64; 3]) -> Vec<f64> {
-        let sum: f64 = logits.iter().map(|logit| logit.exp()).sum();
-        logits.iter().map(|logit| logit - sum.ln()).collect()
-    }
-
-    /// Logits `f + s a` for two samples `s = +-1` have the covariance `2 a a^T`, whatever is added to all of a row.
-    #[test]
-    fn logits_move_by_covariance_times_error() {
-        let (f, a) = ([0.3, -0.2, 0.9], [0.5, 0.1, -0.4]);
-        let sample = |sign: f64| logs(std::array::from_fn(|class| f[class] + sign * a[class] + 3.0 * sign));
-        let base = logs(f);
-        let mut sums = Sums::new(base.clone(), &[1.0], 3, &plain(3));
-        let error: Vec<f64> =
-            (0..3).map(|class| base[class].exp() - f64::from(u8::from(class == 1))).collect();
-        assert_eq!(sums.errors, error);
-        for sign in [1.0, -1.0] {
-            sums.add(&sample(sign), 3);
-        }
-        let product: f64 = (0..3).map(|class| a[class] * error[class]).sum();
-        let wanted = logs(std::array::from_fn(|class| f[class] + 2.0 * a[class] * product));
-        let found = sums.rows(&[1.0], 3, 2.0).next().unwrap();
-        assert!((found.nll + base[1]).abs() < 1e-15 && (found.left_out_nll + wanted[1]).abs() < 1e-12);
-        let moved: f64 = (0..3).map(|class| (base[class].exp() - wanted[class].exp()).abs()).sum();
-        assert!((found.sensitivity - 0.5 * moved).abs() < 1e-12 && found.class == 2, "{found:?}");
-        // A row is less probable without it.
-        assert!(found.left_out_nll > found.nll);
-    }
-
-    #[test]
-    fn errors_are_derivatives_of_the_loss_that_was_trained_by() {
-        let weights = Weights { smoothing: 0.3, classes: vec![1.0, 2.0, 0.5], ignore: Some(2), scale: 1.5 };
-        let loss = |logits: [f64; 3]| -> f64 {
-            let log = logs(logits);
-            -1.5 * (0.7 * 2.0 * log[1] + 0.1 * (log[0] + 2.0 * log[1] + 0.5 * log[2]))
+    /// What the rows of each batch are predicted by with these parameters.
+    fn of_each<'b>(
+        &self,
+        judge: &Judge,
+        parameters: &dyn Fn(usize) -> Option<&'b Buffer>,
+        batches: &[Rows],
+        rounds: &Rounds,
+    ) -> Result<Vec<Vec<f64>>, PredictorError> {
+        let noise = self.noise(parameters)?;
+        let predict = |batch: &Rows| {
+            let predicted = self.predict(parameters, batch)?;
+            rounds.advance();
+            Ok(match judge {
+                Judge::Classes(_) => predicted,
+                Judge::Numbers(normal) => normal.predicted(&predicted, &noise),
+            })
         };
-        let f = [0.3, -0.2, 0.9];
-        let error = weights.error(&logs(f), 1);
-        for (class, error) in error.iter().enumerate() {
-            let at = |step: f64| {
-                loss(std::array::from_fn(|other| f[other] + if other == class { step } else { 0.0 }))
-            };
-            let slope = (at(1e-5) - at(-1e-5)) / 2e-5;
-            assert!((error - slope).abs() < 1e-8, "{class}: {error} {slope}");
-        }
-        assert_eq!(weights.error(&logs(f), 2), [0.0; 3]);
+        batches.iter().map(predict).collect()
     }
 }

@@ -97,7 +97,7 @@ impl Training<'_> {
     }
 
     /// How much the model depends on each row that it is trained on, estimated from so many samples of the posterior, at least
-    /// 2: for models of classes.
+    /// 2: for models of classes or numbers.
     ///
     /// # Errors
     /// There are no such rows, the model is of another task, the rule leaves no posterior, or the device fails.

@@ -225,9 +225,95 @@ fn a_run_without_a_posterior_is_pruned_by_magnitude() {
     }
 }
 
-/// There is no class whose probability a row could move.
+/// Linear regression, of which leaving a row out is known in closed form: the residual without it is that of all rows over
+/// `1 - h`, where `h` is the row's place in the diagonal of the hat matrix.
 #[test]
-fn a_run_of_numbers_has_layers_and_pruning() {
+fn numbers_are_left_out_as_linear_regression_leaves_them_out() {
+    let bench = Bench::new();
+    let mut state = 7u32;
+    let mut uniform = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        f64::from(state >> 8) / f64::from(1 << 24) - 0.5
+    };
+    let rows: Vec<[f64; 3]> = (0..80)
+        .map(|row| {
+            let (a, b) = (4.0 * uniform() * uniform(), 2.0 * uniform());
+            let odd = if row % 11 == 5 { 1.5 } else { 0.0 };
+            [a, b, 1.0 + 2.0 * a - b + 0.8 * (uniform() + uniform() + uniform()) + odd]
+                .map(|x| (x * 1e4).round() / 1e4)
+        })
+        .collect();
+    let text: String = rows.iter().map(|[a, b, y]| format!("{a},{b},{y}\n")).collect();
+    bench.write("numbers.csv", &format!("a,b,y\n{text}"));
+    let (noise, delta) = (0.5, 0.01);
+    bench.write(
+        "numbers.json",
+        r#"{"model": {"kind": "mlp", "sizes": [2, 1], "noise": 0.5}, "batch": 64,
+            "rule": {"kind": "ivon", "lr": 0.2, "beta2": 0.995, "weight_decay": 0.01},
+            "step": {"samples": 8, "per_call": 100}, "length": {"steps": 3000},
+            "data": {"kind": "csv", "path": "numbers.csv", "target": "number"}}"#,
+    );
+    bench.ok(&["train", "numbers.json", "--out", "out"]);
+    let args = ["posterior", "out", "--what", "sensitivity", "--samples", "1000", "--json", "out.json"];
+    let told = bench.ok(&[&args[..], &["--html", "out.html"]].concat()).stdout;
+    let found = bench.json("out.json")["sensitivity"].clone();
+    assert_eq!(found["test_nll"], bench.json("out/summary.json")["test"]["mean"]["nll"]);
+    assert!(told.contains("row  line") && bench.read("out.html").contains("<th>line</th>"), "{told}");
+
+    // Every fifth row is test, and line 1 the header.
+    let train: Vec<(usize, [f64; 3])> =
+        rows.iter().copied().enumerate().filter(|(row, _)| row % 5 != 0).collect();
+    let of_rows = found["rows"].as_array().unwrap();
+    assert_eq!((train.len(), of_rows.len()), (64, 64));
+    let x = |[a, b, _]: [f64; 3]| [a, b, 1.0];
+    // The precision of the weights, and its inverse.
+    let mut precision = [[0.0; 3]; 3];
+    let mut right = [0.0; 3];
+    for (i, j) in (0..3).flat_map(|i| (0..3).map(move |j| (i, j))) {
+        let prior = if i == j { delta * train.len() as f64 } else { 0.0 };
+        precision[i][j] =
+            prior + train.iter().map(|(_, row)| x(*row)[i] * x(*row)[j] / noise / noise).sum::<f64>();
+    }
+    for (i, right) in right.iter_mut().enumerate() {
+        *right = train.iter().map(|(_, row)| x(*row)[i] * row[2] / noise / noise).sum::<f64>();
+    }
+    let cofactor = |i: usize, j: usize| {
+        let [[a, b], [c, d]] = [1, 2].map(|di| [1, 2].map(|dj| precision[(i + di) % 3][(j + dj) % 3]));
+        a * d - b * c
+    };
+    let determinant: f64 = (0..3).map(|j| precision[0][j] * cofactor(0, j)).sum();
+    let covariance = |i: usize, j: usize| cofactor(j, i) / determinant;
+    let times =
+        |v: [f64; 3]| -> [f64; 3] { std::array::from_fn(|i| (0..3).map(|j| covariance(i, j) * v[j]).sum()) };
+    let dot = |a: [f64; 3], b: [f64; 3]| -> f64 { a.iter().zip(b).map(|(a, b)| a * b).sum() };
+    let weights = times(right);
+    let nll = |residual: f64| {
+        let z: f64 = residual / noise;
+        0.5 * z * z + noise.ln() + 0.5 * (2.0 * std::f64::consts::PI).ln()
+    };
+    let (mut changes, mut truths) = (Vec::new(), Vec::new());
+    for ((row, of_row), found) in train.iter().zip(of_rows) {
+        assert_eq!(number(&found["line"]) as usize, row + 2);
+        assert!((number(&found["label"][0]) - of_row[2]).abs() < 1e-5, "{found}");
+        let residual = of_row[2] - dot(weights, x(*of_row));
+        let leverage = dot(x(*of_row), times(x(*of_row))) / noise / noise;
+        assert!((number(&found["predicted"][0]) - dot(weights, x(*of_row))).abs() < 0.05, "{found}");
+        changes.push(number(&found["left_out_nll"]) - number(&found["nll"]));
+        truths.push(nll(residual / (1.0 - leverage)) - nll(residual));
+    }
+    let mean = |numbers: &[f64]| numbers.iter().sum::<f64>() / numbers.len() as f64;
+    let centred = |numbers: &[f64]| numbers.iter().map(|x| x - mean(numbers)).collect::<Vec<f64>>();
+    let (a, b) = (centred(&changes), centred(&truths));
+    let product = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
+    let correlation = product(&a, &b) / (product(&a, &a) * product(&b, &b)).sqrt();
+    let ratio = mean(&changes) / mean(&truths);
+    // They were 0.965 and 0.98.
+    assert!(correlation > 0.95, "{correlation}");
+    assert!((0.8..1.25).contains(&ratio), "{ratio}");
+}
+
+#[test]
+fn a_run_of_numbers_has_all_that_one_of_classes_has() {
     let bench = Bench::new();
     let text: String = (0..40).map(|row| format!("{row},{}\n", 2 * row)).collect();
     bench.write("numbers.csv", &format!("x,y\n{text}"));
@@ -239,10 +325,26 @@ fn a_run_of_numbers_has_layers_and_pruning() {
     bench.ok(&["train", "numbers.json", "--out", "out"]);
     bench.ok(&["posterior", "out", "--json", "out.json", "--html", "out.html"]);
     let found = bench.json("out.json");
-    assert!(found["layers"].as_array().unwrap().len() == 4 && found.get("sensitivity").is_none(), "{found}");
+    assert!(found["layers"].as_array().unwrap().len() == 4, "{found}");
     let scores = &found["pruning"][0]["points"][0]["scores"];
     assert_eq!(*scores, bench.json("out/summary.json")["test"]["mean"]);
-    let outcome = bench.run(&["posterior", "out", "--what", "sensitivity"]);
-    let wanted = "error: --what sensitivity: only rows with a class each can be left out of a run\n";
-    assert_eq!((outcome.code, outcome.stderr.as_str()), (Some(2), wanted));
+    let sensitivity = &found["sensitivity"];
+    assert_eq!(sensitivity["rows"].as_array().unwrap().len(), 32);
+    assert!(number(&sensitivity["leave_one_out_nll"]) > number(&sensitivity["nll"]), "{sensitivity}");
+    // A noise that is learned is a weight that moves too; of several numbers each moves.
+    let small = |row: i32| {
+        format!("{},{},{}\n", f64::from(row) / 40.0, f64::from(row) / 20.0, 1.0 - f64::from(row) / 40.0)
+    };
+    let text: String = (0..40).map(small).collect();
+    bench.write("two.csv", &format!("x,y,z\n{text}"));
+    let sets =
+        ["data.path=two.csv", "data.label=[\"y\",\"z\"]", "model.sizes=[1,4,2]", "model.noise=learned"];
+    let sets: Vec<&str> = sets.iter().flat_map(|set| ["--set", set]).collect();
+    bench.ok(&[&["train", "numbers.json", "--out", "two"][..], &sets].concat());
+    bench.ok(&["posterior", "two", "--what", "sensitivity", "--json", "out.json"]);
+    let row = bench.json("out.json")["sensitivity"]["rows"][0].clone();
+    assert!(
+        row["label"].as_array().unwrap().len() == 2 && row["left_out"].as_array().unwrap().len() == 2,
+        "{row}"
+    );
 }

@@ -1,10 +1,10 @@
 //! What is found of a posterior, as a page.
 
 use super::super::Failure;
-use super::tables::{classes, layers, nll, pruning, rows, title};
+use super::tables::{classes, layers, nll, pruning, rows, several, title};
 use super::{Curve, Dependence, Found, Shown};
-use crate::data::{Batch, Examples};
-use crate::posterior::PruneBy;
+use crate::data::{Batch, Examples, Origin};
+use crate::posterior::{LeftOut, PruneBy};
 use crate::report::{Corner, Line, Page, Panel, Stroke, picture, picture_shape};
 
 /// How many of the rows the page shows.
@@ -135,8 +135,12 @@ fn sensitivity(page: &mut Page, dependence: &Dependence, train: Option<&Examples
     page.section("Sensitivity to training rows");
     page.paragraph(
         "What the model would predict of each training row had it not learned from it, estimated from the posterior by the \
-         memory-perturbation equation. A row's sensitivity is the probability that would go from some classes to others.",
+         memory-perturbation equation.",
     );
+    page.paragraph(match dependence.is_of_numbers() {
+        true => "A row's sensitivity is how far its number would move, in standard deviations of the noise.",
+        false => "A row's sensitivity is the probability that would go from some classes to others.",
+    });
     page.table(&nll(dependence));
     let most = dependence.estimated.most(ROWS);
     let dims = train.map(|train| train.example().features[0].shape.dims().to_vec()).unwrap_or_default();
@@ -147,27 +151,48 @@ fn sensitivity(page: &mut Page, dependence: &Dependence, train: Option<&Examples
             train.append(&[number as u32], None, &mut batch).map_err(Failure::usage)?;
             let pixels: Vec<f32> =
                 batch.input(0).as_chunks().0.iter().copied().map(f32::from_ne_bytes).collect();
-            let row = &dependence.estimated.rows[number];
-            let [label, class] = classes(dependence, row);
-            let [with, without] = [row.nll, row.left_out_nll].map(|nll| 100.0 * (-nll).exp());
-            let caption = [
-                format!("row {number}: {label}"),
-                if label == class { "predicted so".to_string() } else { format!("predicted {class}") },
-                format!("{with:.0} % \u{2192} {without:.0} %"),
-            ];
-            figures.extend(picture(&pixels, shape, &caption));
+            figures.extend(picture(&pixels, shape, &caption(dependence, number)));
         }
         page.paragraph(
-            "The rows with the greatest sensitivity: their label, the most probable class, and the label's probability with \
-             and without the row.",
+            "The rows with the greatest sensitivity: their label, and what is predicted with and without the row.",
         );
         page.html(&format!("<div>{figures}</div>\n"));
         page.unfolding("The numbers of these rows", &rows(dependence, &most));
     } else {
-        page.paragraph(
-            "The rows with the greatest sensitivity, and their label's probability with and without them:",
-        );
+        page.paragraph(if dependence.is_of_numbers() {
+            "The rows with the greatest sensitivity, and what is predicted with and without them:"
+        } else {
+            "The rows with the greatest sensitivity, and their label's probability with and without them:"
+        });
         page.table(&rows(dependence, &most));
     }
     Ok(())
+}
+
+/// What is said below a picture.
+fn caption(dependence: &Dependence, number: usize) -> [String; 3] {
+    let row = &dependence.estimated.rows[number];
+    let origin = dependence.rows.get(number).and_then(|row| row.origin.as_ref());
+    let place = match origin {
+        Some(Origin::Line(line)) => format!("row {number}, line {line}"),
+        Some(Origin::FileRow(row)) if *row as usize != number => format!("row {number}, {row} of the file"),
+        Some(Origin::File(name)) => format!("row {number}, {name}"),
+        Some(Origin::FileRow(_)) | None => format!("row {number}"),
+    };
+    match &row.left_out {
+        LeftOut::Class { label, class } => {
+            let [label, class] = classes(dependence, [*label, *class]);
+            let [with, without] = [row.nll, row.left_out_nll].map(|nll| 100.0 * (-nll).exp());
+            [
+                format!("{place}: {label}"),
+                if label == class { "predicted so".to_string() } else { format!("predicted {class}") },
+                format!("{with:.0} % \u{2192} {without:.0} %"),
+            ]
+        }
+        LeftOut::Numbers { label, predicted, left_out } => [
+            format!("{place}: {}", several(label)),
+            format!("predicted {}", several(predicted)),
+            format!("without it {}", several(left_out)),
+        ],
+    }
 }

@@ -1,7 +1,8 @@
 //! What is found of a posterior, as tables.
 
 use super::{Curve, Dependence, Found};
-use crate::posterior::{Layer, Pruned, RowSensitivity};
+use crate::data::Origin;
+use crate::posterior::{Layer, LeftOut, Pruned, RowSensitivity};
 use crate::report::{TextTable, percent};
 
 /// How many rows are printed.
@@ -21,7 +22,10 @@ pub(super) fn text(found: &Found) -> String {
     }
     if let Some(dependence) = &found.sensitivity {
         let rows = rows(dependence, &dependence.estimated.most(PRINTED)).text();
-        let head = "the training rows that the model depends on most, and their label's probability with and without them";
+        let what = if dependence.is_of_numbers() { "prediction" } else { "label's probability" };
+        let head = format!(
+            "the training rows that the model depends on most, and their {what} with and without them"
+        );
         parts.push(format!("{}\n{head}\n\n{rows}", nll(dependence).text()));
     }
     parts.join("\n")
@@ -102,20 +106,49 @@ pub(super) fn nll(dependence: &Dependence) -> TextTable {
 
 /// Some of the rows.
 pub(super) fn rows(dependence: &Dependence, numbers: &[usize]) -> TextTable {
-    let mut table = TextTable::new(["row", "label", "class", "with", "without", "sensitivity"]);
+    let origin = |number: usize| dependence.rows.get(number).and_then(|row| row.origin.as_ref());
+    let title = numbers.first().and_then(|&number| origin(number)).map(Origin::title);
+    let last: &[&str] = if dependence.is_of_numbers() {
+        &["label", "with", "without"]
+    } else {
+        &["label", "class", "with", "without"]
+    };
+    let head = std::iter::once("row").chain(title).chain(last.iter().copied()).chain(["sensitivity"]);
+    let mut table = TextTable::new(head);
     for &number in numbers {
         let row = &dependence.estimated.rows[number];
-        let [label, class] = classes(dependence, row);
-        let probabilities = [row.nll, row.left_out_nll].map(|nll| format!("{:.4}", (-nll).exp()));
-        let [with, without] = probabilities;
-        table.row([number.to_string(), label, class, with, without, format!("{:.4}", row.sensitivity)]);
+        let mut cells = vec![number.to_string()];
+        cells.extend(title.and_then(|_| origin(number)).map(ToString::to_string));
+        cells.extend(told(dependence, row));
+        cells.push(format!("{:.4}", row.sensitivity));
+        table.row(cells);
     }
     table
 }
 
+/// What a row is predicted by, with it and without it.
+fn told(dependence: &Dependence, row: &RowSensitivity) -> Vec<String> {
+    match &row.left_out {
+        LeftOut::Class { label, class } => {
+            let [label, class] = classes(dependence, [*label, *class]);
+            let [with, without] = [row.nll, row.left_out_nll].map(|nll| format!("{:.4}", (-nll).exp()));
+            vec![label, class, with, without]
+        }
+        LeftOut::Numbers { label, predicted, left_out } => {
+            [label, predicted, left_out].map(|numbers| several(numbers)).to_vec()
+        }
+    }
+}
+
+/// Numbers of a row.
+pub(super) fn several(numbers: &[f64]) -> String {
+    let numbers: Vec<String> = numbers.iter().map(|number| format!("{number:.4}")).collect();
+    numbers.join(", ")
+}
+
 /// What the row's label and its most probable class are called.
-pub(super) fn classes(dependence: &Dependence, row: &RowSensitivity) -> [String; 2] {
-    [row.label, row.class].map(|class| {
+pub(super) fn classes(dependence: &Dependence, classes: [u32; 2]) -> [String; 2] {
+    classes.map(|class| {
         let name = dependence.class_names.get(class as usize);
         name.cloned().unwrap_or_else(|| class.to_string())
     })
