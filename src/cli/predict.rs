@@ -110,6 +110,10 @@ impl Predict {
             _ => &taught.class_names,
         };
         let sheet = Sheet::new(&predictions, names, taught.tokenizer.as_deref());
+        let all: Vec<usize> = (0..examples.len()).collect();
+        // Of a file of one's own the rows are as they are there.
+        let origins = if self.data.is_none() { examples.origins(&all) } else { None };
+        let sheet = sheet.with_origins(&origins.unwrap_or_default());
         match &self.out {
             Some(out) => sheet.write(out)?,
             None => print(&table(&sheet))?,

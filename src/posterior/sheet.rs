@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::calibration::Scores;
 use super::predictions::{ClassPredictions, NumberPredictions, Predicted, Predictions, TokenPredictions};
+use crate::data::Origin;
 use crate::files::write_atomically;
 use crate::report::columns;
 use crate::text::Tokenizer;
@@ -109,6 +110,26 @@ impl Sheet {
             Predicted::Tokens(tokens) => (of_tokens(tokens, is_averaged, tokenizer), Vec::new()),
         };
         Sheet { columns, rows, samples: predictions.samples, class_names, scores: predictions.scores }
+    }
+
+    /// The same with the lines or rows of a file that the rows come from, where they come from one.
+    #[must_use]
+    pub fn with_origins(mut self, origins: &[Origin]) -> Sheet {
+        let number = |origin: &Origin| match origin {
+            Origin::Line(number) | Origin::FileRow(number) => Some(u64::from(*number)),
+            Origin::File(_) => None,
+        };
+        let name = match origins.first() {
+            Some(Origin::Line(_)) => "line",
+            Some(Origin::FileRow(_)) => "file_row",
+            Some(Origin::File(_)) | None => return self,
+        };
+        let numbers: Option<Vec<u64>> = origins.iter().map(number).collect();
+        if let Some(numbers) = numbers.filter(|numbers| numbers.len() == self.rows) {
+            // After the number of the row.
+            self.columns.insert(1, Column { name, cells: Cells::Whole(numbers) });
+        }
+        self
     }
 
     /// Number of rows.

@@ -43,7 +43,7 @@ fn two_numbers_a_row_and_their_noise_are_learned() {
     bench.ok(&["train", "two.json", "--out", "out"]);
     let summary = bench.json("out/summary.json");
     let text = bench.ok(&["predict", "out", "--at", "mean"]).stdout;
-    assert!(text.contains("row  label_a  label_b"), "{text}");
+    assert!(text.contains("row  line  label_a  label_b"), "{text}");
     assert!(text.contains("mean_a"), "{text}");
 
     bench.ok(&["predict", "out", "--at", "mean", "--out", "mean.json"]);
@@ -73,7 +73,7 @@ fn two_numbers_a_row_and_their_noise_are_learned() {
     bench.ok(&["predict", "out", "--out", "samples.csv"]);
     let head = bench.read("samples.csv").lines().next().unwrap().to_string();
     let columns = "aleatoric_sd_a,aleatoric_sd_b,epistemic_sd_a,epistemic_sd_b";
-    assert_eq!(head, format!("row,label_a,label_b,mean_a,mean_b,sd_a,sd_b,{columns}"));
+    assert_eq!(head, format!("row,line,label_a,label_b,mean_a,mean_b,sd_a,sd_b,{columns}"));
 
     // Rows without labels, in another order of columns.
     bench.write("new.csv", "y,x\n0.5,0.25\n-0.5,0.75\n");
@@ -120,7 +120,7 @@ fn given_noise_is_that_of_every_number() {
         ];
         bench.ok(&[&["train", "two.json", "--force", "--out", rule][..], &sets].concat());
         let text = bench.ok(&["predict", rule, "--at", "mean"]).stdout;
-        assert!(text.contains("row    label     mean      sd"), "{text}");
+        assert!(text.contains("row  line    label     mean      sd"), "{text}");
     }
 }
 

@@ -41,6 +41,20 @@ fn classes_as_csv_json_and_on_the_screen() {
 }
 
 #[test]
+fn rows_have_the_place_that_they_come_from() {
+    let unnamed = || Sheet::new(&Predictions { samples: None, names: None, ..classes() }, &[], None);
+    let csv = |origins: &[Origin]| {
+        String::from_utf8(csv::encode(&unnamed().with_origins(origins)).unwrap()).unwrap()
+    };
+    let lines = csv(&[Origin::Line(7), Origin::Line(12)]);
+    assert!(lines.starts_with("row,line,label,class,") && lines.contains("\n1,12,1,0,"), "{lines}");
+    let rows = csv(&[Origin::FileRow(5), Origin::FileRow(10)]);
+    assert!(rows.starts_with("row,file_row,label,") && rows.contains("\n0,5,1,1,"), "{rows}");
+    // Files have a column of their own.
+    assert!(csv(&[Origin::File("a".into()), Origin::File("b".into())]).starts_with("row,label,"));
+}
+
+#[test]
 fn classes_without_names_are_numbers() {
     let sheet = Sheet::new(&Predictions { samples: None, names: None, ..classes() }, &[], None);
     let csv = String::from_utf8(csv::encode(&sheet).unwrap()).unwrap();
