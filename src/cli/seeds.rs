@@ -61,7 +61,12 @@ pub(super) fn train(train: &Train, seeds: &[u64]) -> Result<(), Failure> {
                 let text = format!("{text}; the same command with --seeds goes on with all of them");
                 return Err(Failure::Stopped { note: text, code });
             }
-            outcome => outcome?,
+            // What went before the error is not told where only errors are.
+            Err(Failure::Usage(error)) => return Err(Failure::Usage(error.context(format!("seed {seed}")))),
+            Err(Failure::Failed(error)) => {
+                return Err(Failure::Failed(error.context(format!("seed {seed}"))));
+            }
+            Ok(()) => {}
         }
         ended.push(Found::read(&folder).map_err(|reason| Failure::Failed(anyhow!("{shown}: {reason}")))?);
     }

@@ -54,7 +54,14 @@ fn seeds_have_folders_of_their_own() {
     assert!(bench.ok(&args).stdout.contains("it has ended"));
     let outcome = bench.run(&[&args[..], &["--set", "rule.lr=0.1"]].concat());
     assert_eq!(outcome.code, Some(2), "{outcome:?}");
-    assert!(outcome.stderr.contains("output folder out-0 holds a run already"), "{outcome:?}");
+    assert!(
+        outcome.stderr.starts_with("error: seed 0: output folder out-0 holds a run already"),
+        "{outcome:?}"
+    );
+    // So it is where nothing but errors is told.
+    let far = ["-q", "--out", "far", "--set", "rule.lr=1e38"];
+    let outcome = bench.run(&[&SEEDS[..], &["4"], &far].concat());
+    assert!(outcome.code == Some(1) && outcome.stderr.starts_with("error: seed 4: "), "{outcome:?}");
     bench.ok(&[&args[..], &["--set", "rule.lr=0.1", "--force"]].concat());
     assert_eq!(bench.json("out-0/config.json")["rule"]["lr"], 0.1);
     for (wrong, told) in [(&["1,1"][..], "has 1 twice"), (&["1,x"], "x"), (&["1", "--seed", "2"], "--seed")] {
