@@ -1,6 +1,7 @@
 //! `natgrad eval`: how good trained runs are, and how good they are at knowing that.
 
 mod data;
+mod numbers;
 mod pictures;
 mod show;
 
@@ -21,7 +22,7 @@ use super::{Failure, backend};
 use crate::compile::Device;
 use crate::data::Examples;
 use crate::eval::{ClassEvaluation, ClassRows, Judged, NumberEvaluation};
-use crate::posterior::{Posterior, Predicted as Outputs, Predictor, PredictorError, WeightsAt};
+use crate::posterior::{Posterior, Predictor, PredictorError, WeightsAt};
 use crate::text::Tokenizer;
 use crate::train::write_atomically;
 use data::{Calibration, Sets};
@@ -64,6 +65,8 @@ struct Evaluated {
     name: String,
     /// The name of its rule.
     rule: String,
+    /// What the numbers of a row are called, where there are several.
+    labels: Vec<String>,
     /// What rows were judged, and how many.
     data: (String, usize),
     foreign: Option<(String, usize)>,
@@ -79,7 +82,7 @@ struct Evaluated {
 #[serde(untagged)]
 enum Evaluation {
     Classes(Box<ClassEvaluation>),
-    Numbers(NumberEvaluation),
+    Numbers(Box<NumberEvaluation>),
 }
 
 /// Predictions by one set of weights, or averaged.
@@ -101,6 +104,14 @@ impl Eval {
         {
             let reason = "some of the runs predict classes, others numbers, which have no scores in common";
             return Err(Failure::usage(anyhow!(reason)));
+        }
+        let tells_rows_apart = |trained: &Trained| trained.config.rule.has_posterior();
+        if self.ood.is_some() && !trained.iter().any(|own| predicts_classes(&own) || tells_rows_apart(own)) {
+            return Err(Failure::usage(anyhow!(
+                "--ood: of numbers, rows of another kind are told apart by the standard deviation over samples of the \
+                 weights, but a run with {} has no posterior to sample",
+                trained[0].config.rule.name()
+            )));
         }
         let inputs = trained.iter().fold(Inputs::default(), |inputs, own| inputs.with_config(&own.config));
         let inputs = inputs.with("the --data", self.data.as_ref()).with("the --ood", self.ood.as_ref());
@@ -136,14 +147,7 @@ impl Eval {
     fn check(&self, trained: &Trained) -> Result<(), Failure> {
         let (model, task) = (trained.config.model.name(), trained.config.model.task());
         match task {
-            Task::Classes => {}
-            Task::Numbers { noise: _ } if self.ood.is_some() => {
-                return Err(Failure::usage(anyhow!(
-                    "--ood: rows of another kind are told apart by probabilities of classes, but the model `{model}` \
-                     predicts numbers"
-                )));
-            }
-            Task::Numbers { noise: _ } => {}
+            Task::Classes | Task::Numbers { noise: _ } => {}
             Task::Tokens => {
                 return Err(Failure::usage(anyhow!(
                     "the model `{model}` predicts tokens, but eval is for models of classes or numbers; `natgrad predict` \
@@ -181,22 +185,16 @@ impl Eval {
         let rows = Predictor::rows_at_a_time(config.model.model(), config.batch, most.next_power_of_two());
         let predictor = Predictor::new(device, &recipe, rows)?;
         let is_of_classes = config.model.task() == Task::Classes;
-        let calibration = if is_of_classes { sets.calibration(seed) } else { None };
+        let calibration = sets.calibration(seed);
         let judge = |at: WeightsAt| -> Result<(Predicted, Evaluation), Failure> {
             if !is_of_classes {
-                let evaluation = judge_numbers(&predictor, &posterior, &sets, at)?;
-                return Ok((Predicted::default(), Evaluation::Numbers(evaluation)));
+                let evaluation = numbers::judge(&predictor, &posterior, &sets, calibration.as_ref(), at)?;
+                return Ok((Predicted::default(), Evaluation::Numbers(Box::new(evaluation))));
             }
             let predicted = predict(&predictor, &posterior, &sets, at).map_err(Failure::predicting)?;
-            let divided = match (&calibration, &predicted.validation) {
-                (Some(Calibration::Half { is_held, .. }), _) => Some(predicted.rows.divide(is_held)),
-                _ => None,
-            };
-            let fitted = match (&divided, &predicted.validation) {
-                (Some([held_out, others]), _) => Some([held_out, others]),
-                (None, Some(validation)) => Some([validation, &predicted.rows]),
-                (None, None) => None,
-            };
+            let halves =
+                calibration.as_ref().and_then(|of| of.half().map(|half| predicted.rows.divide(half)));
+            let fitted = fitted(halves.as_ref(), &predicted.rows, predicted.validation.as_ref());
             let (rows, foreign) = (&predicted.rows, predicted.foreign.as_ref());
             let is_averaged = matches!(at, WeightsAt::Samples { .. });
             let bins = config.evaluation.bins;
@@ -219,6 +217,7 @@ impl Eval {
             folder: run.to_path_buf(),
             name,
             rule: config.rule.name().to_string(),
+            labels: taught.table.as_ref().map_or(Vec::new(), |table| table.labels.clone()),
             data: (sets.name.clone(), sets.rows.len()),
             foreign: sets.foreign.as_ref().map(|(name, rows)| (name.clone(), rows.len())),
             calibration,
@@ -230,6 +229,17 @@ impl Eval {
 }
 
 impl Evaluated {
+    fn is_of_numbers(&self) -> bool {
+        matches!(self.at_mean, Evaluation::Numbers(_))
+    }
+
+    fn is_unlabelled(&self) -> bool {
+        match &self.at_mean {
+            Evaluation::Classes(classes) => classes.scores.is_none(),
+            Evaluation::Numbers(numbers) => numbers.scores.is_none(),
+        }
+    }
+
     /// The columns of tables: what they are called, and what they hold.
     fn columns(&self) -> Vec<(String, &Evaluation)> {
         let mean = (format!("{} at the mean", self.name), &self.at_mean);
@@ -287,19 +297,11 @@ fn predict(
     Ok(Predicted { rows: of(&sets.rows)?, foreign, validation })
 }
 
-/// Judges predicted numbers.
-fn judge_numbers(
-    predictor: &Predictor,
-    posterior: &Posterior,
-    sets: &Sets,
-    at: WeightsAt,
-) -> Result<NumberEvaluation, Failure> {
-    let state = |kind, param| posterior.state(kind, param);
-    let predictions = predictor.predict_rows(&state, &sets.rows, at, 1).map_err(Failure::predicting)?;
-    let found = match (&predictions.predicted, predictions.scores) {
-        (Outputs::Numbers(numbers), Some(scores)) => NumberEvaluation::of(numbers, scores),
-        _ => None,
-    };
-    let lacks = || anyhow!("{}: has no labels, but scores of numbers need some", sets.name);
-    found.ok_or_else(|| Failure::usage(lacks()))
+/// Rows to fit on, and those to judge by: two halves, or the run's validation rows and all.
+fn fitted<'a, T>(halves: Option<&'a [T; 2]>, rows: &'a T, validation: Option<&'a T>) -> Option<[&'a T; 2]> {
+    match (halves, validation) {
+        (Some([held_out, others]), _) => Some([held_out, others]),
+        (None, Some(validation)) => Some([validation, rows]),
+        (None, None) => None,
+    }
 }

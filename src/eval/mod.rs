@@ -9,6 +9,7 @@ mod classification;
 mod conformal;
 mod detection;
 mod histogram;
+mod intervals;
 mod regression;
 mod selective;
 mod temperature;
@@ -19,6 +20,7 @@ pub use classification::{ClassEvaluation, ClassScores, Detections, Entropies, Ju
 pub use conformal::{ALPHA, ConformalSets};
 pub use detection::Detection;
 pub use histogram::Histogram;
-pub use regression::NumberEvaluation;
+pub use intervals::{ConformalIntervals, IntervalCalibration};
+pub use regression::{JudgedNumbers, NumberCurves, NumberDetections, NumberEvaluation, NumberScores};
 pub use selective::RiskCoverage;
 pub use temperature::fit_temperature;

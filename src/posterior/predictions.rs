@@ -94,6 +94,23 @@ impl NumberPredictions {
     pub fn aleatoric(&self) -> impl Iterator<Item = f64> + '_ {
         self.noise.iter().copied().cycle().take(self.mean.len())
     }
+
+    /// The rows that are picked, and the others, each in order.
+    pub fn divide(&self, is_picked: &[bool]) -> [NumberPredictions; 2] {
+        [true, false].map(|picked| {
+            let keeps = |at: usize| is_picked.get(at / self.outputs.max(1)) == Some(&picked);
+            let of = |numbers: &[f64]| {
+                numbers.iter().enumerate().filter(|(at, _)| keeps(*at)).map(|(_, number)| *number).collect()
+            };
+            NumberPredictions {
+                outputs: self.outputs,
+                mean: of(&self.mean),
+                noise: self.noise.clone(),
+                spread: of(&self.spread),
+                labels: self.labels.as_deref().map(of),
+            }
+        })
+    }
 }
 
 impl Predicted {

@@ -55,6 +55,8 @@ pub enum Stroke {
     Dashed,
     /// Its points alone.
     Dots,
+    /// Each two points joined, but not with the next two: such as how far a dot may be off.
+    Pairs,
 }
 
 const SIZE: (u32, u32) = (760, 340);
@@ -92,7 +94,11 @@ impl Panel {
 
     /// What is drawn, and the ranges of its axes.
     fn drawable(&self) -> Option<(Panel, [(f64, f64); 2])> {
-        let lines = self.lines.iter().map(|line| Line { points: thinned(&line.points), ..line.clone() });
+        let points = |line: &Line| match line.stroke {
+            Stroke::Pairs => line.points.clone(),
+            Stroke::Thin | Stroke::Plain | Stroke::Dashed | Stroke::Dots => thinned(&line.points),
+        };
+        let lines = self.lines.iter().map(|line| Line { points: points(line), ..line.clone() });
         let lines: Vec<Line> = lines.filter(|line| !line.points.is_empty()).collect();
         let points = || lines.iter().flat_map(|line| line.points.iter().copied());
         let range = |of: fn((f64, f64)) -> f64| {
@@ -147,7 +153,7 @@ impl Panel {
         for line in &self.lines {
             let paint = paint(line.colour);
             let style = match line.stroke {
-                Stroke::Thin => paint.mix(0.45).stroke_width(1),
+                Stroke::Thin | Stroke::Pairs => paint.mix(0.45).stroke_width(1),
                 Stroke::Plain | Stroke::Dashed | Stroke::Dots => paint.stroke_width(2),
             };
             let points = || line.points.iter().copied();
@@ -161,6 +167,11 @@ impl Panel {
                     let legend = move |(x, y)| Circle::new((x + 9, y), 3, style.filled());
                     chart.draw_series(dots)?.label(&line.name).legend(legend);
                 }
+                Stroke::Pairs => {
+                    let pairs = line.points.chunks_exact(2);
+                    let pairs = pairs.map(|pair| PathElement::new(pair.to_vec(), style));
+                    chart.draw_series(pairs)?.label(&line.name).legend(legend);
+                }
                 Stroke::Dashed => {
                     let dashes = DashedLineSeries::new(points(), 5, 4, style);
                     chart.draw_series(dashes)?.label(&line.name).legend(move |(x, y)| {
@@ -169,7 +180,7 @@ impl Panel {
                     });
                 }
             }
-            if line.points.len() <= FEW_POINTS && line.stroke != Stroke::Dots {
+            if line.points.len() <= FEW_POINTS && ![Stroke::Dots, Stroke::Pairs].contains(&line.stroke) {
                 chart.draw_series(points().map(|point| Circle::new(point, 2, style.filled())))?;
             }
         }
@@ -248,6 +259,16 @@ mod tests {
         // Zero has no logarithm, and a constant no range.
         assert!(ticks(&[(0.0, 100.0), (1.0, 0.0)]).contains("\n20\n"));
         assert!(panel(&[(0.0, 0.1), (1.0, 0.1)]).svg().is_some());
+    }
+
+    #[test]
+    fn pairs_are_drawn_each_for_itself() {
+        let lines = |stroke| {
+            let mut panel = panel(&[(0.0, 0.0), (0.0, 1.0), (1.0, 2.0), (1.0, 3.0)]);
+            panel.lines[0].stroke = stroke;
+            panel.svg().unwrap().matches("<polyline").count()
+        };
+        assert_eq!(lines(Stroke::Pairs), lines(Stroke::Plain) + 1);
     }
 
     #[test]

@@ -177,6 +177,8 @@ fn runs_of_numbers_have_scores_of_their_own() {
     bench.ok(&["train", "numbers.json", "--out", "numbers"]);
     let told = bench.ok(&["eval", "numbers", "--json", "e.json", "--html", "page.html"]).stdout;
     assert!(told.contains("\nCRPS  ") && told.contains("\n90 % intervals: coverage  "), "{told}");
+    // Two rows cannot leave out one of ten.
+    assert!(told.contains("conformal intervals: fitted on 2 of the rows") && !told.contains("+-"), "{told}");
     let (found, summary) = (bench.json("e.json"), bench.json("numbers/summary.json"));
     let run = &found["runs"][0];
     for at in ["mean", "posterior"] {
@@ -189,7 +191,46 @@ fn runs_of_numbers_have_scores_of_their_own() {
     }
     assert_eq!(number(run, "mean.epistemic_sd"), 0.0);
     let html = bench.read("page.html");
-    assert!(html.contains("<td>CRPS</td>") && !html.contains("<svg"), "{html}");
+    assert!(html.contains("<td>CRPS</td>"), "{html}");
+    let Some(loaded) = Loaded::of(&bench.path("page.html"), "") else { return };
+    assert_eq!(loaded.is_broken(), (false, false), "{loaded:?}");
+    // Intervals, predictions, the surest rows, standard deviations.
+    assert_eq!(loaded.dom.matches("</svg>").count(), 4, "{loaded:?}");
+}
+
+#[test]
+fn numbers_of_another_kind_are_told_by_the_spread_over_samples() {
+    let bench = Bench::new();
+    write_numbers(&bench);
+    let sets = ["--set", "validation.fraction=0.7", "--set", "rule.ess=20"];
+    bench.ok(&[&["train", "numbers.json", "--out", "numbers"][..], &sets].concat());
+    bench.ok(&["train", "numbers.json", "--out", "adamw", "--set", "rule.kind=adamw"]);
+    bench.write("far.csv", "1000,0\n-2000,0\n3000,0\n");
+    bench.write("new.csv", "1\n2\n3\n");
+    let told = bench.ok(&["eval", "numbers", "adamw", "--ood", "far.csv", "--json", "e.json"]).stdout;
+    assert!(told.contains("conformal intervals: fitted on the run's 11 validation rows\n"), "{told}");
+    assert!(told.contains("adamw: no posterior, so nothing is averaged, and all rows are as sure"), "{told}");
+    let found = bench.json("e.json");
+    let [ivon, adamw] = &found["runs"].as_array().unwrap()[..] else { panic!("{found}") };
+    let averaged = &ivon["posterior"];
+    for by in ["epistemic", "total"] {
+        assert_eq!(number(averaged, &format!("detection.{by}.auroc")), 1.0, "{averaged}");
+        assert_eq!(number(averaged, &format!("detection.{by}.fpr95")), 0.0);
+    }
+    assert!(number(averaged, "foreign_epistemic_sd") > 50.0 * number(averaged, "epistemic_sd"), "{averaged}");
+    assert!(ivon["mean"].get("detection").is_none() && adamw["mean"].get("detection").is_none());
+    let intervals = &averaged["conformal"];
+    assert_eq!((number(intervals, "rows"), number(intervals, "alpha")), (4.0, 0.1), "{intervals}");
+    assert!(intervals["reach"][0].as_f64().unwrap() > 0.0 && number(intervals, "width") > 0.0);
+    // Rows without labels are told apart too.
+    let args = ["eval", "numbers", "--data", "new.csv", "--ood", "far.csv", "--html", "page.html"];
+    let told = bench.ok(&args).stdout;
+    assert!(told.contains("the rows have no labels") && told.contains("AUROC by sd over samples"), "{told}");
+    assert!(!told.contains("RMSE") && !told.contains("conformal"), "{told}");
+    assert_eq!(bench.read("page.html").matches("</svg>").count(), 1);
+    let outcome = bench.run(&["eval", "adamw", "--ood", "far.csv"]);
+    let wanted = "but a run with adamw has no posterior to sample";
+    assert!(outcome.code == Some(2) && outcome.stderr.contains(wanted), "{outcome:?}");
 }
 
 #[test]
@@ -198,7 +239,6 @@ fn what_is_wrong_is_said() {
     bench.write("wide.csv", "1,2,3,4\n");
     bench.write("empty.csv", "");
     write_numbers(&bench);
-    bench.write("unlabelled.csv", "1\n2\n");
     bench.write("text.txt", &"to be or not to be ".repeat(20));
     bench.write(
         "tokens.json",
@@ -221,11 +261,6 @@ fn what_is_wrong_is_said() {
         (&["ivon", "--ood", "empty.csv"], "empty.csv"),
         (&["ivon", "--data", "empty.csv"], "empty.csv"),
         (&["ivon/against", "--samples", "3"], "--samples: a run with adamw has no posterior to sample"),
-        (
-            &["numbers", "--ood", "far.csv"],
-            "--ood: rows of another kind are told apart by probabilities of classes",
-        ),
-        (&["numbers", "--data", "unlabelled.csv"], "unlabelled.csv: has no labels"),
         (&["numbers", "ivon"], "some of the runs predict classes, others numbers"),
         (&["tokens"], "the model `gpt2` predicts tokens"),
         (&["ivon", "--html", "ivon"], "ivon: is a folder, but must be a file"),

@@ -11,7 +11,7 @@ use crate::config::RunConfig;
 use crate::data::shapes::fits;
 use crate::data::{DataConfig, Examples, Taught};
 
-/// The part of the rows that temperature and sets are fitted on, where the run has no validation rows.
+/// The part of the rows that temperature, sets and intervals are fitted on, where the run has no validation rows.
 const HELD_OUT: f64 = 0.5;
 
 /// Rows, and what they are called.
@@ -26,7 +26,7 @@ pub(super) struct Sets {
     pub classes: usize,
 }
 
-/// What temperature and sets of classes are fitted on.
+/// What temperature and sets of classes, or intervals of numbers, are fitted on.
 pub(super) enum Calibration {
     /// The run's validation rows, so many.
     Validation { rows: usize },
@@ -35,6 +35,14 @@ pub(super) enum Calibration {
 }
 
 impl Calibration {
+    /// Which rows they are fitted on, if they are some of those that are judged.
+    pub fn half(&self) -> Option<&[bool]> {
+        match self {
+            Calibration::Validation { .. } => None,
+            Calibration::Half { is_held, .. } => Some(is_held),
+        }
+    }
+
     pub fn describe(&self) -> String {
         match self {
             Calibration::Validation { rows } => format!("fitted on the run's {rows} validation rows"),
@@ -98,7 +106,7 @@ impl Sets {
         std::iter::once(&self.rows).chain(foreign).chain(&self.validation)
     }
 
-    /// What temperature and sets are fitted on; nothing where the rows have no labels, or are too few.
+    /// What they are fitted on; nothing where the rows have no labels, or are too few.
     pub fn calibration(&self, seed: u64) -> Option<Calibration> {
         if !self.rows.is_labelled() {
             return None;

@@ -1,22 +1,20 @@
 //! What `natgrad eval` prints, and its page.
 
-use super::{Evaluated, Evaluation, pictures};
-use crate::eval::{
-    ClassEvaluation, ClassScores, Detection, Detections, Entropies, Histogram, NumberEvaluation, RiskCoverage,
-};
+use super::{Evaluated, Evaluation, numbers, pictures};
+use crate::eval::{ClassEvaluation, ClassScores, Detection, Detections, Entropies, Histogram, RiskCoverage};
 use crate::report::{Corner, Line, Page, Panel, Stroke, TextTable};
 
 /// The number of grey among colours.
-const GREY: usize = 7;
+pub(super) const GREY: usize = 7;
 
 /// A score: its name, and its value where an evaluation has it.
-type Row<T = ClassEvaluation> = (&'static str, fn(&T) -> Option<String>);
+pub(super) type Row<T = ClassEvaluation> = (&'static str, fn(&T) -> Option<String>);
 
-fn plain(number: f64) -> String {
+pub(super) fn plain(number: f64) -> String {
     format!("{number:.4}")
 }
 
-fn percent(part: f64) -> String {
+pub(super) fn percent(part: f64) -> String {
     format!("{:.2} %", 100.0 * part)
 }
 
@@ -90,16 +88,6 @@ const FOREIGN: [Row; 9] = [
     ("FPR95 by largest probability", |of| detection(of, |by| Some(by.max_probability), |found| found.fpr95)),
 ];
 
-const NUMBERS: [Row<NumberEvaluation>; 7] = [
-    ("RMSE", |of| Some(plain(of.rmse))),
-    ("NLL", |of| Some(plain(of.nll))),
-    ("CRPS", |of| Some(plain(of.crps))),
-    ("90 % intervals: coverage", |of| Some(percent(of.coverage))),
-    ("90 % intervals: mean width", |of| Some(plain(of.width))),
-    ("sd of the noise (aleatoric)", |of| Some(plain(of.aleatoric_sd))),
-    ("sd over samples (epistemic)", |of| Some(plain(of.epistemic_sd))),
-];
-
 fn columns(found: &[Evaluated]) -> Vec<(String, &ClassEvaluation)> {
     found.iter().flat_map(classes_of).collect()
 }
@@ -116,25 +104,13 @@ fn classes_of(run: &Evaluated) -> Vec<(String, &ClassEvaluation)> {
     columns
 }
 
-/// The columns of runs of numbers.
-fn numbers(found: &[Evaluated]) -> Vec<(String, &NumberEvaluation)> {
-    let mut columns = Vec::new();
-    for (name, of) in found.iter().flat_map(Evaluated::columns) {
-        match of {
-            Evaluation::Numbers(numbers) => columns.push((name, numbers)),
-            Evaluation::Classes(_) => {}
-        }
-    }
-    columns
-}
-
 /// The scores that any column has, as they are named on a page.
 fn section(columns: &[(String, &ClassEvaluation)], parts: &[&[Row]]) -> TextTable {
     table_of(columns, parts, "\u{a0}\u{a0}")
 }
 
 /// The scores that any column has; those that belong to the one before are indented.
-fn table_of<T>(columns: &[(String, &T)], parts: &[&[Row<T>]], indent: &str) -> TextTable {
+pub(super) fn table_of<T>(columns: &[(String, &T)], parts: &[&[Row<T>]], indent: &str) -> TextTable {
     let mut table = TextTable::new(std::iter::once("").chain(columns.iter().map(|column| column.0.as_str())));
     for (name, value) in parts.iter().copied().flatten() {
         let values: Vec<Option<String>> = columns.iter().map(|(_, of)| value(of)).collect();
@@ -148,9 +124,8 @@ fn table_of<T>(columns: &[(String, &T)], parts: &[&[Row<T>]], indent: &str) -> T
 
 /// Every score.
 pub(super) fn table(found: &[Evaluated]) -> TextTable {
-    let numbers = numbers(found);
-    if !numbers.is_empty() {
-        return table_of(&numbers, &[&NUMBERS], "  ");
+    if found.iter().any(Evaluated::is_of_numbers) {
+        return numbers::table(found);
     }
     table_of(&columns(found), &[&SCORES, &ENTROPIES, &SELECTIVE, &FITTED, &FOREIGN], "  ")
 }
@@ -178,14 +153,16 @@ fn notes_of(run: &Evaluated) -> Vec<String> {
     };
     let mut notes = vec![rows(&run.data)];
     let classes = classes_of(run);
-    if classes.iter().any(|(_, of)| of.scores.is_none()) {
+    if run.is_unlabelled() {
         notes.push("the rows have no labels, so only what needs none is told".to_string());
     }
     if let Some(foreign) = &run.foreign {
         notes.push(format!("of another kind (OOD): {}", rows(foreign)));
     }
     if let Some(calibration) = &run.calibration {
-        notes.push(format!("temperature and sets of classes: {}", calibration.describe()));
+        let what =
+            if run.is_of_numbers() { "conformal intervals" } else { "temperature and sets of classes" };
+        notes.push(format!("{what}: {}", calibration.describe()));
     }
     let lacks = |of: &ClassEvaluation| of.tempered.is_some_and(|tempered| tempered.temperature.is_none());
     for (name, _) in classes.iter().filter(|(_, of)| lacks(of)) {
@@ -194,8 +171,9 @@ fn notes_of(run: &Evaluated) -> Vec<String> {
         ));
     }
     if run.averaged.is_none() {
-        let lacks = if classes.is_empty() { "" } else { ", and there is no mutual information" };
-        notes.push(format!("no posterior, so nothing is averaged{lacks}"));
+        let lacks =
+            if run.is_of_numbers() { "all rows are as sure" } else { "there is no mutual information" };
+        notes.push(format!("no posterior, so nothing is averaged, and {lacks}"));
     }
     notes
 }
@@ -206,12 +184,11 @@ pub(super) fn page(found: &[Evaluated]) -> Page {
     let mut page = Page::new(&format!("Evaluation of {}", names.join(", ")));
     page.styles(pictures::STYLES);
     page.remarks(&notes(found));
-    let numbers = numbers(found);
-    page.section("Scores");
-    if !numbers.is_empty() {
-        page.table(&table_of(&numbers, &[&NUMBERS], "  "));
+    if found.iter().any(Evaluated::is_of_numbers) {
+        numbers::page(&mut page, found);
         return page;
     }
+    page.section("Scores");
     let columns = columns(found);
     page.table(&section(&columns, &[&SCORES, &ENTROPIES]));
     if columns.iter().any(|(_, of)| !of.reliability.is_empty()) {
@@ -260,13 +237,13 @@ pub(super) fn page(found: &[Evaluated]) -> Page {
     page
 }
 
-fn draw(page: &mut Page, panel: &Panel) {
+pub(super) fn draw(page: &mut Page, panel: &Panel) {
     if let Some(svg) = panel.svg() {
         page.html(&format!("{svg}\n"));
     }
 }
 
-fn panel(x: &str, y: &str, names: Corner, lines: Vec<Line>) -> Panel {
+pub(super) fn panel(x: &str, y: &str, names: Corner, lines: Vec<Line>) -> Panel {
     Panel { x: x.to_string(), y: y.to_string(), may_be_log: false, names, lines }
 }
 
