@@ -21,6 +21,7 @@ use super::trained::Trained;
 use super::{Failure, backend};
 use crate::compile::Device;
 use crate::data::Examples;
+use crate::data::random::SplitMix;
 use crate::eval::{ClassEvaluation, ClassRows, Judged, NumberEvaluation};
 use crate::posterior::{Posterior, Predictor, PredictorError, WeightsAt};
 use crate::text::Tokenizer;
@@ -56,6 +57,9 @@ pub(super) struct Eval {
     #[command(flatten)]
     on: backend::OnDevice,
 }
+
+/// What the numbers of adaptive sets are drawn with.
+const DRAWS: u64 = 0x6164_6170_7469_7665;
 
 /// What was found of one run.
 struct Evaluated {
@@ -196,9 +200,13 @@ impl Eval {
                 calibration.as_ref().and_then(|of| of.half().map(|half| predicted.rows.divide(half)));
             let fitted = fitted(halves.as_ref(), &predicted.rows, predicted.validation.as_ref());
             let (rows, foreign) = (&predicted.rows, predicted.foreign.as_ref());
+            let mut random = SplitMix::keyed(&[DRAWS, seed]);
+            let draws = fitted.map_or(0, |[held_out, _]| held_out.len());
+            let draws: Vec<f64> = (0..draws).map(|_| random.uniform()).collect();
             let is_averaged = matches!(at, WeightsAt::Samples { .. });
             let bins = config.evaluation.bins;
-            let evaluation = ClassEvaluation::of(Judged { rows, foreign, fitted, is_averaged, bins });
+            let evaluation =
+                ClassEvaluation::of(Judged { rows, foreign, fitted, draws: &draws, is_averaged, bins });
             Ok((predicted, Evaluation::Classes(Box::new(evaluation))))
         };
         let (mut predicted, at_mean) = judge(WeightsAt::Mean)?;

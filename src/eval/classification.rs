@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::adaptive::AdaptiveSets;
 use super::calibration::{CalibrationErrors, reliability};
 use super::class_rows::ClassRows;
 use super::conformal::{ALPHA, ConformalSets};
@@ -125,6 +126,8 @@ pub struct Judged<'a> {
     pub foreign: Option<&'a ClassRows>,
     /// Labelled rows that temperature and sets are fitted on, and those that they are judged by.
     pub fitted: Option<[&'a ClassRows; 2]>,
+    /// A number for each of the rows that are fitted on, drawn evenly from 0 to 1: see [`AdaptiveSets::of`].
+    pub draws: &'a [f64],
     /// Whether predictions are averaged over samples.
     pub is_averaged: bool,
     /// Bins of calibration errors.
@@ -154,6 +157,9 @@ pub struct ClassEvaluation {
     /// Sets of classes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub conformal: Option<ConformalSets>,
+    /// Sets of the likeliest classes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub adaptive: Option<AdaptiveSets>,
     /// The bins of equal width that hold rows.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub reliability: Vec<ReliabilityBin>,
@@ -166,7 +172,7 @@ pub struct ClassEvaluation {
 impl ClassEvaluation {
     /// Judges predictions.
     pub fn of(judged: Judged) -> ClassEvaluation {
-        let Judged { rows, foreign, fitted, is_averaged, bins } = judged;
+        let Judged { rows, foreign, fitted, draws, is_averaged, bins } = judged;
         let labelled = rows.labels.as_ref().filter(|labels| !labels.is_empty());
         let facts = labelled.map(|labels| self::judged(rows, labels));
         let wrong = |right: &[f64]| right.iter().map(|right| 1.0 - right).collect::<Vec<f64>>();
@@ -184,6 +190,7 @@ impl ClassEvaluation {
             detection: foreign.and_then(|foreign| Detections::of(rows, foreign, is_averaged)),
             tempered: fitted.and_then(|[held_out, others]| tempered(held_out, others, bins)),
             conformal: fitted.and_then(|[held_out, others]| ConformalSets::of(others, held_out, ALPHA)),
+            adaptive: fitted.and_then(|[held_out, others]| AdaptiveSets::of(others, held_out, ALPHA, draws)),
             reliability: facts.map_or(Vec::new(), |(sure, right)| reliability(&sure, &right, bins)),
             confidences: sets().map(confidences).collect(),
             entropies: sets()

@@ -3,6 +3,7 @@
 //!
 //! Rows that a model is equally sure of count as in random order, so no score depends on the order of a file.
 
+mod adaptive;
 mod calibration;
 mod class_rows;
 mod classification;
@@ -14,6 +15,7 @@ mod regression;
 mod selective;
 mod temperature;
 
+pub use adaptive::AdaptiveSets;
 pub use calibration::{CalibrationErrors, class_wise_error, equal_mass_error, reliability};
 pub use class_rows::ClassRows;
 pub use classification::{ClassEvaluation, ClassScores, Detections, Entropies, Judged, Tempered};

@@ -64,7 +64,7 @@ const SELECTIVE: [Row; 3] = [
     ("coverage at 1 % risk", |of| risk(of, |risks| risks.coverage_at_1_percent).map(percent)),
     ("coverage at 5 % risk", |of| risk(of, |risks| risks.coverage_at_5_percent).map(percent)),
 ];
-const FITTED: [Row; 8] = [
+const FITTED: [Row; 11] = [
     ("temperature", |of| of.tempered.as_ref()?.temperature.map(plain)),
     ("  NLL before", |of| before(of, |scores| scores.nll)),
     ("  NLL after", |of| after(of, |scores| scores.nll)),
@@ -73,6 +73,9 @@ const FITTED: [Row; 8] = [
     ("sets of classes at 90 %", |of| of.conformal.map(|sets| format!("p >= {:.4}", sets.least))),
     ("  coverage", |of| of.conformal.map(|sets| percent(sets.coverage))),
     ("  mean size", |of| of.conformal.map(|sets| plain(sets.size))),
+    ("adaptive sets at 90 %", |of| of.adaptive.map(|sets| format!("sum {:.4}", sets.enough))),
+    ("  coverage", |of| of.adaptive.map(|sets| percent(sets.coverage))),
+    ("  mean size", |of| of.adaptive.map(|sets| plain(sets.size))),
 ];
 const FOREIGN: [Row; 9] = [
     ("OOD entropy", |of| entropy(of.foreign_entropy.as_ref(), |entropy| Some(entropy.total))),
@@ -222,7 +225,8 @@ pub(super) fn page(found: &[Evaluated]) -> Page {
         page.section("Temperature, and sets of classes");
         page.paragraph(
             "Fitted on rows that were held out for it, and judged by the others. A set has every class whose probability \
-             is large enough, such that 90 % of new rows have theirs in it.",
+             is large enough, such that 90 % of new rows have theirs in it; an adaptive one has the likeliest classes, until \
+             the sum of their probabilities is.",
         );
         page.table(&section(&columns, &[&FITTED]));
     }

@@ -58,6 +58,7 @@ fn scores_are_those_of_the_libraries() {
             rows: &own,
             foreign: Some(&foreign),
             fitted: held.as_ref().map(|held| [held, &own]),
+            draws: &[],
             is_averaged: true,
             bins: case["bins"].as_u64().unwrap() as usize,
         });
@@ -72,7 +73,8 @@ fn scores_are_those_of_the_libraries() {
 fn without_labels_there_are_fewer_scores() {
     let own =
         ClassRows { classes: 2, logs: [0.9f64.ln(), 0.1f64.ln()].into(), aleatoric: vec![0.3], labels: None };
-    let judged = Judged { rows: &own, foreign: Some(&own), fitted: None, is_averaged: false, bins: 10 };
+    let judged =
+        Judged { rows: &own, foreign: Some(&own), fitted: None, draws: &[], is_averaged: false, bins: 10 };
     let found = ClassEvaluation::of(judged);
     assert!(found.scores.is_none() && found.risk_coverage.is_none() && found.reliability.is_empty());
     assert!(found.entropy.aleatoric.is_none() && found.entropy.total > 0.3);
