@@ -50,6 +50,9 @@ fn two_numbers_a_row_and_their_noise_are_learned() {
     let predicted = bench.json("mean.json");
     let rows = predicted["rows"].as_array().unwrap();
     assert_eq!(rows.len(), 100);
+    // A row is one observation, whose loss is the sum over its numbers: 400 of the 500 rows are trained on.
+    let checkpoint = natgrad::train::Checkpoint::load(&bench.path("out/checkpoint.safetensors")).unwrap();
+    assert_eq!(checkpoint.header.labels, Some(400));
     let noise = numbers(&rows[0]["sd"]);
     assert!((noise[0] - 0.1).abs() < 0.05 && (noise[1] - 0.5).abs() < 0.1, "{noise:?}");
     // The scores are those of the numbers that are written.
