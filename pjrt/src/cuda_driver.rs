@@ -108,3 +108,36 @@ fn ask(cuda: &libloading::Library) -> Result<CudaDriver, String> {
     let gpus = gpus();
     Ok(CudaDriver { cuda, gpus })
 }
+
+/// A library of CUDA that tells its version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CudaLibrary {
+    /// cuBLAS, by `cublasLtGetVersion`.
+    CublasLt,
+    /// cuDNN, by `cudnnGetVersion`.
+    Cudnn,
+    /// The runtime that cuDNN was built for, by `cudnnGetCudartVersion`.
+    CudnnRuntime,
+}
+
+impl CudaLibrary {
+    /// The version, as the library numbers its versions.
+    ///
+    /// # Errors
+    /// The library at this path cannot be opened, or has no such function.
+    pub fn version(self, library: &TrustedLibrary) -> Result<u64, String> {
+        let name: &[u8] = match self {
+            CudaLibrary::CublasLt => b"cublasLtGetVersion\0",
+            CudaLibrary::Cudnn => b"cudnnGetVersion\0",
+            CudaLibrary::CudnnRuntime => b"cudnnGetCudartVersion\0",
+        };
+        let opened = library::open(library.path())?;
+        // SAFETY: each of these takes nothing and returns a size_t, in all versions of its library.
+        let version =
+            unsafe { opened.get::<unsafe extern "C" fn() -> usize>(name) }.map_err(|it| it.to_string())?;
+        // SAFETY: they may be called at any time.
+        let version = unsafe { version() } as u64;
+        std::mem::forget(opened);
+        Ok(version)
+    }
+}

@@ -51,7 +51,7 @@ mod types;
 pub use artifact::{Artifact, MemoryStats};
 pub use buffer::{Buffer, PendingRead};
 pub use client::{Client, WeakClient};
-pub use cuda_driver::{CudaDriver, Gpu};
+pub use cuda_driver::{CudaDriver, CudaLibrary, Gpu};
 pub use device_info::{DeviceInfo, DeviceMemory};
 pub use environment::{LOG_LEVEL, NotAlone, default_environment, quiet_log};
 pub use error::{Code, Error, Identity, Result};

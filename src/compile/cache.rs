@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use super::cuda;
 use super::entry;
 use super::host;
 use super::key::{self, CacheKey, KeyParts};
@@ -237,6 +238,7 @@ impl Cache {
             topology: "",
             xla_flags: &host::xla_flags(),
             host_cpu: &host::cpu(),
+            libraries: &cuda::versions(client.plugin().path()),
         }))
     }
 
@@ -261,6 +263,7 @@ impl Cache {
             topology: described,
             xla_flags: &host::xla_flags(),
             host_cpu: "",
+            libraries: "",
         };
         Ok((CacheKey::of(&parts), Note::of(&parts)))
     }

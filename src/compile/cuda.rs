@@ -1,10 +1,12 @@
 //! What programs for NVIDIA GPUs run with, beside XLA's plugin: the driver, and the libraries of CUDA and cuDNN. All of it is
 //! looked for before a client is made, as XLA ends the process where it misses cuBLAS.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
-use crate::pjrt::{self, CudaDriver, Gpu, TrustedLibrary};
+use crate::pjrt::{self, CudaDriver, CudaLibrary, Gpu, TrustedLibrary};
 
 /// The CUDA that natgrad's own plugin is built for.
 pub(crate) const OWN_MAJOR: u32 = 13;
@@ -112,6 +114,39 @@ pub(crate) fn complete(plugin: &Path) -> Result<(), CudaError> {
         }
         missing => Err(CudaError::Libraries { missing, remedy: remedy(major) }),
     }
+}
+
+/// What compiled code depends on beside the plugin: the versions of driver, cuBLAS and cuDNN. Empty for a plugin that is not
+/// for CUDA. They are asked for once a process.
+pub(super) fn versions(plugin: &Path) -> String {
+    static KNOWN: Mutex<BTreeMap<PathBuf, String>> = Mutex::new(BTreeMap::new());
+    let Some(major) = major(plugin) else { return String::new() };
+    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    known.entry(plugin.to_owned()).or_insert_with(|| asked(plugin, major)).clone()
+}
+
+fn asked(plugin: &Path, major: u32) -> String {
+    let libraries = libraries(plugin, major);
+    let version = |which: CudaLibrary, name: &str| {
+        let library =
+            libraries.iter().find(|library| library.name.starts_with(name) && library.opened.is_ok())?;
+        which.version(&TrustedLibrary::at(&library.path)).ok()
+    };
+    let words =
+        |version: Option<u64>| version.map_or_else(|| "unknown".to_owned(), |number| number.to_string());
+    let driver = match CudaDriver::open() {
+        Ok(CudaDriver { cuda: (major, minor), gpus: _ }) => format!("{major}.{minor}"),
+        Err(_) => "none".to_owned(),
+    };
+    // Linux tells the driver's own version where its module is loaded.
+    let module = std::fs::read_to_string("/sys/module/nvidia/version").unwrap_or_default();
+    format!(
+        "driver {} for CUDA {driver}, cuBLAS {}, cuDNN {} of CUDA {}",
+        module.trim(),
+        words(version(CudaLibrary::CublasLt, "libcublasLt")),
+        words(version(CudaLibrary::Cudnn, "libcudnn.so")),
+        words(version(CudaLibrary::CudnnRuntime, "libcudnn.so")),
+    )
 }
 
 /// Whether the dynamic linker misses the driver's library, which another library names.
@@ -303,6 +338,8 @@ mod tests {
             }
         }
         assert!(found.len() >= names.len() - 1, "{found:?}");
+        let versions = versions(&plugin);
+        assert!(versions.contains("cuBLAS 131000, cuDNN 92801 of CUDA 13"), "{versions}");
     }
 
     #[test]

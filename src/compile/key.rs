@@ -8,7 +8,7 @@ use crate::files::hex;
 use crate::pjrt::{ApiVersion, CompileOptions};
 
 /// Changes with everything that makes older entries useless: what goes into the key, and how.
-const KEY_VERSION: u32 = 3;
+const KEY_VERSION: u32 = 4;
 
 /// The SHA-256 of everything that can change the code of an executable.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -37,6 +37,8 @@ pub struct KeyParts<'a> {
     pub xla_flags: &'a str,
     /// Model and features of the host's processor, where the code runs on it.
     pub host_cpu: &'a str,
+    /// Versions of the driver and of the libraries that the code calls, beside the plugin.
+    pub libraries: &'a str,
 }
 
 impl CacheKey {
@@ -54,6 +56,7 @@ impl CacheKey {
             topology,
             xla_flags,
             host_cpu,
+            libraries,
         } = *parts;
         let (options, xla_flags) = (lasting_options(options), lasting_flags(xla_flags));
 
@@ -76,6 +79,7 @@ impl CacheKey {
             hash.bytes(flag.as_bytes());
         }
         hash.bytes(host_cpu.as_bytes());
+        hash.bytes(libraries.as_bytes());
         CacheKey(hash.0.finalize().into())
     }
 
@@ -156,6 +160,7 @@ mod tests {
             topology: "",
             xla_flags: "--xla_b=1 --xla_c=2",
             host_cpu: "one",
+            libraries: "CUDA 13.0",
         };
         let key = CacheKey::of(&base);
         assert_eq!(key, CacheKey::of(&base));
@@ -189,6 +194,7 @@ mod tests {
             KeyParts { xla_flags: "--xla_b=1", ..base },
             KeyParts { xla_flags: "", ..base },
             KeyParts { host_cpu: "two", ..base },
+            KeyParts { libraries: "CUDA 13.1", ..base },
             // The same letters, divided otherwise.
             KeyParts { platform_name: "cpu1", platform_version: "", ..base },
         ];

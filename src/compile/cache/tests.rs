@@ -169,9 +169,11 @@ fn the_reason_for_a_miss_is_told() {
     assert_eq!(reason::absent(&cache, &own), MissReason::OtherOptions);
     keep(of(&|parts| parts.host_cpu = "another"));
     assert_eq!(reason::absent(&cache, &own), MissReason::OtherMachine);
+    keep(of(&|parts| parts.libraries = "CUDA 13.1"));
+    assert_eq!(reason::absent(&cache, &own), MissReason::OtherMachine);
     let names: Vec<String> =
         cache.entries().unwrap().into_iter().map(|entry| entry.about.unwrap().program).collect();
-    assert_eq!(names, ["double", "double", "double", "other"]);
+    assert_eq!(names, ["double", "double", "double", "double", "other"]);
 }
 
 #[test]
