@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use natgrad::compile::bytes::to_bytes;
 use natgrad::rule::{HyperValues, NamedRule, ParamGroup, Schedule};
 use natgrad::step::{Extent, NoiseSource, Program, Recipe, Slot, StateKind, StepPlan};
+use natgrad::train::Prior;
 use natgrad_ir::interp::{Tensor, evaluate};
 use natgrad_ir::{DType, TensorType};
 use natgrad_layers::{NamedModel, Task};
@@ -25,6 +26,8 @@ pub struct Setup {
     pub noise: NoiseSource,
     pub plan: StepPlan,
     pub groups: Vec<ParamGroup>,
+    /// Whether the prior is an earlier posterior: that of [`Setup::earlier`].
+    pub prior: bool,
     pub rows: usize,
     pub total_steps: u64,
     pub seed: u64,
@@ -41,6 +44,7 @@ impl Setup {
             noise: NoiseSource::Counter,
             plan: StepPlan::default(),
             groups: Vec::new(),
+            prior: false,
             rows: 2,
             total_steps: 4,
             seed: 0x0123_4567_89ab_cdef,
@@ -59,7 +63,7 @@ impl Setup {
             plan: self.plan,
             table: None,
             without: None,
-            prior: false,
+            prior: self.prior,
         }
     }
 
@@ -90,11 +94,25 @@ impl Setup {
                 Slot::State(StateKind::MEAN, param) => {
                     tensor(slot, &numbers(self.seed ^ 1, param, elements, 1.0))
                 }
+                Slot::Prior(StateKind::PRIOR_MEAN, param) => tensor(slot, &self.earlier().mean[param]),
+                Slot::Prior(_, param) => tensor(slot, &self.earlier().weight_decay[param]),
                 _ => continue,
             };
             values.insert(slot, value);
         }
         values
+    }
+
+    /// A prior about means as large as the initial ones, whose weight decay is another one for each element.
+    pub fn earlier(&self) -> Prior {
+        let params = self.model.params();
+        let drawn = |seed: u64| {
+            let elements = params.iter().map(|param| param.shape.elements()).enumerate();
+            elements.map(|(param, elements)| numbers(seed, param, elements, 1.0)).collect::<Vec<_>>()
+        };
+        let decay = |numbers: Vec<f64>| numbers.into_iter().map(|x| 10_f64.powf(x - 2.0)).collect();
+        let weight_decay = drawn(self.seed ^ 7).into_iter().map(decay).collect();
+        Prior { mean: drawn(self.seed ^ 6), weight_decay }
     }
 
     /// Rows of a call: those of all micro-batches of all its steps.

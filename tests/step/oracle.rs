@@ -2,8 +2,8 @@
 
 use natgrad::compile::Device;
 use natgrad::compile::bytes::from_bytes;
-use natgrad::rule::{Ivon, NamedRule};
-use natgrad::step::{NoiseSource, Slot, StateKind};
+use natgrad::rule::{Ivon, NamedRule, Needs};
+use natgrad::step::{Compute, NoiseSource, Slot, StateKind, StatePlan, StepPlan};
 use natgrad::train::{CallData, CallRows, HostTensor, Session};
 use natgrad_ir::DType;
 use natgrad_layers::Activation;
@@ -12,7 +12,7 @@ use proptest::prelude::*;
 use crate::device::{DEVICE, download, upload};
 use crate::hlo::mlp;
 use crate::kit::{Setup, Values, floats, interpret};
-use crate::random::{planned, rules, setups};
+use crate::random::{planned, rules, setups, with_prior};
 
 /// The largest distance of two tensors' elements, relative to the largest magnitude.
 fn distance(found: &[f64], wanted: &[f64]) -> f64 {
@@ -34,6 +34,9 @@ pub fn furthest_on(device: &Device, setup: &Setup, steps: u64) -> (f64, String) 
     let recipe = setup.recipe();
     let program = recipe.step(setup.rows).unwrap();
     let mut session = Session::new(device, &recipe, setup.rows, &setup.hypers(), setup.seed).unwrap();
+    if setup.prior {
+        session.set_prior(&setup.earlier()).unwrap();
+    }
     let params = setup.model.params().len();
     let noise = |step: u64| -> Vec<Vec<f64>> {
         let given = setup.noise == NoiseSource::Input && setup.rule.samples();
@@ -75,8 +78,11 @@ pub fn furthest_on(device: &Device, setup: &Setup, steps: u64) -> (f64, String) 
         }
         let state = session.state_to_host().unwrap();
         let carried = program.inputs.iter().filter(|slot| slot.is_carried());
-        assert!(state.len() >= carried.clone().count());
-        for (&slot, tensor) in carried.zip(&state) {
+        let prior = program.interface.prior();
+        assert!(state.len() >= carried.clone().count() + prior.len());
+        // The prior stays: it is at the end, after means that are not kept.
+        let stays = prior.iter().zip(&state[state.len() - prior.len()..]);
+        for (&slot, tensor) in carried.zip(&state).chain(stays) {
             let HostTensor { name, ty, bytes } = tensor;
             assert_eq!((name, ty), (&program.interface.name(slot), &program.interface.ty(slot)));
             compare(
@@ -98,6 +104,13 @@ proptest! {
         prop_assert!(distance < 1e-11, "{} {:e}", of, distance);
     }
 
+    /// With an earlier posterior as the prior, whose tensors are inputs that stay.
+    #[test]
+    fn xla_and_the_interpreter_have_the_same_prior(setup in with_prior()) {
+        let (distance, of) = furthest(&setup, 2);
+        prop_assert!(distance < 1e-9, "{} {:e}", of, distance);
+    }
+
     /// Whatever the plan: samples, micro-batches, steps a call, clipping, groups, kept mean or not.
     #[test]
     fn xla_and_the_interpreter_follow_the_same_plan(setup in planned()) {
@@ -114,6 +127,34 @@ fn xla_and_the_interpreter_agree_in_single_precision() {
         let (distance, of) = furthest(&setup, 4);
         assert!(distance < 1e-5, "{of} {distance:e}");
     }
+}
+
+/// Every rule that can have a prior, in each plan of state, several steps a call. In bf16 the model alone is computed, to 8 bits; XLA
+/// rounds less often than the interpreter.
+#[test]
+fn a_prior_is_the_same_in_single_precision_and_bf16() {
+    let mut far = Vec::new();
+    let rules = NamedRule::all().into_iter().filter(|rule| Needs::of(rule.rule()).unwrap().takes_prior);
+    for (rule, state) in
+        rules.flat_map(|rule| [StatePlan::Explicit, StatePlan::Implicit].map(|state| (rule.clone(), state)))
+    {
+        for (compute, tolerance) in [(Compute::F32, 1e-5), (Compute::Bf16, 3e-2)] {
+            let plan = StepPlan { compute, state, per_call: 2, ..StepPlan::default() };
+            let model = mlp(&[6, 10, 3], Activation::Tanh);
+            let setup = Setup {
+                dtype: DType::F32,
+                rows: 8,
+                plan,
+                prior: true,
+                total_steps: 8,
+                ..Setup::new(model, rule.clone())
+            };
+            let (distance, of) = furthest(&setup, 2);
+            let found = format!("{} {state:?} {compute:?}: {of} {distance:e}", rule.name());
+            far.extend((distance.is_nan() || distance >= tolerance).then_some(found));
+        }
+    }
+    assert!(far.is_empty(), "{far:#?}");
 }
 
 /// Noise alone, as the sample of a posterior around zero with unit precision.

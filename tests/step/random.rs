@@ -208,8 +208,18 @@ pub fn groups() -> impl Strategy<Value = Vec<ParamGroup>> {
 
 /// Runs of any rule by any plan, with parameter groups.
 pub fn planned() -> impl Strategy<Value = Setup> {
+    by_plans(setups(rules()))
+}
+
+/// Runs with an earlier posterior as the prior, of any rule that can have one, by any plan, with parameter groups.
+pub fn with_prior() -> impl Strategy<Value = Setup> {
+    let rules = prop_oneof![1 => ivons().prop_map(NamedRule::Ivon), 3 => variational()];
+    by_plans(setups(rules)).prop_map(|setup| Setup { prior: true, ..setup })
+}
+
+fn by_plans(setups: impl Strategy<Value = Setup>) -> impl Strategy<Value = Setup> {
     let with_plan = |setup: Setup| (plans(&setup.rule), groups(), Just(setup));
-    setups(rules()).prop_flat_map(with_plan).prop_map(|(plan, groups, setup)| Setup { plan, groups, ..setup })
+    setups.prop_flat_map(with_plan).prop_map(|(plan, groups, setup)| Setup { plan, groups, ..setup })
 }
 
 pub fn schedules() -> impl Strategy<Value = Schedule> {
