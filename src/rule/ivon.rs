@@ -132,7 +132,9 @@ impl Rule for Ivon {
         // Line 7: m = m - lr (g_bar + delta m) / (h + delta), lr = lr (h0 + delta) by the optional line.
         let step = (g_bar + p.pull()) / (h + delta);
         let step = if self.clip_radius.is_some() { p.clip(step, p.number("clip_radius")) } else { step };
-        let lr = if self.rescale_lr { p.lr() * (p.number("hess_init") + delta) } else { p.lr() };
+        // By the configured decay also with a prior: a strong one is to be in the preconditioner, and not taken out of it again.
+        let scale = || p.number("hess_init") + p.configured_decay();
+        let lr = if self.rescale_lr { p.lr() * scale() } else { p.lr() };
         p.set_mean(m - step * lr);
 
         p.set("momentum", g);

@@ -148,7 +148,7 @@ impl Needs {
         });
         let asked = all.iter().filter_map(|quantity| match quantity {
             Quantity::Number(hyper) => Some(*hyper),
-            Quantity::WeightDecay => Some(Hyper::WeightDecay(Group::DEFAULT)),
+            Quantity::WeightDecay | Quantity::GroupDecay => Some(Hyper::WeightDecay(Group::DEFAULT)),
             Quantity::LearningRate => Some(Hyper::LearningRate),
             Quantity::Debias(beta) => Some(Hyper::LogBeta(beta)),
             _ => None,
@@ -216,6 +216,7 @@ impl Supply for Asked<'_> {
             | Quantity::Contribution => TensorType::new(DType::F32, [2]),
             Quantity::Number(_)
             | Quantity::WeightDecay
+            | Quantity::GroupDecay
             | Quantity::LearningRate
             | Quantity::Debias(_)
             | Quantity::StepsDone => TensorType::scalar(DType::F32),

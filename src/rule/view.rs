@@ -17,6 +17,8 @@ pub enum Quantity {
     Number(Hyper),
     /// The weight decay of the parameter's group, a scalar, or the prior's, a tensor.
     WeightDecay,
+    /// The weight decay of the parameter's group, a scalar also where the run has a prior from an earlier one.
+    GroupDecay,
     /// Standard normal noise.
     Noise,
     /// The gradient of the mean loss: of one evaluation, or the mean of all.
@@ -106,6 +108,11 @@ impl<'b> Param<'b> {
     /// earlier one.
     pub fn weight_decay(&self) -> Expr<'b> {
         self.quantity(Quantity::WeightDecay)
+    }
+
+    /// The weight decay of the parameter's group as it is configured, also where a prior from an earlier run takes its place.
+    pub(crate) fn configured_decay(&self) -> Expr<'b> {
+        self.quantity(Quantity::GroupDecay)
     }
 }
 

@@ -163,7 +163,7 @@ impl Supply for StageSupply<'_, '_> {
             Quantity::WeightDecay if self.interface().prior => {
                 self.get(Slot::Prior(StateKind::PRIOR_DECAY, param))
             }
-            Quantity::WeightDecay => self.get(Slot::Hyper(self.weight_decay())),
+            Quantity::WeightDecay | Quantity::GroupDecay => self.get(Slot::Hyper(self.weight_decay())),
             Quantity::Noise => match self.place {
                 Place::Sampling(noise) => {
                     let ty = self.interface().ty(Slot::Noise(param));

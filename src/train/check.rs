@@ -5,6 +5,7 @@ use natgrad_layers::{Model, NamedModel, Task};
 
 use super::TrainError;
 use super::motion::too_slow;
+use super::prior::overshoots;
 use crate::config::{ClassWeights, MAX_STEPS, RunConfig};
 use crate::data::shapes::{channels_first, fits};
 use crate::data::{Batches, ExampleType, Examples, Note, Splits};
@@ -132,6 +133,7 @@ pub fn notes(config: &RunConfig, splits: &Splits) -> Vec<Note> {
     let per_epoch = Batches::new(splits.train.len(), config.rows_per_step(), config.seed);
     let steps = per_epoch.map(|batches| config.total_steps(batches.steps_per_epoch()));
     notes.extend(steps.ok().and_then(|steps| too_slow(config, steps)).map(Note::Warning));
+    notes.extend(overshoots(config).map(Note::Warning));
     notes
 }
 

@@ -6,9 +6,8 @@ use std::path::Path;
 use super::TrainError;
 use super::checkpoint::Checkpoint;
 use crate::config::{PriorConfig, RunConfig};
-use crate::rule::group;
-use crate::rule::{Hyper, HyperValues, StateKind};
-use crate::step::StatePlan;
+use crate::rule::{Hyper, HyperValues, NamedRule, StateKind};
+use crate::step::{Interface, StatePlan};
 
 /// A Gaussian prior: mean and weight decay of each parameter of the model.
 #[derive(Clone, Debug, PartialEq)]
@@ -55,9 +54,10 @@ impl Left {
                 "it does not say how many training labels there were, which its posterior depends on";
             return Err(refused(reason.to_string()));
         };
-        let (labels, params) = (labels as usize, config.model.params());
-        let values = config.recipe(StatePlan::Explicit).values(labels, checkpoint.header.total_steps);
-        let members = group::resolve(&config.groups, &params).map_err(crate::step::StepError::from)?;
+        let labels = labels as usize;
+        let recipe = config.recipe(StatePlan::Explicit);
+        let values = recipe.values(labels, checkpoint.header.total_steps);
+        let Interface { params, members, .. } = recipe.interface(1)?;
         let ess = values.get(Hyper::Ess).unwrap_or(labels as f64);
         let numbers = |kind: StateKind, name: &str| {
             let name = format!("{}/{name}", kind.name());
@@ -103,8 +103,8 @@ impl Prior {
         if let Some(reason) = other_tensor(&left.config, config) {
             return Err(refused(format!("as a prior it does not fit: {reason}")));
         }
-        let params = config.model.params();
-        let members = group::resolve(&config.groups, &params).map_err(crate::step::StepError::from)?;
+        // In it, state that a model carries and replaces is frozen.
+        let Interface { params, members, .. } = config.recipe(StatePlan::Explicit).interface(1)?;
         let mut found = Prior { mean: Vec::new(), weight_decay: Vec::new() };
         for ((of, param), member) in left.params.into_iter().zip(&params).zip(members) {
             let decay = match &of.hess {
@@ -142,6 +142,37 @@ impl Prior {
     }
 }
 
+/// What is wrong with a learning rate at which a strong prior alone makes a run diverge, and what to set. A step goes
+/// `rate delta / (h + delta)` of the way to the prior's mean: from twice the way on it ends farther off than it began.
+pub(super) fn overshoots(config: &RunConfig) -> Option<String> {
+    config.prior.as_ref()?;
+    let (lr, scale, of) = match &config.rule {
+        NamedRule::Ivon(rule) if rule.rescale_lr => {
+            let of = "`rule.lr` times `rule.hess_init` + `rule.weight_decay`";
+            (rule.lr, rule.hess_init + rule.weight_decay, of)
+        }
+        NamedRule::Ivon(rule) => (rule.lr, 1.0, "`rule.lr`"),
+        NamedRule::Von(rule) => (rule.lr, 1.0, "`rule.lr`"),
+        NamedRule::Vogn(rule) => (rule.lr, 1.0, "`rule.lr`"),
+        // Vadam averages the pull, and BLR's rate is at most 1; the others have no such prior.
+        NamedRule::Vadam(_)
+        | NamedRule::Blr(_)
+        | NamedRule::Sgd(_)
+        | NamedRule::Rmsprop(_)
+        | NamedRule::Adam(_)
+        | NamedRule::Adamw(_)
+        | NamedRule::Own(_) => return None,
+    };
+    let rate = lr * scale;
+    (rate >= 2.0).then(|| {
+        let most = 1.0 / scale;
+        format!(
+            "{of} is {rate:.3}: where the prior outweighs the data, a step goes {rate:.3} times the way to the prior's mean, and \
+             from 2 on the run diverges. Set rule.lr to {most:.3} or less"
+        )
+    })
+}
+
 /// The first tensor that the models of two runs do not have alike.
 pub(super) fn other_tensor(one: &RunConfig, other: &RunConfig) -> Option<String> {
     let (found, wanted) = (one.model.params(), other.model.params());
@@ -159,4 +190,30 @@ pub(super) fn other_tensor(one: &RunConfig, other: &RunConfig) -> Option<String>
     let order = || found.iter().zip(&wanted).find(|(found, wanted)| found.name != wanted.name);
     let extra = extra.or_else(|| order().map(|(found, _)| found));
     extra.map(|found| format!("its `{}` is not in the other model, or at another place", found.name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rule::{Blr, Ivon, Von};
+
+    #[test]
+    fn rates_at_which_a_prior_diverges_are_told_with_what_to_set() {
+        let earlier = Some(PriorConfig { run: "first".into(), strength: 1.0 });
+        let told = |rule: NamedRule, prior: &Option<PriorConfig>| {
+            overshoots(&RunConfig { rule, prior: prior.clone(), ..RunConfig::default() })
+        };
+        let ivon = |lr, rescale_lr| NamedRule::Ivon(Ivon { lr, rescale_lr, ..Ivon::default() });
+        assert_eq!(
+            told(ivon(25.0, true), &earlier).unwrap(),
+            "`rule.lr` times `rule.hess_init` + `rule.weight_decay` is 2.550: where the prior outweighs the data, a step goes 2.550 \
+             times the way to the prior's mean, and from 2 on the run diverges. Set rule.lr to 9.804 or less"
+        );
+        assert!(told(ivon(2.5, false), &earlier).unwrap().ends_with("Set rule.lr to 1.000 or less"));
+        assert!(told(NamedRule::Von(Von { lr: 3.0, ..Von::default() }), &earlier).is_some());
+        for rule in [ivon(0.8, true), ivon(1.5, false), NamedRule::Blr(Blr::default())] {
+            assert_eq!(told(rule, &earlier), None);
+        }
+        assert_eq!(told(ivon(25.0, true), &None), None);
+    }
 }

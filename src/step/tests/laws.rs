@@ -271,6 +271,8 @@ proptest! {
         one in quadratics(0.0),
         two in quadratics(0.0),
         at in 0..3usize,
+        // A strong prior does not make the rescaled rate overshoot.
+        strength in prop::sample::select(vec![0.3, 1.0, 1000.0]),
     ) {
         let rule = |ess, weight_decay| {
             let (ess, estimator) = (Some(ess), Estimator::Price);
@@ -288,14 +290,16 @@ proptest! {
         };
         let first = trained(Machine::new(rule(30.0, 0.05), &START), &one);
         let (mean, precision) = (first.take(StateKind::MEAN), first.precision());
-        let decay: Vec<f64> = precision.iter().map(|precision| precision / 50.0).collect();
-        // Its own weight decay is without meaning.
-        let second = Machine::with_prior(rule(50.0, 7.0), &mean, Some([&mean, &decay]));
+        let decay: Vec<f64> = precision.iter().map(|precision| strength * precision / 50.0).collect();
+        // Its own weight decay is of the rate's scale alone.
+        let second = Machine::with_prior(rule(50.0, 0.3), &mean, Some([&mean, &decay]));
         let second = trained(second, &two);
         let (h, k) = (one.diagonal(), two.diagonal());
-        let wanted: Vec<f64> = (0..DIMS).map(|at| 30.0 * (h[at] + 0.05) + 50.0 * k[at]).collect();
+        let wanted: Vec<f64> =
+            (0..DIMS).map(|at| strength * 30.0 * (h[at] + 0.05) + 50.0 * k[at]).collect();
         close(&second.precision(), &wanted, 1e-9)?;
-        let pull = |at: usize| 30.0 * h[at] * one.optimum[at] + 50.0 * k[at] * two.optimum[at];
+        let pull =
+            |at: usize| strength * 30.0 * h[at] * one.optimum[at] + 50.0 * k[at] * two.optimum[at];
         let wanted: Vec<f64> = (0..DIMS).map(|at| pull(at) / wanted[at]).collect();
         close(&second.take(StateKind::MEAN), &wanted, 1e-9)?;
     }
