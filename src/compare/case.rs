@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use crate::config::{ConfigError, RunConfig};
-use crate::rule::NamedRule;
+use crate::rule::{NamedRule, Needs};
 use crate::step::StatePlan;
 
 /// One model and its data, under several rules.
@@ -104,6 +104,9 @@ impl Cases {
             config.step.samples = 1;
             config.step.state = StatePlan::Auto;
         }
+        if Needs::of(config.rule.rule()).is_ok_and(|needs| !needs.takes_prior) {
+            config.prior = None;
+        }
         let source = file.map_or_else(|| "the default run".to_string(), |path| path.display().to_string());
         config.validate(&format!("{source} with {rule}"))?;
         Ok(config)
@@ -160,6 +163,14 @@ mod tests {
         cases.set = vec!["rule.lr=0.125".to_string()];
         let entrants = &cases.load().unwrap()[0].entrants;
         assert_eq!((entrants[0].rule.lr(), entrants[1].rule.name()), (0.125, "sgd"));
+    }
+
+    #[test]
+    fn a_prior_is_of_the_rules_that_can_have_one() {
+        let mut cases = cases(&["adamw", "ivon", "von"], Vec::new());
+        cases.set = vec!["prior.run=\"first\"".to_string()];
+        let entrants = &cases.load().unwrap()[0].entrants;
+        assert_eq!(entrants.iter().map(|one| one.prior.is_some()).collect::<Vec<_>>(), [false, true, true]);
     }
 
     #[test]
