@@ -2,7 +2,8 @@
 //!
 //! Run `i` saw data with a likelihood that its posterior says is Gaussian: `N(m_i, 1 / P_i)` over the prior `N(m0, 1 / P0)`, with
 //! `P_i = ess_i (h_i + delta_i)` and `P0 = ess_i delta_i`. All data together leave, with the prior counted once,
-//! `P = P0 + sum ess_i h_i` and `m = m0 + sum P_i (m_i - m0) / P`.
+//! `P = P0 + sum ess_i h_i` and `m = m0 + sum P_i (m_i - m0) / P`. Where the runs have the posterior of an earlier one as their prior,
+//! `m0` and `P0` are that one's.
 
 use std::path::{Path, PathBuf};
 
@@ -23,14 +24,16 @@ use crate::rule::{Group, Hyper, NamedRule, StateKind};
 struct Merged {
     mean: Vec<f64>,
     hess: Vec<f64>,
+    /// The prior's precision over the effective sample size of all.
+    decay: Vec<f64>,
 }
 
 /// The checkpoint of the product of the posteriors of these runs, at step 0 of a run like the first one. It has no sample to go on
 /// from: it is to predict with, and to begin other runs with. `base` is a run at whose
-/// mean the prior's is; zero if absent.
+/// mean the prior's is; zero if absent. Where the runs have a prior, it is that one's.
 ///
 /// # Errors
-/// A run cannot be read, leaves no posterior, or is of another model, rule or groups; a precision is not above 0.
+/// A run cannot be read, leaves no posterior, or is of another model, rule, groups or prior; a precision is not above 0.
 pub fn merge(runs: &[PathBuf], base: Option<&Path>) -> Result<(Checkpoint, RunConfig), TrainError> {
     let lefts = runs.iter().map(|run| Left::read(run)).collect::<Result<Vec<_>, _>>()?;
     let refused = |run: &Path, reason: String| TrainError::Read { path: run.to_path_buf(), reason };
@@ -48,14 +51,13 @@ pub fn merge(runs: &[PathBuf], base: Option<&Path>) -> Result<(Checkpoint, RunCo
         if left.config.groups != first.config.groups {
             return Err(refused(run, "its `groups` are others than those of the first run".to_string()));
         }
-        if decay(&left.config) != decay(&first.config) {
-            let reason = "its `rule.weight_decay` is another one than the first run's, so they have no prior in common";
-            return Err(refused(run, reason.to_string()));
+        if let Some(reason) = other_prior(left, first) {
+            return Err(refused(run, reason));
         }
-        if left.config.prior.is_some() {
-            let reason = "it has a `prior`, which would be counted in every run; merge runs without one";
-            return Err(refused(run, reason.to_string()));
-        }
+    }
+    if let (Some(path), true) = (base, first.config.prior.is_some()) {
+        let reason = "as a base it is not needed: the runs have a `prior`, whose mean is the base";
+        return Err(refused(path, reason.to_string()));
     }
     let base = match base {
         None => None,
@@ -69,12 +71,13 @@ pub fn merge(runs: &[PathBuf], base: Option<&Path>) -> Result<(Checkpoint, RunCo
     };
     let params = first.config.model.params();
     let ess: f64 = lefts.iter().map(|left| left.ess).sum();
+    let kept = crate::rule::Needs::of(first.config.rule.rule()).map_err(crate::step::StepError::from)?.state;
     let mut tensors = Vec::new();
     for (at, param) in params.iter().enumerate() {
         let parts: Vec<(f64, &LeftParam)> = lefts.iter().map(|left| (left.ess, &left.params[at])).collect();
         let mean = format!("mean/{}", param.name);
         let base = base.as_ref().and_then(|base| base.tensors.iter().find(|tensor| tensor.name == mean));
-        let base = base.map(HostTensor::numbers);
+        let base = base.map(HostTensor::numbers).or_else(|| first.params[at].prior_mean.clone());
         let merged = merged(&parts, base.as_deref()).map_err(|at| {
             let reason = format!("the merged precision of element {at} of `{}` is not above 0", param.name);
             refused(&runs[0], reason)
@@ -85,9 +88,12 @@ pub fn merge(runs: &[PathBuf], base: Option<&Path>) -> Result<(Checkpoint, RunCo
             kinds.push((StateKind::HESS, merged.hess));
             kinds.push((StateKind::MOMENTUM, zeros));
         }
-        let kept =
-            crate::rule::Needs::of(first.config.rule.rule()).map_err(crate::step::StepError::from)?.state;
-        for (kind, numbers) in kinds.into_iter().filter(|(kind, _)| kept.contains(kind)) {
+        kinds.retain(|(kind, _)| kept.contains(kind));
+        if let Some(mean) = &first.params[at].prior_mean {
+            kinds.push((StateKind::PRIOR_MEAN, mean.clone()));
+            kinds.push((StateKind::PRIOR_DECAY, merged.decay));
+        }
+        for (kind, numbers) in kinds {
             let ty = TensorType::new(DType::F32, param.shape.clone());
             let bytes = to_bytes(ty.dtype, &numbers);
             tensors.push(HostTensor { name: format!("{}/{}", kind.name(), param.name), ty, bytes });
@@ -109,8 +115,56 @@ pub fn merge(runs: &[PathBuf], base: Option<&Path>) -> Result<(Checkpoint, RunCo
     Ok((Checkpoint { header, tensors }, config))
 }
 
-fn decay(config: &RunConfig) -> Option<f64> {
-    config.rule.numbers(1).values().get(Hyper::WeightDecay(Group::DEFAULT))
+fn decay(config: &RunConfig) -> f64 {
+    config.rule.numbers(1).values().get(Hyper::WeightDecay(Group::DEFAULT)).unwrap_or(0.0)
+}
+
+/// Of a precision, which is a product of numbers in single precision.
+const ROUNDING: f64 = 1e-5;
+
+fn is_close(one: f64, other: f64) -> bool {
+    (one - other).abs() <= ROUNDING * one.abs().max(other.abs())
+}
+
+/// Why the prior of a run is not the first one's.
+fn other_prior(left: &Left, first: &Left) -> Option<String> {
+    match (&left.config.prior, &first.config.prior) {
+        (None, None) => {
+            let (here, there) = (decay(&left.config), decay(&first.config));
+            // Either the fields agree, or the precisions of what may be runs of different sizes.
+            let differ = here != there && !is_close(left.ess * here, first.ess * there);
+            return differ.then(|| {
+                format!(
+                    "its `rule.weight_decay` is {here}, a prior of precision {}, but the first run's is {there}, of {}: they have \
+                     no prior in common",
+                    left.ess * here,
+                    first.ess * there
+                )
+            });
+        }
+        (Some(_), None) => return Some("it has a `prior`, but the first run has none".to_string()),
+        (None, Some(_)) => return Some("it has no `prior`, but the first run has one".to_string()),
+        (Some(_), Some(_)) => {}
+    }
+    let params = first.config.model.params();
+    for (name, (one, other)) in
+        params.iter().map(|param| &param.name).zip(left.params.iter().zip(&first.params))
+    {
+        if one.prior_mean != other.prior_mean {
+            let reason =
+                format!("its `prior` is another one than the first run's: their `prior_mean/{name}` differ");
+            return Some(reason);
+        }
+        let precisions = one.decay.iter().zip(&other.decay).map(|(a, b)| (left.ess * a, first.ess * b));
+        let differ = precisions.enumerate().find(|(_, (a, b))| !is_close(*a, *b));
+        if let Some((at, (a, b))) = differ.filter(|_| one.prior_mean.is_some()) {
+            return Some(format!(
+                "its `prior` is another one than the first run's: the precision of element {at} of `{name}` is {a:.6e}, not \
+                 {b:.6e}; is `prior.strength` the same?"
+            ));
+        }
+    }
+    None
 }
 
 fn header_path(run: &Path) -> PathBuf {
@@ -119,16 +173,19 @@ fn header_path(run: &Path) -> PathBuf {
 
 /// The first run's configuration with the effective sample size of all, and a weight decay that leaves the prior's precision.
 fn of_all(config: &RunConfig, lefts: &[Left], ess: f64) -> RunConfig {
-    // The runs' priors have precisions ess_i delta; delta over the number of runs leaves their mean.
-    let share = 1.0 / lefts.len() as f64;
+    // The runs' priors have precisions ess_i delta_i, whose mean is the precision of all.
+    let count = lefts.len() as f64;
+    let precision: f64 = lefts.iter().map(|left| left.ess * decay(&left.config)).sum::<f64>() / count;
+    let delta = precision / ess;
     let mut config = config.clone();
-    let scaled = |decay: &mut f64| *decay *= share;
+    // Groups have the same everywhere.
+    let scaled = |decay: &mut f64| *decay /= count;
     match &mut config.rule {
-        NamedRule::Ivon(rule) => (rule.ess, rule.weight_decay) = (Some(ess), rule.weight_decay * share),
-        NamedRule::Von(rule) => (rule.ess, rule.weight_decay) = (Some(ess), rule.weight_decay * share),
-        NamedRule::Vogn(rule) => (rule.ess, rule.weight_decay) = (Some(ess), rule.weight_decay * share),
-        NamedRule::Vadam(rule) => (rule.ess, rule.weight_decay) = (Some(ess), rule.weight_decay * share),
-        NamedRule::Blr(rule) => (rule.ess, rule.weight_decay) = (Some(ess), rule.weight_decay * share),
+        NamedRule::Ivon(rule) => (rule.ess, rule.weight_decay) = (Some(ess), delta),
+        NamedRule::Von(rule) => (rule.ess, rule.weight_decay) = (Some(ess), delta),
+        NamedRule::Vogn(rule) => (rule.ess, rule.weight_decay) = (Some(ess), delta),
+        NamedRule::Vadam(rule) => (rule.ess, rule.weight_decay) = (Some(ess), delta),
+        NamedRule::Blr(rule) => (rule.ess, rule.weight_decay) = (Some(ess), delta),
         NamedRule::Sgd(_)
         | NamedRule::Rmsprop(_)
         | NamedRule::Adam(_)
@@ -144,7 +201,8 @@ fn merged(parts: &[(f64, &LeftParam)], base: Option<&[f64]>) -> Result<Merged, u
     let count = parts.len() as f64;
     let ess: f64 = parts.iter().map(|(ess, _)| ess).sum();
     let elements = parts[0].1.mean.len();
-    let mut merged = Merged { mean: Vec::with_capacity(elements), hess: Vec::with_capacity(elements) };
+    let [mean, hess, decay] = [0; 3].map(|_| Vec::with_capacity(elements));
+    let mut merged = Merged { mean, hess, decay };
     for at in 0..elements {
         let base = base.map_or(0.0, |base| base[at]);
         let (mut likelihoods, mut prior, mut pull, mut plain) = (0.0, 0.0, 0.0, 0.0);
@@ -166,6 +224,7 @@ fn merged(parts: &[(f64, &LeftParam)], base: Option<&[f64]>) -> Result<Merged, u
         }
         merged.mean.push(base + pull / precision);
         merged.hess.push(likelihoods / ess);
+        merged.decay.push(prior / ess);
     }
     Ok(merged)
 }
@@ -175,7 +234,7 @@ mod tests {
     use super::*;
 
     fn part(mean: f64, hess: f64, decay: f64) -> LeftParam {
-        LeftParam { mean: vec![mean], hess: Some(vec![hess]), decay: vec![decay] }
+        LeftParam { mean: vec![mean], hess: Some(vec![hess]), decay: vec![decay], prior_mean: None }
     }
 
     /// Rows `y = theta x + noise` of a linear regression without a bias, with the noise's variance one: `n` rows with
@@ -197,6 +256,18 @@ mod tests {
         let (_, whole) = posterior(&rows);
         assert!((found.mean[0] - whole.mean[0]).abs() < 1e-14, "{found:?} {}", whole.mean[0]);
         assert!((found.hess[0] - whole.hess.unwrap()[0]).abs() < 1e-14);
+    }
+
+    #[test]
+    fn a_prior_in_common_is_counted_once() {
+        let shared = |hess, decay| LeftParam { prior_mean: Some(vec![1.0]), ..part(2.0, hess, decay) };
+        // P0 is 20 in both: 10 * 2 and 5 * 4. Precisions 10 (1 + 2) and 5 (3 + 4), pulls of one each beyond the prior's mean.
+        let (one, two) = (shared(1.0, 2.0), shared(3.0, 4.0));
+        let found = merged(&[(10.0, &one), (5.0, &two)], Some(&[1.0])).unwrap();
+        let precision = 20.0 + 10.0 + 15.0;
+        assert!((found.mean[0] - (1.0 + (30.0 + 35.0) / precision)).abs() < 1e-15);
+        assert!((15.0 * (found.hess[0] + found.decay[0]) - precision).abs() < 1e-12);
+        assert!((15.0 * found.decay[0] - 20.0).abs() < 1e-12);
     }
 
     #[test]

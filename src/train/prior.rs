@@ -37,6 +37,8 @@ pub(super) struct LeftParam {
     pub hess: Option<Vec<f64>>,
     /// The weight decay of each element.
     pub decay: Vec<f64>,
+    /// The mean of its own prior, where that is an earlier posterior.
+    pub prior_mean: Option<Vec<f64>>,
 }
 
 impl Left {
@@ -69,7 +71,8 @@ impl Left {
             let mean = mean.ok_or_else(|| refused(format!("the tensor `mean/{name}` is missing")))?;
             let scalar = values.get(Hyper::WeightDecay(member.group)).unwrap_or(0.0);
             let decay = numbers(StateKind::PRIOR_DECAY, name).unwrap_or_else(|| vec![scalar; mean.len()]);
-            Ok(LeftParam { mean, hess: numbers(StateKind::HESS, name), decay })
+            let (hess, prior_mean) = (numbers(StateKind::HESS, name), numbers(StateKind::PRIOR_MEAN, name));
+            Ok(LeftParam { mean, hess, decay, prior_mean })
         };
         let params = params.into_iter().zip(members).map(left).collect::<Result<_, TrainError>>()?;
         Ok(Left { config, labels, ess, params })

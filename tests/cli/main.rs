@@ -1,6 +1,7 @@
 //! The `natgrad` command as its users run it.
 
 mod against;
+mod bayes;
 mod cache;
 mod change;
 mod compare;
