@@ -255,6 +255,7 @@ def compile(
     schedule: str | dict[str, Any] = "constant",
     steps: int | None = None,
     groups: Sequence[dict[str, Any]] = (),
+    prior: str | os.PathLike[str] | Mapping[str, Any] | None = None,
     diagnostics: bool = False,
     name: str | None = None,
 ) -> Step:
@@ -267,6 +268,9 @@ def compile(
     `per_call` runs so many steps in one call of the device, on batches that are stacked along a first axis: `batch` here is one of them.
     `clip_norm` limits the norm of the gradient. `schedule` is that of the learning rate over `steps`: `"constant"`, `"linear"`, `"cosine"`, or as
     in a configuration: `{"kind": "cosine", "warmup": 0.1}`. `groups` and `diagnostics` are those of a configuration too (docs/train.md).
+
+    `prior` is the posterior that an earlier run left, in the place of `weight_decay`: the folder that `save` wrote, or
+    `{"run": folder, "strength": 1}`. The mean begins where `init` is told to; `posterior.mean()` of the earlier step is the prior's.
     """
     if not isinstance(rule, Rule):
         raise Error(f"rule={rule!r}: it must be a rule, such as natgrad.Ivon(ess=50_000)")
@@ -302,7 +306,19 @@ def compile(
         "groups": list(groups),
         "data": {"kind": "arrays"},
     }
+    if prior is not None:
+        config["prior"] = _prior(prior)
     return Step(model, rule, config, place(device), accumulation, per_call)
+
+
+def _prior(prior: str | os.PathLike[str] | Mapping[str, Any]) -> dict[str, Any]:
+    """The prior of a configuration."""
+    if isinstance(prior, (str, os.PathLike)):
+        prior = {"run": prior}
+    if not isinstance(prior, Mapping) or not isinstance(prior.get("run"), (str, os.PathLike)):
+        raise Error(f'prior={prior!r}: it must be the folder of an earlier run, or {{"run": folder, "strength": 1}}')
+    # A step that loads what this one saved may be in another folder.
+    return {**prior, "run": str(Path(prior["run"]).absolute())}
 
 
 def _cut(batch: Any, rows: int | None, accumulation: int) -> Any:

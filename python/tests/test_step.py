@@ -200,6 +200,11 @@ def test_wrong_rules_and_options_are_named():
         ({"rule": RULE, "schedule": "cosine"}, "needs steps="),
         ({"rule": RULE, "schedule": "cosin", "steps": 10}, "schedule"),
         ({"rule": RULE, "samples": 0}, "step.samples"),
+        ({"rule": RULE, "prior": 3}, "prior=3: it must be the folder of an earlier run"),
+        ({"rule": RULE, "prior": {"strength": 1}}, "it must be the folder of an earlier run"),
+        ({"rule": RULE, "prior": {"run": "none", "strength": -1}}, "prior.strength"),
+        ({"rule": RULE, "prior": "none"}, "prior.run.*none, which cannot be the prior"),
+        ({"rule": natgrad.AdamW(), "prior": "none"}, "adamw"),
     ]:
         with pytest.raises(natgrad.Error, match=message):
             natgrad.compile(loss, params, data[0], **options)
@@ -249,6 +254,60 @@ def test_a_saved_state_goes_on(tmp_path):
         natgrad.compile(lambda p, b: 2 * loss(p, b), params, data[0], RULE).load(tmp_path / "run")
     with pytest.raises(natgrad.Error, match="none"):
         step.load(tmp_path / "none")
+
+
+def test_an_earlier_posterior_is_the_prior(tmp_path):
+    params, data = model(), batches(30)
+    first = natgrad.compile(loss, params, data[0], RULE)
+    state, _ = first.run(first.init(params), data[:10], progress=False)
+    first.save(tmp_path / "first", state)
+    earlier, tensors = first.posterior(state).mean(), first.tensors(state)
+    rule = dataclasses.replace(RULE, ess=500)
+
+    def after(prior, rule=rule, start=earlier):
+        step = natgrad.compile(loss, params, data[0], rule, prior=prior)
+        state, _ = step.run(step.init(start, seed=4), data[10:], progress=False)
+        return step, state
+
+    moved = {}
+    for strength in (0.01, 1000):
+        step, state = after({"run": tmp_path / "first", "strength": strength})
+        found = step.tensors(state)
+        precision = RULE.ess * (tensors["hess/second"] + RULE.weight_decay)
+        np.testing.assert_allclose(found["prior_weight_decay/second"], strength * precision / 500, rtol=1e-5)
+        assert np.array_equal(found["prior_mean/second"], tensors["mean/second"])
+        moved[strength] = np.abs(found["mean/second"] - tensors["mean/second"]).max()
+        spread = np.std([sample["second"] for sample in step.posterior(state).samples(200)], axis=0)
+        sigma = 1 / np.sqrt(500 * (found["hess/second"] + found["prior_weight_decay/second"]))
+        np.testing.assert_allclose(spread, sigma, rtol=0.2)
+    assert moved[1000] < moved[0.01] / 20
+
+    # A folder alone is strength 1; a saved state goes on with its prior, and another prior is refused.
+    step, state = after(tmp_path / "first")
+    step.save(tmp_path / "second", state)
+    wanted, _ = step.run(state, data[:5], progress=False)
+    again = natgrad.compile(loss, params, data[0], rule, prior={"run": tmp_path / "first", "strength": 1})
+    found, _ = again.run(again.load(tmp_path / "second"), data[:5], progress=False)
+    found, wanted = again.tensors(found), step.tensors(wanted)
+    assert found.keys() == wanted.keys() and all(np.array_equal(found[name], wanted[name]) for name in wanted)
+    other = natgrad.compile(loss, params, data[0], rule, prior={"run": tmp_path / "first", "strength": 2})
+    with pytest.raises(natgrad.Error, match="prior.strength"):
+        other.load(tmp_path / "second")
+    # It can be the prior of a third.
+    natgrad.compile(loss, params, data[0], rule, prior=tmp_path / "second")
+
+
+def test_a_model_with_carried_state_takes_a_prior(tmp_path):
+    loss, params, data, carried = network("convolution", np.float32)
+    step = natgrad.compile(loss, params, data[0], RULE, carried=carried)
+    state, _ = step.run(step.init(params), data[:5], progress=False)
+    step.save(tmp_path, state)
+    earlier, averages = step.posterior(state).mean(), step.carried(state)
+    prior = natgrad.compile(loss, params, data[0], RULE, carried=carried, prior=tmp_path)
+    state, history = prior.run(prior.init(earlier, carried=averages), data[5:10], progress=False)
+    names = {name for name in prior.tensors(state) if name.startswith("prior_mean/")}
+    assert names and np.isfinite([told["loss"] for told in history]).all()
+    assert not any("variance" in name for name in names)
 
 
 def test_posterior_samples_and_predictions():

@@ -7,6 +7,7 @@ use natgrad_ir::{DType, TensorType};
 use super::changes::difference;
 use super::checkpoint::{Checkpoint, Header};
 use super::evaluate::with_state;
+use super::prior::Prior;
 use super::session::{CallData, CallRows, HostTensor, PendingSteps, Session};
 use super::source::Source;
 use super::validation::Validated;
@@ -58,10 +59,11 @@ pub struct Stepper<'a> {
 
 impl<'a> Stepper<'a> {
     /// Compiles the step of a configuration whose length is given in steps, with state of type `dtype`; the data is not
-    /// looked at. `labels` is the number of training labels, the effective sample size where the rule has none.
+    /// looked at. `labels` is the number of training labels, the effective sample size where the rule has none. A `prior` is
+    /// read here; what [`Stepper::init`] is given is where the mean begins.
     ///
     /// # Errors
-    /// The configuration is not valid, or its length is in epochs; there is not enough memory; a program cannot be built
+    /// The configuration is not valid, or its length is in epochs; the prior cannot be read; there is not enough memory; a program cannot be built
     /// or compiled.
     pub fn new(
         device: &'a Device,
@@ -72,16 +74,17 @@ impl<'a> Stepper<'a> {
         let refused = |reason: &str| TrainError::Refused { call: "Stepper::new", reason: reason.to_string() };
         config.model.check()?;
         config.validate("the step")?;
-        if config.prior.is_some() {
-            return Err(refused("`prior` is for whole runs: leave it out"));
-        }
         let Length::Steps(total) = config.length else {
             return Err(refused("`length` must be in steps: there is no data to count epochs by"));
         };
         check_memory(&config, device)?;
         let recipe = recipe(&config, device, dtype);
         let values = recipe.values(labels, total);
-        let session = Session::new(device, &recipe, config.batch, &values, config.seed)?;
+        let prior = Prior::of(&config, &values, labels)?;
+        let mut session = Session::new(device, &recipe, config.batch, &values, config.seed)?;
+        if let Some(prior) = &prior {
+            session.set_prior(prior)?;
+        }
         let seed = config.seed;
         Ok(Stepper { device, config, dtype, labels, total, values, session, seed, draw: None })
     }

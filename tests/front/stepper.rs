@@ -1,6 +1,6 @@
 //! A step as a function of its state.
 
-use natgrad::config::{Length, RunConfig};
+use natgrad::config::{Length, PriorConfig, RunConfig};
 use natgrad::data::DataConfig;
 use natgrad::ir::DType;
 use natgrad::train::{State, Stepper};
@@ -114,6 +114,42 @@ fn a_step_is_that_of_a_run() {
         assert_eq!(go(&mut stepper, &mut state, step), wanted);
     }
     assert_eq!(stepper.tensors(state.as_mut().unwrap()).unwrap(), run.state().unwrap());
+}
+
+/// From the prior's mean, with its tensors beside the state.
+#[test]
+fn a_step_with_a_prior_is_that_of_a_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = Mlp { sizes: vec![2, 8, 2], activation: Activation::Tanh, noise: None };
+    let config = RunConfig { model: model.into(), ..config() };
+    let mut first = stepper(config.clone());
+    let mut state = begun(&mut first, 5);
+    go(&mut first, &mut state, 0);
+    first.save(state.as_mut().unwrap(), folder.path(), None).unwrap();
+    let means = first.mean(state.as_mut().unwrap()).unwrap();
+    let means: Vec<&[u8]> = means.iter().map(Vec::as_slice).collect();
+
+    let prior = PriorConfig { run: folder.path().to_path_buf(), strength: 30.0 };
+    let config = RunConfig { prior: Some(prior), ..config };
+    let mut run = Run::of(config.clone()).rows(60).start(&DEVICE).unwrap();
+    let mut stepper = stepper(config.clone());
+    let mut state = Some(stepper.init(&means, 0).unwrap());
+    for step in 0..3 {
+        let (x, y) = points((step + 1) * ROWS);
+        let rows = Slice::from(step * ROWS..(step + 1) * ROWS);
+        let (x, y) = (x.slice_axis(Axis(0), rows).to_owned(), y.slice_axis(Axis(0), rows).to_owned());
+        assert_eq!(go(&mut stepper, &mut state, step), run.step((&x, &y)).unwrap().loss());
+    }
+    let tensors = stepper.tensors(state.as_mut().unwrap()).unwrap();
+    assert_eq!(tensors, run.state().unwrap());
+    assert!(tensors.iter().any(|tensor| tensor.name.starts_with("prior_weight_decay/")));
+    let drawn = stepper.draw(state.as_mut().unwrap(), 0, 0).unwrap();
+    assert_ne!(drawn, stepper.mean(state.as_mut().unwrap()).unwrap());
+
+    let missing = PriorConfig { run: "nowhere".into(), strength: 1.0 };
+    let config = RunConfig { prior: Some(missing), ..config };
+    let error = Stepper::new(&DEVICE, config, DType::F32, 60).unwrap_err().to_string();
+    assert!(error.starts_with("`prior.run` is nowhere, which cannot be the prior: "), "{error}");
 }
 
 #[test]
