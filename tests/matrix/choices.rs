@@ -44,6 +44,11 @@ fn rules() -> Vec<(Value, bool)> {
     rules
 }
 
+/// Whether the posterior of an earlier run can be the rule's prior.
+fn takes_prior(rule: &Value) -> bool {
+    ["ivon", "von", "vogn", "vadam", "blr"].iter().any(|kind| rule["kind"] == *kind)
+}
+
 fn gpt2() -> Value {
     json!({"kind": "gpt2", "layers": 1, "width": 8, "heads": 2, "context": 4, "vocabulary": 12})
 }
@@ -83,7 +88,9 @@ pub fn own_models() -> Vec<Chosen> {
                 step["samples"] = json!(turn % 3 + 1);
                 step["state"] = json!(if turn % 4 == 0 { "implicit" } else { "explicit" });
             }
-            let json = json!({"rule": rule, "step": step, "batch": 2});
+            let prior =
+                if takes_prior(&rule) && turn % 3 == 0 { json!({"run": "earlier"}) } else { Value::Null };
+            let json = json!({"rule": rule, "step": step, "prior": prior, "batch": 2});
             let own = Some(models[all.len() % models.len()].clone());
             all.push(Chosen { json, own, merged, all_programs: turn % 8 == 0 });
         }
@@ -114,6 +121,7 @@ pub fn pairs_of_choices() -> Vec<Chosen> {
     let clips = [Value::Null, json!(1.0)];
     let schedules = ["constant", "cosine"];
     let placements = ["host", "device"];
+    let priors = [Value::Null, json!({"run": "earlier"})];
     let (most_samples, flags) = (4, [false, true]);
     let counts = [
         models.len(),
@@ -130,14 +138,20 @@ pub fn pairs_of_choices() -> Vec<Chosen> {
         placements.len(),
         flags.len(),
         flags.len(),
+        priors.len(),
     ];
     // A rule without samples has one sample, and no sample to recover the mean from.
-    let allowed = |row: &[Option<usize>]| match row[1] {
+    let sampled = |row: &[Option<usize>]| match row[1] {
         Some(rule) if !rules[rule].1 => {
             row[2].is_none_or(|samples| samples == 0) && row[6].is_none_or(|state| state == 0)
         }
         _ => true,
     };
+    let has_prior = |row: &[Option<usize>]| match (row[1], row[14]) {
+        (Some(rule), Some(1)) => takes_prior(&rules[rule].0),
+        _ => true,
+    };
+    let allowed = |row: &[Option<usize>]| sampled(row) && has_prior(row);
     let chosen = |row: Vec<usize>| {
         let mut step = json!({
             "samples": row[2] + 1,
@@ -158,6 +172,7 @@ pub fn pairs_of_choices() -> Vec<Chosen> {
             "step": step,
             "groups": groups[row[8]],
             "schedule": {"kind": schedules[row[10]]},
+            "prior": priors[row[14]],
             "batch": 2,
         });
         Chosen { json, own: None, merged: flags[row[13]], all_programs: true }
