@@ -206,7 +206,7 @@ pub(crate) fn declare_params(described: &Description, b: &mut Builder, dtype: DT
 }
 
 /// The inputs of a function, as parameters of it.
-fn declare(model: &dyn Model, b: &mut Builder, rows: usize, dtype: DType) -> Vec<Value> {
+pub(crate) fn declare(model: &dyn Model, b: &mut Builder, rows: usize, dtype: DType) -> Vec<Value> {
     let inputs = model.inputs();
     let of = |b: &mut Builder, input: &Input| match sizes_fault(&input.shape) {
         None => b.param(input.name.clone(), input_with_rows(rows, input, dtype)),
@@ -231,7 +231,7 @@ pub(crate) fn declare_inputs<'b>(
 }
 
 /// Outputs in the shape that the task's formulas want: `[rows, classes]`, `[rows * positions, tokens]`, or as the labels.
-fn shaped<'b>(model: &dyn Model, outputs: Expr<'b>, rows: usize) -> Expr<'b> {
+pub(crate) fn shaped<'b>(model: &dyn Model, outputs: Expr<'b>, rows: usize) -> Expr<'b> {
     let dims = outputs.dims();
     match model.task() {
         Task::Classes => outputs,
@@ -247,7 +247,7 @@ fn shaped<'b>(model: &dyn Model, outputs: Expr<'b>, rows: usize) -> Expr<'b> {
 }
 
 /// Labels in one dimension.
-fn flat(labels: Expr<'_>) -> Expr<'_> {
+pub(crate) fn flat(labels: Expr<'_>) -> Expr<'_> {
     labels.reshape([labels.ty().shape.elements()])
 }
 

@@ -24,6 +24,7 @@
 
 mod criterion;
 mod describe;
+mod distribution;
 mod error;
 mod formula;
 mod function;

@@ -43,7 +43,7 @@ pub(crate) fn is_label<'b>(centred: Expr<'b>, labels: Expr<'b>) -> Expr<'b> {
 /// Logits less their row maximum at the label, zero elsewhere; summed over classes: `[rows]`.
 ///
 /// The label is picked by comparing it with an iota, which fuses; a gather would run as a serial loop on XLA:CPU.
-fn at_label<'b>(centred: Expr<'b>, labels: Expr<'b>) -> Expr<'b> {
+pub(crate) fn at_label<'b>(centred: Expr<'b>, labels: Expr<'b>) -> Expr<'b> {
     let is_label = is_label(centred, labels);
     let zero = centred.with(|b, x| b.scalar(b.ty(x).dtype, 0.0));
     is_label.select(centred, zero).sum(&[1])

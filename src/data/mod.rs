@@ -34,6 +34,7 @@ mod token_file;
 mod token_signs;
 mod tokens;
 mod unseen;
+mod windows;
 
 pub(crate) use arrays::RowTypes;
 pub use arrays::{ArrayError, ArrayExamples, Arrays, Element};
@@ -56,6 +57,7 @@ pub use text::Encoding;
 pub use token_file::TokenType;
 pub use tokens::Tokens;
 pub use unseen::Taught;
+pub use windows::Window;
 
 #[cfg(test)]
 mod tests;

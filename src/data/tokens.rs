@@ -154,6 +154,20 @@ impl Tokens {
         self.tokenizer.as_deref()
     }
 
+    /// How many tokens the text has, whichever windows of it these are.
+    pub fn text_len(&self) -> u64 {
+        self.store.len()
+    }
+
+    /// Tokens of the text, from `first` on: `count`, or as many as there are.
+    ///
+    /// # Errors
+    /// The file cannot be read any more, or was changed.
+    pub fn text(&self, first: u64, count: usize) -> Result<Vec<u32>, DataError> {
+        let left = self.store.len().saturating_sub(first);
+        self.store.read(first, left.min(count as u64) as usize)
+    }
+
     /// Bytes of memory, where the tokens are there.
     pub(super) fn bytes(&self) -> Option<usize> {
         match &self.store {

@@ -139,6 +139,7 @@ fn source(program: &Program, flow: &Flow<'_>, site: Site) -> Option<Node> {
                 | Slot::StepCount
                 | Slot::Draw
                 | Slot::Index
+                | Slot::SampleCount
                 | Slot::Position => Node::Scalars,
                 // What is carried; no program takes the others.
                 Slot::State(..)
@@ -164,7 +165,11 @@ fn source(program: &Program, flow: &Flow<'_>, site: Site) -> Option<Node> {
                 | Slot::Trace(_)
                 | Slot::Prediction
                 | Slot::Next
-                | Slot::Cache(_) => Node::State,
+                | Slot::Cache(_)
+                | Slot::ProbabilitySums
+                | Slot::Entropy
+                | Slot::Largest
+                | Slot::Ahead => Node::State,
             })
         }
         _ if is_kernel(&instruction.opcode) => Some(Node::Phase(origin(flow, site).phase)),

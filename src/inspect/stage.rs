@@ -82,7 +82,9 @@ impl Phase {
                 | Stage::Gather
                 | Stage::Predict
                 | Stage::Next
-                | Stage::Extend,
+                | Stage::Extend
+                | Stage::Distribution
+                | Stage::Ranking,
             ) => false,
             Some(
                 Stage::Key

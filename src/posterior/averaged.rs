@@ -102,7 +102,7 @@ fn advance(mean: &mut f64, squares: &mut f64, value: f64, count: f64) {
 }
 
 /// The logarithm of the sum of what two logarithms stand for. NaN stays so.
-fn log_add(a: f64, b: f64) -> f64 {
+pub(super) fn log_add(a: f64, b: f64) -> f64 {
     if b == f64::NEG_INFINITY {
         return a;
     }

@@ -8,6 +8,7 @@ mod predict;
 mod predictions;
 mod prune;
 mod sample;
+mod scorer;
 mod sensitivity;
 mod sheet;
 mod sigma;
@@ -21,6 +22,7 @@ pub use predictions::{ClassPredictions, NumberPredictions, Predicted, Prediction
 pub use prune::{PruneBy, Pruned, Removal, pruning_curve};
 pub(crate) use sample::draw_sample;
 pub use sample::{Posterior, to_host};
+pub use scorer::{Scorer, TokenScores};
 pub use sensitivity::{LeavingOut, LeftOut, RowSensitivity, Sensitivity};
 pub use sheet::{Format, Sheet, SheetError};
 pub use sigma::{Layer, Quantiles, layers, sigmas, signal_to_noise};

@@ -16,7 +16,7 @@ use crate::rule::HyperValues;
 use crate::step::{Extent, Interface, Recipe, Slot, StateKind, StepError};
 
 /// The most bytes of features on the device at a time: samples are drawn once for as many rows as fit.
-const CHUNK_BYTES: usize = 256 << 20;
+pub(super) const CHUNK_BYTES: usize = 256 << 20;
 /// Bytes that [`Averaged`] keeps for each predicted element.
 const BYTES_OF_A_PREDICTION: usize = 24;
 /// The most rows that a prediction takes at once, and the most bytes of their features.

@@ -299,6 +299,7 @@ impl Interface {
             | Slot::Metric(_)
             | Slot::MetricSum(_)
             | Slot::ClippedCount(_)
+            | Slot::SampleCount
             | Slot::ClipScale => TensorType::scalar(self.dtype),
             Slot::Trace(_) => TensorType::new(self.dtype, [self.plan.per_call as usize]),
             Slot::TableFeatures => with_rows(self.examples(), &self.features[0].1),
@@ -308,7 +309,10 @@ impl Interface {
             Slot::Features(input, extent) => self.extended(extent, &self.features[input].1),
             Slot::Whole(input) => self.whole[input].1.clone(),
             Slot::Labels(extent) => self.extended(extent, &self.labels),
-            Slot::Prediction => self.prediction.clone(),
+            Slot::Prediction | Slot::Entropy | Slot::Largest | Slot::Ahead => self.prediction.clone(),
+            Slot::ProbabilitySums => {
+                TensorType::new(self.dtype, [self.prediction.shape.elements(), self.classes])
+            }
             Slot::Next => TensorType::new(self.dtype, [self.classes]),
             Slot::Cache(index) => self.cache[index].ty.clone(),
         }
@@ -362,6 +366,11 @@ impl Interface {
             Slot::Position => "position".to_string(),
             Slot::Next => "next".to_string(),
             Slot::Cache(index) => format!("cache/{}", self.cache[index].name),
+            Slot::ProbabilitySums => "probability_sums".to_string(),
+            Slot::SampleCount => "sample_count".to_string(),
+            Slot::Entropy => "entropy".to_string(),
+            Slot::Largest => "largest".to_string(),
+            Slot::Ahead => "ahead".to_string(),
         }
     }
 }

@@ -17,6 +17,7 @@ mod program;
 mod repeat;
 mod sample;
 mod schedule;
+mod scores;
 mod slot;
 mod stage;
 mod supply;

@@ -368,7 +368,7 @@ impl<'a> Recipe<'a> {
 }
 
 /// The program that is one function of the model, of parameters in the place of the mean and further inputs.
-fn of_model(
+pub(super) fn of_model(
     interface: &Interface,
     kind: StageKind,
     function: Function,
@@ -380,7 +380,7 @@ fn of_model(
 }
 
 /// The program that is one function.
-fn of_function(
+pub(super) fn of_function(
     interface: &Interface,
     kind: StageKind,
     mut function: Function,

@@ -173,11 +173,21 @@ pub enum Slot {
     Next,
     /// A tensor of what is kept of the tokens before, by its number in the model's `cache`.
     Cache(usize),
+    /// The sums over samples of each token's probability at every position.
+    ProbabilitySums,
+    /// How many samples these are of, a scalar of the program's floating-point type.
+    SampleCount,
+    /// The entropy of each position's probabilities.
+    Entropy,
+    /// The largest probability of each position.
+    Largest,
+    /// How many tokens are likelier than the label of each position.
+    Ahead,
 }
 
 impl Slot {
     /// Whether the program keeps it between calls: such inputs are donated to the output that replaces them.
     pub fn is_carried(self) -> bool {
-        matches!(self, Slot::State(..) | Slot::Step | Slot::Cache(_))
+        matches!(self, Slot::State(..) | Slot::Step | Slot::Cache(_) | Slot::ProbabilitySums)
     }
 }

@@ -57,11 +57,15 @@ pub enum StageKind {
     Next,
     /// Prediction of the token after one more token of a text.
     Extend,
+    /// How the tokens of a text are predicted by a sample.
+    Distribution,
+    /// How they are predicted on average.
+    Ranking,
 }
 
 impl StageKind {
     /// Every stage: those of a step in their order, then the others.
-    pub const ALL: [StageKind; 21] = [
+    pub const ALL: [StageKind; 23] = [
         StageKind::Key,
         StageKind::Recover,
         StageKind::Probe,
@@ -83,6 +87,8 @@ impl StageKind {
         StageKind::Predict,
         StageKind::Next,
         StageKind::Extend,
+        StageKind::Distribution,
+        StageKind::Ranking,
     ];
 
     /// The name of the stage's function, which lowering keeps as metadata.
@@ -109,6 +115,8 @@ impl StageKind {
             StageKind::Predict => "predict",
             StageKind::Next => "next",
             StageKind::Extend => "extend",
+            StageKind::Distribution => "distribution",
+            StageKind::Ranking => "ranking",
         }
     }
 }

@@ -19,6 +19,7 @@ mod plans;
 mod random;
 mod runs;
 mod schedule;
+mod scorer;
 mod snapshots;
 mod state;
 mod text;

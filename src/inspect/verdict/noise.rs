@@ -41,7 +41,9 @@ pub(super) fn draws(program: &Program) -> BTreeMap<Stage, u64> {
                 | Stage::Draw
                 | Stage::Predict
                 | Stage::Next
-                | Stage::Extend => 1,
+                | Stage::Extend
+                | Stage::Distribution
+                | Stage::Ranking => 1,
             };
             (stage, elements * times)
         })
