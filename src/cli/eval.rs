@@ -4,6 +4,8 @@ mod data;
 mod numbers;
 mod pictures;
 mod show;
+mod show_text;
+mod text;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -28,6 +30,7 @@ use crate::text::Tokenizer;
 use crate::train::write_atomically;
 use data::{Calibration, Sets};
 use pictures::Pictures;
+use text::TextRun;
 
 /// Judge trained runs: calibration, uncertainty, rows of another kind told apart, temperature, sets of classes
 #[derive(Debug, Args)]
@@ -35,13 +38,17 @@ pub(super) struct Eval {
     /// The output folders of the runs, which are shown side by side
     #[arg(required = true, value_name = "RUN")]
     runs: Vec<PathBuf>,
-    /// A file of rows, or folder of images, as the run's data are [default: the run's test rows]
+    /// A file of rows or text, or folder of images, as the run's data are [default: the run's test rows or text]
     #[arg(long, value_name = "FILE")]
     data: Option<PathBuf>,
     /// Rows of another kind to tell apart: a file as the run's data are, a JSON file with a `data` section, or the name of a
     /// kind of data, such as fashion-mnist
     #[arg(long, value_name = "DATA")]
     ood: Option<String>,
+    /// Of runs that predict tokens: by how many tokens the windows go on that a text is read in; 1 shows each token the most
+    /// of what is before it, and takes longest [default: half of what the model sees at once]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    stride: Option<u64>,
     /// Average over S samples of the posterior [default: the run's evaluation.samples]
     #[arg(long, value_name = "S", allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..))]
     samples: Option<u32>,
@@ -103,14 +110,16 @@ impl Eval {
         for trained in &trained {
             self.check(trained)?;
         }
-        let predicts_classes = |trained: &&Trained| trained.config.model.task() == Task::Classes;
-        if !matches!(trained.iter().filter(predicts_classes).count(), count if count == 0 || count == trained.len())
-        {
-            let reason = "some of the runs predict classes, others numbers, which have no scores in common";
-            return Err(Failure::usage(anyhow!(reason)));
+        let kinds: Vec<&str> = trained.iter().map(|trained| predicted(trained.config.model.task())).collect();
+        if let Some(other) = kinds.iter().find(|kind| **kind != kinds[0]) {
+            let reason = "which have no scores in common";
+            return Err(Failure::usage(anyhow!(
+                "some of the runs predict {}, others {other}, {reason}",
+                kinds[0]
+            )));
         }
         let tells_rows_apart = |trained: &Trained| trained.config.rule.has_posterior();
-        if self.ood.is_some() && !trained.iter().any(|own| predicts_classes(&own) || tells_rows_apart(own)) {
+        if self.ood.is_some() && kinds[0] == "numbers" && !trained.iter().any(tells_rows_apart) {
             return Err(Failure::usage(anyhow!(
                 "--ood: of numbers, rows of another kind are told apart by the standard deviation over samples of the \
                  weights, but a run with {} has no posterior to sample",
@@ -121,24 +130,36 @@ impl Eval {
         let inputs = inputs.with("the --data", self.data.as_ref()).with("the --ood", self.ood.as_ref());
         check(&[("--json", self.json.as_deref()), ("--html", self.html.as_deref())], &inputs)?;
         let device = self.on.open(&trained[0].config.device)?;
-        let mut found = Vec::new();
+        let mut names = Vec::new();
         for (run, own) in self.runs.iter().zip(&trained) {
             let rule = own.config.rule.name();
             let is_alone = trained.iter().filter(|other| other.config.rule.name() == rule).count() == 1;
-            let name = if is_alone { rule.to_string() } else { format!("{rule} in {}", run.display()) };
+            names.push(if is_alone { rule.to_string() } else { format!("{rule} in {}", run.display()) });
             own.tell_best(run);
-            found.push(self.evaluate(&device, run, own, name)?);
         }
-        show::notes(&found).iter().for_each(tell);
-        print(&format!("\n{}", show::table(&found).text()))?;
+        let (runs, page) = if trained.iter().any(|trained| trained.config.model.task() == Task::Tokens) {
+            let found = text::evaluate(&self, &device, &trained, names)?;
+            show_text::notes(&found).iter().for_each(tell);
+            print(&format!("\n{}", show_text::table(&found).text()))?;
+            let page = self.html.as_ref().map(|_| show_text::page(&found)).transpose()?;
+            (found.iter().map(TextRun::to_json).collect::<Vec<Value>>(), page)
+        } else {
+            let runs = self.runs.iter().zip(&trained).zip(names);
+            let found = runs
+                .map(|((run, own), name)| self.evaluate(&device, run, own, name))
+                .collect::<Result<Vec<Evaluated>, Failure>>()?;
+            show::notes(&found).iter().for_each(tell);
+            print(&format!("\n{}", show::table(&found).text()))?;
+            let page = self.html.as_ref().map(|_| show::page(&found));
+            (found.iter().map(Evaluated::to_json).collect(), page)
+        };
         let mut written = Vec::new();
         if let Some(path) = &self.json {
-            let runs: Vec<Value> = found.iter().map(Evaluated::to_json).collect();
             write_atomically(path, pretty(&json!({ "runs": runs }))?.as_bytes())?;
             written.push(path.display().to_string());
         }
-        if let Some(path) = &self.html {
-            write_atomically(path, show::page(&found).render().as_bytes())?;
+        if let (Some(path), Some(page)) = (&self.html, page) {
+            write_atomically(path, page.render().as_bytes())?;
             written.push(path.display().to_string());
         }
         if !written.is_empty() {
@@ -150,14 +171,21 @@ impl Eval {
     /// Refuses what the run cannot be asked.
     fn check(&self, trained: &Trained) -> Result<(), Failure> {
         let (model, task) = (trained.config.model.name(), trained.config.model.task());
+        if let (Some(stride), false) = (self.stride, task == Task::Tokens) {
+            let what = predicted(task);
+            return Err(Failure::usage(anyhow!(
+                "--stride {stride}: is of texts, but the model `{model}` predicts {what}"
+            )));
+        }
         match task {
             Task::Classes | Task::Numbers { noise: _ } => {}
-            Task::Tokens => {
+            Task::Tokens if self.ood.as_ref().is_some_and(|ood| !Path::new(ood).exists()) => {
+                let ood = self.ood.as_deref().unwrap_or_default();
                 return Err(Failure::usage(anyhow!(
-                    "the model `{model}` predicts tokens, but eval is for models of classes or numbers; `natgrad predict` \
-                     scores tokens"
+                    "--ood {ood}: is no file; of the model `{model}`, which predicts tokens, it must be another text"
                 )));
             }
+            Task::Tokens => {}
             Task::Own => return Err(Failure::predicting(PredictorError::Own { model: model.to_string() })),
         }
         if trained.config.rule.has_posterior() {
@@ -236,6 +264,29 @@ impl Eval {
     }
 }
 
+/// What a task predicts.
+fn predicted(task: Task) -> &'static str {
+    match task {
+        Task::Classes => "classes",
+        Task::Numbers { noise: _ } => "numbers",
+        Task::Tokens => "tokens",
+        Task::Own => "what its own loss is of",
+    }
+}
+
+/// What a column of a run's predictions at the mean is called.
+fn at_mean(name: &str) -> String {
+    format!("{name} at the mean")
+}
+
+/// What one of averaged predictions is called.
+fn over(name: &str, count: u32) -> String {
+    match count {
+        1 => format!("{name} at 1 sample"),
+        _ => format!("{name} over {count} samples"),
+    }
+}
+
 impl Evaluated {
     fn is_of_numbers(&self) -> bool {
         matches!(self.at_mean, Evaluation::Numbers(_))
@@ -250,13 +301,8 @@ impl Evaluated {
 
     /// The columns of tables: what they are called, and what they hold.
     fn columns(&self) -> Vec<(String, &Evaluation)> {
-        let mean = (format!("{} at the mean", self.name), &self.at_mean);
-        let over = |count: u32| match count {
-            1 => format!("{} at 1 sample", self.name),
-            _ => format!("{} over {count} samples", self.name),
-        };
-        let averaged = self.averaged.iter().map(|(count, evaluation)| (over(*count), evaluation));
-        std::iter::once(mean).chain(averaged).collect()
+        let averaged = self.averaged.iter().map(|(count, evaluation)| (over(&self.name, *count), evaluation));
+        std::iter::once((at_mean(&self.name), &self.at_mean)).chain(averaged).collect()
     }
 
     fn to_json(&self) -> Value {

@@ -8,6 +8,7 @@ use natgrad_ir::DType;
 use super::out::folder_of;
 use super::print::note;
 use super::{Failure, backend};
+use crate::assets::Asset;
 use crate::compile::Device;
 use crate::config::RunConfig;
 use crate::data::{Splits, Taught};
@@ -18,6 +19,9 @@ use crate::rule::HyperValues;
 use crate::step::Recipe;
 use crate::text::Tokenizer;
 use crate::train::{BEST_FILE, Checkpoint, check};
+
+/// Vocabularies that are taken for GPT-2's: padded ones too.
+pub(super) const GPT2_VOCABULARY: std::ops::RangeInclusive<usize> = 50257..=50304;
 
 /// A run's configuration and its last checkpoint.
 pub(super) struct Trained {
@@ -90,6 +94,21 @@ impl Trained {
     pub(super) fn values(&self, recipe: &Recipe) -> HyperValues {
         let header = &self.checkpoint.header;
         recipe.values(header.labels.unwrap_or(1) as usize, header.total_steps)
+    }
+
+    /// What made the run's tokens: its own tokenizer; of GPT-2's vocabulary GPT-2's, if it can be had.
+    pub(super) fn tokenizer(&self, run: &Path) -> Result<Option<Tokenizer>, Failure> {
+        let own = Tokenizer::of_run(&folder_of(run)).map_err(Failure::usage)?;
+        if own.is_some() || !GPT2_VOCABULARY.contains(&self.config.model.classes()) {
+            return Ok(own);
+        }
+        match backend::fetch(Asset::Gpt2Encoding) {
+            Ok(path) => Ok(Some(Tokenizer::gpt2(&path)?)),
+            Err(error) => {
+                tracing::info!("without GPT-2's tokenizer: {error}");
+                Ok(None)
+            }
+        }
     }
 
     /// What rows to predict must be like; the tokenizer is that of the run's folder.

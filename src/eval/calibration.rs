@@ -57,7 +57,8 @@ pub fn reliability(confidence: &[f64], right: &[f64], bins: usize) -> Vec<Reliab
     .collect()
 }
 
-fn error(bins: &[ReliabilityBin], rows: usize) -> f64 {
+/// The mean distance of confidence and accuracy over bins of so many rows.
+pub(super) fn error(bins: &[ReliabilityBin], rows: usize) -> f64 {
     let gaps = bins.iter().map(|bin| bin.rows as f64 * (bin.confidence - bin.accuracy).abs());
     gaps.sum::<f64>() / rows as f64
 }

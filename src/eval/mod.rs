@@ -1,5 +1,5 @@
 //! How good a trained model's predictions are, and how good it is at knowing that: scores from the probabilities of
-//! rows, or of numbers, at the mean of the weights or averaged over samples.
+//! rows or tokens, or of numbers, at the mean of the weights or averaged over samples.
 //!
 //! Rows that a model is equally sure of count as in random order, so no score depends on the order of a file.
 
@@ -14,6 +14,7 @@ mod intervals;
 mod regression;
 mod selective;
 mod temperature;
+mod text;
 
 pub use adaptive::AdaptiveSets;
 pub use calibration::{CalibrationErrors, class_wise_error, equal_mass_error, reliability};
@@ -26,3 +27,4 @@ pub use intervals::{ConformalIntervals, IntervalCalibration};
 pub use regression::{JudgedNumbers, NumberCurves, NumberDetections, NumberEvaluation, NumberScores};
 pub use selective::RiskCoverage;
 pub use temperature::fit_temperature;
+pub use text::{TextDetections, TextEvaluation};

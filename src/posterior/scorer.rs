@@ -23,7 +23,7 @@ pub struct Scorer<'a> {
     draw: Option<Compiled>,
 }
 
-/// How each token of a text but the first is predicted, in order: 40 bytes for each.
+/// How each token of a text is predicted, in order, but the first one and those that the run's loss ignores: 40 bytes for each.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct TokenScores {
     /// The logarithm of each token's probability, averaged over samples, in nats.
@@ -137,7 +137,8 @@ impl<'a> Scorer<'a> {
             read.resize(context + 1, 0);
             tokens.extend(read[..context].iter().flat_map(|token| token.to_ne_bytes()));
             labels.extend(read[1..].iter().flat_map(|token| token.to_ne_bytes()));
-            scored.extend(window.scored.clone().map(|position| row * context + position));
+            let counts = |position: &usize| Some(read[position + 1]) != interface.ignore;
+            scored.extend(window.scored.clone().filter(counts).map(|position| row * context + position));
         }
         let upload = |slot: Slot, mut bytes: Vec<u8>| {
             let ty = interface.ty(slot);

@@ -261,8 +261,8 @@ fn what_is_wrong_is_said() {
         (&["ivon", "--ood", "empty.csv"], "empty.csv"),
         (&["ivon", "--data", "empty.csv"], "empty.csv"),
         (&["ivon/against", "--samples", "3"], "--samples: a run with adamw has no posterior to sample"),
-        (&["numbers", "ivon"], "some of the runs predict classes, others numbers"),
-        (&["tokens"], "the model `gpt2` predicts tokens"),
+        (&["numbers", "ivon"], "some of the runs predict numbers, others classes"),
+        (&["tokens", "numbers"], "some of the runs predict tokens, others numbers"),
         (&["ivon", "--html", "ivon"], "ivon: is a folder, but must be a file"),
         (&["none"], "none"),
     ] {

@@ -107,6 +107,13 @@ fn an_ignored_token_counts_neither_in_training_nor_in_scores() {
     let test = bench.json("out/summary.json")["test"]["mean"]["nll"].as_f64().unwrap();
     assert!((test - counted).abs() < 1e-5, "{test} {counted}");
     assert!((tokens["scores"]["nll"].as_f64().unwrap() - counted).abs() < 1e-5);
+    let told = bench.ok(&["eval", "out", "--stride", "8", "--json", "e.json"]).stdout;
+    let found = &bench.json("e.json")["runs"][0]["mean"];
+    assert!((found["nll"].as_f64().unwrap() - counted).abs() < 1e-5, "{found}");
+    assert!(
+        told.contains("token 1 is not scored (`loss.ignore`)") && found["bits_per_byte"].is_null(),
+        "{told}"
+    );
     // What was never a label is never expected.
     assert!(ignored > counted + 1.0, "{ignored} {counted}");
 }

@@ -10,6 +10,7 @@ mod cuda;
 mod device_data;
 mod diverge;
 mod eval;
+mod eval_text;
 mod examples;
 mod faults;
 mod fetch;

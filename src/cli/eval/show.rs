@@ -2,6 +2,7 @@
 
 use super::{Evaluated, Evaluation, numbers, pictures};
 use crate::eval::{ClassEvaluation, ClassScores, Detection, Detections, Entropies, Histogram, RiskCoverage};
+use crate::posterior::ReliabilityBin;
 use crate::report::{Corner, Line, Page, Panel, Stroke, TextTable};
 
 /// The number of grey among colours.
@@ -135,12 +136,16 @@ pub(super) fn table(found: &[Evaluated]) -> TextTable {
 
 /// What was judged, and how. What holds of all runs is told once.
 pub(super) fn notes(found: &[Evaluated]) -> Vec<String> {
-    let of_runs: Vec<Vec<String>> = found.iter().map(notes_of).collect();
+    joined(&found.iter().map(|run| (run.name.as_str(), notes_of(run))).collect::<Vec<_>>())
+}
+
+/// The notes of runs, those of all once, and others with the run's name.
+pub(super) fn joined(of_runs: &[(&str, Vec<String>)]) -> Vec<String> {
     let mut notes = Vec::new();
-    for (run, of_run) in found.iter().zip(&of_runs) {
+    for (name, of_run) in of_runs {
         for note in of_run {
-            let is_common = of_runs.iter().all(|other| other.contains(note));
-            let note = if is_common { note.clone() } else { format!("{}: {note}", run.name) };
+            let is_common = of_runs.iter().all(|(_, other)| other.contains(note));
+            let note = if is_common { note.clone() } else { format!("{name}: {note}") };
             if !notes.contains(&note) {
                 notes.push(note);
             }
@@ -200,7 +205,8 @@ pub(super) fn page(found: &[Evaluated]) -> Page {
             "How often predictions are right, by how sure they are. On the diagonal they are right as often as they say; \
              below it they are too sure.",
         );
-        draw(&mut page, &reliability(&columns));
+        let bins = columns.iter().map(|(name, of)| (name.clone(), of.reliability.as_slice()));
+        draw(&mut page, &reliability(bins));
     }
     if columns.iter().any(|(_, of)| of.risk_coverage.is_some()) {
         page.section("Risk and coverage");
@@ -265,18 +271,22 @@ fn lines(
     columns.iter().enumerate().map(line).filter(|line| !line.points.is_empty()).collect()
 }
 
-/// Accuracy over confidence.
-fn reliability(columns: &[(String, &ClassEvaluation)]) -> Panel {
+/// Accuracy over confidence, a line for each column.
+pub(super) fn reliability<'a>(columns: impl Iterator<Item = (String, &'a [ReliabilityBin])>) -> Panel {
     let diagonal = Line {
         name: "right as often as it says".to_string(),
         points: vec![(0.0, 0.0), (1.0, 1.0)],
         colour: GREY,
         stroke: Stroke::Dashed,
     };
-    let points =
-        |of: &ClassEvaluation| of.reliability.iter().map(|bin| (bin.confidence, bin.accuracy)).collect();
-    let lines = std::iter::once(diagonal).chain(lines(columns, points)).collect();
-    panel("confidence", "accuracy", Corner::LowerRight, lines)
+    let line = |(colour, (name, bins)): (usize, (String, &[ReliabilityBin]))| Line {
+        name,
+        points: bins.iter().map(|bin| (bin.confidence, bin.accuracy)).collect(),
+        colour,
+        stroke: Stroke::Plain,
+    };
+    let lines = columns.enumerate().map(line).filter(|line| !line.points.is_empty());
+    panel("confidence", "accuracy", Corner::LowerRight, std::iter::once(diagonal).chain(lines).collect())
 }
 
 /// Risk over coverage.
