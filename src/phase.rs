@@ -60,6 +60,11 @@ pub enum Phase {
         /// How many.
         samples: u32,
     },
+    /// Texts are written, of which one is chosen.
+    Generating {
+        /// How many.
+        candidates: u32,
+    },
     /// A learning rate is tried.
     Trial {
         /// The rule.
@@ -111,6 +116,7 @@ impl fmt::Display for Phase {
             Phase::Predicting { rows, samples: 0 } => write!(f, "predicting {rows} rows at the mean"),
             Phase::Predicting { rows, samples } => write!(f, "predicting {rows} rows over {samples} samples"),
             Phase::Drawing { samples } => write!(f, "drawing {samples} samples"),
+            Phase::Generating { candidates } => write!(f, "writing {candidates} candidates"),
             Phase::Trial { rule, lr, number, of } => {
                 write!(f, "{rule} at learning rate {lr}, trial {number} of {of}")
             }

@@ -1,14 +1,16 @@
 //! `natgrad generate`.
 
+mod candidates;
+
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
 use natgrad_layers::{Gpt2, NamedModel};
 
-use super::out::folder_of;
+use super::out::{folder_of, must_be_writable};
 use super::print::{print, result};
-use super::trained::Trained;
+use super::trained::{GPT2_VOCABULARY, Trained};
 use super::{Failure, backend};
 use crate::assets::Asset;
 use crate::posterior::{Choice, Generator, Prompt};
@@ -34,9 +36,17 @@ pub(super) struct Generate {
     /// The seed of choices and samples [default: that of the run]
     #[arg(long, allow_negative_numbers = true)]
     seed: Option<u64>,
-    /// Average each token's probability over M samples of the posterior [default: use the mean]
+    /// Average each token's probability over M samples of the posterior [default: use the mean]; with --candidates, M samples
+    /// write them in turn [default: as many as candidates]
     #[arg(long, value_name = "M", allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..))]
     samples: Option<u32>,
+    /// Write N texts, each with a sample of the posterior, where the rule leaves one, and print the one that is expected to
+    /// be most like another of the model's: that of minimum Bayes risk, by chrF
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(2..=1000))]
+    candidates: Option<u32>,
+    /// Write all candidates here
+    #[arg(long, value_name = "FILE", requires = "candidates")]
+    json: Option<PathBuf>,
     /// A tokenizer.json, or a folder with vocab.json and merges.txt [default: the run's; for GPT-2's vocabulary GPT-2's]
     #[arg(long, value_name = "PATH")]
     tokenizer: Option<PathBuf>,
@@ -64,6 +74,11 @@ impl Generate {
         };
         if self.samples.is_some() {
             trained.must_sample("--samples")?;
+        } else if self.candidates.is_some() && trained.config.rule.has_posterior() {
+            trained.must_sample("--candidates")?;
+        }
+        if let Some(json) = &self.json {
+            must_be_writable("--json", json)?;
         }
         let tokenizer = self.tokenizer(gpt2)?;
         let mut tokens = tokenizer
@@ -83,19 +98,23 @@ impl Generate {
         let seed = self.seed.unwrap_or(trained.config.seed);
         let device = self.on.open(&trained.config.device)?;
         let parameters = match self.samples {
-            Some(samples) => trained.samples(&device, seed, 0..samples)?,
-            None => vec![trained.posterior(&device)?.into_mean()],
+            Some(samples) if self.candidates.is_none() => trained.samples(&device, seed, 0..samples)?,
+            _ => vec![trained.posterior(&device)?.into_mean()],
         };
         let count = self.tokens as usize;
         let recipe = trained.recipe(&device);
-        let generator = Generator::new(&device, &recipe, parameters, tokens.len().saturating_add(count))?
+        let mut generator = Generator::new(&device, &recipe, parameters, tokens.len().saturating_add(count))?
             .ok_or_else(|| anyhow::anyhow!("the model predicts no tokens"))?;
         let choice = Choice { temperature: self.temperature, top_k: self.top_k.map(|k| k as usize) };
         let (vocabulary, end) = (tokenizer.vocabulary(), tokenizer.end());
+        let prompt = Prompt { tokens: &tokens, count, choice, vocabulary, end, seed };
+        if let Some(candidates) = self.candidates {
+            return self.choose(&trained, &device, &mut generator, &tokenizer, &prompt, candidates);
+        }
         print(&self.prompt)?;
         let mut text = Growing::new(&tokenizer, &tokens)?;
         let mut told = |token: u32| print(&text.push(token)?);
-        generator.generate(&Prompt { tokens: &tokens, count, choice, vocabulary, end, seed }, &mut told)?;
+        generator.generate(&prompt, &mut told)?;
         result(text.end()?);
         Ok(ExitCode::SUCCESS)
     }
@@ -107,7 +126,7 @@ impl Generate {
         if let Some(own) = Tokenizer::of_run(&folder_of(&self.run)).map_err(Failure::usage)? {
             return Ok(own);
         }
-        if !(50257..=50304).contains(&gpt2.vocabulary) {
+        if !GPT2_VOCABULARY.contains(&gpt2.vocabulary) {
             return Err(Failure::usage(anyhow::anyhow!(
                 "the run has no tokenizer of its own, and its vocabulary of {} tokens is not GPT-2's: --tokenizer \
                  must say what its tokens stand for",

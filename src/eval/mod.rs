@@ -4,7 +4,9 @@
 //! Rows that a model is equally sure of count as in random order, so no score depends on the order of a file.
 
 mod adaptive;
+mod bayes_risk;
 mod calibration;
+mod chrf;
 mod class_rows;
 mod classification;
 mod conformal;
@@ -17,7 +19,9 @@ mod temperature;
 mod text;
 
 pub use adaptive::AdaptiveSets;
+pub use bayes_risk::BayesRisk;
 pub use calibration::{CalibrationErrors, class_wise_error, equal_mass_error, reliability};
+pub use chrf::chrf;
 pub use class_rows::ClassRows;
 pub use classification::{ClassEvaluation, ClassScores, Detections, Entropies, Judged, Tempered};
 pub use conformal::{ALPHA, ConformalSets};

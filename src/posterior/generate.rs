@@ -12,6 +12,8 @@ use crate::step::{Extent, Recipe, Slot};
 
 /// Sets draws of tokens apart from others of the same seed.
 const TOKENS: u64 = 0x0074_6f6b_656e;
+/// Sets seeds of candidates apart.
+const CANDIDATES: u64 = 0x6361_6e64;
 
 /// What a text begins with and how it goes on.
 #[derive(Clone, Debug, PartialEq)]
@@ -28,6 +30,11 @@ pub struct Prompt<'a> {
     pub end: Option<u32>,
     /// The seed of choices.
     pub seed: u64,
+}
+
+/// The seed of choices in a text that is one of several of the same seed.
+pub fn candidate_seed(seed: u64, candidate: u32) -> u64 {
+    SplitMix::keyed(&[seed, CANDIDATES, candidate.into()]).next()
 }
 
 /// Compiled predictions of the next token, and the parameters to predict with.
@@ -69,6 +76,11 @@ impl<'a> Generator<'a> {
         };
         let (next, extend) = (device.compile(next)?, device.compile(extend)?);
         Ok(Some(Generator { device, next, extend, parameters }))
+    }
+
+    /// From now on these sets of parameters predict.
+    pub fn set_parameters(&mut self, parameters: Vec<Vec<Buffer>>) {
+        self.parameters = parameters;
     }
 
     /// How many tokens are seen at once.

@@ -16,7 +16,7 @@ mod sigma;
 pub use averaged::Averaged;
 pub use calibration::{ReliabilityBin, Scores, Tally};
 pub use choose::Choice;
-pub use generate::{Generator, Prompt, Text};
+pub use generate::{Generator, Prompt, Text, candidate_seed};
 pub use predict::{Judging, Predictor, PredictorError, StateRef, WeightsAt};
 pub use predictions::{ClassPredictions, NumberPredictions, Predicted, Predictions, TokenPredictions};
 pub use prune::{PruneBy, Pruned, Removal, pruning_curve};

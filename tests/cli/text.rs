@@ -177,3 +177,63 @@ fn text_becomes_token_files_that_a_run_reads() {
     assert!(outcome.stderr.contains("the run has no tokenizer of its own"), "{outcome:?}");
     bench.ok(&["generate", "out", "--tokens", "2", "--tokenizer", "kept.json"]);
 }
+
+#[test]
+fn a_text_is_chosen_by_minimum_bayes_risk() {
+    let bench = trained(&[]);
+    let adamw = r#"rule={"kind": "adamw", "lr": 0.01}"#;
+    bench.ok(&["train", "chars.json", "--set", adamw, "--steps", "1", "--out", "adamw"]);
+    let args =
+        ["generate", "out", "--prompt", "the ", "--tokens", "20", "--candidates", "5", "--json", "c.json"];
+    let outcome = bench.ok(&args);
+    let found = bench.json("c.json");
+    let candidates = found["candidates"].as_array().unwrap();
+    let texts: Vec<&str> = candidates.iter().map(|one| one["text"].as_str().unwrap()).collect();
+    assert_eq!(texts.len(), 5);
+    let risk = natgrad::eval::BayesRisk::of(&texts).unwrap();
+    for (candidate, (one, utility)) in candidates.iter().zip(&risk.utilities).enumerate() {
+        assert!((one["expected_chrf"].as_f64().unwrap() - utility).abs() < 1e-9);
+        assert_eq!(one["sample"], candidate);
+        assert_eq!(one["text"].as_str().unwrap().chars().count(), 20);
+    }
+    assert_eq!(found["chosen"], risk.chosen);
+    assert_eq!(outcome.stdout, format!("the {}\n", texts[risk.chosen]));
+    let best = risk.utilities[risk.chosen];
+    let wanted = format!(
+        "chosen of 5 candidates by 5 samples of the posterior: its expected chrF is {best:.2}, that of all"
+    );
+    assert!(outcome.stderr.contains(&wanted) && outcome.stderr.contains("written to c.json"), "{outcome:?}");
+    // The same seed writes the same, and fewer samples write in turn.
+    assert_eq!(bench.ok(&args).stdout, outcome.stdout);
+    assert_ne!(texts[0], texts[1]);
+    bench.ok(&[&args[..], &["--samples", "2"]].concat());
+    let fewer = bench.json("c.json");
+    let samples: Vec<&serde_json::Value> =
+        fewer["candidates"].as_array().unwrap().iter().map(|one| &one["sample"]).collect();
+    assert_eq!(samples, [0, 1, 0, 1, 0]);
+    assert_eq!(
+        fewer["candidates"][1],
+        serde_json::json!({
+            "text": texts[1], "sample": 1, "expected_chrf": fewer["candidates"][1]["expected_chrf"],
+        })
+    );
+    // Each is told where that is asked for.
+    let told = bench.ok(&[&["-v"], &args[..]].concat()).stderr;
+    assert_eq!(told.matches(", expected chrF ").count(), 5, "{told}");
+    // Without a posterior the mean writes all of them.
+    let outcome = bench.ok(&["generate", "adamw", "--tokens", "9", "--candidates", "2"]);
+    assert!(outcome.stderr.contains("chosen of 2 candidates by the mean"), "{outcome:?}");
+    for (args, wanted) in [
+        (&["out", "--candidates", "1"][..], "1 is not in 2..=1000"),
+        (&["out", "--json", "c.json"], "--candidates <N>"),
+        (&["out", "--candidates", "2", "--json", "out"], "out: is a folder, but must be a file"),
+        (
+            &["adamw", "--candidates", "2", "--samples", "2"],
+            "--samples: a run with adamw has no posterior to sample",
+        ),
+    ] {
+        let outcome = bench.run(&[&["generate"], args].concat());
+        assert_eq!(outcome.code, Some(2), "{outcome:?}");
+        assert!(outcome.stderr.contains(wanted), "no `{wanted}` in {outcome:?}");
+    }
+}
