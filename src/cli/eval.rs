@@ -1,5 +1,6 @@
 //! `natgrad eval`: how good trained runs are, and how good they are at knowing that.
 
+mod continuations;
 mod data;
 mod numbers;
 mod pictures;

@@ -88,6 +88,8 @@ fn texts_are_judged_side_by_side() {
     assert_eq!(html.matches("<div class=\"passage surprise\">").count(), 2);
     assert_eq!(html.matches("<div class=\"passage weights\">").count(), 1);
     assert_eq!(html.matches("<span style=\"--a:").count(), 3 * SCORED);
+    // Continuations by the text, the mean and three samples, and without a posterior by two of these.
+    assert_eq!(html.matches("<td class=\"left passage\">").count(), 5 + 2);
     for word in ["href=", "url(", "@import", "<link", "<iframe", "<script", "http"] {
         assert!(!html.replace("xmlns=\"http://www.w3.org/2000/svg\"", "").contains(word), "{word}");
     }

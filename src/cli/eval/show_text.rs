@@ -164,6 +164,10 @@ pub(super) fn page(found: &[TextRun]) -> Result<Page, Failure> {
             page.section(&format!("The first tokens: {name}"));
             page.html(&passages(run, tokenizer)?);
         }
+        if let Some(continuations) = &run.continuations {
+            page.section(&format!("Continuations: {}", run.name));
+            page.html(&continuations.html());
+        }
     }
     Ok(page)
 }

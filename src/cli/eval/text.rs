@@ -6,6 +6,7 @@ use anyhow::anyhow;
 use serde_json::{Value, json};
 
 use super::Eval;
+use super::continuations::Continuations;
 use crate::cli::Failure;
 use crate::cli::out::folder_of;
 use crate::cli::trained::Trained;
@@ -52,6 +53,8 @@ pub(super) struct TextRun {
     pub at_mean: Judged,
     /// Averaged over so many samples.
     pub averaged: Option<(u32, Judged)>,
+    /// For the page.
+    pub continuations: Option<Continuations>,
 }
 
 /// What a run is asked, before anything is computed.
@@ -201,12 +204,18 @@ impl Asked {
             Ok(Judged { scores, evaluation, foreign })
         };
         let at_mean = judge(WeightsAt::Mean)?;
+        let seed = eval.seed.unwrap_or(config.seed);
         let averaged = if config.rule.has_posterior() {
-            let seed = eval.seed.unwrap_or(config.seed);
             let count = eval.samples.unwrap_or(config.evaluation.samples);
             Some((count, judge(WeightsAt::Samples { values: &values, seed, count })?))
         } else {
             None
+        };
+        let continuations = match &taught.tokenizer {
+            Some(tokenizer) if eval.html.is_some() => {
+                Continuations::of(device, &recipe, posterior, tokenizer, &text, seed)?
+            }
+            _ => None,
         };
         Ok(TextRun {
             folder: run.to_path_buf(),
@@ -221,6 +230,7 @@ impl Asked {
             ignore,
             at_mean,
             averaged,
+            continuations,
         })
     }
 }
