@@ -33,7 +33,7 @@ use data::{Calibration, Sets};
 use pictures::Pictures;
 use text::TextRun;
 
-/// Judge trained runs: calibration, uncertainty, rows of another kind told apart, temperature, sets of classes
+/// Judge trained runs: calibration, uncertainty, rows of another kind told apart, temperature, sets of classes, perplexity
 #[derive(Debug, Args)]
 pub(super) struct Eval {
     /// The output folders of the runs, which are shown side by side
