@@ -8,7 +8,8 @@ use std::process::ExitCode;
 use clap::Args;
 use natgrad_layers::{Gpt2, NamedModel};
 
-use super::out::{folder_of, must_be_writable};
+use super::out::folder_of;
+use super::output::{Inputs, check};
 use super::print::{print, result};
 use super::trained::{GPT2_VOCABULARY, Trained};
 use super::{Failure, backend};
@@ -77,9 +78,8 @@ impl Generate {
         } else if self.candidates.is_some() && trained.config.rule.has_posterior() {
             trained.must_sample("--candidates")?;
         }
-        if let Some(json) = &self.json {
-            must_be_writable("--json", json)?;
-        }
+        let inputs = Inputs::default().with_config(&trained.config);
+        check(&[("--json", self.json.as_deref())], &inputs)?;
         let tokenizer = self.tokenizer(gpt2)?;
         let mut tokens = tokenizer
             .encode(&self.prompt)
