@@ -14,7 +14,7 @@ use crate::compare::{self, Budget, Cases, Comparison, News, Server, Vary, compar
 use crate::compile::{DeviceOptions, Wanted};
 use crate::phase::{self, Phase};
 use crate::pjrt::Client;
-use crate::train::write_atomically;
+use crate::train::{TrainError, write_atomically};
 
 /// Compare the step times of rules on the same model, in turns, with intervals
 #[derive(Debug, Args)]
@@ -112,9 +112,15 @@ impl Compare {
         })
         .map_err(|error| match error {
             compare::CompareError::Server(error) => Failure::usage(error),
-            other @ (compare::CompareError::Entrant { .. } | compare::CompareError::Measure(_)) => {
-                Failure::Failed(other.into())
+            compare::CompareError::Entrant { ref source, .. } => {
+                let advice = match source.as_ref() {
+                    TrainError::Device(fault) => fault.advice(device.target()),
+                    _ => None,
+                };
+                let advice = advice.map_or(String::new(), |advice| format!("\n{advice}"));
+                Failure::Failed(anyhow::anyhow!("{error}{advice}"))
             }
+            compare::CompareError::Measure(_) => Failure::Failed(error.into()),
         })?;
         drop(running);
         report.made_by = made_by(device.client());

@@ -4,11 +4,11 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::interrupt::Interrupt;
 use super::print::tell;
-use super::{Failure, progress};
+use super::{Failure, memory, progress};
 use crate::compile::{CacheOutcome, Device};
 use crate::config::Validation;
 use crate::posterior::Scores;
-use crate::train::{HessMotion, Progress, Record, Run, RunReport, Training};
+use crate::train::{HessMotion, Progress, Record, Run, RunReport, TrainError, Training};
 
 /// Trains with a progress bar. `on_begin` is called when all is compiled, before the first step, and `on_record` for every
 /// record.
@@ -91,7 +91,14 @@ pub(super) fn train(
             interrupt.release_after_steps();
         }
     };
-    let failure = |error| Failure::training(error, Some(interrupt));
+    let config = run.config().clone();
+    let failure = |error| match &error {
+        TrainError::Device(fault) => match memory::advice(fault, &config, device) {
+            Some(advice) => Failure::Failed(anyhow::anyhow!("{error}\n{advice}")),
+            None => Failure::training(error, Some(interrupt)),
+        },
+        _ => Failure::training(error, Some(interrupt)),
+    };
     let score = run.config().validation.clone();
     let outcome = run.start_with(device, &mut observer).map_err(failure).and_then(|mut training| {
         interrupt.hold();

@@ -15,6 +15,7 @@ mod generate;
 mod init;
 mod inspect;
 mod interrupt;
+mod memory;
 mod merge;
 mod out;
 mod output;

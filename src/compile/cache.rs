@@ -117,6 +117,16 @@ impl Cache {
         self.with_parts(client, stablehlo, options, |parts| (CacheKey::of(parts), Note::of(parts)))
     }
 
+    /// Removes the entry of a program, so that it is compiled anew.
+    pub(super) fn forget(&self, keyed: &Keyed) {
+        if let Ok((key, _)) = keyed
+            && let Err(error) = std::fs::remove_file(self.entry_path(key))
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            tracing::warn!("executable cache {}: {error}", self.entry_path(key).display());
+        }
+    }
+
     /// Whether there is an entry of a program; whether it can be loaded is not known.
     pub(super) fn holds(&self, keyed: &Keyed) -> bool {
         keyed.as_ref().is_ok_and(|(key, _)| self.entry_path(key).is_file())

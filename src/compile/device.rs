@@ -1,5 +1,6 @@
 //! The device of a run: a client, a cache of executables, and programs compiled for it.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use natgrad_ir::TensorType;
@@ -75,6 +76,21 @@ pub enum DeviceError {
 }
 
 impl DeviceError {
+    /// Whether an executable that came from the cache may be to blame, and not the program: the runtime fails, and not for
+    /// lack of memory.
+    pub(crate) fn may_be_of_the_cache(&self) -> bool {
+        match self {
+            DeviceError::Pjrt(error @ pjrt::Error::Xla { .. }) => Refusal::of(error) != Refusal::Memory,
+            DeviceError::Pjrt(_)
+            | DeviceError::Lower(_)
+            | DeviceError::Topology { .. }
+            | DeviceError::NoTopology { .. }
+            | DeviceError::Version { .. }
+            | DeviceError::Ended { .. }
+            | DeviceError::Unsupplied { .. } => false,
+        }
+    }
+
     /// What can be done about it on this target, where that is known.
     pub fn advice(&self, target: Target) -> Option<String> {
         match self {
@@ -100,6 +116,8 @@ pub struct Device {
     lowering: Lowering,
     /// Whether steps know how many of them a call runs.
     counts_ahead: bool,
+    /// Whether what the cache has is not used any more, as some of it does not run.
+    distrusts_cache: AtomicBool,
 }
 
 /// A program compiled for a device.
@@ -125,7 +143,13 @@ impl Device {
         // Where there is none, uploads say so.
         let place = client.devices().iter().position(|info| info.addressable).unwrap_or(0);
         let (options, lowering) = (target.options(loops), target.lowering(loops));
-        Device { client, place, cache, options, lowering, counts_ahead: target.counts_ahead() }
+        let (counts_ahead, distrusts_cache) = (target.counts_ahead(), AtomicBool::new(false));
+        Device { client, place, cache, options, lowering, counts_ahead, distrusts_cache }
+    }
+
+    /// From now on compiles every program anew, in the place of what the cache has: an executable from there did not run.
+    pub(crate) fn distrust_cache(&self) {
+        self.distrusts_cache.store(true, Ordering::Relaxed);
     }
 
     /// The same, with steps that know how many of them a call runs, as GPUs and TPUs want it, or that are told.
@@ -230,6 +254,9 @@ impl Device {
         let is_foreign = versions::foreign(&program).next().is_some();
         let options = program_options(self.target(), &self.options, &program);
         let keyed = cache.keyed(&self.client, &text, &options);
+        if self.distrusts_cache.load(Ordering::Relaxed) {
+            cache.forget(&keyed);
+        }
         if is_foreign && trial::is_wanted(self.target()) && !cache.holds(&keyed) {
             return self.tried(cache, program, (text, keyed), begin);
         }

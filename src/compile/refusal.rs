@@ -41,8 +41,9 @@ impl Refusal {
                 ));
             }
             Refusal::Memory => {
-                "take fewer rows a micro-batch (`batch`) and more micro-batches (`step.accumulation`), or a device \
-                 with more memory"
+                "take fewer rows a micro-batch (`batch`) and more micro-batches (`step.accumulation`), bf16 \
+                 (`step.compute`), less state (`step.state=implicit`), more of a GPU's memory \
+                 (`device.memory_fraction`), or a device with more memory"
             }
             Refusal::Unsupported => {
                 "this target lacks an operation of the program; where it is that of the noise, set step.noise=fast"

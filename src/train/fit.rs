@@ -47,6 +47,19 @@ impl Training<'_> {
     /// See [`Training::fit`].
     pub fn fit_until(&mut self, observer: Observer, stop: &dyn Fn() -> bool) -> Result<(), TrainError> {
         let first = self.step;
+        let Err(error) = self.fit_once(observer, stop) else { return Ok(()) };
+        let saved = self.saved.clone().filter(|(_, step)| *step == first);
+        if saved.is_none() && first > 0 {
+            return Err(error);
+        }
+        self.renew(error)?;
+        let checkpoint = saved.map(|(path, _)| Checkpoint::load(&path)).transpose()?;
+        self.begin(checkpoint.as_ref())?;
+        self.fit_once(observer, stop)
+    }
+
+    fn fit_once(&mut self, observer: Observer, stop: &dyn Fn() -> bool) -> Result<(), TrainError> {
+        let first = self.step;
         let mut feed = self.feed(first..self.total, self.session.steps_per_call() as u64)?;
         observer(Progress::Begin { step: first, total: self.total });
         let moved = std::mem::take(&mut self.moved);
@@ -88,7 +101,9 @@ impl Training<'_> {
             let keep = if save || validate { 0 } else { CALLS_IN_FLIGHT };
             while pending.len() > keep {
                 let Some((mut done, call)) = pending.pop_front() else { break };
-                for scalars in call.wait()? {
+                let scalars = call.wait()?;
+                self.has_run = true;
+                for scalars in scalars {
                     done += 1;
                     if !scalars.loss().is_finite() {
                         let symptom = Symptom::Loss { step: done, loss: scalars.loss() };

@@ -170,6 +170,21 @@ impl<'a> Session<'a> {
         [&self.step, &self.start].into_iter().chain(&self.recover)
     }
 
+    /// Compiles all programs anew.
+    ///
+    /// # Errors
+    /// XLA refuses one, which it did not before.
+    pub(super) fn compile_anew(&mut self) -> Result<(), DeviceError> {
+        let compiled = [&mut self.step, &mut self.start].into_iter().chain(&mut self.recover);
+        for program in compiled {
+            *program = self.device.compile(program.program.clone())?;
+        }
+        if let Rest::Compiled(rest) = &self.rest {
+            self.rest = Rest::Written(Box::new(rest.program.clone()));
+        }
+        Ok(())
+    }
+
     /// Compiles the program of calls of so many steps, unless that is done.
     fn prepare(&mut self, steps: usize) -> Result<(), DeviceError> {
         if let Rest::Written(program) = &self.rest

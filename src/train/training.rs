@@ -20,7 +20,7 @@ use super::run::Ready;
 use super::session::{CallData, CallRows, HostTensor, Session, StepScalars};
 use super::source::Source;
 use super::validation::Validated;
-use crate::compile::{Conditions, Device};
+use crate::compile::{CacheOutcome, Compiled, Conditions, Device};
 use crate::config::{Evaluation, RunConfig};
 use crate::data::{Arrays, Batches, Examples, RowTypes, TableFacts};
 use crate::phase::{self, Phase};
@@ -66,6 +66,8 @@ pub struct Training<'a> {
     pub(super) best_state: Option<Checkpoint>,
     /// What the steps so far were computed by that is different now.
     pub(super) moved: Vec<String>,
+    /// Whether a call of the step has ended well.
+    pub(super) has_run: bool,
     /// What predicts, by its rows at a time.
     predictor: Option<Arc<Predictor<'a>>>,
     tally: CompileTally,
@@ -130,6 +132,7 @@ impl<'a> Training<'a> {
             validated: Validated::default(),
             best_state: None,
             moved: Vec::new(),
+            has_run: false,
             predictor: None,
             tally,
             source: source.map_or_else(OnceLock::new, OnceLock::from),
@@ -142,9 +145,36 @@ impl<'a> Training<'a> {
         }
         match &checkpoint {
             Some(checkpoint) => training.begin(Some(checkpoint))?,
-            None => training.begin_anew(prior)?,
+            None => {
+                if let Err(error) = training.begin_anew(prior) {
+                    training.renew(error)?;
+                    training.begin(None)?;
+                }
+            }
         }
         Ok(training)
+    }
+
+    /// Compiles all programs anew, where executables from the cache may be the reason for an error of the first call.
+    ///
+    /// # Errors
+    /// The error itself, where they are not.
+    pub(super) fn renew(&mut self, error: TrainError) -> Result<(), TrainError> {
+        let is_cached = |program: &Compiled| matches!(program.outcome, CacheOutcome::Hit { .. });
+        match &error {
+            TrainError::Device(fault)
+                if !self.has_run && fault.may_be_of_the_cache() && self.session.programs().any(is_cached) =>
+            {
+                tracing::warn!(
+                    "a program from the cache failed at its first call, so all are compiled anew, once: {fault}"
+                );
+            }
+            _ => return Err(error),
+        }
+        self.device.distrust_cache();
+        self.session.compile_anew()?;
+        self.predictor = None;
+        Ok(())
     }
 
     /// Where the run's programs come from.

@@ -12,6 +12,7 @@ mod diverge;
 mod eval;
 mod eval_text;
 mod examples;
+mod fake;
 mod faults;
 mod fetch;
 mod folders;
