@@ -110,7 +110,7 @@ enum Rest {
     /// A program that is not compiled yet, as most runs have no such call.
     Written(Box<Program>),
     /// That program.
-    Compiled(Compiled),
+    Compiled(Box<Compiled>),
 }
 
 /// The state of a run on its device.
@@ -190,7 +190,7 @@ impl<'a> Session<'a> {
         if let Rest::Written(program) = &self.rest
             && steps < self.steps_per_call()
         {
-            self.rest = Rest::Compiled(self.device.compile(Program::clone(program))?);
+            self.rest = Rest::Compiled(Box::new(self.device.compile(Program::clone(program))?));
         }
         Ok(())
     }
