@@ -19,7 +19,7 @@ pub enum Phase {
         /// The program.
         program: String,
     },
-    /// An executable is loaded from the cache.
+    /// An executable is loaded, from the cache or a file of executables.
     Loading {
         /// The program.
         program: String,

@@ -25,18 +25,23 @@ pub(super) fn train(
     )?;
     bar.set_style(style.progress_chars("=> "));
     let (mut compiled, mut loaded) = (Vec::new(), Vec::new());
+    let file = device.executables().map(|given| given.file().display().to_string());
+    let source = file.as_deref().unwrap_or("the cache");
     let (mut begun, mut told) = (0, 0);
     let mut valid = String::new();
     let mut observer = |progress: Progress| match progress {
         Progress::Program { name, outcome: CacheOutcome::Miss { compile_seconds, .. } } => {
             compiled.push(format!("{name} {compile_seconds:.2} s"));
         }
-        Progress::Program { name, outcome: CacheOutcome::Hit { load_seconds } } => {
+        Progress::Program {
+            name,
+            outcome: CacheOutcome::Hit { load_seconds } | CacheOutcome::Given { load_seconds },
+        } => {
             loaded.push(format!("{name} {load_seconds:.2} s"));
         }
         Progress::Begin { step, total } => {
             if compiled.is_empty() {
-                tell(format_args!("nothing compiled: {} from the cache", loaded.join(", ")));
+                tell(format_args!("nothing compiled: {} from {source}", loaded.join(", ")));
             } else {
                 tell(format_args!("compiled {}", compiled.join(", ")));
                 if !loaded.is_empty() {

@@ -5,6 +5,7 @@ mod against;
 mod backend;
 mod cache;
 mod compare;
+mod compile;
 mod config;
 mod curves;
 mod dry_run;
@@ -81,6 +82,7 @@ enum Command {
     Export(export::Export),
     Merge(merge::Merge),
     Tokenize(tokenize::Tokenize),
+    Compile(compile::Compile),
     Inspect(inspect::Inspect),
     Plugin(plugin::PluginCommand),
     Cache(cache::CacheCommand),
@@ -154,6 +156,7 @@ impl Failure {
             | TrainError::Mismatch { .. }
             | TrainError::Memory { .. }
             | TrainError::Prior { .. }
+            | TrainError::Executables { .. }
             | TrainError::Checkpoint(_) => Failure::usage(error),
             TrainError::Folder(FolderError::System { error: ref cause, .. }) => {
                 Failure::output(cause, error.to_string())
@@ -268,6 +271,7 @@ impl Cli {
             // It is a child of a process that tells and ends it, and its other threads would be in the way of its signals.
             Command::CompileTrial { .. } => return Ok(self.command),
             // What a device that is not here needs is set while no other thread runs.
+            Command::Compile(command) => command.prepare()?,
             Command::Inspect(command) => command.prepare()?,
             Command::Train(command) => command.prepare()?,
             _ => {}
@@ -297,6 +301,7 @@ impl Command {
             Command::Export(command) => command.run(),
             Command::Merge(command) => command.run(),
             Command::Tokenize(command) => command.run(),
+            Command::Compile(command) => command.run(),
             Command::Inspect(command) => command.run(),
             Command::Plugin(command) => command.run(),
             Command::Cache(command) => command.run(),

@@ -18,7 +18,7 @@ use super::print::{self, result, tell};
 use super::report::write_report;
 use super::summary::{self, header, summarize};
 use super::watched::Watched;
-use super::{Failure, backend, dry_run, resume, seeds};
+use super::{Failure, backend, compile, dry_run, resume, seeds};
 use crate::compile::Wanted;
 use crate::config::{Length, RunConfig};
 use crate::data::{Note, Splits};
@@ -77,6 +77,10 @@ pub(super) struct Train {
     /// [default: cpu]
     #[arg(long, visible_alias = "device")]
     pub(super) target: Option<Wanted>,
+    /// Run the programs of this file, which `natgrad compile` made for the same run, and compile nothing; without a configuration,
+    /// the run is the file's. It is machine code: take it only from someone you trust
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["dry_run", "against"])]
+    pub(super) executable: Option<PathBuf>,
     /// Continue the run in this folder from its checkpoint; Ctrl-C saves one. With --steps or --epochs it is as long as
     /// they say, and --set changes rule.lr, evaluation, checkpoint, device, validation.every and validation.patience
     #[arg(long, value_name = "DIR", conflicts_with_all = ["config", "out", "seed"])]
@@ -137,12 +141,20 @@ impl Train {
             interrupt.safe(whole(&folder_of(folder), Some(checkpoint.header.step)));
         }
         let mut compared = Comparison::of(&self.asked(), before, &config, resume.is_some())?;
+        if let (Some(file), true) = (&self.executable, compared.is_some()) {
+            return Err(Failure::usage(anyhow::anyhow!(
+                "--executable {}: it has the programs of one run, and the run that goes on is compared with another",
+                file.display()
+            )));
+        }
+        let executables = self.executable.as_deref().map(compile::read).transpose()?;
         if config.model.task() != Task::Own
             && let Some(compared) = &compared
         {
             compared.check_rule(&config)?;
         }
         let inputs = Inputs::default().with("the configuration", self.config.as_ref()).with_config(&config);
+        let inputs = inputs.with("the --executable", self.executable.as_ref());
         let html: output::Outputs = &[("--html", self.html.as_deref())];
         output::refuse(html, &inputs)?;
         let splits = config.load_data(backend::fetch).map_err(Failure::data)?;
@@ -184,7 +196,10 @@ impl Train {
         }
         let mut run = run.out_taken(Arc::clone(&out));
         let out = out.path();
-        let device = backend::open(self.target, &config.device)?;
+        let mut device = backend::open(self.target, &config.device)?;
+        if let Some(executables) = executables {
+            device = device.with_executables(executables).map_err(compile::failure)?;
+        }
         if steps_before.is_none() {
             check_memory(&config, &device).map_err(|error| Failure::training(error, None))?;
         }
@@ -326,7 +341,10 @@ impl Train {
     }
 
     pub(super) fn config(&self) -> Result<RunConfig, Failure> {
-        let mut config = RunConfig::load(self.config.as_deref(), &self.set).map_err(Failure::usage)?;
+        let mut config = match (&self.config, &self.executable) {
+            (None, Some(file)) => compile::run_of(file, &self.set)?,
+            (file, _) => RunConfig::load(file.as_deref(), &self.set).map_err(Failure::usage)?,
+        };
         config.length = self.length().unwrap_or(config.length);
         if let Some(seed) = self.seed {
             config.seed = seed;

@@ -134,7 +134,7 @@ pub struct CompileTimes {
 pub fn compile_times(device: &Device, step: &Compiled) -> Result<CompileTimes, TrainError> {
     let program = step.program.clone();
     let [cold, warm] = match step.outcome {
-        CacheOutcome::Hit { .. } => {
+        CacheOutcome::Hit { .. } | CacheOutcome::Given { .. } => {
             let folder = tempfile::tempdir().map_err(|error| TrainError::Write {
                 path: std::env::temp_dir(),
                 reason: error.to_string(),
@@ -148,7 +148,7 @@ pub fn compile_times(device: &Device, step: &Compiled) -> Result<CompileTimes, T
 
 fn seconds(compiled: &Compiled) -> f64 {
     match compiled.outcome {
-        CacheOutcome::Hit { load_seconds } => load_seconds,
+        CacheOutcome::Hit { load_seconds } | CacheOutcome::Given { load_seconds } => load_seconds,
         CacheOutcome::Miss { compile_seconds, .. } => compile_seconds,
     }
 }

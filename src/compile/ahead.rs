@@ -1,12 +1,14 @@
 //! Compiling for devices that need not be here.
 
+use std::path::Path;
 use std::time::Instant;
 
 use super::device::{Device, DeviceError, program_options, stablehlo};
 use super::listing::{Listed, Listing};
 use super::{Cache, DeviceModel, Target};
 use crate::lower::{Loops, Lowering};
-use crate::pjrt::{CompileOptions, OptionValue, Plugin, Topology};
+use crate::phase::{self, Phase};
+use crate::pjrt::{Artifact, CompileOptions, OptionValue, Plugin, Topology};
 use crate::step::Program;
 
 /// A processor is never compiled for ahead of time, and other targets are not asked.
@@ -85,6 +87,18 @@ impl AheadDevice {
         let (Listed { memory, hlo }, outcome) = listed;
         Ok(Listing { program, hlo, memory, outcome, seconds: begin.elapsed().as_secs_f64() })
     }
+
+    /// Lowers and compiles a program, to be written down. The cache has only what can be read of one.
+    ///
+    /// # Errors
+    /// The program cannot be lowered, or XLA refuses it.
+    pub fn build(&self, program: &Program) -> Result<Artifact, DeviceError> {
+        super::versions::check(self.topology.plugin(), program)?;
+        let text = stablehlo(program, self.lowering())?;
+        let options = program_options(self.target(), &self.options, program);
+        let _compiling = phase::begin(Phase::Compiling { program: program.module.module().name.clone() });
+        Ok(self.topology.compile(text.as_bytes(), &options)?)
+    }
 }
 
 /// What compiles programs to be read: for a device that is here, or one that need not be.
@@ -118,6 +132,14 @@ impl Compiler {
         match self {
             Compiler::Attached(device) => device.options(),
             Compiler::Ahead(device) => &device.options,
+        }
+    }
+
+    /// Where what was compiled before is kept.
+    pub(super) fn cache_folder(&self) -> &Path {
+        match self {
+            Compiler::Attached(device) => device.cache().folder(),
+            Compiler::Ahead(device) => device.cache.folder(),
         }
     }
 

@@ -47,6 +47,11 @@ pub enum CacheOutcome {
         /// Reading, checking and loading it, with the key.
         load_seconds: f64,
     },
+    /// From a file of executables ([`Executables`](super::Executables)).
+    Given {
+        /// Loading it.
+        load_seconds: f64,
+    },
     /// From the compiler.
     Miss {
         /// Why not from the cache.
@@ -130,6 +135,13 @@ impl Cache {
     /// Whether there is an entry of a program; whether it can be loaded is not known.
     pub(super) fn holds(&self, keyed: &Keyed) -> bool {
         keyed.as_ref().is_ok_and(|(key, _)| self.entry_path(key).is_file())
+    }
+
+    /// The executable of a program, as it was written, if it is whole.
+    pub(super) fn kept(&self, keyed: &Keyed) -> Option<Vec<u8>> {
+        let (key, _) = keyed.as_ref().ok()?;
+        let file = entry::read(&self.entry_path(key)).ok()??;
+        entry::check(&file, &key.to_string()).ok().map(<[u8]>::to_vec)
     }
 
     /// What a compiler makes of a program for a device that need not be here, from the cache or else from the

@@ -1,5 +1,6 @@
 //! The device of a run: a client, a cache of executables, and programs compiled for it.
 
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
@@ -7,6 +8,7 @@ use natgrad_ir::TensorType;
 
 use super::bytes::{element_type, to_bytes};
 use super::cache::Keyed;
+use super::executables::{Executables, ExecutablesError};
 use super::host;
 use super::listing::{Listed, Listing};
 use super::trial::{self, Trial};
@@ -65,6 +67,24 @@ pub enum DeviceError {
         /// What XLA said last.
         message: String,
     },
+    /// The device runs what a file holds, and nothing else.
+    #[error("the program {program} is not among the executables of {}", file.display())]
+    NotGiven {
+        /// The program.
+        program: String,
+        /// The file.
+        file: PathBuf,
+    },
+    /// The plugin refuses an executable of a file.
+    #[error("{}: the program {program} cannot be loaded here: {source}", file.display())]
+    NotLoadable {
+        /// The program.
+        program: String,
+        /// The file.
+        file: PathBuf,
+        /// What the plugin said.
+        source: Box<pjrt::Error>,
+    },
     /// An input was not given.
     #[error("program {program}: its input `{input}` was not supplied")]
     Unsupplied {
@@ -87,6 +107,8 @@ impl DeviceError {
             | DeviceError::NoTopology { .. }
             | DeviceError::Version { .. }
             | DeviceError::Ended { .. }
+            | DeviceError::NotGiven { .. }
+            | DeviceError::NotLoadable { .. }
             | DeviceError::Unsupplied { .. } => false,
         }
     }
@@ -100,6 +122,8 @@ impl DeviceError {
             | DeviceError::NoTopology { .. }
             | DeviceError::Version { .. }
             | DeviceError::Ended { .. }
+            | DeviceError::NotGiven { .. }
+            | DeviceError::NotLoadable { .. }
             | DeviceError::Unsupplied { .. } => None,
         }
     }
@@ -112,6 +136,8 @@ pub struct Device {
     /// Its place among the client's devices.
     place: usize,
     cache: Cache,
+    /// What it runs instead of compiling.
+    executables: Option<Box<Executables>>,
     options: CompileOptions,
     lowering: Lowering,
     /// Whether steps know how many of them a call runs.
@@ -144,12 +170,34 @@ impl Device {
         let place = client.devices().iter().position(|info| info.addressable).unwrap_or(0);
         let (options, lowering) = (target.options(loops), target.lowering(loops));
         let (counts_ahead, distrusts_cache) = (target.counts_ahead(), AtomicBool::new(false));
-        Device { client, place, cache, options, lowering, counts_ahead, distrusts_cache }
+        Device { client, place, cache, executables: None, options, lowering, counts_ahead, distrusts_cache }
     }
 
     /// From now on compiles every program anew, in the place of what the cache has: an executable from there did not run.
     pub(crate) fn distrust_cache(&self) {
         self.distrusts_cache.store(true, Ordering::Relaxed);
+    }
+
+    /// The same device, which compiles nothing: it runs the executables that were compiled before, elsewhere perhaps, and a
+    /// program that is not among them is an error. They are machine code, so they must come from someone you trust.
+    ///
+    /// ```no_run
+    /// use natgrad::compile::{Device, Executables};
+    ///
+    /// let device = Device::cpu()?.with_executables(Executables::read("step.natgrad")?)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// They were compiled for another device, by another plugin, or with other `XLA_FLAGS`.
+    pub fn with_executables(self, executables: Executables) -> Result<Device, ExecutablesError> {
+        executables.check(&self, self.cache.folder())?;
+        Ok(Device { executables: Some(Box::new(executables)), ..self })
+    }
+
+    /// What it runs instead of compiling, if it was given that.
+    pub fn executables(&self) -> Option<&Executables> {
+        self.executables.as_deref()
     }
 
     /// The same, with steps that know how many of them a call runs, as GPUs and TPUs want it, or that are told.
@@ -182,6 +230,16 @@ impl Device {
         // The first is what XLA compiles for by default.
         let options = if index == 0 { device.options } else { device.options.device_id(id) };
         Ok(Device { place, options, ..device })
+    }
+
+    /// Whether it is the one that XLA compiles for by default.
+    pub(super) fn is_first(&self) -> bool {
+        self.options == self.target().options(self.lowering.loops)
+    }
+
+    /// The cache of executables.
+    pub(super) fn cache(&self) -> &Cache {
+        &self.cache
     }
 
     /// The client.
@@ -247,6 +305,9 @@ impl Device {
     /// As [`Device::compile`].
     pub fn compile_in(&self, cache: &Cache, program: Program) -> Result<Compiled, DeviceError> {
         let begin = Instant::now();
+        if let Some(executables) = &self.executables {
+            return self.given(executables, program);
+        }
         versions::check(self.client.plugin(), &program)?;
         let writing = phase::begin(Phase::Writing { program: program.module.module().name.clone() });
         let text = stablehlo(&program, self.lowering)?;
@@ -263,6 +324,42 @@ impl Device {
         let (executable, outcome) = cache.compile_keyed(keyed, &self.client, &text, &options)?;
         let loops = self.lowering.loops;
         Ok(Compiled { program, executable, outcome, loops, seconds: begin.elapsed().as_secs_f64() })
+    }
+
+    /// Lowers and compiles a program, or takes it from the cache, for the code itself; gives the loops that it was told with.
+    pub(super) fn code(&self, program: Program) -> Result<(Program, Loops, Vec<u8>), DeviceError> {
+        let Compiled { program, executable, loops, outcome, .. } = self.compile(program)?;
+        let target = self.target();
+        let text = stablehlo(&program, target.lowering(loops))?;
+        let options = program_options(target, &target.options(loops), &program);
+        let is_fresh =
+            matches!(outcome, CacheOutcome::Miss { .. }) && versions::foreign(&program).next().is_none();
+        // XLA:CPU leaves functions out when it writes an executable that was itself loaded.
+        let code = match self.cache.kept(&self.cache.keyed(&self.client, &text, &options)) {
+            Some(code) => code,
+            None if is_fresh => executable.serialize()?,
+            None => self.client.compile(text.as_bytes(), &options)?.serialize()?,
+        };
+        Ok((program, loops, code))
+    }
+
+    /// Loads a program from a file of executables.
+    fn given(&self, executables: &Executables, program: Program) -> Result<Compiled, DeviceError> {
+        let begin = Instant::now();
+        let name = program.module.module().name.clone();
+        let _loading = phase::begin(Phase::Loading { program: name.clone() });
+        let file = || executables.file().to_owned();
+        let Some((code, loops)) = executables.find(self.target(), self.lowering.loops, &program)? else {
+            return Err(DeviceError::NotGiven { program: name, file: file() });
+        };
+        let executable = self.client.deserialize(code).map_err(|source| DeviceError::NotLoadable {
+            program: name,
+            file: file(),
+            source: Box::new(source),
+        })?;
+        let seconds = begin.elapsed().as_secs_f64();
+        let outcome = CacheOutcome::Given { load_seconds: seconds };
+        Ok(Compiled { program, executable, loops, outcome, seconds })
     }
 
     /// Compiles a program with functions from elsewhere in another process first, and with loops that XLA chooses where

@@ -14,11 +14,15 @@ pub(super) fn xla_flags() -> String {
 /// The processor's model and features, and how many threads XLA will use. XLA compiles for what the host can do, so
 /// code from one host may not run on another; and it cuts loops into as many parts as it has threads.
 pub(super) fn cpu() -> String {
-    let processor = match std::fs::read_to_string("/proc/cpuinfo") {
+    format!("{};threads={}", features(), threads())
+}
+
+/// The processor's model and features.
+pub(super) fn features() -> String {
+    match std::fs::read_to_string("/proc/cpuinfo") {
         Ok(text) => from_cpuinfo(&text),
         Err(_) => format!("{} {}", std::env::consts::ARCH, detected_features()),
-    };
-    format!("{processor};threads={}", threads())
+    }
 }
 
 /// The processor's model.

@@ -11,6 +11,7 @@ pub(crate) mod cuda;
 mod device;
 mod device_options;
 mod entry;
+mod executables;
 mod gpu;
 mod host;
 mod key;
@@ -34,6 +35,10 @@ pub use cuda::CudaError;
 pub use device::{Compiled, Device, DeviceError, stablehlo};
 pub use device_options::{Allocator, DeviceOptions};
 pub use entry::Damage;
+pub use executables::{
+    DEFAULT_FILE as EXECUTABLES_FILE, ExecutableFacts, ExecutableTensor, Executables, ExecutablesError,
+    ExecutablesHeader, FileDamage, HostFacts, Mismatch, PluginFacts,
+};
 pub use key::{CacheKey, KeyParts};
 pub use listing::Listing;
 pub use model::{DeviceModel, Unit, UnknownTarget, Wanted, list as list_targets};

@@ -17,6 +17,7 @@ pub use averaged::Averaged;
 pub use calibration::{ReliabilityBin, Scores, Tally};
 pub use choose::Choice;
 pub use generate::{Generator, Prompt, Text, candidate_seed};
+pub(crate) use predict::PredictorPrograms;
 pub use predict::{Judging, Predictor, PredictorError, StateRef, WeightsAt};
 pub use predictions::{ClassPredictions, NumberPredictions, Predicted, Predictions, TokenPredictions};
 pub use prune::{PruneBy, Pruned, Removal, pruning_curve};

@@ -13,7 +13,7 @@ use crate::data::{Batch, DataError, Examples};
 use crate::phase::{self, Phase};
 use crate::pjrt::{Arg, Buffer};
 use crate::rule::HyperValues;
-use crate::step::{Extent, Interface, Recipe, Slot, StateKind, StepError};
+use crate::step::{Extent, Interface, Program, Recipe, Slot, StateKind, StepError};
 
 /// The most bytes of features on the device at a time: samples are drawn once for as many rows as fit.
 pub(super) const CHUNK_BYTES: usize = 256 << 20;
@@ -128,17 +128,34 @@ impl Rounds {
     }
 }
 
+/// What a predictor compiles.
+pub(crate) struct PredictorPrograms {
+    pub(crate) predict: Program,
+    /// Where the rule leaves a posterior.
+    pub(crate) draw: Option<Program>,
+}
+
+impl PredictorPrograms {
+    /// Those for so many rows at a time.
+    pub(crate) fn of(recipe: &Recipe, rows: usize) -> Result<PredictorPrograms, PredictorError> {
+        if recipe.model.task() == Task::Own {
+            return Err(PredictorError::Own { model: recipe.model.name().to_string() });
+        }
+        let predict = recipe.predict(rows)?;
+        let draw = if recipe.rule.has_posterior() { Some(recipe.draw()?) } else { None };
+        Ok(PredictorPrograms { predict, draw })
+    }
+}
+
 impl<'a> Predictor<'a> {
     /// Compiles prediction of `rows` rows at a time.
     ///
     /// # Errors
     /// See [`PredictorError`].
     pub fn new(device: &'a Device, recipe: &Recipe, rows: usize) -> Result<Predictor<'a>, PredictorError> {
-        if recipe.model.task() == Task::Own {
-            return Err(PredictorError::Own { model: recipe.model.name().to_string() });
-        }
-        let predict = device.compile(recipe.predict(rows)?)?;
-        let draw = if recipe.rule.has_posterior() { Some(device.compile(recipe.draw()?)?) } else { None };
+        let PredictorPrograms { predict, draw } = PredictorPrograms::of(recipe, rows)?;
+        let predict = device.compile(predict)?;
+        let draw = draw.map(|draw| device.compile(draw)).transpose()?;
         Ok(Predictor { device, predict, draw })
     }
 

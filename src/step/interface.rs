@@ -2,6 +2,7 @@
 
 use natgrad_ir::{DType, Shape, TensorType};
 use natgrad_layers::{Cached, Input, Model, Param, Task, with_rows};
+use serde::{Deserialize, Serialize};
 
 use super::part::Part;
 use super::plan::{StatePlan, StepPlan};
@@ -69,7 +70,7 @@ pub struct Interface {
 }
 
 /// The training examples, all on the device.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DeviceTable {
     /// How many there are.
     pub examples: usize,
@@ -78,7 +79,7 @@ pub struct DeviceTable {
 }
 
 /// Images on the device.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Images {
     /// Height, width and channels.
     pub shape: [usize; 3],

@@ -7,12 +7,41 @@ use natgrad_ir::DType;
 use super::session::CallRows;
 use crate::compile::Target;
 use crate::config::RunConfig;
-use crate::data::{Batch, Batches, DataError, Examples, Prefetch};
+use crate::data::{Batch, Batches, DataConfig, DataError, Examples, Prefetch};
 use crate::step::{DeviceTable, Images, Placement};
 
 /// The most bytes of features that are put on a device unless the configuration asks for it, and if it does.
 const SMALL: usize = 256 << 20;
 const LARGEST: usize = 1 << 30;
+
+/// The most bytes of training examples that are put on the device, if they may be.
+fn most_on_device(config: &RunConfig, target: Target) -> Option<usize> {
+    match (config.step.data, target.placement()) {
+        (Placement::Device, _) => Some(LARGEST),
+        (Placement::Auto, Placement::Device) => Some(SMALL),
+        (Placement::Host, _) | (Placement::Auto, Placement::Auto | Placement::Host) => None,
+    }
+}
+
+/// Whether the device may hold the training examples: only the data themselves tell.
+pub(super) fn may_be_on_device(config: &RunConfig, target: Target) -> bool {
+    let is_table = match config.data {
+        DataConfig::MnistSample { .. }
+        | DataConfig::Csv(_)
+        | DataConfig::Parquet(_)
+        | DataConfig::Idx { .. }
+        | DataConfig::FashionMnist { .. }
+        | DataConfig::Cifar { .. }
+        | DataConfig::Npy { .. }
+        | DataConfig::Npz { .. } => true,
+        DataConfig::Arrays {}
+        | DataConfig::ImageFolder { .. }
+        | DataConfig::TokenBins { .. }
+        | DataConfig::Text { .. }
+        | DataConfig::TextSample { .. } => false,
+    };
+    is_table && most_on_device(config, target).is_some()
+}
 
 /// What a run's step must know of the training examples that the device holds, if it does.
 pub(super) fn table_on_device(
@@ -20,12 +49,7 @@ pub(super) fn table_on_device(
     target: Target,
     examples: &Examples,
 ) -> Option<DeviceTable> {
-    let most = match (config.step.data, target.placement()) {
-        (Placement::Device, _) => LARGEST,
-        (Placement::Auto, Placement::Device) => SMALL,
-        (Placement::Host, _) | (Placement::Auto, Placement::Auto | Placement::Host) => return None,
-    };
-    let table = examples.small_table(most)?;
+    let table = examples.small_table(most_on_device(config, target)?)?;
     let images = match (table.augment(), table.example().features[0].shape.dims()) {
         (Some(_), &[height, width, channels]) => {
             Some(Images { shape: [height, width, channels], black: table.black() })

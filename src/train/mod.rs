@@ -16,6 +16,7 @@ mod metrics;
 mod motion;
 mod predict;
 mod prior;
+mod programs;
 mod progress;
 mod run;
 mod running_mean;
@@ -49,6 +50,7 @@ pub use metrics::{ASIDE_NAME as METRICS_UNREAD_FILE, FILE_NAME as METRICS_FILE, 
 pub use motion::HessMotion;
 pub use predict::{At, Prediction};
 pub use prior::Prior;
+pub use programs::{compile_run, needs_data};
 pub use progress::{Observer, Progress, RunReport};
 pub use run::Run;
 pub use session::{CallData, CallRows, HostTensor, PendingSteps, Session, StepScalars, UploadedRows};
@@ -139,6 +141,17 @@ pub enum TrainError {
         /// Why.
         reason: String,
     },
+    /// The executables that the device was given are not those of this run.
+    #[error("{} was compiled for another run: {reason}", file.display())]
+    Executables {
+        /// The file.
+        file: PathBuf,
+        /// What differs.
+        reason: String,
+    },
+    /// The executables cannot be made.
+    #[error(transparent)]
+    NoExecutables(#[from] crate::compile::ExecutablesError),
     /// The run cannot have its folder.
     #[error(transparent)]
     Folder(#[from] FolderError),

@@ -46,7 +46,7 @@ pub struct RunReport {
     pub compile_seconds: f64,
     /// Number of programs that had to be compiled.
     pub compiled: usize,
-    /// Number of programs that came from the cache.
+    /// Number of programs that came from the cache, or from a file of executables.
     pub cached: usize,
     /// Number of parameters.
     pub parameters: usize,
@@ -77,7 +77,7 @@ impl CompileTally {
     pub fn add(&mut self, program: &Compiled, observer: Observer) {
         self.seconds += program.seconds;
         match program.outcome {
-            CacheOutcome::Hit { .. } => self.cached += 1,
+            CacheOutcome::Hit { .. } | CacheOutcome::Given { .. } => self.cached += 1,
             CacheOutcome::Miss { .. } => self.compiled += 1,
         }
         let name = program.program.module.module().name.as_str();

@@ -6,6 +6,7 @@ use natgrad_ir::TensorType;
 
 use super::TrainError;
 use super::prior::Prior;
+use super::programs::SessionPrograms;
 use crate::compile::bytes::from_bytes;
 use crate::compile::{Compiled, Device, DeviceError};
 use crate::pjrt::{Arg, Buffer, PendingRead};
@@ -146,19 +147,12 @@ impl<'a> Session<'a> {
         seed: u64,
     ) -> Result<Session<'a>, TrainError> {
         super::memory::check(device, &recipe.interface(rows)?, 0)?;
-        let step = device.compile(device.step(recipe, rows)?)?;
-        let counts = step.program.inputs.contains(&Slot::StepCount);
-        let rest = if counts || recipe.plan.per_call == 1 {
-            Rest::Same
-        } else {
-            Rest::Written(Box::new(recipe.step(rows)?))
-        };
-        let start = device.compile(recipe.start()?)?;
-        let recover = if step.program.interface.is_implicit() {
-            Some(device.compile(recipe.recover()?)?)
-        } else {
-            None
-        };
+        let programs = SessionPrograms::of(recipe, rows, |recipe, rows| device.step(recipe, rows))?;
+        let SessionPrograms { step, rest, start, recover } = programs;
+        let step = device.compile(step)?;
+        let rest = rest.map_or(Rest::Same, |rest| Rest::Written(Box::new(rest)));
+        let start = device.compile(start)?;
+        let recover = recover.map(|recover| device.compile(recover)).transpose()?;
         let (state, fixed, prior, table) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         let mut session = Session { device, step, rest, start, recover, state, fixed, prior, table };
         session.set_values(values, seed)?;

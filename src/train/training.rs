@@ -15,6 +15,7 @@ use super::finite::first_not_finite;
 use super::folder::RunFolder;
 use super::motion::motion;
 use super::prior::Prior;
+use super::programs::explain;
 use super::progress::{CompileTally, Observer, Progress, RunReport};
 use super::run::Ready;
 use super::session::{CallData, CallRows, HostTensor, Session, StepScalars};
@@ -24,7 +25,7 @@ use crate::compile::{CacheOutcome, Compiled, Conditions, Device};
 use crate::config::{Evaluation, RunConfig};
 use crate::data::{Arrays, Batches, Examples, RowTypes, TableFacts};
 use crate::phase::{self, Phase};
-use crate::posterior::{Judging, Predictor};
+use crate::posterior::{Judging, Predictor, PredictorError};
 use crate::rule::HyperValues;
 use crate::step::Recipe;
 use crate::weights;
@@ -92,7 +93,9 @@ impl<'a> Training<'a> {
         let values = recipe.values(labels, total);
         // What is wrong with it is said before anything is compiled.
         let prior = if checkpoint.is_none() { Prior::of(&config, &values, labels)? } else { None };
-        let mut session = Session::new(device, &recipe, config.batch, &values, config.seed)?;
+        let explained = |error| explain(device, &config, recipe.table.as_ref(), error);
+        let mut session =
+            Session::new(device, &recipe, config.batch, &values, config.seed).map_err(explained)?;
         if let (Some(_), Some(train)) = (&recipe.table, &train) {
             let all = whole(train)?;
             session.hold(&all.features[0], &all.labels)?;
@@ -342,11 +345,16 @@ impl<'a> Training<'a> {
         rows: usize,
         observer: Observer,
     ) -> Result<Arc<Predictor<'a>>, TrainError> {
+        // Executables that were compiled without the data are for as many as fit.
+        let rows = if self.device.executables().is_some() { usize::MAX } else { rows };
         let rows = Predictor::rows_at_a_time(self.config.model.model(), self.config.batch, rows);
         if let Some(predictor) = self.predictor.as_ref().filter(|predictor| predictor.rows() >= rows) {
             return Ok(Arc::clone(predictor));
         }
-        let predictor = Arc::new(Predictor::new(self.device, &self.recipe(), rows)?);
+        let explained =
+            |error: PredictorError| explain(self.device, &self.config, None, TrainError::from(error));
+        let predictor = Predictor::new(self.device, &self.recipe(), rows).map_err(explained)?;
+        let predictor = Arc::new(predictor);
         predictor.programs().for_each(|program| self.tally.add(program, observer));
         Ok(Arc::clone(self.predictor.insert(predictor)))
     }

@@ -5,6 +5,7 @@ mod bayes;
 mod cache;
 mod change;
 mod compare;
+mod compile;
 mod config;
 mod cuda;
 mod device_data;

@@ -8,7 +8,7 @@ use natgrad::assets::{self, Asset};
 use crate::support::{Bench, Outcome, run};
 
 /// Says that a test compiles nothing, on the test's own output, where its plugin is not installed.
-fn installed(asset: Asset, name: &str) -> bool {
+pub fn installed(asset: Asset, name: &str) -> bool {
     let there = assets::look(asset).unwrap().is_some();
     if !there {
         // Not captured by the test harness, so that a test that was skipped is seen.
@@ -170,7 +170,7 @@ fn the_state_fits_the_target_without_its_plugin() {
     }
 }
 
-fn fails(outcome: &Outcome, code: i32, wanted: &[&str]) {
+pub fn fails(outcome: &Outcome, code: i32, wanted: &[&str]) {
     assert_eq!(outcome.code, Some(code), "{outcome:?}");
     for part in wanted {
         assert!(outcome.stderr.contains(part), "{part:?} is not in {outcome:?}");

@@ -19,6 +19,7 @@ fn compile(cache: &Cache, client: &Client, options: &CompileOptions) -> Option<M
             assert!(load_seconds > 0.0);
             None
         }
+        CacheOutcome::Given { .. } => panic!("a cache is no file of executables"),
         CacheOutcome::Miss { reason, compile_seconds } => {
             assert!(compile_seconds > 0.0);
             Some(reason)
