@@ -106,7 +106,7 @@ impl fmt::Display for Phase {
         match self {
             Phase::Opening { plugin } => write!(f, "opening the plugin {plugin}"),
             Phase::Writing { program } => write!(f, "writing the program {program}"),
-            Phase::Loading { program } => write!(f, "loading the program {program} from the cache"),
+            Phase::Loading { program } => write!(f, "loading the program {program}"),
             Phase::Compiling { program } => write!(f, "compiling the program {program}"),
             Phase::Reading { what } => write!(f, "reading {what}"),
             Phase::Checking { rows } => write!(f, "decoding {rows} test images once"),

@@ -77,6 +77,7 @@ impl Compile {
                 Some(advice) => Failure::Failed(anyhow!("{error}\n{advice}")),
                 None => Failure::Failed(error.into()),
             },
+            TrainError::NoExecutables(error) => failure(error),
             other => Failure::training(other, None),
         })?;
         let size = made.write(&self.out).map_err(|error| {

@@ -35,7 +35,12 @@ pub enum Outputs {
 impl Target {
     /// The target a client compiles for.
     pub fn of(client: &Client) -> Target {
-        match client.platform_name().to_ascii_lowercase().as_str() {
+        Target::of_platform(client.platform_name())
+    }
+
+    /// The target of a platform of this name.
+    pub(super) fn of_platform(name: &str) -> Target {
+        match name.to_ascii_lowercase().as_str() {
             "cpu" => Target::Cpu,
             "gpu" | "cuda" | "rocm" | "sycl" => Target::Gpu,
             "tpu" => Target::Tpu,

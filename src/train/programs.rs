@@ -63,6 +63,22 @@ pub fn needs_data(config: &RunConfig, target: Target) -> bool {
 /// Compiles all programs of a run, for [`Device::with_executables`] of another process or machine. `train` are the training
 /// examples, where [`needs_data`] asks for them; `told` hears of each program and the seconds that it took.
 ///
+/// ```no_run
+/// use natgrad::compile::{Compiler, Device, Executables};
+/// use natgrad::config::RunConfig;
+/// use natgrad::train::{Run, compile_run};
+///
+/// let config = RunConfig::load(None, &["step.data=host".to_string()])?;
+/// let compiler = Compiler::open(Some("cuda:h100".parse()?))?;
+/// compile_run(&compiler, &config, None, &mut |_, _| {})?.write("step.natgrad")?;
+///
+/// // Elsewhere:
+/// let device = Device::cuda(0)?.with_executables(Executables::read("step.natgrad")?)?;
+/// let splits = config.load_data(natgrad::assets::fetch)?;
+/// let training = Run::of(config).splits(splits).start(&device)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
 /// # Errors
 /// A program cannot be built or compiled, or the training examples are missing.
 pub fn compile_run(

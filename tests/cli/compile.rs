@@ -34,7 +34,7 @@ fn entries(cache: &Path) -> usize {
 
 /// Compiles a run, trains it from the file in an empty cache, and as it is otherwise: nothing is compiled, and the bits are
 /// the same.
-fn same_run(bench: &Bench, config: &str, sets: &[&str]) {
+pub fn same_run(bench: &Bench, config: &str, sets: &[&str]) {
     LazyLock::force(&PLUGIN);
     let sets: Vec<&str> = sets.iter().flat_map(|set| ["--set", set]).collect();
     for name in ["here", "there"] {

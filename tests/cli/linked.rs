@@ -5,6 +5,7 @@ use std::process::Child;
 
 use safetensors::SafeTensors;
 
+use crate::compile::same_run;
 use crate::resume::{ENDLESS, assert_as_if_never_stopped, checkpoint_beyond, end, send, start};
 use crate::support::Bench;
 
@@ -197,4 +198,11 @@ fn a_model_that_xla_does_not_survive_with_merged_loops_is_trained_without() {
     let again = train("again");
     assert!(again.stderr.contains("the optimizer (as seen before)"), "{again:?}");
     assert_eq!(bench.checkpoint("first").tensors, bench.checkpoint("again").tensors);
+}
+
+/// XLA may not have survived the loops that such a program is told with first.
+#[test]
+fn a_linked_model_comes_from_a_file_of_executables() {
+    same_run(&bench(), "run.json", &[]);
+    same_run(&bench_of("merging", 5, 3, 6), "run.json", &[]);
 }

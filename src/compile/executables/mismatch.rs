@@ -35,8 +35,9 @@ pub(super) fn of(header: &ExecutablesHeader, device: &Device, sha256: &str) -> O
         let of = |text: &str| if text.is_empty() { "none".to_owned() } else { text.to_owned() };
         (then != now).then(|| Mismatch { what, then: of(then), now: of(now), advice })
     };
-    if header.platform != client.platform_name() {
-        let now = client.platform_name();
+    // The same platform may have one name as a runtime and another as a model of device.
+    let now = client.platform_name();
+    if Target::of_platform(&header.platform) != device.target() {
         return differ(
             "the target",
             &header.target,
