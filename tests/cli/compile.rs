@@ -1,24 +1,14 @@
 //! Programs compiled into a file, and run from it by another process with a cache of its own.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::sync::LazyLock;
 
-use natgrad::assets::{self, Asset};
+use natgrad::assets::Asset;
 use serde_json::Value;
 
 use crate::support::{Bench, Outcome, PLUGIN, run};
 use crate::targets::{fails, installed};
-
-/// A cache with the plugins that are installed, and no executables.
-fn cache(bench: &Bench, name: &str) -> PathBuf {
-    let cache = bench.path(name);
-    std::fs::create_dir(&cache).unwrap();
-    let packages = assets::cache_root().unwrap().join("packages");
-    #[cfg(unix)]
-    std::os::unix::fs::symlink(packages, cache.join("packages")).unwrap();
-    cache
-}
 
 fn in_cache(bench: &Bench, cache: &Path, args: &[&str]) -> Command {
     let mut command = bench.command(args);
@@ -40,7 +30,7 @@ pub fn same_run(bench: &Bench, config: &str, sets: &[&str]) {
     for name in ["here", "there"] {
         std::fs::remove_dir_all(bench.path(name)).ok();
     }
-    let (here, there) = (cache(bench, "here"), cache(bench, "there"));
+    let (here, there) = (bench.cold_cache("here"), bench.cold_cache("there"));
     let compiled = run(&mut in_cache(bench, &here, &[&["compile", config], &sets[..]].concat()));
     assert_eq!(compiled.code, Some(0), "{compiled:?}");
     assert!(entries(&here) > 0);

@@ -97,6 +97,16 @@ impl Bench {
         outcome
     }
 
+    /// A cache folder with what is installed, and no executables.
+    pub fn cold_cache(&self, name: &str) -> PathBuf {
+        let cache = self.path(name);
+        std::fs::create_dir(&cache).unwrap();
+        #[cfg(unix)]
+        std::os::unix::fs::symlink(assets::cache_root().unwrap().join("packages"), cache.join("packages"))
+            .unwrap();
+        cache
+    }
+
     /// Takes out what differs from machine to machine.
     pub fn redact(&self, text: &str) -> String {
         let cache = assets::cache_root().unwrap();

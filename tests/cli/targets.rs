@@ -1,6 +1,5 @@
 //! `--target`: programs compiled for devices that are not here.
 
-use std::path::PathBuf;
 use std::process::Command;
 
 use natgrad::assets::{self, Asset};
@@ -112,16 +111,6 @@ fn several_processes_compile_for_a_tpu_at_once() {
     });
 }
 
-/// A cache of its own for executables, and the plugin that is installed.
-fn cold_cache(bench: &Bench) -> PathBuf {
-    let cache = bench.path("cache");
-    std::fs::create_dir(&cache).unwrap();
-    #[cfg(unix)]
-    std::os::unix::fs::symlink(assets::cache_root().unwrap().join("packages"), cache.join("packages"))
-        .unwrap();
-    cache
-}
-
 #[test]
 #[cfg(unix)]
 fn what_was_compiled_ahead_comes_from_the_cache() {
@@ -129,7 +118,7 @@ fn what_was_compiled_ahead_comes_from_the_cache() {
         return;
     }
     let bench = Bench::cold();
-    let cache = cold_cache(&bench);
+    let cache = bench.cold_cache("cache");
     let dry = |target: &str| {
         let dry = ["train", "run.json", "--dry-run", "--target", target, "--set", "rule.kind=sgd"];
         let outcome = run(command(&bench, &dry).env("NATGRAD_CACHE", &cache));
