@@ -20,6 +20,9 @@ pub struct ExecutablesHeader {
     pub device: String,
     /// What compiled it.
     pub plugin: PluginFacts,
+    /// Versions of the driver and of the libraries that the code calls, where it was compiled beside them.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub libraries: String,
     /// The processor, where the code runs on it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host: Option<HostFacts>,

@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::flags_here;
 use super::header::{ExecutablesHeader, HostFacts};
-use crate::compile::{Device, Target};
+use crate::compile::{Device, Target, cuda};
 
 /// The first thing in which a device differs from the one that executables were compiled for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,6 +58,13 @@ pub(super) fn of(header: &ExecutablesHeader, device: &Device, sha256: &str) -> O
         let advice =
             "install the plugin that compiled it (`natgrad plugin` lists what is here), or compile it again";
         return differ("the plugin", &then, &now, advice);
+    }
+    // Ahead of time XLA asks no library.
+    if !header.libraries.is_empty() {
+        let now = cuda::versions(client.plugin().path());
+        if header.libraries != now {
+            return differ("the driver and libraries", &header.libraries, &now, AGAIN);
+        }
     }
     let (then, now) = (header.xla_flags.join(" "), flags_here().join(" "));
     if then != now {

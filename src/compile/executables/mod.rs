@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 
 use super::device::program_options;
 use super::key::lasting_options;
-use super::{Compiler, Device, DeviceError, Target, host, plugin_hash, stablehlo};
+use super::{Compiler, Device, DeviceError, Target, cuda, host, plugin_hash, stablehlo};
 use crate::files::{self, hex};
 use crate::lower::Loops;
 use crate::step::Program;
@@ -106,12 +106,17 @@ impl Executables {
                 (model.name.clone(), topology.platform_name(), topology.platform_version(), &*model.kind)
             }
         };
+        let libraries = match compiler {
+            Compiler::Attached(_) => cuda::versions(path),
+            Compiler::Ahead(_) => String::new(),
+        };
         let header = ExecutablesHeader {
             natgrad: env!("CARGO_PKG_VERSION").to_owned(),
             target,
             platform: platform.to_owned(),
             device: device.to_owned(),
             plugin: PluginFacts { file: name, sha256, api, version: version.to_owned() },
+            libraries,
             host: (compiler.target() == Target::Cpu).then(HostFacts::here),
             xla_flags: flags_here(),
             run,

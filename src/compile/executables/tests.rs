@@ -89,6 +89,7 @@ fn another_device_is_refused_with_what_differs_first() {
     );
     refused(&|header| header.device = "another".to_owned(), "for the device another, and here it is cpu");
     refused(&|header| header.plugin.sha256 = "00".repeat(32), "SHA-256 000000000000), and here it is");
+    refused(&|header| header.libraries = "cuDNN 9".to_owned(), "for the driver and libraries cuDNN 9, and");
     let flags = "for XLA_FLAGS --xla_a=1, and here it is none";
     refused(&|header| header.xla_flags = vec!["--xla_a=1".to_owned()], flags);
     let host = |change: &dyn Fn(&mut HostFacts), wanted: &str| {
