@@ -78,7 +78,7 @@ fn what_may_change_is_told_and_what_may_not_is_refused() {
         assert_eq!(config["evaluation"]["samples"], 2);
     }
     assert!(outcome.stdout.contains("ivon over 2 samples"), "{outcome:?}");
-    let only = "and of a run that goes on only rule.lr, length, evaluation, checkpoint, validation.every and validation.patience may change";
+    let only = "and of a run that goes on only rule.lr, length, evaluation, checkpoint, device, validation.every and validation.patience may change";
     refused(&bench, &["--set", "batch=9"], &format!("error: --set: `batch` is 9, but the run has 8, {only}"));
     refused(
         &bench,
