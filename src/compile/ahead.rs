@@ -3,9 +3,9 @@
 use std::path::Path;
 use std::time::Instant;
 
-use super::device::{Device, DeviceError, program_options, stablehlo};
+use super::device::{Device, program_options, stablehlo};
 use super::listing::{Listed, Listing};
-use super::{Cache, DeviceModel, Target};
+use super::{Cache, DeviceError, DeviceModel, Target};
 use crate::lower::{Loops, Lowering};
 use crate::phase::{self, Phase};
 use crate::pjrt::{Artifact, CompileOptions, OptionValue, Plugin, Topology};

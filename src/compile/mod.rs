@@ -9,6 +9,7 @@ mod cache;
 mod conditions;
 pub(crate) mod cuda;
 mod device;
+mod device_error;
 mod device_options;
 mod entry;
 mod executables;
@@ -32,7 +33,8 @@ pub use ahead::{AheadDevice, Compiler};
 pub use cache::{Cache, CacheEntry, CacheOutcome, DEFAULT_MAX, MissReason, Removed};
 pub use conditions::Conditions;
 pub use cuda::CudaError;
-pub use device::{Compiled, Device, DeviceError, stablehlo};
+pub use device::{Compiled, Device, stablehlo};
+pub use device_error::DeviceError;
 pub use device_options::{Allocator, DeviceOptions};
 pub use entry::Damage;
 pub use executables::{
