@@ -69,9 +69,10 @@ pub enum Unit {
     Vector,
 }
 
-const FILES: [&str; 8] = [
+const FILES: [&str; 9] = [
     include_str!("../../targets/cpu.json"),
     include_str!("../../targets/cuda-h100.json"),
+    include_str!("../../targets/cuda-h200.json"),
     include_str!("../../targets/cuda-a100.json"),
     include_str!("../../targets/cuda-l4.json"),
     include_str!("../../targets/cuda-b200.json"),
