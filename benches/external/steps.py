@@ -12,11 +12,16 @@ takes turns with natgrad: `serve` reads commands from standard input and answers
     natgrad compare configs/bench/mlp.json --include external.json
 
 takes turns of its own, and writes a report in the form of `natgrad compare --json`.
+
+    venv/bin/python benches/external/steps.py --device cuda --precision tf32 about
+
+says what would be timed, on which device, with which versions, as a line of JSON.
 """
 
 import argparse
 import gc
 import importlib.metadata
+import importlib.util
 import json
 import math
 import os
@@ -26,15 +31,18 @@ import statistics
 import sys
 import time
 
-from workloads import WORKLOADS
+import workloads
+from workloads import WORKLOADS, Setting
 
 FRAMEWORKS = ("jax", "torch", "natgrad")
 RULES = ("adamw", "ivon")
 PACKAGES = {"jax": ("jax", "optax"), "torch": ("torch", "ivon-opt"), "natgrad": ("natgrad", "jax")}
 TURN_SECONDS = 0.2
+# Where and how exactly all of them compute.
+SETTING = Setting()
 
 
-def build(framework, name, rule):
+def build(framework, name, rule, setting):
     if framework == "jax":
         import with_jax as module
     elif framework == "torch":
@@ -45,9 +53,62 @@ def build(framework, name, rule):
         raise ValueError(f"no framework {framework}: {', '.join(FRAMEWORKS)}")
     if name not in WORKLOADS:
         raise ValueError(f"no workload {name}: {', '.join(WORKLOADS)}")
-    step = module.Step(WORKLOADS[name], rule)
+    step = module.Step(WORKLOADS[name], rule, setting)
     step.run(2)
     return step
+
+
+def missing(framework, rule):
+    """Why this Python cannot time a rule in a framework; None if it can."""
+    needed = {"jax": ["jax", "optax"], "torch": ["torch"], "natgrad": ["natgrad", "jax", "optax"]}[framework]
+    if (framework, rule) == ("torch", "ivon"):
+        needed.append("ivon")
+    lacking = [module for module in needed if importlib.util.find_spec(module) is None]
+    if lacking:
+        return f"no module {', '.join(lacking)}"
+    if framework == "natgrad":
+        return None
+    try:
+        return devices(framework)[1]
+    except Exception as error:
+        return f"{type(error).__name__} {error}".strip().splitlines()[0]
+
+
+def devices(framework):
+    """The device that a framework computes on, and why not if there is none."""
+    if framework == "jax":
+        import with_jax as module
+    else:
+        import with_torch as module
+    return module.device(SETTING)
+
+
+def entrants(args):
+    """What is timed, and with --available what is left out and why."""
+    both = [(framework, rule) for framework in args.frameworks for rule in args.rules]
+    if not args.available:
+        return both, {}
+    why = {entrant: missing(*entrant) for entrant in both}
+    return [entrant for entrant in both if why[entrant] is None], {
+        " ".join(entrant): reason for entrant, reason in why.items() if reason
+    }
+
+
+def about(args):
+    known, left_out = entrants(args)
+    used = sorted({framework for framework, _ in known})
+    version = lambda package: importlib.metadata.version(package)
+    packages = {package: version(package) for framework in used for package in PACKAGES[framework] if has(package)}
+    on = {framework: devices(framework)[0] for framework in used if framework != "natgrad"}
+    answer = {"device": SETTING.device, "precision": SETTING.precision, "devices": on, "packages": packages}
+    print(json.dumps({**answer, "python": platform.python_version(), "entrants": known, "left_out": left_out}))
+
+
+def has(package):
+    try:
+        return bool(importlib.metadata.version(package))
+    except importlib.metadata.PackageNotFoundError:
+        return False
 
 
 def seconds(step, steps):
@@ -64,12 +125,11 @@ def serve(args):
                 case []:
                     continue
                 case ["entrants", name]:
-                    known = args.frameworks if name in WORKLOADS else []
-                    answer = {"entrants": [(framework, rule) for framework in known for rule in args.rules]}
+                    answer = {"entrants": entrants(args)[0] if name in WORKLOADS else []}
                 case ["time", framework, name, rule, count]:
                     key = (framework, name, rule)
                     if key not in steps:
-                        steps[key] = build(*key)
+                        steps[key] = build(*key, SETTING)
                     answer = {"seconds": seconds(steps[key], int(count))}
                 case ["drop", *key]:
                     steps.pop(tuple(key), None)
@@ -97,7 +157,7 @@ def interval(values):
 def compare(name, frameworks, rules, budget):
     """The rows of one workload: turns in an order drawn anew each round, until the time is up."""
     entrants = [(framework, rule) for framework in frameworks for rule in rules]
-    steps = {entrant: build(entrant[0], name, entrant[1]) for entrant in entrants}
+    steps = {entrant: build(entrant[0], name, entrant[1], SETTING) for entrant in entrants}
     counts = {entrant: max(1, math.ceil(TURN_SECONDS / seconds(step, 1))) for entrant, step in steps.items()}
     times, begin = {entrant: [] for entrant in entrants}, time.perf_counter()
     while min(map(len, times.values())) < 6 or time.perf_counter() - begin < budget:
@@ -137,7 +197,9 @@ def run(args):
     if args.json:
         packages = [package for framework in args.frameworks for package in PACKAGES[framework]]
         made_by = ", ".join(f"{package} {importlib.metadata.version(package)}" for package in packages)
-        report = {"made_by": made_by, "machine": f"{platform.machine()}, {args.threads} threads", "rows": rows}
+        on = {devices(framework)[0] for framework in args.frameworks if framework != "natgrad"} or {SETTING.device}
+        machine = f"{platform.machine()}, {args.threads} threads, on {', '.join(sorted(on))} in {SETTING.precision}"
+        report = {"made_by": made_by, "machine": machine, "rows": rows}
         with open(args.json, "w") as file:
             json.dump(report, file, indent=2)
 
@@ -149,18 +211,33 @@ def main():
     words = lambda text: text.split(",")
     parser.add_argument("--frameworks", type=words, default=["jax", "torch"], help=f"of {', '.join(FRAMEWORKS)}")
     parser.add_argument("--rules", type=words, default=list(RULES), help="ratios are to the first")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--precision", choices=("f32", "tf32", "bf16"), default="f32", help="of products; bf16 is the model's own type")
+    parser.add_argument("--available", action="store_true", help="leave out what this Python or machine has not")
+    parser.add_argument("--tiny", action="store_true", help="small models under the same names, to try the program")
     commands = parser.add_subparsers(required=True)
     runs = commands.add_parser("run", help="time steps in turns")
-    runs.add_argument("--workloads", type=words, default=list(WORKLOADS))
+    runs.add_argument("--workloads", type=words, default=[name for name in WORKLOADS if name != "gpt2-small-8x1024"])
     runs.add_argument("--time", type=float, default=60, metavar="SECONDS", help="for each workload")
     runs.add_argument("--json", metavar="FILE")
     runs.set_defaults(command=run)
     commands.add_parser("serve", help="time what standard input asks for").set_defaults(command=serve)
+    commands.add_parser("about", help="what would be timed, as JSON").set_defaults(command=about)
     args = parser.parse_args()
+    global SETTING
+    SETTING = Setting(args.device, args.precision)
+    if "natgrad" in args.frameworks and SETTING != Setting():
+        parser.error("--frameworks natgrad: it is timed on the CPU in f32 alone")
+    if args.plugin and args.device != "cpu":
+        parser.error("--plugin is for the CPU: JAX finds its own plugin for a GPU")
+    if args.tiny:
+        WORKLOADS.update(workloads.TINY)
 
     # XLA's and PyTorch's pools are as large as the cores that the process may use, so this comes before either is loaded.
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: args.threads])
     os.environ["OMP_NUM_THREADS"] = str(args.threads)
+    # JAX would take three quarters of the GPU at once, and others compute on it in their turns.
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     if args.plugin:
         import with_jax
 

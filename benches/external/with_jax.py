@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from workloads import ADAMW, IVON, Gpt, Mlp, ResNet, batch
+from workloads import ADAMW, IVON, Gpt, Mlp, ResNet, Setting, batch
 
 
 def use_plugin(path):
@@ -17,6 +17,19 @@ def use_plugin(path):
 
     xla_bridge.register_plugin("refcpu", library_path=os.path.expanduser(path), options={"cpu_device_count": 1}, priority=500)
     jax.config.update("jax_platforms", "refcpu")
+
+
+def device(setting):
+    """The device that JAX computes on, and why not if there is none."""
+    if not jax.config.jax_platforms:
+        jax.config.update("jax_platforms", setting.device)
+    if setting.device == "cuda" and setting.precision != "bf16":
+        exact = {"f32": "highest", "tf32": "tensorfloat32"}[setting.precision]
+        jax.config.update("jax_default_matmul_precision", exact)
+    try:
+        return jax.devices()[0].device_kind, None
+    except (RuntimeError, AssertionError) as error:
+        return None, f"JAX has no {setting.device} here {error}".strip().splitlines()[0]
 
 
 # Perceptron
@@ -165,12 +178,16 @@ def ivon_step(loss, params, state, key):
     return params, {"g": g, "h": h, "t": t}, value
 
 
-def loss_of(spec):
-    """The loss of a batch."""
+def loss_of(spec, dtype=jnp.float32):
+    """The loss of a batch; the model computes in `dtype`, and what is carried is in single precision."""
     _, apply = MODELS[type(spec)]
+    of_type = lambda value: value.astype(dtype) if jnp.issubdtype(value.dtype, jnp.floating) else value
 
     def loss(params, x, y):
-        return jnp.mean(optax.softmax_cross_entropy_with_integer_labels(apply(spec, params, x), y))
+        if dtype != jnp.float32:
+            params, x = jax.tree.map(of_type, (params, x))
+        logits = apply(spec, params, x).astype(jnp.float32)
+        return jnp.mean(optax.softmax_cross_entropy_with_integer_labels(logits, y))
 
     return loss
 
@@ -178,12 +195,15 @@ def loss_of(spec):
 class Step:
     """One workload with one rule: `run` makes steps and waits for the last; gives its loss."""
 
-    def __init__(self, spec, rule, options=None):
+    def __init__(self, spec, rule, setting=Setting(), options=None):
+        reason = device(setting)[1]
+        if reason:
+            raise ValueError(f"no {setting.device} for JAX: {reason}")
         init, _ = MODELS[type(spec)]
         params = init(spec, np.random.default_rng(1))
         self.params = jax.tree.map(lambda value: jnp.asarray(value, jnp.float32), params)
         self.data = tuple(jax.device_put(array) for array in batch(spec))
-        loss = loss_of(spec)
+        loss = loss_of(spec, jnp.bfloat16 if setting.precision == "bf16" else jnp.float32)
         if rule == "adamw":
             a = ADAMW
             optimizer = optax.adamw(a["lr"], a["beta1"], a["beta2"], a["eps"], weight_decay=a["weight_decay"])

@@ -19,7 +19,7 @@ def rule_of(name):
 class Step:
     """One workload with one rule: `run` makes steps and waits for the last; gives its loss."""
 
-    def __init__(self, spec, rule):
+    def __init__(self, spec, rule, _setting):
         init, _ = MODELS[type(spec)]
         params = jax.tree.map(np.float32, init(spec, np.random.default_rng(1)))
         self.batch = batch(spec)

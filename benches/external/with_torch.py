@@ -2,12 +2,20 @@
 
 import math
 
-import ivon
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
 
-from workloads import ADAMW, IVON, Gpt, Mlp, ResNet, batch
+from workloads import ADAMW, IVON, Gpt, Mlp, ResNet, Setting, batch
+
+
+def device(setting):
+    """The device that PyTorch computes on, and why not if there is none."""
+    if setting.device == "cpu":
+        return "cpu", None
+    if not torch.cuda.is_available():
+        return None, f"torch {torch.__version__} sees no CUDA GPU"
+    return torch.cuda.get_device_name(0), None
 
 
 def perceptron(spec):
@@ -101,7 +109,12 @@ MODELS = {Mlp: perceptron, ResNet: ResNet20, Gpt: GptModel}
 class Step:
     """One workload with one rule: `run` makes steps; gives the last one's loss."""
 
-    def __init__(self, spec, rule, channels_last=True):
+    def __init__(self, spec, rule, setting=Setting(), channels_last=True):
+        reason = device(setting)[1]
+        if reason:
+            raise ValueError(f"no {setting.device} for PyTorch: {reason}")
+        self.setting = setting
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = setting.precision == "tf32"
         torch.manual_seed(1)
         self.model = MODELS[type(spec)](spec)
         x, y = (torch.from_numpy(array.copy()) for array in batch(spec))
@@ -109,13 +122,17 @@ class Step:
             x = x.permute(0, 3, 1, 2)
             layout = torch.channels_last if channels_last else torch.contiguous_format
             self.model, x = self.model.to(memory_format=layout), x.contiguous(memory_format=layout)
-        self.x, self.y = (x.long() if isinstance(spec, Gpt) else x), y.long()
+        x, y = (x.long() if isinstance(spec, Gpt) else x), y.long()
+        self.model, self.x, self.y = self.model.to(setting.device), x.to(setting.device), y.to(setting.device)
         if rule == "adamw":
             a = ADAMW
             self.optimizer = torch.optim.AdamW(
                 self.model.parameters(), a["lr"], (a["beta1"], a["beta2"]), a["eps"], a["weight_decay"], fused=True
             )
         elif rule == "ivon":
+            # Not where only AdamW is timed: not every machine has it.
+            import ivon
+
             self.optimizer = ivon.IVON(self.model.parameters(), **IVON)
         else:
             raise ValueError(f"no rule {rule}: adamw, ivon")
@@ -126,8 +143,9 @@ class Step:
 
     def loss(self):
         self.optimizer.zero_grad()
-        logits = self.model(self.x)
-        loss = F.cross_entropy(logits.view(-1, logits.shape[-1]), self.y.view(-1))
+        with torch.autocast(self.setting.device, torch.bfloat16, enabled=self.setting.precision == "bf16"):
+            logits = self.model(self.x)
+            loss = F.cross_entropy(logits.view(-1, logits.shape[-1]), self.y.view(-1))
         loss.backward()
         return loss
 
@@ -139,4 +157,7 @@ class Step:
             else:
                 loss = self.loss()
             self.optimizer.step()
+        if self.setting.device == "cuda":
+            # The loss is there before the last update is.
+            torch.cuda.synchronize()
         return loss.item()

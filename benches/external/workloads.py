@@ -35,11 +35,29 @@ class Gpt:
     untied: bool = False
 
 
+@dataclass(frozen=True)
+class Setting:
+    """Where a step runs, and how exactly: products of f32 in single precision or TensorFloat-32, or a model in bf16."""
+
+    device: str = "cpu"
+    precision: str = "f32"
+
+
 WORKLOADS = {
     "mlp": Mlp(),
     "resnet20": ResNet(),
     "gpt-6x384": Gpt(),
     "gpt2-small": Gpt(layers=12, heads=12, width=768, batch=1, time=256, vocab=50257),
+    "gpt2-small-8x1024": Gpt(layers=12, heads=12, width=768, batch=8, time=1024, vocab=50257),
+}
+
+# The same programs, small: what benches/gpu/run rehearses with.
+TINY = {
+    "mlp": Mlp(sizes=(784, 16, 10), batch=8),
+    "resnet20": ResNet(blocks=1, batch=2),
+    "gpt-6x384": Gpt(layers=1, heads=2, width=16, batch=1, time=16),
+    "gpt2-small": Gpt(layers=1, heads=2, width=16, batch=1, time=16),
+    "gpt2-small-8x1024": Gpt(layers=1, heads=2, width=16, batch=2, time=32),
 }
 
 
