@@ -17,6 +17,7 @@ mod fake;
 mod faults;
 mod fetch;
 mod folders;
+mod gpu_day;
 mod help;
 mod input;
 mod inspect;
