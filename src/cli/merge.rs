@@ -1,16 +1,16 @@
 //! `natgrad merge`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
 
 use super::Failure;
 use super::out::{CONFIG_FILE, folder_of, pretty, refuse_held};
-use super::print::tell;
+use super::print::{note, tell};
 use crate::phase::{self, Phase};
 use crate::text::{FILE_NAME, Tokenizer};
-use crate::train::{RunFolder, TrainError, merge, write_atomically};
+use crate::train::{Checkpoint, RunFolder, Source, TrainError, merge, write_atomically};
 
 /// Make one run of several by the product of their posteriors, for predict, generate, and the `init` or `prior` of another run
 #[derive(Debug, Args)]
@@ -41,6 +41,7 @@ impl Merge {
             let _reading = phase::begin(Phase::Reading { what: format!("{} runs", self.runs.len()) });
             merge(&self.runs, self.base.as_deref()).map_err(wrong)?
         };
+        let began = self.runs.iter().map(|run| Began::of(run)).collect::<Result<Vec<Began>, Failure>>()?;
         let tokenizer = Tokenizer::of_run(&folder_of(&self.runs[0])).map_err(Failure::usage)?;
         let _taken = RunFolder::take(&self.out).map_err(|error| Failure::training(error.into(), None))?;
         checkpoint.save(&self.out).map_err(wrong)?;
@@ -49,7 +50,53 @@ impl Merge {
             write_atomically(&self.out.join(FILE_NAME), tokenizer.to_json()?.as_bytes())?;
         }
         let (count, out) = (self.runs.len(), self.out.display());
+        cautions(&began).iter().for_each(|caution| note(caution));
         tell(format_args!("the product of {count} posteriors is in {out}: checkpoint, config.json"));
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// What a run began with.
+struct Began {
+    run: PathBuf,
+    seed: u64,
+    source: Source,
+}
+
+impl Began {
+    fn of(run: &Path) -> Result<Began, Failure> {
+        let (checkpoint, config) = Checkpoint::open(run).map_err(Failure::usage)?;
+        Ok(Began { run: run.to_owned(), seed: config.seed, source: checkpoint.header.source })
+    }
+
+    /// What its weights were at the start: those of a file, a prior's mean, or those of a seed.
+    fn weights(&self) -> (&Option<String>, &Option<String>, Option<u64>) {
+        let Source { init, prior, .. } = &self.source;
+        let is_drawn = init.is_none() && prior.is_none();
+        (init, prior, is_drawn.then_some(self.seed))
+    }
+}
+
+/// Why the product of the runs' posteriors may not be what one expects.
+fn cautions(began: &[Began]) -> Vec<String> {
+    let mut cautions = Vec::new();
+    let pairs =
+        || began.iter().enumerate().flat_map(|(at, own)| began[..at].iter().map(move |before| (before, own)));
+    if let Some((one, other)) =
+        pairs().find(|(one, other)| one.source.data.is_some() && one.source.data == other.source.data)
+    {
+        cautions.push(format!(
+            "{} and {} learned from the same rows, which now count twice: merging is for runs on different rows",
+            one.run.display(),
+            other.run.display()
+        ));
+    }
+    if began.iter().any(|run| run.weights() != began[0].weights()) {
+        cautions.push(
+            "the runs did not begin with the same weights, so those between them may predict badly, if the model is a network: \
+             score the merged run with `natgrad eval`"
+                .to_string(),
+        );
+    }
+    cautions
 }

@@ -319,6 +319,17 @@ impl Run {
             Some(train) => Some(Batches::new(train.len(), config.rows_per_step(), config.seed)?),
             None => None,
         };
+        let has_sample = |checkpoint: &Checkpoint| {
+            checkpoint.tensors.iter().any(|tensor| tensor.name.starts_with("sample/"))
+        };
+        if let Some(checkpoint) = &checkpoint
+            && config.rule.samples()
+            && !has_sample(checkpoint)
+        {
+            let reason = "it has no sample to go on from, as runs that `natgrad merge` made: begin a run from it, by `init` or \
+                          `prior.run`";
+            return Err(TrainError::Checkpoint(reason.to_string()));
+        }
         let header = checkpoint.as_ref().map(|checkpoint| &checkpoint.header);
         let now = rows.map(|rows| rows * of_row);
         let then = header.and_then(|header| header.labels).map(|labels| labels as usize);

@@ -48,7 +48,9 @@ fn runs_are_merged_into_one_that_can_be_used() {
         let out = format!("run-{seed}");
         bench.ok(&["train", "run.json", "--seed", seed, "--out", &out]);
     }
-    bench.ok(&["merge", "run-0", "run-1", "--out", "merged"]);
+    let told = bench.ok(&["merge", "run-0", "run-1", "--out", "merged"]).stderr;
+    assert!(told.contains("run-0 and run-1 learned from the same rows"), "{told}");
+    assert!(told.contains("did not begin with the same weights"), "{told}");
     let tensor = |folder: &str, name: &str| {
         let checkpoint = bench.checkpoint(folder);
         checkpoint.tensors.iter().find(|tensor| tensor.name == name).unwrap().numbers()
@@ -63,6 +65,10 @@ fn runs_are_merged_into_one_that_can_be_used() {
     bench.ok(&["train", "run.json", "--set", "init=merged", "--steps", "8", "--out", "next"]);
     let goes_on = bench.run(&["train", "--resume", "merged", "--steps", "60"]);
     assert_eq!(goes_on.code, Some(2), "{goes_on:?}");
+    assert!(
+        goes_on.stderr.contains("no sample to go on from") && goes_on.stderr.contains("`prior.run`"),
+        "{goes_on:?}"
+    );
     bench.ok(&["train", "run.json", "--set", "model.sizes=[2,4,3]", "--out", "small"]);
     let other = bench.run(&["merge", "run-0", "small", "--out", "none"]);
     assert_eq!(other.code, Some(2), "{other:?}");
