@@ -11,7 +11,7 @@ use super::output::{Inputs, check};
 use super::print::{print, result, tell_written};
 use super::target::{self, TargetArg};
 use super::{Failure, backend};
-use crate::compile::{EXECUTABLES_FILE, Executables, ExecutablesError};
+use crate::compile::{EXECUTABLES_FILE, Executables, ExecutablesError, Wanted};
 use crate::config::{Overrides, RunConfig};
 use crate::report::columns;
 use crate::train::{self, TrainError, compile_run, needs_data};
@@ -35,21 +35,15 @@ pub(super) struct Compile {
 impl Compile {
     /// Sets what a device that is not here needs, while no other thread runs.
     pub(super) fn prepare(&self) -> Result<(), Failure> {
-        match self.target {
-            Some(TargetArg::One(wanted)) => Ok(wanted.prepare()?),
-            Some(TargetArg::List) | None => Ok(()),
-        }
+        Ok(TargetArg::wanted(self.target).map_or(Ok(()), Wanted::prepare)?)
     }
 
     pub(super) fn run(self) -> Result<ExitCode, Failure> {
-        let wanted = match self.target {
-            Some(TargetArg::List) => {
-                print(&target::listed())?;
-                return Ok(ExitCode::SUCCESS);
-            }
-            Some(TargetArg::One(wanted)) => Some(wanted),
-            None => None,
-        };
+        if let Some(TargetArg::List) = self.target {
+            print(&target::listed())?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        let wanted = TargetArg::wanted(self.target);
         let config = RunConfig::load(self.config.as_deref(), &self.set).map_err(Failure::usage)?;
         let inputs = Inputs::default().with("the configuration", self.config.as_ref()).with_config(&config);
         check(&[("--out", Some(&self.out))], &inputs)?;

@@ -105,25 +105,18 @@ impl ProgramName {
 impl Inspect {
     /// Sets what devices that are not here need, while no other thread runs.
     pub(super) fn prepare(&self) -> Result<(), Failure> {
-        let one = match self.target {
-            Some(TargetArg::One(wanted)) => Some(wanted),
-            Some(TargetArg::List) | None => None,
-        };
-        for wanted in [one, self.against.target()].into_iter().flatten() {
+        for wanted in [TargetArg::wanted(self.target), self.against.target()].into_iter().flatten() {
             wanted.prepare()?;
         }
         Ok(())
     }
 
     pub(super) fn run(self) -> Result<ExitCode, Failure> {
-        let wanted = match self.target {
-            Some(TargetArg::List) => {
-                print(&target::listed())?;
-                return Ok(ExitCode::SUCCESS);
-            }
-            Some(TargetArg::One(wanted)) => Some(wanted),
-            None => None,
-        };
+        if let Some(TargetArg::List) = self.target {
+            print(&target::listed())?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        let wanted = TargetArg::wanted(self.target);
         let config = RunConfig::load(self.config.as_deref(), &self.set).map_err(Failure::usage)?;
         let inputs = Inputs::default().with("the configuration", self.config.as_ref()).with_config(&config);
         check(&[("--json", self.json.as_deref()), ("--html", self.html.as_deref())], &inputs)?;

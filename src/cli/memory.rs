@@ -14,8 +14,7 @@ const NAMED: usize = 5;
 /// it, too.
 pub(super) fn advice(error: &DeviceError, config: &RunConfig, device: &Device) -> Option<String> {
     let advice = error.advice(device.target())?;
-    let DeviceError::Pjrt(of_xla) = error else { return Some(advice) };
-    if Refusal::of(of_xla) != Refusal::Memory {
+    if error.refusal() != Some(Refusal::Memory) {
         return Some(advice);
     }
     let recipe = config.recipe(device.target().state_plan());
@@ -23,7 +22,7 @@ pub(super) fn advice(error: &DeviceError, config: &RunConfig, device: &Device) -
     let state = bytes(interface.state_bytes() as u64);
     let mut text = format!("the state of {} parameters takes {state}", interface.elements());
     // The step itself is known only if it was compiled.
-    if !is_compiling(of_xla)
+    if !is_compiling(error)
         && let Some(memory) = of_step(config, device)
     {
         let step = memory.numbers();
@@ -53,8 +52,8 @@ fn of_step(config: &RunConfig, device: &Device) -> Option<Memory> {
     Some(Memory::of(&module, Some(listing.memory.into())))
 }
 
-fn is_compiling(error: &pjrt::Error) -> bool {
-    matches!(error, pjrt::Error::Xla { call, .. } if call.ends_with("Compile"))
+fn is_compiling(error: &DeviceError) -> bool {
+    matches!(error, DeviceError::Pjrt(pjrt::Error::Xla { call, .. }) if call.ends_with("Compile"))
 }
 
 fn bytes(count: u64) -> String {

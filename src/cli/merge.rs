@@ -10,7 +10,7 @@ use super::out::{CONFIG_FILE, folder_of, pretty, refuse_held};
 use super::print::{note, tell};
 use crate::phase::{self, Phase};
 use crate::text::{FILE_NAME, Tokenizer};
-use crate::train::{Checkpoint, RunFolder, Source, TrainError, merge, write_atomically};
+use crate::train::{Header, RunFolder, Source, TrainError, merge, write_atomically};
 
 /// Make one run of several by the product of their posteriors, for predict, generate, and the `init` or `prior` of another run
 #[derive(Debug, Args)]
@@ -65,8 +65,9 @@ struct Began {
 
 impl Began {
     fn of(run: &Path) -> Result<Began, Failure> {
-        let (checkpoint, config) = Checkpoint::open(run).map_err(Failure::usage)?;
-        Ok(Began { run: run.to_owned(), seed: config.seed, source: checkpoint.header.source })
+        let read = Header::read(run).map_err(|error| Failure::usage(anyhow::anyhow!(error)))?;
+        let Header { source, config, .. } = read;
+        Ok(Began { run: run.to_owned(), seed: config["seed"].as_u64().unwrap_or_default(), source })
     }
 
     /// What its weights were at the start: those of a file, a prior's mean, or those of a seed.

@@ -24,6 +24,16 @@ impl FromStr for TargetArg {
     }
 }
 
+impl TargetArg {
+    /// The device that is asked for; none for the default, or the list.
+    pub(super) fn wanted(target: Option<TargetArg>) -> Option<Wanted> {
+        match target {
+            Some(TargetArg::One(wanted)) => Some(wanted),
+            Some(TargetArg::List) | None => None,
+        }
+    }
+}
+
 /// The targets that there are, as `--target list` prints them.
 pub(super) fn listed() -> String {
     format!("{}\n", list_targets())

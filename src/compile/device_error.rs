@@ -82,27 +82,10 @@ pub enum DeviceError {
 }
 
 impl DeviceError {
-    /// Whether an executable that came from the cache may be to blame, and not the program: the runtime fails, and not for
-    /// lack of memory.
-    pub(crate) fn may_be_of_the_cache(&self) -> bool {
+    /// What stood in XLA's way; none if the error is not one of XLA or its plugin.
+    pub fn refusal(&self) -> Option<Refusal> {
         match self {
-            DeviceError::Pjrt(error @ pjrt::Error::Xla { .. }) => Refusal::of(error) != Refusal::Memory,
-            DeviceError::Pjrt(_)
-            | DeviceError::Lower(_)
-            | DeviceError::Topology { .. }
-            | DeviceError::NoTopology { .. }
-            | DeviceError::Version { .. }
-            | DeviceError::Ended { .. }
-            | DeviceError::NotGiven { .. }
-            | DeviceError::NotLoadable { .. }
-            | DeviceError::Unsupplied { .. } => false,
-        }
-    }
-
-    /// What can be done about it on this target, where that is known.
-    pub fn advice(&self, target: Target) -> Option<String> {
-        match self {
-            DeviceError::Pjrt(error) => Refusal::of(error).advice(target),
+            DeviceError::Pjrt(error) => Some(Refusal::of(error)),
             DeviceError::Lower(_)
             | DeviceError::Topology { .. }
             | DeviceError::NoTopology { .. }
@@ -112,5 +95,16 @@ impl DeviceError {
             | DeviceError::NotLoadable { .. }
             | DeviceError::Unsupplied { .. } => None,
         }
+    }
+
+    /// Whether an executable that came from the cache may be to blame, and not the program: the runtime fails, and not for
+    /// lack of memory.
+    pub(crate) fn may_be_of_the_cache(&self) -> bool {
+        matches!(self, DeviceError::Pjrt(pjrt::Error::Xla { .. })) && self.refusal() != Some(Refusal::Memory)
+    }
+
+    /// What can be done about it on this target, where that is known.
+    pub fn advice(&self, target: Target) -> Option<String> {
+        self.refusal()?.advice(target)
     }
 }

@@ -81,11 +81,12 @@ pub struct Header {
 }
 
 impl Header {
-    /// Reads what a checkpoint's file says of itself, without its tensors: whether they are whole is not seen.
+    /// Reads what a checkpoint in a folder or file says of itself, without its tensors: whether they are whole is not seen.
     ///
     /// # Errors
     /// What is wrong with the file.
     pub fn read(path: &Path) -> Result<Header, String> {
+        let path = &file(path);
         let read = |file: std::fs::File| {
             let mut length = [0; 8];
             let mut file = std::io::BufReader::new(file);

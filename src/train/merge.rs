@@ -102,7 +102,7 @@ pub fn merge(runs: &[PathBuf], base: Option<&Path>) -> Result<(Checkpoint, RunCo
     let ty = TensorType::scalar(DType::U32);
     tensors.push(HostTensor { name: "step".to_string(), bytes: to_bytes(ty.dtype, &[0.0]), ty });
     let config = of_all(&first.config, &lefts, ess);
-    let first_header = Header::read(&header_path(&runs[0])).map_err(TrainError::Checkpoint)?;
+    let first_header = Header::read(&runs[0]).map_err(TrainError::Checkpoint)?;
     let header = Header {
         step: 0,
         seconds: 0.0,
@@ -165,10 +165,6 @@ fn other_prior(left: &Left, first: &Left) -> Option<String> {
         }
     }
     None
-}
-
-fn header_path(run: &Path) -> PathBuf {
-    if run.is_dir() { run.join(super::CHECKPOINT_FILE) } else { run.to_path_buf() }
 }
 
 /// The first run's configuration with the effective sample size of all, and a weight decay that leaves the prior's precision.

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
-use crate::support::{Bench, Outcome, run};
+use crate::support::{Bench, run, said};
 
 /// A driver that answers as the environment says.
 const DRIVER: &str = r#"
@@ -70,14 +70,6 @@ const LIBRARIES: [&str; 11] = [
     "libcudnn_engines_precompiled.so.9",
     "libcudnn_engines_runtime_compiled.so.9",
 ];
-
-fn said(outcome: &Outcome, code: i32, parts: &[&str]) {
-    assert_eq!(outcome.code, Some(code), "{outcome:?}");
-    for part in parts {
-        let there = outcome.stderr.contains(part) || outcome.stdout.contains(part);
-        assert!(there, "{part:?} is not in {outcome:?}");
-    }
-}
 
 #[test]
 fn the_driver_is_looked_for_before_anything_is_fetched() {

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use natgrad::assets::{self, Asset};
 
-use crate::support::{Bench, Outcome, run};
+use crate::support::{Bench, Outcome, run, said};
 
 /// Codes of errors (`PJRT_Error_Code`).
 const RESOURCE_EXHAUSTED: &str = "8";
@@ -25,14 +25,6 @@ fn natgrad(bench: &Bench, args: &[&str], told: &[(&str, &str)]) -> Outcome {
     command.env("NATGRAD_PJRT_PLUGIN", &plugin).env("FAKE_REAL", assets::fetch(Asset::CpuPlugin).unwrap());
     command.env("NATGRAD_CACHE", bench.path("cache-of-fakes"));
     run(command.envs(told.iter().copied()))
-}
-
-fn said(outcome: &Outcome, code: i32, parts: &[&str]) {
-    assert_eq!(outcome.code, Some(code), "{outcome:?}");
-    for part in parts {
-        let there = outcome.stderr.contains(part) || outcome.stdout.contains(part);
-        assert!(there, "{part:?} is not in {outcome:?}");
-    }
 }
 
 #[test]

@@ -116,6 +116,15 @@ impl Bench {
     }
 }
 
+/// That a command ended with this code and said all of these, as a result or beside it.
+pub fn said(outcome: &Outcome, code: i32, parts: &[&str]) {
+    assert_eq!(outcome.code, Some(code), "{outcome:?}");
+    for part in parts {
+        let there = outcome.stderr.contains(part) || outcome.stdout.contains(part);
+        assert!(there, "{part:?} is not in {outcome:?}");
+    }
+}
+
 /// Runs a command to its end. None of them may panic, whatever they are given.
 pub fn run(command: &mut Command) -> Outcome {
     let output = command.output().unwrap();
