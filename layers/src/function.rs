@@ -27,7 +27,7 @@ impl<'m> dyn Model + 'm {
     /// errors. Parameters, float inputs and results have the type `dtype`; the outputs are computed in the type `compute`,
     /// and the loss from them in `dtype`.
     ///
-    /// With `masks`, a network with dropout drops, and the function takes the keys of its masks, `u32[masks, 4]`, after
+    /// With `masks`, a network with dropout drops, and the function takes the keys of its masks, `u64[masks, 2]`, after
     /// the labels, then the number of its example, `u32[]`, where it is of one.
     ///
     /// # Errors
@@ -64,7 +64,7 @@ impl<'m> dyn Model + 'm {
         // No input or parameter has a name with a slash.
         let draws = masks.filter(|_| count > 0).map(|masks| Draws {
             draw: masks.draw,
-            keys: b.param("mask/keys", TensorType::new(DType::U32, [count, 4])),
+            keys: b.param("mask/keys", TensorType::new(DType::U64, [count, 2])),
             of_one: masks.is_of_one_row.then(|| OneRow {
                 row: b.param("mask/row", TensorType::scalar(DType::U32)),
                 of_more: described.masks.clone(),

@@ -67,7 +67,7 @@ struct Masks {
 #[derive(Clone, Debug)]
 pub(crate) struct Draws {
     pub draw: DrawMask,
-    /// The keys of all masks, `u32[masks, 4]`.
+    /// The keys of all masks, `u64[masks, 2]`.
     pub keys: Value,
     /// In a function of one example, which that is.
     pub of_one: Option<OneRow>,
@@ -88,7 +88,7 @@ pub type DrawMask = fn(&mut Builder, &MaskSite) -> Value;
 /// A mask that is asked for.
 #[derive(Clone, Debug)]
 pub struct MaskSite {
-    /// The keys of all masks of the network, `u32[masks, 4]`.
+    /// The keys of all masks of the network, `u64[masks, 2]`.
     pub keys: Value,
     /// Which of them this is.
     pub number: usize,

@@ -13,6 +13,12 @@ const LINKED_FUNCTIONS: [&str; 4] = ["loss_and_gradient", "squared_gradients", "
 /// Scopes that say how a value is made rather than of which layer it is.
 const INNER_SCOPES: [&str; 5] = [GRADIENT_SCOPE, "noise", "signs", "key", "mask"];
 
+/// Whether a scope is a function that lowering takes elements out of an array by, such as `main.elements12`.
+fn takes_elements(scope: &str) -> bool {
+    let number = scope.rsplit_once(".elements").map_or("", |(_, number)| number);
+    !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())
+}
+
 /// How JAX's names of operations of the backward pass begin, in linked models.
 const JAX_BACKWARD: &str = "transpose(";
 
@@ -176,7 +182,7 @@ impl Origin {
             let layer: Vec<&str> = scopes
                 .iter()
                 .copied()
-                .filter(|scope| !INNER_SCOPES.contains(scope))
+                .filter(|scope| !INNER_SCOPES.contains(scope) && !takes_elements(scope))
                 .map(layer_in_jax)
                 .filter(|scope| !scope.is_empty())
                 .collect();

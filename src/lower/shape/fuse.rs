@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use natgrad_ir::pass::{Fate, rebuild};
 use natgrad_ir::{CallKind, Def, FuncId, Function, Inst, InstData, Module, Op, TensorType, Value, Verified};
 
-use super::outline::{Outlined, from_scalars, outline};
+use super::outline::{Outlined, outline};
 
 /// The most different operands that the loops of a group may have together: XLA:CPU merges two loops only where each
 /// has fewer than 20 (`xla/service/cpu/cpu_multi_output_fusion.cc`).
@@ -104,9 +104,8 @@ struct Expression {
 /// The results that share a tensor with others, where all that share are of one type and have few operands.
 fn grouped(function: &Function) -> Vec<Expression> {
     let results: BTreeSet<Value> = function.results.iter().copied().collect();
-    let from_scalars = from_scalars(function);
     let mut open: Vec<Expression> =
-        results.into_iter().filter_map(|result| Expression::of(function, &from_scalars, result)).collect();
+        results.into_iter().filter_map(|result| Expression::of(function, result)).collect();
     let mut grouped = Vec::new();
     while let Some(first) = open.pop() {
         let mut tensors = first.tensors.clone();
@@ -138,10 +137,10 @@ fn most_of_one_type(function: &Function, mut group: Vec<Expression>) -> Vec<Expr
 }
 
 impl Expression {
-    fn of(function: &Function, from_scalars: &[bool], result: Value) -> Option<Expression> {
+    fn of(function: &Function, result: Value) -> Option<Expression> {
         let Def::Result { inst, .. } = function.value(result).def else { return None };
         let name = format!("{}.loop{}", function.name, inst.index());
-        let outlined = outline(function, from_scalars, result, name)?;
+        let outlined = outline(function, result, name)?;
         let shape = &function.ty(result).shape;
         let operands = outlined.operands.iter().copied();
         let tensors = operands.filter(|&operand| function.ty(operand).shape == *shape).collect();

@@ -6,6 +6,7 @@
 mod fuse;
 mod isolate;
 mod outline;
+mod scalars;
 #[cfg(test)]
 mod tests;
 
@@ -14,11 +15,13 @@ use natgrad_ir::pass::{Pass, PassError, inline_calls, run, run_one};
 
 use fuse::{fuse_results, trim_fused};
 use isolate::isolate;
+use scalars::share_scalars;
 
 /// The passes in order. What each leaves to fold or without use, the general passes take away before the next.
 pub(super) const SHAPING: &[Pass] = &[
     Pass { name: "inline_calls", run: inline_calls },
     Pass { name: "isolate", run: isolate },
+    Pass { name: "share_scalars", run: share_scalars },
     Pass { name: "fuse_results", run: fuse_results },
     Pass { name: "trim_fused", run: trim_fused },
 ];

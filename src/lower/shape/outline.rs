@@ -17,17 +17,10 @@ pub(super) struct Outlined {
 /// The expression of a result, as far as it is elementwise; none if nothing is: it is a parameter, has
 /// a single element or all of them along one of several dimensions, or is the result of another operation.
 ///
-/// It has no operation but elementwise ones, broadcasts of scalars, constants and indices: an element of an array of
-/// integers, as of keys of noise, is computed as a scalar, and an index into the flat tensor from those of the
-/// dimensions. A movement such as a reshape could not stand in a fusion that is not XLA's own, which lacks layouts.
-///
-/// `from_scalars` is what [`from_scalars`] says of the function.
-pub(super) fn outline(
-    function: &Function,
-    from_scalars: &[bool],
-    result: Value,
-    name: String,
-) -> Option<Outlined> {
+/// It has no operation but elementwise ones, broadcasts of scalars, constants and indices: an index into the flat tensor is
+/// computed from those of the dimensions. A movement such as a reshape could not stand in a fusion that is not XLA's own,
+/// which lacks layouts.
+pub(super) fn outline(function: &Function, result: Value, name: String) -> Option<Outlined> {
     let is_root = function.def_inst(result).is_some_and(|inst| inst.op.is_elementwise());
     // XLA makes reshapes of broadcasts that repeat nothing: of a scalar, or of the index along the only long dimension.
     let shape = &function.ty(result).shape;
@@ -37,15 +30,7 @@ pub(super) fn outline(
     }
     let shape = function.ty(result).shape.clone();
     let new = Function { name, ..Function::default() };
-    let mut outliner = Outliner {
-        from: function,
-        from_scalars,
-        shape,
-        new,
-        operands: Vec::new(),
-        whole: HashMap::new(),
-        elements: HashMap::new(),
-    };
+    let mut outliner = Outliner { from: function, shape, new, operands: Vec::new(), whole: HashMap::new() };
     let root = outliner.whole(result);
     outliner.new.results = vec![root];
     Some(Outlined { function: outliner.new, operands: outliner.operands })
@@ -53,15 +38,12 @@ pub(super) fn outline(
 
 struct Outliner<'a> {
     from: &'a Function,
-    from_scalars: &'a [bool],
     /// The result's shape.
     shape: Shape,
     new: Function,
     operands: Vec<Value>,
     /// Values, as the new function has them.
     whole: HashMap<Value, Value>,
-    /// Elements of arrays by their index, as scalars of the new function.
-    elements: HashMap<(Value, Vec<usize>), Value>,
 }
 
 impl Outliner<'_> {
@@ -82,7 +64,10 @@ impl Outliner<'_> {
         if ty.rank() == 0 {
             return match &inst.op {
                 Op::Constant(_) => Some(self.push(inst, inst.op.clone(), Vec::new(), ty.clone())),
-                _ if is_integer(ty.dtype) && self.is_computable(inst) => Some(self.element(value, &[])),
+                op if is_integer(ty.dtype) && op.is_elementwise() => {
+                    let operands = inst.operands.iter().map(|&operand| self.whole(operand)).collect();
+                    Some(self.push(inst, op.clone(), operands, ty.clone()))
+                }
                 _ => None,
             };
         }
@@ -140,66 +125,6 @@ impl Outliner<'_> {
         sum.unwrap_or_else(|| self.push(at, zero, Vec::new(), ty))
     }
 
-    /// Whether the result, of integers, can be computed from scalars.
-    fn is_computable(&self, inst: &InstData) -> bool {
-        let moves = matches!(inst.op, Op::Broadcast { .. } | Op::Reshape { .. } | Op::Slice { .. });
-        (moves || inst.op.is_elementwise())
-            && inst.operands.iter().all(|operand| self.from_scalars[operand.index()])
-    }
-
-    /// An element of what comes of scalars.
-    fn element(&mut self, value: Value, index: &[usize]) -> Value {
-        let from = self.from;
-        let scalar = TensorType::scalar(from.ty(value).dtype);
-        let inst = match from.def_inst(value) {
-            Some(inst) if is_integer(scalar.dtype) => inst,
-            Some(_) | None => return self.whole(value),
-        };
-        let key = (value, index.to_vec());
-        if let Some(&known) = self.elements.get(&key) {
-            return known;
-        }
-        let made = match &inst.op {
-            Op::Constant(literal) => match literal.element(index) {
-                Some(element) => {
-                    let element = Literal { ty: scalar.clone(), elements: Elements::Splat(element) };
-                    self.push(inst, Op::Constant(element), Vec::new(), scalar)
-                }
-                None => return self.whole(value),
-            },
-            Op::Iota { dim, .. } => {
-                let element = Op::Constant(Literal::splat(scalar.clone(), index[*dim] as f64));
-                self.push(inst, element, Vec::new(), scalar)
-            }
-            Op::Broadcast { dims, .. } => {
-                let operand = inst.operands[0];
-                let inner: Vec<usize> = dims.iter().map(|&dim| index[dim]).collect();
-                self.element(operand, &inner)
-            }
-            Op::Slice { starts, strides, .. } => {
-                let places = index.iter().zip(starts.iter().zip(strides));
-                let inner: Vec<usize> =
-                    places.map(|(place, (start, stride))| start + place * stride).collect();
-                self.element(inst.operands[0], &inner)
-            }
-            Op::Reshape { .. } => {
-                let strides = from.ty(value).shape.strides();
-                let flat: usize = index.iter().zip(strides).map(|(place, stride)| place * stride).sum();
-                let inner = &from.ty(inst.operands[0]).shape;
-                let places = inner.strides().into_iter().zip(inner.dims());
-                let inner: Vec<usize> = places.map(|(stride, dim)| flat / stride % dim).collect();
-                self.element(inst.operands[0], &inner)
-            }
-            op if op.is_elementwise() => {
-                let operands = inst.operands.iter().map(|&operand| self.element(operand, index)).collect();
-                self.push(inst, op.clone(), operands, scalar)
-            }
-            _ => return self.whole(value),
-        };
-        self.elements.insert(key, made);
-        made
-    }
-
     /// A value that is handed in.
     fn operand(&mut self, value: Value) -> Value {
         let made = Value::from_index(self.new.values.len());
@@ -219,25 +144,9 @@ impl Outliner<'_> {
     }
 }
 
-fn is_integer(dtype: DType) -> bool {
+pub(super) fn is_integer(dtype: DType) -> bool {
     match dtype {
         DType::U32 | DType::U64 | DType::S32 | DType::Bool => true,
         DType::F64 | DType::F32 | DType::BF16 | DType::F16 => false,
     }
-}
-
-/// Which values of a function can be computed element by element from scalars: scalars, and integers that come of them.
-pub(super) fn from_scalars(function: &Function) -> Vec<bool> {
-    let mut are: Vec<bool> = function.values.iter().map(|value| value.ty.rank() == 0).collect();
-    for inst in &function.insts {
-        let moves = matches!(inst.op, Op::Broadcast { .. } | Op::Reshape { .. } | Op::Slice { .. });
-        let is_source = matches!(inst.op, Op::Constant(_) | Op::Iota { .. });
-        if let &[result] = &inst.results[..]
-            && is_integer(function.ty(result).dtype)
-            && (moves || is_source || inst.op.is_elementwise())
-        {
-            are[result.index()] = inst.operands.iter().all(|operand| are[operand.index()]);
-        }
-    }
-    are
 }

@@ -1,12 +1,17 @@
 //! Shaped programs still compute the same. What becomes of single ones is in `src/lower/files/shape/`.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use natgrad_ir::pass::{run, run_one};
 use natgrad_ir::testing::{Config, arb_case, results};
 use natgrad_ir::text::parse;
-use natgrad_ir::{DType, verify};
+use natgrad_ir::{CallKind, DType, Op, verify};
+use natgrad_layers::{Activation, Mlp};
 use proptest::prelude::*;
 
 use super::{SHAPING, shape};
+use crate::rule::{NamedRule, Needs};
+use crate::step::{Recipe, Slot};
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
@@ -46,4 +51,34 @@ fn results_of_many_operands_stay_as_they_are() {
     };
     assert!(is_fused(18));
     assert!(!is_fused(19));
+}
+
+/// XLA compiles loops that are the same once.
+#[test]
+fn tensors_of_one_shape_have_the_same_loops() {
+    let model = Mlp { sizes: vec![4, 4, 4, 4], activation: Activation::Tanh, noise: None };
+    // A product with the Hessian ends in elementwise operations of its layer, which its loop takes in.
+    let plain = |rule: &NamedRule| !Needs::of(rule.rule()).unwrap().hessian_product;
+    for rule in NamedRule::all().into_iter().filter(plain) {
+        let step = Recipe::new(&model, rule.rule()).step(2).unwrap();
+        let shaped = shape(&step.module).unwrap();
+        let module = shaped.module();
+        let entry = module.entry().unwrap();
+        let mut loops: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        for (slot, &result) in step.outputs.iter().zip(&entry.results) {
+            let &Slot::State(kind, _) = slot else { continue };
+            let Some(Op::Call { callee, kind: CallKind::Fuse }) =
+                entry.def_inst(result).map(|inst| inst.op.clone())
+            else {
+                continue;
+            };
+            let function = module.function(callee);
+            let instructions = function.insts.iter().map(|inst| (&inst.op, &inst.operands));
+            let text = format!("{:?}", instructions.collect::<Vec<_>>());
+            loops.entry(format!("{kind:?} {}", function.ty(function.results[0]))).or_default().insert(text);
+        }
+        for (of, loops) in loops {
+            assert_eq!(loops.len(), 1, "{}: {of}", rule.name());
+        }
+    }
 }

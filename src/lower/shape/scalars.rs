@@ -1,0 +1,145 @@
+//! Takes what loops read of arrays of integers, such as keys of noise, out of the arrays once.
+
+use std::collections::{BTreeMap, HashMap};
+
+use natgrad_ir::{CallKind, Def, FuncId, Function, InstData, Module, Op, Value, ValueData, Verified};
+
+use super::outline::is_integer;
+
+/// Takes all elements that are read as scalars of an array of integers that comes of scalars out of it by one function, called
+/// with [`CallKind::Materialize`]. So the array is computed once.
+///
+/// Loops over tensors of the same shape are then the same, whatever elements they read, and XLA compiles those that are
+/// the same once. Left alone, XLA computes an element in the loop that reads it, from its place in the array. Calls are not
+/// looked into: [`inline_calls`](natgrad_ir::pass::inline_calls) first.
+pub(super) fn share_scalars(module: &Verified) -> Module {
+    let module = module.module();
+    let mut new = Module::new(module.name.clone());
+    let mut ids: Vec<FuncId> = Vec::with_capacity(module.functions.len());
+    for function in &module.functions {
+        let mut function = function.clone();
+        for callee in function.insts.iter_mut().filter_map(|inst| inst.op.callee_mut()) {
+            *callee = ids[callee.index()];
+        }
+        let shared = share(&function, &mut new);
+        ids.push(new.push(shared));
+    }
+    new
+}
+
+/// The function with the elements of such arrays taken out once.
+fn share(function: &Function, module: &mut Module) -> Function {
+    let from_scalars = from_scalars(function);
+    let mut elements: BTreeMap<Value, Vec<Value>> = BTreeMap::new();
+    for inst in &function.insts {
+        if let Some((array, element)) = element_of(function, inst)
+            && from_scalars[array.index()]
+        {
+            elements.entry(array).or_default().push(element);
+        }
+    }
+    let mut new = Function { name: function.name.clone(), ..Function::default() };
+    let mut map: HashMap<Value, Value> = HashMap::new();
+    for &param in &function.params {
+        let value = Value::from_index(new.values.len());
+        new.values.push(function.value(param).clone());
+        new.params.push(value);
+        map.insert(param, value);
+    }
+    for (index, inst) in function.insts.iter().enumerate() {
+        if matches!(inst.results[..], [element] if map.contains_key(&element)) {
+            continue;
+        }
+        let operands = inst.operands.iter().map(|operand| map[operand]).collect();
+        let copy = InstData { operands, results: Vec::new(), ..inst.clone() };
+        let named = |&value: &Value| (function.ty(value).clone(), function.value(value).name.clone());
+        let made = new.append(copy, inst.results.iter().map(named));
+        map.extend(inst.results.iter().copied().zip(made));
+
+        let Some((&array, read)) = inst.results.first().and_then(|array| elements.get_key_value(array))
+        else {
+            continue;
+        };
+        let name = format!("{}.elements{index}", function.name);
+        let callee = module.push(taken_out(function, name, array, read));
+        let op = Op::Call { callee, kind: CallKind::Materialize };
+        let call = InstData { op, operands: vec![map[&array]], results: Vec::new(), ..inst.clone() };
+        let scalars = new.append(call, read.iter().map(named));
+        map.extend(read.iter().copied().zip(scalars));
+    }
+    new.results = function.results.iter().map(|result| map[result]).collect();
+    new
+}
+
+/// The array of integers that an instruction reads an element of, and the element.
+fn element_of(function: &Function, inst: &InstData) -> Option<(Value, Value)> {
+    let &[element] = inst.results.as_slice() else { return None };
+    let ty = function.ty(element);
+    if !matches!(inst.op, Op::Reshape { .. }) || ty.rank() > 0 || !is_integer(ty.dtype) {
+        return None;
+    }
+    let mut array = inst.operands[0];
+    while let Some(inst) = function.def_inst(array)
+        && matches!(inst.op, Op::Slice { .. } | Op::Reshape { .. })
+    {
+        array = inst.operands[0];
+    }
+    let is_made = function.def_inst(array).is_some();
+    let is_array = function.ty(array).rank() > 0;
+    (is_made && is_array).then_some((array, element))
+}
+
+/// Which values of a function are integers that come of scalars, element by element, and not of constants alone.
+fn from_scalars(function: &Function) -> Vec<bool> {
+    #[derive(Clone, Copy, PartialEq)]
+    enum Of {
+        Arrays,
+        Constants,
+        Scalars,
+    }
+    let of_param = |value: &ValueData| if value.ty.rank() == 0 { Of::Scalars } else { Of::Arrays };
+    let mut of: Vec<Of> = function.values.iter().map(of_param).collect();
+    for inst in &function.insts {
+        let moves = matches!(inst.op, Op::Broadcast { .. } | Op::Reshape { .. } | Op::Slice { .. });
+        let is_source = matches!(inst.op, Op::Constant(_) | Op::Iota { .. });
+        if let &[result] = &inst.results[..]
+            && is_integer(function.ty(result).dtype)
+            && (moves || is_source || inst.op.is_elementwise())
+        {
+            let mut operands = inst.operands.iter().map(|operand| of[operand.index()]);
+            of[result.index()] = match operands.clone().any(|of| of == Of::Arrays) {
+                true => of[result.index()],
+                false if operands.any(|of| of == Of::Scalars) => Of::Scalars,
+                false => Of::Constants,
+            };
+        }
+    }
+    of.into_iter().map(|of| of == Of::Scalars).collect()
+}
+
+/// The function that takes elements out of an array.
+fn taken_out(from: &Function, name: String, array: Value, elements: &[Value]) -> Function {
+    let mut wanted = vec![false; from.values.len()];
+    let mut open = elements.to_vec();
+    while let Some(value) = open.pop() {
+        if value != array && !std::mem::replace(&mut wanted[value.index()], true) {
+            open.extend(from.def_inst(value).into_iter().flat_map(|inst| &inst.operands));
+        }
+    }
+    let param = Value::from_index(0);
+    let given = ValueData { ty: from.ty(array).clone(), def: Def::Param(0), name: Some("array".to_owned()) };
+    let mut new = Function { name, values: vec![given], params: vec![param], ..Function::default() };
+    let mut map = HashMap::from([(array, param)]);
+    for inst in &from.insts {
+        if let &[result] = inst.results.as_slice()
+            && wanted[result.index()]
+        {
+            let operands = inst.operands.iter().map(|operand| map[operand]).collect();
+            // A target puts the path of the call, which keeps the scope of the array, in front.
+            let copy = InstData { operands, results: Vec::new(), scope: String::new(), ..inst.clone() };
+            map.extend([result].into_iter().zip(new.append(copy, [(from.ty(result).clone(), None)])));
+        }
+    }
+    new.results = elements.iter().map(|element| map[element]).collect();
+    new
+}
