@@ -52,7 +52,7 @@ pub(super) fn dry_run(config: &RunConfig, wanted: Option<Wanted>) -> Result<(), 
     rows.push(row(
         "step",
         match listing.outcome {
-            CacheOutcome::Hit { load_seconds } => format!("from the cache in {load_seconds:.2} s"),
+            CacheOutcome::Hit { load_seconds, .. } => format!("from the cache in {load_seconds:.2} s"),
             CacheOutcome::Given { load_seconds } => format!("from its file in {load_seconds:.2} s"),
             CacheOutcome::Miss { compile_seconds, .. } => format!("compiled in {compile_seconds:.1} s"),
         },

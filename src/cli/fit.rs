@@ -35,7 +35,7 @@ pub(super) fn train(
         }
         Progress::Program {
             name,
-            outcome: CacheOutcome::Hit { load_seconds } | CacheOutcome::Given { load_seconds },
+            outcome: CacheOutcome::Hit { load_seconds, .. } | CacheOutcome::Given { load_seconds },
         } => {
             loaded.push(format!("{name} {load_seconds:.2} s"));
         }

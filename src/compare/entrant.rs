@@ -126,29 +126,30 @@ pub struct CompileTimes {
     pub warm: f64,
 }
 
-/// Times what the step of an entrant did not: compiling it, in an empty cache, where it came from the device's cache; or else loading
-/// it from there.
+/// Times what the step of an entrant did not: loading it from the device's cache, or else compiling it, unless the cache knows how long
+/// that took.
 ///
 /// # Errors
 /// The program cannot be compiled.
 pub fn compile_times(device: &Device, step: &Compiled) -> Result<CompileTimes, TrainError> {
-    let program = step.program.clone();
+    let program = || step.program.clone();
     let [cold, warm] = match step.outcome {
-        CacheOutcome::Hit { .. } | CacheOutcome::Given { .. } => {
+        CacheOutcome::Hit { load_seconds, compile_seconds: Some(cold) } => [cold, load_seconds],
+        CacheOutcome::Hit { load_seconds, compile_seconds: None } | CacheOutcome::Given { load_seconds } => {
             let folder = tempfile::tempdir().map_err(|error| TrainError::Write {
                 path: std::env::temp_dir(),
                 reason: error.to_string(),
             })?;
-            [seconds(&device.compile_in(&Cache::open(folder.path()), program)?), seconds(step)]
+            [seconds(&device.compile_in(&Cache::open(folder.path()), program())?), load_seconds]
         }
-        CacheOutcome::Miss { .. } => [seconds(step), seconds(&device.compile(program)?)],
+        CacheOutcome::Miss { compile_seconds, .. } => [compile_seconds, seconds(&device.compile(program())?)],
     };
     Ok(CompileTimes { cold: 1e3 * cold, warm: 1e3 * warm })
 }
 
 fn seconds(compiled: &Compiled) -> f64 {
     match compiled.outcome {
-        CacheOutcome::Hit { load_seconds } | CacheOutcome::Given { load_seconds } => load_seconds,
+        CacheOutcome::Hit { load_seconds, .. } | CacheOutcome::Given { load_seconds } => load_seconds,
         CacheOutcome::Miss { compile_seconds, .. } => compile_seconds,
     }
 }

@@ -46,6 +46,8 @@ pub enum CacheOutcome {
     Hit {
         /// Reading, checking and loading it, with the key.
         load_seconds: f64,
+        /// Compiling it, when it was put there.
+        compile_seconds: Option<f64>,
     },
     /// From a file of executables ([`Executables`](super::Executables)).
     Given {
@@ -141,7 +143,7 @@ impl Cache {
     pub(super) fn kept(&self, keyed: &Keyed) -> Option<Vec<u8>> {
         let (key, _) = keyed.as_ref().ok()?;
         let file = entry::read(&self.entry_path(key)).ok()??;
-        entry::check(&file, &key.to_string()).ok().map(<[u8]>::to_vec)
+        entry::check(&file, &key.to_string()).ok().map(|(executable, _)| executable.to_vec())
     }
 
     /// What a compiler makes of a program for a device that need not be here, from the cache or else from the
@@ -178,13 +180,14 @@ impl Cache {
         let (key, reason) = match key() {
             Err(error) => (None, MissReason::NoKey(error.to_string())),
             Ok((key, note)) => match self.load(&key, &note, options, load) {
-                Ok(made) => {
+                Ok((made, kept)) => {
                     let load_seconds = started.elapsed().as_secs_f64();
                     let program = &note.program;
                     tracing::info!(
                         "executable cache: program {program} is there: {key}; loaded in {load_seconds:.2} s"
                     );
-                    return Ok((made, CacheOutcome::Hit { load_seconds }));
+                    let compile_seconds = kept.compile_ms.map(|ms| ms as f64 / 1e3);
+                    return Ok((made, CacheOutcome::Hit { load_seconds, compile_seconds }));
                 }
                 Err(MissReason::Absent) => {
                     let reason = reason::absent(self, &note);
@@ -209,7 +212,7 @@ impl Cache {
         if let Some((key, note)) = key
             && reason != MissReason::DumpsWanted
         {
-            self.store(&key, &note, serialize(&made));
+            self.store(&key, &note.compiled_in(compile_seconds), serialize(&made));
         }
         Ok((made, CacheOutcome::Miss { reason, compile_seconds }))
     }
@@ -301,7 +304,7 @@ impl Cache {
         note: &Note,
         options: &CompileOptions,
         load: impl FnOnce(&[u8]) -> Result<T, String>,
-    ) -> Result<T, MissReason> {
+    ) -> Result<(T, Note), MissReason> {
         if key::asks_for_dumps(options, &host::xla_flags()) {
             return Err(MissReason::DumpsWanted);
         }
@@ -309,8 +312,8 @@ impl Cache {
         let file = file.map_err(|error| MissReason::Unreadable(error.to_string()))?;
         let file = file.ok_or(MissReason::Absent)?;
         let _loading = phase::begin(Phase::Loading { program: note.program.clone() });
-        load(entry::check(&file, &key.to_string()).map_err(MissReason::Damaged)?)
-            .map_err(MissReason::NotLoadable)
+        let (executable, kept) = entry::check(&file, &key.to_string()).map_err(MissReason::Damaged)?;
+        Ok((load(executable).map_err(MissReason::NotLoadable)?, kept))
     }
 
     fn store(&self, key: &CacheKey, note: &Note, bytes: pjrt::Result<Vec<u8>>) {

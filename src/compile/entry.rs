@@ -100,7 +100,7 @@ pub(super) fn read_note(path: &Path) -> io::Result<Result<Note, Damage>> {
 }
 
 /// The executable in the entry's file of this name, which is the key, and what the entry says of itself.
-pub(super) fn check<'a>(file: &'a [u8], key: &str) -> Result<&'a [u8], Damage> {
+pub(super) fn check<'a>(file: &'a [u8], key: &str) -> Result<(&'a [u8], Note), Damage> {
     let parts = parts(file)?;
     if files::hex(&field::<32>(parts.header, 12)) != key {
         return Err(Damage::WrongKey);
@@ -117,8 +117,8 @@ pub(super) fn check<'a>(file: &'a [u8], key: &str) -> Result<&'a [u8], Damage> {
     if field::<32>(parts.header, 52) != checksum(parts.note, parts.executable) {
         return Err(Damage::Corrupt);
     }
-    note(&parts)?;
-    Ok(parts.executable)
+    let note = note(&parts)?;
+    Ok((parts.executable, note))
 }
 
 /// A file or its beginning, cut into its parts.

@@ -17,6 +17,9 @@ pub struct Note {
     pub target: String,
     /// When it was compiled, in seconds since 1970.
     pub made: u64,
+    /// How long that took, in ms.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compile_ms: Option<u64>,
     /// Hashes of parts of the key.
     made_from: MadeFrom,
 }
@@ -55,12 +58,19 @@ impl Note {
             program: short(name(parts.stablehlo)),
             target: short(&target),
             made: now.map_or(0, |now| now.as_secs()),
+            compile_ms: None,
             made_from: MadeFrom {
                 program: hash(parts.stablehlo.as_bytes()),
                 plugin: hash(&parts.plugin_sha256),
                 options: hash(&options),
             },
         }
+    }
+
+    /// The same, of a program that took so many seconds to compile.
+    #[must_use]
+    pub(super) fn compiled_in(self, seconds: f64) -> Note {
+        Note { compile_ms: Some((1e3 * seconds).round() as u64), ..self }
     }
 
     /// In what the other is made otherwise from the same program; none if that is another program.
