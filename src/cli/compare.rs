@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::output::{Inputs, check};
 use super::print::{print, tell_written};
-use super::{Failure, backend};
+use super::{Failure, backend, memory};
 use crate::compare::{self, Budget, Cases, Comparison, News, Server, Vary, compare};
 use crate::compile::{DeviceOptions, Wanted};
 use crate::phase::{self, Phase};
@@ -112,9 +112,9 @@ impl Compare {
         })
         .map_err(|error| match error {
             compare::CompareError::Server(error) => Failure::usage(error),
-            compare::CompareError::Entrant { ref source, .. } => {
+            compare::CompareError::Entrant { ref source, ref config, .. } => {
                 let advice = match source.as_ref() {
-                    TrainError::Device(fault) => fault.advice(device.target()),
+                    TrainError::Device(fault) => memory::advice(fault, config, &device),
                     _ => None,
                 };
                 let advice = advice.map_or(String::new(), |advice| format!("\n{advice}"));

@@ -48,6 +48,8 @@ pub enum CompareError {
         case: String,
         /// The rule.
         rule: String,
+        /// The configuration as it is with the rule.
+        config: Box<RunConfig>,
         /// What is wrong.
         source: Box<TrainError>,
     },
@@ -60,8 +62,9 @@ pub enum CompareError {
 }
 
 impl CompareError {
-    fn of(case: &str, rule: &str, source: TrainError) -> CompareError {
-        CompareError::Entrant { case: case.to_string(), rule: rule.to_string(), source: Box::new(source) }
+    fn of(case: &str, config: &RunConfig, source: TrainError) -> CompareError {
+        let (rule, config) = (config.rule.name().to_string(), Box::new(config.clone()));
+        CompareError::Entrant { case: case.to_string(), rule, config, source: Box::new(source) }
     }
 }
 
@@ -153,7 +156,7 @@ fn one_case(
     for config in &case.entrants {
         let rule = config.rule.name();
         observer(News::Preparing { case: &name, entrant: rule });
-        let failed = |source| CompareError::of(&name, rule, source);
+        let failed = |source| CompareError::of(&name, config, source);
         let entrant = Entrant::new(device, config, None).map_err(failed)?;
         let times = compile_times(device, entrant.program()).map_err(failed)?;
         rows.push(row(case, config, &entrant, times).map_err(failed)?);
@@ -175,7 +178,7 @@ fn one_case(
         match &mut runners[if number == control { 0 } else { number }] {
             Runner::Own(entrant) => entrant
                 .turn(From::Host)
-                .map_err(|source| CompareError::of(&name, &rows[number % control].rule, source)),
+                .map_err(|source| CompareError::of(&name, &case.entrants[number % control], source)),
             Runner::Other { framework, rule, steps } => {
                 let server = server.as_deref_mut().ok_or_else(|| ServerError::Start {
                     command: String::new(),

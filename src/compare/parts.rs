@@ -30,7 +30,7 @@ pub(super) fn measure(
 ) -> Result<Parts, CompareError> {
     let name = super::report::case(&case.config, &case.variation);
     let rule = config.rule.name();
-    let failed = |source| CompareError::of(&name, rule, source);
+    let failed = |source| CompareError::of(&name, config, source);
     observer(News::Preparing { case: &name, entrant: &format!("the parts of {rule}") });
     let needs = Needs::of(config.rule.rule()).map_err(|fault| failed(StepError::from(fault).into()))?;
     let present = Part::ALL.into_iter().filter(|part| part.is_in(&needs));

@@ -44,7 +44,17 @@ fn too_little_memory_is_told_with_what_takes_it() {
     let outcome = natgrad(&bench, &train, &[("FAKE_COMPILE", RESOURCE_EXHAUSTED), ("NATGRAD_CACHE", "none")]);
     said(&outcome, 1, &["compiling fails", "the state of 51 parameters takes", "`batch`"]);
     let compare = ["compare", "run.json", "--time", "1"];
-    said(&natgrad(&bench, &compare, &told), 1, &["executing fails", "`batch`"]);
+    said(
+        &natgrad(&bench, &compare, &told),
+        1,
+        &[
+            "run with adamw: ",
+            "executing fails",
+            "the state of 51 parameters takes",
+            "a step takes",
+            "`batch`",
+        ],
+    );
 }
 
 #[test]
