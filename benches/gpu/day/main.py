@@ -15,7 +15,7 @@ from pathlib import Path
 from . import report as words
 from .commands import Commands, OutOfTime, Stopped
 from .report import Report, Section
-from .sections import Context, sections
+from .sections import Context, rehearsed, sections
 
 SECTION_SECONDS = 180
 # Problems of a section on the screen; the report has all.
@@ -27,18 +27,20 @@ def arguments():
     parser = argparse.ArgumentParser(
         prog="run",
         description="Tries natgrad on an NVIDIA GPU, section by section, and writes report.md and report.json as it goes.",
-        epilog=f"Sections, in their order: {', '.join(sections(False))}. A name such as `compare` is all that begin with it.",
+        epilog=f"Sections, in their order: {', '.join(sections())}. A name such as `compare` is all that begin with it.",
     )
     add = parser.add_argument
     add("--natgrad", type=Path, default=ROOT / "natgrad", metavar="BINARY", help="the program [default: natgrad beside benches/]")
     add("--plugin", type=Path, metavar="PATH", help="the PJRT plugin, or natgrad's folder of it")
     add("--python", metavar="PYTHON", help="a Python whose JAX, PyTorch and CUDA plugin are used")
     add("--device", choices=("cuda", "cpu"), default="cuda", help="[default: cuda]")
-    add("--minutes", type=float, default=14, help="what all may take [default: 14]")
+    add("--minutes", type=float, default=9.5, help="what all may take [default: 9.5]")
     add("--only", metavar="A,B", help="these sections alone")
     add("--out", type=Path, default=Path("gpu-report"), metavar="FOLDER", help="for report and logs [default: gpu-report]")
     add("--cache", type=Path, metavar="FOLDER", help="NATGRAD_CACHE [default: OUT/cache, on the CPU natgrad's own]")
     add("--data", type=Path, default=ROOT / "packages", metavar="FOLDER", help="packages of natgrad's cache to use [default: packages beside benches/]")
+    add("--executable", type=Path, metavar="FILE", help="what `natgrad compile` made for this GPU [default: ahead.natgrad beside benches/, if it is there]")
+    add("--frameworks", default="jax,torch", metavar="A,B", help="the other frameworks to compare with [default: jax,torch]")
     add("--no-peers", action="store_true", help="leave JAX and PyTorch out")
     add("--rehearse", action="store_true", help="small sizes, to try the script itself")
     args = parser.parse_args()
@@ -52,8 +54,10 @@ def arguments():
         parser.error(f"--python {args.python}: no such program")
     if args.device == "cuda" and not (args.plugin or args.python):
         parser.error("a GPU needs --plugin PATH or --python PYTHON")
-    known = sections(args.rehearse)
-    chosen = known
+    if args.executable and not args.executable.is_file():
+        parser.error(f"--executable {args.executable}: no such file")
+    known = sections()
+    chosen = {name: known[name] for name in rehearsed()} if args.rehearse else known
     if args.only:
         wanted = args.only.split(",")
         for name in wanted:
@@ -61,6 +65,8 @@ def arguments():
                 parser.error(f"--only {name}: no such section: {', '.join(known)}")
         chosen = {section: work for section, work in known.items() if any(matches(name, section) for name in wanted)}
     args.natgrad, args.out = args.natgrad.resolve(), args.out.resolve()
+    packed = ROOT / "ahead.natgrad"
+    args.executable = args.executable or (packed if packed.is_file() else None)
     return args, chosen
 
 
@@ -139,6 +145,7 @@ def peers(day):
     """Finds out what JAX and PyTorch can do here, and how `compare` calls them."""
     args = day.args
     steps = [args.python, str(ROOT / "benches" / "external" / "steps.py"), "--available", "--device", args.device]
+    steps += ["--frameworks", args.frameworks]
     steps += ["--threads", str(os.cpu_count() or 2), *(["--tiny"] if args.rehearse else [])]
     done = day.run("other frameworks", [*steps, "about"])
     try:

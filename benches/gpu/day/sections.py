@@ -7,8 +7,6 @@ from concurrent.futures import ThreadPoolExecutor
 
 from .commands import OutOfTime, Stopped
 
-WORKLOADS = ("mlp", "resnet20", "gpt-6x384", "gpt2-small", "gpt2-small-8x1024")
-
 # How exact products are: what is set for natgrad, under the names that benches/external has.
 PRECISIONS = {
     "f32": ["step.precision=highest"],
@@ -25,14 +23,25 @@ TINY = {
 GPT_TINY = ["model.layers=1", "model.heads=2", "model.width=16", "model.vocabulary=96", "data.encoding=characters"]
 TINY["gpt2-small"] = [*GPT_TINY, "model.context=16", "data.context=16", "batch=1"]
 TINY["gpt2-small-8x1024"] = [*GPT_TINY, "model.context=32", "data.context=32", "batch=2"]
-# And its precisions: every one somewhere.
-REHEARSED = {
-    "mlp": ("f32", "bf16"),
-    "resnet20": ("f32",),
-    "gpt-6x384": ("tf32",),
-    "gpt2-small": ("f32",),
-    "gpt2-small-8x1024": ("tf32",),
-}
+# What is compared, by what it settles: before `resume`, and after it.
+FIRST = [("gpt2-small", "tf32"), ("resnet20", "tf32")]
+THEN = [
+    ("gpt2-small", "bf16"),
+    ("gpt2-small-8x1024", "bf16"),
+    ("mlp", "tf32"),
+    ("resnet20", "bf16"),
+    ("gpt2-small-8x1024", "tf32"),
+    ("gpt-6x384", "tf32"),
+    ("gpt2-small", "f32"),
+    ("resnet20", "f32"),
+    ("mlp", "bf16"),
+    ("gpt-6x384", "bf16"),
+    ("mlp", "f32"),
+    ("gpt-6x384", "f32"),
+    ("gpt2-small-8x1024", "f32"),
+]
+# What a rehearsal leaves out unless --only names it: other sizes of the same commands, which take XLA longest.
+NOT_REHEARSED = {(workload, precision) for workload, precision in FIRST + THEN} - {("mlp", "tf32"), ("gpt2-small", "bf16")}
 
 
 class Context:
@@ -42,8 +51,6 @@ class Context:
         self.args, self.root, self.commands, self.report = args, root, commands, report
         self.peers = None
         self.section = None
-        # Step times in ms of (workload, precision, rule), for the sections that follow.
-        self.step_ms = {}
 
     def run(self, name, argv, **how):
         """Runs a command, and writes down what it did; what it should not have done is a problem of the section."""
@@ -97,7 +104,7 @@ def replay(day):
     # Their times do not matter, so several run at once.
     jobs = [(dtype, file) for dtype in ("f64", "f32") for file in files]
     if day.args.rehearse:
-        jobs = jobs[: len(files) + 2]
+        jobs = jobs[: len(files) : 4] + jobs[-1:]
     with ThreadPoolExecutor(max(2, min(6, (os.cpu_count() or 2) // 2))) as pool:
         over = [error for error in pool.map(one, jobs) if error]
     day.report.write()
@@ -191,41 +198,75 @@ def tensors(content):
     return json.dumps(header, sort_keys=True).encode() + content[begin:]
 
 
+def ahead(day):
+    """A run of programs that were compiled on another machine, by `benches/gpu/pack --executable`: nothing is compiled here."""
+    file = day.args.executable
+    if not file and day.args.rehearse:
+        file = day.report.folder / "runs" / "step.natgrad"
+        if not day.natgrad("compile", ["compile", *day.sets("model.sizes=[784,64,10]"), "--out", file]).ok:
+            return
+    if not file:
+        day.section.note("left out: no file of executables is here")
+        return
+    out = day.report.folder / "runs" / "ahead"
+    done = day.natgrad("train from the file", ["train", "--device", day.args.device, "--executable", file, "--steps", 200, "--out", out, "--force"])
+    if not done.ok:
+        return
+    rows = day.section.table("200 steps", ["file", "programs compiled", "steps/s", "scored", "accuracy", "NLL"])
+    summary = json.loads((out / "summary.json").read_text())
+    for scored, test in summary["test"].items():
+        rows.append([file.name, summary["programs_compiled"], summary["steps_per_second"], scored, test["accuracy"], test["nll"]])
+    if summary["programs_compiled"]:
+        day.section.problem(f"{summary['programs_compiled']} programs were compiled, and none should have been")
+
+
 def compared(workload, precision):
     """The section that compares rules on a workload."""
 
     def section(day):
-        rows = day.section.table(
-            "step times in turns, the medians with their intervals",
-            ["entrant", "step ms", "from", "to", "ratio to adamw", "from", "to", "per second", "peak MB", "compile ms"],
-        )
-        compare(day, workload, precision, rows)
+        step_ms = compare(day, workload, precision)
+        inspect(day, workload, precision, step_ms)
 
-    section.__doc__ = f"IVON and AdamW on `{workload}` in {precision}, with JAX and PyTorch where they are."
+    section.__doc__ = f"IVON and AdamW on `{workload}` in {precision}, with JAX and PyTorch where they are; and what `inspect` reads in the steps."
     return section
 
 
-def compare(day, workload, precision, rows, share=1.0, peers=True):
-    """Compares on a workload in one precision, with the other frameworks if they are wanted and that works."""
-    seconds = 1 if day.args.rehearse else 10
+def arguments(day, workload, precision):
+    return day.sets(*PRECISIONS[precision], *(TINY[workload] if day.args.rehearse else []))
+
+
+def compare(day, workload, precision):
+    """Compares in one precision, with the other frameworks if that works; gives natgrad's step times in ms, by rule."""
+    rows = day.section.table(
+        "step times in turns, the medians with their intervals",
+        ["entrant", "step ms", "from", "to", "ratio to adamw", "from", "to", "per second", "peak MB", "compile ms"],
+    )
+    seconds = 1 if day.args.rehearse else 8
     out = day.report.folder / "results" / f"compare-{workload}-{precision}.json"
-    sets = day.sets(*PRECISIONS[precision], *(TINY[workload] if day.args.rehearse else []))
-    argv = ["compare", day.config(workload), "--device", day.args.device, "--time", seconds, "--json", out, *sets]
+    argv = ["compare", day.config(workload), "--device", day.args.device, "--time", seconds, "--json", out]
+    argv += arguments(day, workload, precision)
     name = f"compare {workload} {precision}"
-    done = None
-    if peers and day.peers:
-        done = day.natgrad(f"{name} with peers", [*argv, "--with", day.peers(precision)], share=share * 0.7)
-    if done is None or not done.ok:
-        done = day.natgrad(name, argv, share=share if done is None else share * 0.6)
-    if not done.ok:
-        return
-    report = json.loads(out.read_text())
+    # By itself first: that is soon there, and with the others nothing of it is compiled again.
+    done = day.natgrad(name, argv)
+    step_ms = compared_rows(day, out, rows) if done.ok else {}
+    if done.ok and day.peers:
+        beside = out.with_name(f"compare-{workload}-{precision}-peers.json")
+        argv[argv.index(out)] = beside
+        if day.natgrad(f"{name} with peers", [*argv, "--with", day.peers(precision)], share=0.9).ok:
+            rows.clear()
+            step_ms = compared_rows(day, beside, rows)
+    return step_ms
+
+
+def compared_rows(day, file, rows):
+    """Puts what `compare` wrote into the table; gives natgrad's step times in ms, by rule."""
+    report, step_ms = json.loads(file.read_text()), {}
     for row in report["rows"]:
         rule = row["rule"]
         entrant = " ".join(word for word in (row.get("framework"), rule) if word)
         step, ratio = row["step_ms"], row["ratio"]
         if not row.get("framework"):
-            day.step_ms[workload, precision, rule] = step["median"]
+            step_ms[rule] = step["median"]
         through = row.get("throughput") or {}
         rate = f"{through['per_second']:,.0f} {through['unit']}" if through else None
         peak = row["peak_bytes"] / 1e6 if row.get("peak_bytes") else None
@@ -236,34 +277,25 @@ def compare(day, workload, precision, rows, share=1.0, peers=True):
         if not ratio["low"] <= 1 <= ratio["high"]:
             day.section.note(f"adamw against itself is {ratio['median']:.3f}, so intervals are too narrow")
     day.report.write()
+    return step_ms
 
 
-def inspect(day):
+def inspect(day, workload, precision, step_ms):
     """What `inspect` reads in XLA's program, and its least time beside the time that `compare` measured."""
     rows = day.section.table(
         "the step's program; measured over least is 1 where nothing can be faster",
-        ["workload", "products", "rule", "kernels", "MB moved", "least ms", "measured ms", "measured/least", "promises kept"],
+        ["rule", "kernels", "MB moved", "least ms", "measured ms", "measured/least", "promises kept"],
     )
-    for workload in WORKLOADS:
-        for precision in precisions(workload, day.args.rehearse):
-            inspected(day, workload, precision, rows)
-
-
-def inspected(day, workload, precision, rows):
     out = day.report.folder / "results" / f"inspect-{workload}-{precision}.json"
-    sets = day.sets(*PRECISIONS[precision], *(TINY[workload] if day.args.rehearse else []))
-    argv = ["inspect", day.config(workload), "--target", day.args.device, "--what", "roofline", "--json", out, *sets]
-    if not day.natgrad(f"inspect {workload} {precision}", argv).ok:
+    argv = ["inspect", day.config(workload), "--target", day.args.device, "--what", "roofline", "--json", out]
+    if not day.natgrad(f"inspect {workload} {precision}", [*argv, *arguments(day, workload, precision)]).ok:
         return
-    if (workload, precision, "ivon") not in day.step_ms:
-        # Its section did not run, or did not get so far.
-        compare(day, workload, precision, [], share=0.5, peers=False)
     report = json.loads(out.read_text())
     verdicts = report["verdicts"]
     failed = [verdict["name"] for verdict in verdicts if not verdict["pass"]]
     kept = f"{len(verdicts) - len(failed)} of {len(verdicts)}"
     if failed:
-        day.section.note(f"{workload}, {precision}: promises not kept: {', '.join(failed)}")
+        day.section.note(f"promises not kept: {', '.join(failed)}")
     figures = report["roofline"]["device"]["name"]
     day.section.note(f"least times are by the figures of {figures}")
     adamw = report["adamw"]
@@ -272,24 +304,25 @@ def inspected(day, workload, precision, rows):
             continue
         moved = sum(stage["bytes"] for stage in side["stages"]) / 1e6
         least = side["roofline"]["seconds"] * 1e3
-        measured = day.step_ms.get((workload, precision, rule))
+        measured = step_ms.get(rule)
         over = measured / least if measured and least else None
-        row = [workload, precision, rule, kernels, moved, least, measured, over, kept if rule == "ivon" else None]
-        rows.append(row)
+        rows.append([rule, kernels, moved, least, measured, over, kept if rule == "ivon" else None])
         if over and over < 1:
-            day.section.note(f"{workload}, {precision}, {rule}: faster than the least time: the caches hold it, or the figures are wrong")
+            day.section.note(f"{rule}: faster than the least time: the caches hold it, or the figures are wrong")
     day.report.write()
 
 
-def precisions(workload, rehearse):
-    return REHEARSED[workload] if rehearse else tuple(PRECISIONS)
+def sections():
+    """All sections by their names, in the order of what they settle."""
+    compares = lambda pairs: {section_name(*pair): compared(*pair) for pair in pairs}
+    return {"replay": replay, "digits": digits, **compares(FIRST), "resume": resume, "ahead": ahead, **compares(THEN)}
 
 
-def sections(rehearse):
-    """All sections by their names, in their order."""
-    compared_ones = {
-        f"compare-{workload}-{precision}": compared(workload, precision)
-        for workload in WORKLOADS
-        for precision in precisions(workload, rehearse)
-    }
-    return {"replay": replay, "digits": digits, "resume": resume, **compared_ones, "inspect": inspect}
+def section_name(workload, precision):
+    return f"compare-{workload}-{precision}"
+
+
+def rehearsed():
+    """The names of those that a rehearsal runs."""
+    left_out = {section_name(*pair) for pair in NOT_REHEARSED}
+    return [name for name in sections() if name not in left_out]
