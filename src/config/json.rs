@@ -227,6 +227,11 @@ fn own_rule(config: &mut Map<String, Value>) -> Option<Result<OwnRule, String>> 
 /// Rust's names of types in words.
 fn plain(message: &str) -> String {
     let message = message.replace("unknown variant", "unknown value");
+    if let Some(given) = message.strip_suffix(", expected a sequence") {
+        let number = given.strip_prefix("invalid type: integer `").and_then(|rest| rest.strip_suffix('`'));
+        let such_as = number.map_or(String::new(), |number| format!(" such as [{number}]"));
+        return format!("{given}, expected a list{such_as}");
+    }
     let expected = |(words, types): (&str, &[&str])| {
         types.iter().find_map(|name| Some(format!("{}{words}", message.strip_suffix(name)?)))
     };

@@ -172,6 +172,11 @@ fn errors_name_the_path_and_what_would_be_right() {
         ),
         (
             "{}",
+            &["device.visible_devices=2"],
+            "--set device.visible_devices=2: at `device.visible_devices`: invalid type: integer `2`, expected a list such as [2]",
+        ),
+        (
+            "{}",
             &["model.sizes=[784,1e3,10]"],
             "--set model.sizes=[784,1e3,10]: at `model.sizes[1]`: invalid type",
         ),
