@@ -196,11 +196,11 @@ impl Cache {
                 Err(reason) => (Some((key, note)), reason),
             },
         };
-        self.log(&reason, key.as_ref());
-
-        let started = Instant::now();
         let program = key.as_ref().map_or("without a key", |(_, note)| &note.program).to_owned();
+        // Before it is logged, so that who reads the log finds it under way.
         let compiling = phase::begin(Phase::Compiling { program: program.clone() });
+        self.log(&reason, key.as_ref());
+        let started = Instant::now();
         let made = compile()?;
         drop(compiling);
         let compile_seconds = started.elapsed().as_secs_f64();
