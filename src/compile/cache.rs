@@ -11,6 +11,7 @@ use super::key::{self, CacheKey, KeyParts};
 use super::listing::Listed;
 use super::note::Note;
 use super::plugin_hash;
+use super::target::Target;
 use crate::phase::{self, Phase};
 use crate::pjrt::{self, Client, CompileOptions, Executable, Topology};
 use crate::size::Size;
@@ -23,6 +24,9 @@ pub use upkeep::{CacheEntry, Removed};
 
 /// The bytes that a cache keeps at most, unless it is told otherwise.
 pub const DEFAULT_MAX: Size = Size(10_000_000_000);
+
+/// The folder in it of what XLA:GPU tried out.
+const AUTOTUNING: &str = "autotuning";
 
 /// A folder of compiled executables. Several processes may use one at the same time, and so may several users who may
 /// all write to the folder. Of more bytes than the cache may have, those are dropped that were not used for longest.
@@ -114,9 +118,21 @@ impl Cache {
             options,
             || keyed,
             |bytes| client.deserialize(bytes).map_err(|error| error.to_string()),
-            || client.compile(stablehlo.as_bytes(), options),
+            || client.compile(stablehlo.as_bytes(), &self.with_autotuning(Target::of(client), options)),
             |executable| executable.serialize(),
         )
+    }
+
+    /// The same options, and where XLA:GPU keeps which algorithms it found fastest: programs that are compiled later take
+    /// them from there. The folder changes no program, so it is no part of a key.
+    fn with_autotuning(&self, target: Target, options: &CompileOptions) -> CompileOptions {
+        let folder = self.folder.join(AUTOTUNING);
+        match folder.to_str() {
+            Some(path) if target == Target::Gpu && std::fs::create_dir_all(&folder).is_ok() => {
+                options.clone().flag("xla_gpu_per_fusion_autotune_cache_dir", path)
+            }
+            Some(_) | None => options.clone(),
+        }
     }
 
     /// The key of a program here, which is a hash of all of its text, and what an entry notes beside it.

@@ -47,6 +47,20 @@ fn the_second_time_is_a_hit() {
 }
 
 #[test]
+fn a_gpu_keeps_in_the_cache_what_it_tried_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let (cache, options) = (Cache::open(folder.path()), CompileOptions::new().flag("xla_a", 1));
+    assert_eq!(cache.with_autotuning(Target::Cpu, &options), options);
+    assert!(!folder.path().join("autotuning").exists());
+    let with = cache.with_autotuning(Target::Gpu, &options);
+    let flags: Vec<_> = with.flags().map(|(name, _)| name.to_owned()).collect();
+    assert_eq!(flags, ["xla_a", "xla_gpu_per_fusion_autotune_cache_dir"]);
+    assert!(folder.path().join("autotuning").is_dir());
+    // It is none of the entries.
+    assert_eq!(cache.entries().unwrap().len(), 0);
+}
+
+#[test]
 fn damaged_entries_are_told_and_replaced() {
     let folder = tempfile::tempdir().unwrap();
     let cache = Cache::open(folder.path());
