@@ -240,7 +240,19 @@ impl Machine {
         };
         let about = About::of(optimized, config, self.device.clone());
         let outputs = target.outputs(self.compiler.lowering().loops);
-        Ok(Report::of(about, optimized, adamw.as_ref(), self.figures.as_ref(), outputs))
+        let figures = self.figures(config);
+        Ok(Report::of(about, optimized, adamw.as_ref(), figures.as_ref(), outputs))
+    }
+
+    /// The device's figures, with products as exact as the configuration wants them. Those of a linked model are as exact as
+    /// its functions say, which may be less: so they are taken to be fast.
+    fn figures(&self, config: &RunConfig) -> Option<DeviceFigures> {
+        let figures = self.figures.clone()?;
+        let part = match (self.compiler.model(), config.model.linked()) {
+            (Some(model), None) => model.exact_part(config.step.precision),
+            (None, _) | (_, Some(_)) => 1.0,
+        };
+        Some(figures.with_exact_products(part))
     }
 }
 

@@ -9,6 +9,7 @@ use serde::Deserialize;
 
 use super::Target;
 use super::gpu::Gpu;
+use crate::lower::ProductPrecision;
 
 /// A model of device: what it is compiled for by, and its public figures.
 #[derive(Debug, PartialEq, Deserialize)]
@@ -131,6 +132,22 @@ impl DeviceModel {
         rates.get(dtype.name()).map(|figure| figure.value)
     }
 
+    /// What of [`DeviceModel::peak`] its matrix units do in single precision where products are as exact as this. GPUs multiply
+    /// without tensor cores at `highest`, TPUs in several passes of bfloat16.
+    pub fn exact_part(&self, precision: ProductPrecision) -> f64 {
+        match (self.target(), precision) {
+            (Target::Gpu, ProductPrecision::Highest) => {
+                let [matrix, vector] = [Unit::Matrix, Unit::Vector].map(|unit| self.peak(unit, DType::F32));
+                vector.zip(matrix).map_or(1.0, |(vector, matrix)| vector / matrix)
+            }
+            (Target::Tpu, ProductPrecision::Tf32) => 1.0 / 3.0,
+            (Target::Tpu, ProductPrecision::Highest) => 1.0 / 6.0,
+            (Target::Gpu, ProductPrecision::Default | ProductPrecision::Tf32)
+            | (Target::Tpu, ProductPrecision::Default)
+            | (Target::Cpu | Target::Other, _) => 1.0,
+        }
+    }
+
     /// Every figure: what it is, its value, and where it is from.
     pub fn figures(&self) -> impl Iterator<Item = (String, f64, &str)> {
         let rates = [("matrix", &self.peak.matrix), ("vector", &self.peak.vector)];
@@ -249,6 +266,13 @@ mod tests {
         assert_eq!(h100.peak(Unit::Vector, DType::F32), Some(66.9e12));
         assert_eq!(h100.peak(Unit::Vector, DType::S32), None);
         assert_eq!(h100.bandwidth(), Some(3352.32e9));
+        // Without tensor cores; with TensorFloat-32 they are those of the file.
+        assert_eq!(h100.exact_part(ProductPrecision::Highest), 66.9e12 / 494.7e12);
+        assert_eq!(h100.exact_part(ProductPrecision::Tf32), 1.0);
+        let v5e = DeviceModel::named("tpu:v5e").unwrap();
+        assert_eq!(v5e.exact_part(ProductPrecision::Highest), 1.0 / 6.0);
+        let cpu = DeviceModel::named("cpu").unwrap();
+        assert_eq!(cpu.exact_part(ProductPrecision::Highest), 1.0);
     }
 
     #[test]

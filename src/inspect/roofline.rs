@@ -75,6 +75,19 @@ impl DeviceFigures {
         products.copied().unwrap_or(self.elementwise)
     }
 
+    /// The same with products of single precision at this part of their rate.
+    #[must_use]
+    pub fn with_exact_products(mut self, part: f64) -> DeviceFigures {
+        if let Some(rate) = self.products.get_mut("f32") {
+            *rate *= part;
+        }
+        self.measured = self.measured.map(|measured| Measured {
+            worst: Box::new(measured.worst.with_exact_products(part)),
+            ..measured
+        });
+        self
+    }
+
     /// The most bytes a second that anything moves: in caches, where that is known.
     pub fn fastest_bytes(&self) -> f64 {
         self.cached.map_or(self.bandwidth, |cached| cached.max(self.bandwidth))
@@ -173,5 +186,7 @@ mod tests {
         assert_eq!((forward.bound(), roofline.seconds), ("compute", 10.0));
         // What the device has no figure for runs like f32.
         assert_eq!(device.compute(&dots("f16", 1000)), 1.0);
+        let exact = device.with_exact_products(0.5);
+        assert_eq!((exact.product_rate("f32"), exact.product_rate("bf16")), (500.0, 2000.0));
     }
 }

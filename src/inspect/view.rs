@@ -323,7 +323,14 @@ impl About {
     /// What was inspected, in a line.
     pub fn title(&self) -> String {
         let parameters = grouped(self.parameters);
-        let products = self.products().map_or_else(String::new, |how| format!(", products in {how}"));
+        // Its functions say themselves how exact their products are.
+        let is_linked = self.config.pointer("/model/kind").is_some_and(|kind| kind == "stablehlo");
+        let own = if is_linked {
+            " but those of the model's own functions, which are as JAX wrote them"
+        } else {
+            ""
+        };
+        let products = self.products().map_or_else(String::new, |how| format!(", products in {how}{own}"));
         format!(
             "{} of {}, {parameters} trained parameters, for {}{products}\n",
             self.program, self.rule, self.device
