@@ -23,7 +23,7 @@ use crate::train::{
 pub(super) const CONFIG_FILE: &str = "config.json";
 pub(super) const SUMMARY_FILE: &str = "summary.json";
 
-/// Files that belong to a run, however it ended.
+/// Files that belong to a run, however it ended: the checkpoint is the first.
 pub(super) const RUN_FILES: [&str; 8] = [
     CHECKPOINT_FILE,
     BEST_FILE,
@@ -34,10 +34,6 @@ pub(super) const RUN_FILES: [&str; 8] = [
     text::FILE_NAME,
     TRIALS_FILE,
 ];
-
-/// Files that a run writes or removes.
-const FILES: [&str; 7] =
-    [CHECKPOINT_FILE, BEST_FILE, METRICS_FILE, SUMMARY_FILE, CONFIG_FILE, text::FILE_NAME, TRIALS_FILE];
 
 /// The folder of a run that is there, where its checkpoint's file may be given.
 pub(super) fn folder_of(run: &Path) -> PathBuf {
@@ -135,7 +131,9 @@ pub(super) fn refuse_held(out: &Path) -> Result<(), Failure> {
 /// Why a run does not go to a folder that nobody asked to replace.
 fn held(out: &Path) -> Option<Failure> {
     let is_there = |name: &&str| std::fs::symlink_metadata(out.join(name)).is_ok_and(|found| !found.is_dir());
-    let found: Vec<&str> = FILES.into_iter().filter(is_there).collect();
+    // What a run could not read of its own metrics is none by itself.
+    let files = RUN_FILES.into_iter().filter(|name| *name != METRICS_UNREAD_FILE);
+    let found: Vec<&str> = files.filter(is_there).collect();
     let (folder, found) = (out.display(), (!found.is_empty()).then(|| found.join(", "))?);
     let resume = format!("--resume {folder} goes on with it, ");
     let resume =
@@ -186,22 +184,15 @@ pub(super) fn begin(
 
 /// Removes what an earlier run wrote but for its checkpoint.
 fn clear(folder: &Path) -> std::io::Result<()> {
-    let mine = [
-        BEST_FILE,
-        METRICS_FILE,
-        METRICS_UNREAD_FILE,
-        SUMMARY_FILE,
-        CONFIG_FILE,
-        text::FILE_NAME,
-        REPORT_FILE,
-    ];
-    mine.iter().try_for_each(|name| remove(&folder.join(name)))?;
+    // The trials that have just ended are this run's.
+    let earlier = RUN_FILES.into_iter().filter(|name| ![CHECKPOINT_FILE, TRIALS_FILE].contains(name));
+    earlier.chain([REPORT_FILE]).try_for_each(|name| remove(&folder.join(name)))?;
     kept_checkpoints(folder).iter().try_for_each(|(_, path)| remove(path))?;
     // TensorBoard would show them as this run's.
     remove_events(&folder.join(EVENT_FOLDER))?;
     // The run that it was compared with.
     let against = folder.join(AGAINST_FOLDER);
-    FILES.iter().try_for_each(|name| remove(&against.join(name)))?;
+    RUN_FILES.iter().try_for_each(|name| remove(&against.join(name)))?;
     std::fs::remove_dir(against).ok();
     Ok(())
 }
