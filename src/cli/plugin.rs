@@ -141,14 +141,28 @@ fn list_cuda() -> Result<String, Failure> {
     let Some(path) = open::cuda_plugin().map_err(|error| Failure::Failed(error.into()))? else {
         return Ok(match assets::look(Asset::CudaCompiler)? {
             Some(path) => format!(
-                "\n{}\n  to compile with; `natgrad plugin install cuda13` fetches the libraries that programs run with\n",
-                path.display()
+                "\n{}\n  to compile with; to run programs:\n  {:<41} {}\n  {:<41} not installed; `natgrad plugin install cuda13` \
+                 fetches them (1.07 GB)\n",
+                path.display(),
+                "driver",
+                driver(),
+                "cudart, cuBLAS, cuDNN, nvJitLink, NVRTC"
             ),
             None => String::new(),
         });
     };
-    let driver = match CudaDriver::open() {
-        Err(error) => error,
+    let driver = driver();
+    let mut text = format!("\n{}\n  {:<41} {driver}\n", path.display(), "driver");
+    for library in cuda::major(&path).map_or_else(Vec::new, |major| cuda::libraries(&path, major)) {
+        text.push_str(&format!("  {library}\n"));
+    }
+    Ok(text)
+}
+
+/// The driver of this machine, or what is missing of it.
+fn driver() -> String {
+    match CudaDriver::open() {
+        Err(error) => format!("missing: {error}"),
         Ok(CudaDriver { cuda: (major, minor), gpus }) => {
             let gpus = match gpus {
                 Err(error) => error,
@@ -157,12 +171,7 @@ fn list_cuda() -> Result<String, Failure> {
             };
             format!("runs CUDA {major}.{minor}: {gpus}")
         }
-    };
-    let mut text = format!("\n{}\n  {:<41} {driver}\n", path.display(), "driver");
-    for library in cuda::major(&path).map_or_else(Vec::new, |major| cuda::libraries(&path, major)) {
-        text.push_str(&format!("  {library}\n"));
     }
-    Ok(text)
 }
 
 fn list() -> Result<(), Failure> {
