@@ -1,16 +1,19 @@
 //! `natgrad train --dry-run`: what a run would take, from its configuration alone.
 
+use std::process::ExitCode;
+
 use indicatif::{DecimalBytes, HumanCount};
 
 use super::print::result;
 use super::{Failure, backend};
-use crate::compile::{CacheOutcome, Compiler, Target, Wanted};
+use crate::compile::{CacheOutcome, Compiler, Refusal, Target, Wanted};
 use crate::config::{Length, RunConfig};
 use crate::inspect::{HloModule, Summary};
 use crate::report::columns;
 
-/// Compiles the step and prints parameters, memory and the step's stages. Reads no data and writes nothing.
-pub(super) fn dry_run(config: &RunConfig, wanted: Option<Wanted>) -> Result<(), Failure> {
+/// Compiles the step and prints parameters, memory and the step's stages. Reads no data and writes nothing. A step that does
+/// not fit the device is an error: the run would fail.
+pub(super) fn dry_run(config: &RunConfig, wanted: Option<Wanted>) -> Result<ExitCode, Failure> {
     let compiler = backend::compiler(wanted)?;
     let recipe = config.recipe(compiler.target().state_plan());
     let program = compiler.target().step(&recipe, config.batch)?;
@@ -69,6 +72,7 @@ pub(super) fn dry_run(config: &RunConfig, wanted: Option<Wanted>) -> Result<(), 
             bytes(memory.temporaries)
         ),
     ));
+    let mut short = None;
     if let Some(model) = compiler.model()
         && let Some(has) = model.memory_bytes()
     {
@@ -79,6 +83,9 @@ pub(super) fn dry_run(config: &RunConfig, wanted: Option<Wanted>) -> Result<(), 
             Compiler::Ahead(_) => has * part,
         };
         let verdict = if needed as f64 <= usable { "it fits" } else { "it does not fit" };
+        if needed as f64 > usable {
+            short = Some(usable as i64);
+        }
         let of = if usable < has {
             format!(", of which {} may be used", bytes(usable as i64))
         } else {
@@ -88,7 +95,12 @@ pub(super) fn dry_run(config: &RunConfig, wanted: Option<Wanted>) -> Result<(), 
     }
     let hlo = HloModule::decode(&listing.hlo)?;
     result(format_args!("{}{}", columns(&rows, |_| false), Summary::of(&hlo).stages().trim_end()));
-    Ok(())
+    let Some(usable) = short else { return Ok(ExitCode::SUCCESS) };
+    let advice = Refusal::Memory.advice(compiler.target()).unwrap_or_default();
+    let (needed, usable) = (bytes(needed), bytes(usable));
+    Err(Failure::Failed(anyhow::anyhow!(
+        "a step takes {needed}, and the device has {usable} for it\n{advice}"
+    )))
 }
 
 fn bytes(count: i64) -> String {

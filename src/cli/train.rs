@@ -98,8 +98,7 @@ impl Train {
 
     pub(super) fn run(self) -> Result<ExitCode, Failure> {
         if self.dry_run {
-            dry_run::dry_run(&self.config()?, self.target)?;
-            return Ok(ExitCode::SUCCESS);
+            return dry_run::dry_run(&self.config()?, self.target);
         }
         if self.seeds.is_empty() {
             self.once()?;

@@ -137,6 +137,18 @@ fn what_was_compiled_ahead_comes_from_the_cache() {
 }
 
 #[test]
+fn a_dry_run_of_a_step_that_does_not_fit_fails() {
+    if !installed(Asset::CudaCompiler, "cuda13 --compile-only") {
+        return;
+    }
+    let bench = Bench::cold();
+    let dry = ["train", "run.json", "--dry-run", "--target", "cuda:l4", "--set", "batch=300000000"];
+    let outcome = run(&mut command(&bench, &dry));
+    assert!(outcome.stdout.contains("it does not fit"), "{outcome:?}");
+    fails(&outcome, 1, &["a step takes ", ", and the device has ", "step.accumulation"]);
+}
+
+#[test]
 fn the_targets_are_listed() {
     let bench = Bench::cold();
     insta::assert_snapshot!(bench.ok(&["inspect", "--target", "list"]).stdout);
