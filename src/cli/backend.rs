@@ -15,6 +15,11 @@ pub(super) fn open(wanted: Option<Wanted>, options: &DeviceOptions) -> Result<De
     open::attached_as(wanted, options).map_err(failure)
 }
 
+/// An error where the device that is wanted cannot be used, as far as that is known before data are read or fetched.
+pub(super) fn look_for(wanted: Option<Wanted>) -> Result<(), Failure> {
+    open::look_for(wanted).map_err(failure)
+}
+
 /// `--device`, for commands that run programs.
 #[derive(Debug, Args)]
 pub(super) struct OnDevice {
@@ -24,14 +29,20 @@ pub(super) struct OnDevice {
 }
 
 impl OnDevice {
-    /// The device, for a run with these options.
-    pub(super) fn open(&self, options: &DeviceOptions) -> Result<Device, Failure> {
+    /// An error where it cannot be used, as far as that is known before data are read.
+    pub(super) fn look_for(&self) -> Result<(), Failure> {
         if let Some(Wanted::Model(model)) = self.device {
             return Err(Failure::usage(anyhow::anyhow!(
                 "{} is a model of device, and this needs one that is here: cpu, cuda or tpu",
                 model.name
             )));
         }
+        look_for(self.device)
+    }
+
+    /// The device, for a run with these options.
+    pub(super) fn open(&self, options: &DeviceOptions) -> Result<Device, Failure> {
+        self.look_for()?;
         open(self.device, options)
     }
 }

@@ -90,6 +90,7 @@ impl Compare {
         let included = self.include.iter().map(|path| compare::include(path));
         let included = included.collect::<Result<Vec<_>, _>>().map_err(Failure::usage)?;
         self.check_outputs()?;
+        backend::look_for(self.target)?;
         let mut server = self.with.as_deref().map(Server::start).transpose().map_err(Failure::usage)?;
         let device = backend::open(self.target, &DeviceOptions::default())?;
         let budget = Budget { time: Duration::from_secs(self.time), width: compare::NARROW };

@@ -80,6 +80,7 @@ impl Generate {
         }
         let inputs = Inputs::default().with_config(&trained.config);
         check(&[("--json", self.json.as_deref())], &inputs)?;
+        self.on.look_for()?;
         let tokenizer = self.tokenizer(gpt2)?;
         let mut tokens = tokenizer
             .encode(&self.prompt)

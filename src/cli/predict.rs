@@ -69,6 +69,7 @@ impl Predict {
             self.check_out(out, &trained)?;
         }
         let taught = trained.taught(Tokenizer::of_run(&folder_of(&self.run)).map_err(Failure::usage)?);
+        self.on.look_for()?;
         let (examples, name) = self.examples(&trained, &taught)?;
 
         let config = &trained.config;

@@ -156,6 +156,7 @@ impl Train {
         let inputs = inputs.with("the --executable", self.executable.as_ref());
         let html: output::Outputs = &[("--html", self.html.as_deref())];
         output::refuse(html, &inputs)?;
+        backend::look_for(self.target)?;
         let splits = config.load_data(backend::fetch).map_err(Failure::data)?;
         check(&config, &splits.train, Some(&splits.test)).map_err(|error| Failure::training(error, None))?;
         if let (Some(path), None) = (&config.init, &resume) {

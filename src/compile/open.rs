@@ -171,19 +171,23 @@ pub(crate) fn attached_as(wanted: Option<Wanted>, options: &DeviceOptions) -> Re
     }
 }
 
+/// An error where it is known, before a plugin is loaded, that the device which is wanted cannot be used.
+pub(crate) fn look_for(wanted: Option<Wanted>) -> Result<(), OpenError> {
+    match wanted.map(Wanted::target) {
+        Some(Target::Gpu) => gpu_plugin().map(drop),
+        Some(Target::Tpu) if !is_chosen() => check_for_tpu(),
+        Some(Target::Tpu | Target::Cpu | Target::Other) => Ok(()),
+        None => assets::chosen_plugin()?.map_or(Ok(()), |path| check_cuda(&path)),
+    }
+}
+
 /// A device of the platform that is wanted; without a wish, of the plugin that the user chose, else the CPU.
 fn attached(wanted: Option<Target>, index: usize, options: &DeviceOptions) -> Result<Device, OpenError> {
-    if wanted == Some(Target::Tpu) && !is_chosen() {
-        check_for_tpu()?;
-    }
+    look_for(wanted.map(|target| Wanted::Attached(target, index)))?;
     let plugin = match wanted {
-        Some(target) => runnable(target)?,
-        None => {
-            if let Some(path) = assets::chosen_plugin()? {
-                cuda::check(&path)?;
-            }
-            default_plugin()?
-        }
+        Some(Target::Gpu) => load(&gpu_plugin()?)?,
+        Some(target) => plugin_for(target)?,
+        None => default_plugin()?,
     };
     let client = runtime(&plugin, wanted, options)?;
     if wanted.is_some_and(|target| target != Target::of(&client)) {
@@ -197,19 +201,16 @@ pub(crate) fn default_plugin() -> Result<Plugin, OpenError> {
     load(&assets::cpu_plugin()?)
 }
 
-/// As [`plugin_for`], with all that programs run with, which is checked.
-fn runnable(target: Target) -> Result<Plugin, OpenError> {
-    if target != Target::Gpu {
-        return plugin_for(target);
-    }
+/// The plugin for GPUs, with all that programs run with, which is checked.
+fn gpu_plugin() -> Result<PathBuf, OpenError> {
     let known = match assets::chosen_plugin()? {
         Some(path) => Some(path),
         None => cuda_plugin()?,
     };
     match known {
         Some(path) => {
-            cuda::check(&path)?;
-            load(&path)
+            check_cuda(&path)?;
+            Ok(path)
         }
         None => {
             cuda::driver()?;
@@ -219,6 +220,12 @@ fn runnable(target: Target) -> Result<Plugin, OpenError> {
             })
         }
     }
+}
+
+/// [`cuda::check`], with the variable's name where the user chose the plugin by it.
+fn check_cuda(plugin: &Path) -> Result<(), OpenError> {
+    let wrong = if is_chosen() { OpenError::ChosenCuda } else { OpenError::Cuda };
+    cuda::check(plugin).map_err(wrong)
 }
 
 /// The plugin for NVIDIA GPUs with all that programs run with: a Python environment's that the user chose, or natgrad's

@@ -38,6 +38,11 @@ pub enum OpenError {
     /// This machine's GPUs cannot be used, or something that programs for them run with is missing.
     #[error(transparent)]
     Cuda(#[from] CudaError),
+    /// The same, of the plugin that `NATGRAD_PJRT_PLUGIN` names.
+    #[error(
+        "{PLUGIN_VARIABLE} names a plugin for NVIDIA GPUs: {0}; unset the variable to use natgrad's own plugins"
+    )]
+    ChosenCuda(#[source] CudaError),
     /// The plugin that `NATGRAD_PJRT_PLUGIN` names is for another platform than the one that is wanted.
     #[error(
         "{PLUGIN_VARIABLE} names a plugin for {found}, which is not the target; unset it to use natgrad's own plugin"

@@ -112,6 +112,28 @@ fn a_missing_library_is_named_before_the_plugin_is_opened() {
     assert!(!bench.path("out").exists());
 }
 
+/// Data may be a gigabyte to fetch.
+#[test]
+fn the_driver_is_looked_for_before_data_are_read() {
+    let bench = Bench::cold();
+    let plugin = plugin(&bench, &[]);
+    let folder = driver(&bench);
+    std::fs::remove_file(bench.path("table.csv")).unwrap();
+    let train = |target: &[&str]| {
+        let mut command = bench.command(&[&["train", "run.json", "--out", "out"], target].concat());
+        command.env("NATGRAD_PJRT_PLUGIN", &plugin).env("LD_LIBRARY_PATH", &folder);
+        run(command.env("FAKE_VERSION", "12080"))
+    };
+    for target in [&["--device", "cuda"][..], &[]] {
+        said(
+            &train(target),
+            1,
+            &["NATGRAD_PJRT_PLUGIN names a plugin for NVIDIA GPUs: ", "the variable", "too old"],
+        );
+    }
+    said(&train(&["--target", "cpu"]), 2, &["table.csv"]);
+}
+
 #[test]
 fn a_machine_with_a_gpu_and_no_plugin_is_told_what_to_install() {
     let bench = Bench::cold();
