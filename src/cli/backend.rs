@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{Failure, progress};
+use super::{Failure, compile, progress};
 use crate::assets::{self, Asset};
 use crate::compile::{Cache, Compiler, Device, DeviceOptions, Listing, OpenError, Wanted, open};
 use crate::pjrt::{Client, Plugin};
@@ -44,6 +44,34 @@ impl OnDevice {
     pub(super) fn open(&self, options: &DeviceOptions) -> Result<Device, Failure> {
         self.look_for()?;
         open(self.device, options)
+    }
+}
+
+/// `--device` and `--executable`, for commands that predict.
+#[derive(Debug, Args)]
+pub(super) struct Predicting {
+    #[command(flatten)]
+    on: OnDevice,
+    /// Run the programs of this file, which `natgrad compile` made for the run, and compile nothing. It is machine code: take it only
+    /// from someone you trust
+    #[arg(long, value_name = "FILE")]
+    pub(super) executable: Option<PathBuf>,
+}
+
+impl Predicting {
+    /// An error where the device cannot be used, as far as that is known before data are read.
+    pub(super) fn look_for(&self) -> Result<(), Failure> {
+        self.on.look_for()
+    }
+
+    /// The device, for a run with these options, with the executables of the file.
+    pub(super) fn open(&self, options: &DeviceOptions) -> Result<Device, Failure> {
+        let executables = self.executable.as_deref().map(compile::read).transpose()?;
+        let device = self.on.open(options)?;
+        match executables {
+            Some(executables) => device.with_executables(executables).map_err(compile::failure),
+            None => Ok(device),
+        }
     }
 }
 

@@ -16,7 +16,7 @@ use crate::config::{Overrides, RunConfig};
 use crate::report::columns;
 use crate::train::{self, TrainError, compile_run, needs_data};
 
-/// Compile all programs of a run into a file, for `train --executable` on this machine or another
+/// Compile all programs of a run into a file, for `train`, `predict` and `eval` with --executable, on this machine or another
 #[derive(Debug, Args)]
 pub(super) struct Compile {
     /// The configuration; sections and fields that it leaves out have the default run's values

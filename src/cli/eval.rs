@@ -63,7 +63,7 @@ pub(super) struct Eval {
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
     #[command(flatten)]
-    on: backend::OnDevice,
+    on: backend::Predicting,
 }
 
 /// What the numbers of adaptive sets are drawn with.
@@ -129,6 +129,7 @@ impl Eval {
         }
         let inputs = trained.iter().fold(Inputs::default(), |inputs, own| inputs.with_config(&own.config));
         let inputs = inputs.with("the --data", self.data.as_ref()).with("the --ood", self.ood.as_ref());
+        let inputs = inputs.with("the --executable", self.on.executable.as_ref());
         check(&[("--json", self.json.as_deref()), ("--html", self.html.as_deref())], &inputs)?;
         let device = self.on.open(&trained[0].config.device)?;
         let mut names = Vec::new();
@@ -180,6 +181,11 @@ impl Eval {
         }
         match task {
             Task::Classes | Task::Numbers { noise: _ } => {}
+            Task::Tokens if self.on.executable.is_some() => {
+                return Err(Failure::usage(anyhow!(
+                    "--executable: has the programs that train and predict, not those that judge texts: go without it"
+                )));
+            }
             Task::Tokens if self.ood.as_ref().is_some_and(|ood| !Path::new(ood).exists()) => {
                 let ood = self.ood.as_deref().unwrap_or_default();
                 return Err(Failure::usage(anyhow!(
@@ -215,8 +221,7 @@ impl Eval {
         let values = trained.values(&recipe);
         let posterior = trained.posterior(device)?;
         let most = sets.all().map(Examples::len).max().unwrap_or(1);
-        let rows = Predictor::rows_at_a_time(config.model.model(), config.batch, most.next_power_of_two());
-        let predictor = Predictor::new(device, &recipe, rows)?;
+        let predictor = trained.predictor(device, &recipe, most)?;
         let is_of_classes = config.model.task() == Task::Classes;
         let calibration = sets.calibration(seed);
         let judge = |at: WeightsAt| -> Result<(Predicted, Evaluation), Failure> {

@@ -14,7 +14,7 @@ use super::{Failure, backend};
 use crate::compile::Device;
 use crate::data::{Examples, Taught};
 use crate::pjrt::Buffer;
-use crate::posterior::{Format, Predicted, Predictions, Predictor, PredictorError, Sheet, WeightsAt};
+use crate::posterior::{Format, Predicted, Predictions, PredictorError, Sheet, WeightsAt};
 use crate::step::{Slot, StateKind};
 use crate::text::Tokenizer;
 use crate::weights;
@@ -46,7 +46,7 @@ pub(super) struct Predict {
     #[arg(long, allow_negative_numbers = true)]
     seed: Option<u64>,
     #[command(flatten)]
-    on: backend::OnDevice,
+    on: backend::Predicting,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -77,9 +77,7 @@ impl Predict {
         let recipe = trained.recipe(&device);
         let values = trained.values(&recipe);
         let posterior = trained.posterior(&device)?;
-        let rows =
-            Predictor::rows_at_a_time(config.model.model(), config.batch, examples.len().next_power_of_two());
-        let predictor = Predictor::new(&device, &recipe, rows)?;
+        let predictor = trained.predictor(&device, &recipe, examples.len())?;
         let seed = self.seed.unwrap_or(config.seed);
         let at = match samples {
             Some(count) => WeightsAt::Samples { values: &values, seed, count },
@@ -162,6 +160,7 @@ impl Predict {
         Format::of(out).map_err(|error| Failure::Usage(anyhow::Error::new(error).context("--out")))?;
         let inputs = Inputs::default().with("the --data", self.data.as_ref());
         let inputs = inputs.with("the --weights", self.weights.as_ref()).with_config(&trained.config);
+        let inputs = inputs.with("the --executable", self.on.executable.as_ref());
         check(&[("--out", Some(out))], &inputs)
     }
 

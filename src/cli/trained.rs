@@ -14,11 +14,11 @@ use crate::config::RunConfig;
 use crate::data::{Splits, Taught};
 use crate::phase::{self, Phase};
 use crate::pjrt::Buffer;
-use crate::posterior::Posterior;
+use crate::posterior::{Posterior, Predictor, PredictorError};
 use crate::rule::HyperValues;
 use crate::step::Recipe;
 use crate::text::Tokenizer;
-use crate::train::{BEST_FILE, Checkpoint, check};
+use crate::train::{BEST_FILE, Checkpoint, check, explain};
 
 /// Vocabularies that are taken for GPT-2's: padded ones too.
 pub(super) const GPT2_VOCABULARY: std::ops::RangeInclusive<usize> = 50257..=50304;
@@ -127,10 +127,35 @@ impl Trained {
     /// The posterior on the device.
     pub(super) fn posterior<'a>(&self, device: &'a Device) -> Result<Posterior<'a>, Failure> {
         let recipe = self.recipe(device);
-        Ok(Posterior::new(device, &recipe, self.values(&recipe), |name| {
+        let tensor = |name: &str| {
             let tensor = self.checkpoint.tensors.iter().find(|tensor| tensor.name == name)?;
             Some((&tensor.ty, tensor.bytes.as_slice()))
-        })?)
+        };
+        let posterior = Posterior::new(device, &recipe, self.values(&recipe), tensor);
+        posterior.map_err(|error| self.failure(device, error))
+    }
+
+    /// What predicts so many rows with the run's model.
+    pub(super) fn predictor<'a>(
+        &self,
+        device: &'a Device,
+        recipe: &Recipe,
+        examples: usize,
+    ) -> Result<Predictor<'a>, Failure> {
+        let (model, batch) = (self.config.model.model(), self.config.batch);
+        let rows = Predictor::rows_on(device, model, batch, examples.next_power_of_two());
+        Predictor::new(device, recipe, rows).map_err(|error| self.failure(device, error))
+    }
+
+    /// Says of a device that was given executables why a program is not among them.
+    fn failure(&self, device: &Device, error: PredictorError) -> Failure {
+        match device.executables() {
+            Some(given) => {
+                let table = given.header().table.as_ref();
+                Failure::training(explain(device, &self.config, table, error.into()), None)
+            }
+            None => Failure::predicting(error),
+        }
     }
 
     /// The parameters' means.

@@ -180,6 +180,12 @@ impl<'a> Predictor<'a> {
         examples.clamp(1, most)
     }
 
+    /// [`Predictor::rows_at_a_time`] on a device: one that was given executables runs those, which are for as many as fit.
+    pub(crate) fn rows_on(device: &Device, model: &dyn Model, batch: usize, examples: usize) -> usize {
+        let examples = if device.executables().is_some() { usize::MAX } else { examples };
+        Predictor::rows_at_a_time(model, batch, examples)
+    }
+
     /// The compiled programs.
     pub fn programs(&self) -> impl Iterator<Item = &Compiled> {
         std::iter::once(&self.predict).chain(&self.draw)

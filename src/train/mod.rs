@@ -50,6 +50,7 @@ pub use metrics::{ASIDE_NAME as METRICS_UNREAD_FILE, FILE_NAME as METRICS_FILE, 
 pub use motion::HessMotion;
 pub use predict::{At, Prediction};
 pub use prior::Prior;
+pub(crate) use programs::explain;
 pub use programs::{compile_run, needs_data};
 pub use progress::{Observer, Progress, RunReport};
 pub use run::Run;

@@ -110,7 +110,7 @@ pub fn compile_run(
 }
 
 /// Says why a program is not among the executables that a device was given, where that is the error.
-pub(super) fn explain(
+pub(crate) fn explain(
     device: &Device,
     config: &RunConfig,
     table: Option<&DeviceTable>,

@@ -345,9 +345,7 @@ impl<'a> Training<'a> {
         rows: usize,
         observer: Observer,
     ) -> Result<Arc<Predictor<'a>>, TrainError> {
-        // Executables that were compiled without the data are for as many as fit.
-        let rows = if self.device.executables().is_some() { usize::MAX } else { rows };
-        let rows = Predictor::rows_at_a_time(self.config.model.model(), self.config.batch, rows);
+        let rows = Predictor::rows_on(self.device, self.config.model.model(), self.config.batch, rows);
         if let Some(predictor) = self.predictor.as_ref().filter(|predictor| predictor.rows() >= rows) {
             return Ok(Arc::clone(predictor));
         }

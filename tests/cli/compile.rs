@@ -60,6 +60,10 @@ fn near(one: &Value, other: &Value) {
             let (one, other) = (one.as_f64().unwrap(), other.as_f64().unwrap());
             assert!((one - other).abs() <= 1e-5 * (1.0 + other.abs()), "{one} {other}");
         }
+        (Value::Array(one), Value::Array(other)) => {
+            assert_eq!(one.len(), other.len());
+            one.iter().zip(other).for_each(|(one, other)| near(one, other));
+        }
         (one, other) => assert_eq!(one, other),
     }
 }
@@ -111,6 +115,38 @@ fn the_file_knows_its_run_and_serves_others_of_the_same_programs() {
     ]);
     train(&["--resume", "b", "--steps", "20"]);
     train(&["--seeds", "1,2", "--out", "c"]);
+}
+
+/// What predicts is in the file too.
+#[test]
+fn runs_predict_and_are_judged_from_the_file() {
+    let bench = Bench::new();
+    bench.ok(&["compile", "run.json"]);
+    bench.ok(&["train", "run.json", "--out", "out"]);
+    let cache = bench.cold_cache("empty");
+    let given = |args: &[&str]| {
+        run(&mut in_cache(&bench, &cache, &[args, &["--executable", "step.natgrad"]].concat()))
+    };
+    let judged = given(&["eval", "out", "--json", "given.json"]);
+    assert_eq!(judged.code, Some(0), "{judged:?}");
+    let predicted = given(&["predict", "out", "--out", "given.csv"]);
+    assert_eq!(predicted.code, Some(0), "{predicted:?}");
+    assert_eq!(entries(&cache), 0);
+    bench.ok(&["eval", "out", "--json", "plain.json"]);
+    bench.ok(&["predict", "out", "--out", "plain.csv"]);
+    near(
+        &bench.json("given.json")["runs"][0]["posterior"],
+        &bench.json("plain.json")["runs"][0]["posterior"],
+    );
+    let rows = |file: &str| bench.read(file).lines().count();
+    assert_eq!(rows("given.csv"), rows("plain.csv"));
+
+    bench.ok(&["train", "run.json", "--out", "wide", "--set", "model.sizes=[2,9,3]"]);
+    for command in ["eval", "predict"] {
+        let wanted = "for another run: one with `model.sizes` [2,8,3], and this run has [2,9,3]";
+        fails(&given(&[command, "wide"]), 2, &[wanted]);
+    }
+    fails(&bench.run(&["predict", "out", "--executable", "none"]), 2, &["cannot read none: "]);
 }
 
 #[test]
