@@ -66,7 +66,7 @@ def arguments():
         chosen = {section: work for section, work in known.items() if any(matches(name, section) for name in wanted)}
     args.natgrad, args.out = args.natgrad.resolve(), args.out.resolve()
     packed = ROOT / "ahead.natgrad"
-    args.executable = args.executable or (packed if packed.is_file() else None)
+    args.executable = args.executable or (packed if packed.is_file() and not args.rehearse else None)
     return args, chosen
 
 

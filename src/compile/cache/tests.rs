@@ -60,6 +60,25 @@ fn a_gpu_keeps_in_the_cache_what_it_tried_out() {
     assert_eq!(cache.entries().unwrap().len(), 0);
 }
 
+/// A flag that XLA does not know is an error of every program.
+#[test]
+fn the_plugin_for_gpus_knows_where_autotuning_is_kept() {
+    let Some(path) = crate::assets::look(crate::assets::Asset::CudaCompiler).unwrap() else {
+        let line = "SKIPPED: cuda13 is not installed (natgrad plugin install cuda13 --compile-only)\n";
+        return io::Write::write_all(&mut io::stderr(), line.as_bytes()).unwrap();
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let cache = Cache::open(folder.path());
+    let plugin = pjrt::Plugin::load(&pjrt::TrustedLibrary::at(path)).unwrap();
+    let model = crate::compile::DeviceModel::named("cuda:h100").unwrap();
+    let device = crate::compile::AheadDevice::open(model, &plugin, cache.clone()).unwrap();
+    let compile = |options: &CompileOptions| {
+        device.topology().compile(DOUBLE.as_bytes(), &cache.with_autotuning(Target::Gpu, options))
+    };
+    compile(&CompileOptions::new()).unwrap();
+    assert!(compile(&CompileOptions::new().flag("xla_gpu_no_such_flag", 1)).is_err());
+}
+
 #[test]
 fn damaged_entries_are_told_and_replaced() {
     let folder = tempfile::tempdir().unwrap();
