@@ -217,6 +217,28 @@ fn products_and_bits_are_as_exact_as_wanted() {
 }
 
 #[test]
+fn least_times_follow_how_exact_products_are() {
+    if !installed(Asset::CudaCompiler, "cuda13 --compile-only") {
+        return;
+    }
+    let bench = Bench::cold();
+    let linked = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/foreign/mlp");
+    let model = serde_json::json!({"model": {"kind": "stablehlo", "path": linked}, "batch": 8});
+    bench.write("linked.json", &model.to_string());
+    let own = "but those of the model's own functions, which are as JAX wrote them";
+    for (config, precision, rate) in
+        [("run", "tf32", "495 T"), ("run", "highest", "66.9 T"), ("linked", "highest", "495 T")]
+    {
+        let (file, set) = (format!("{config}.json"), format!("step.precision={precision}"));
+        let args = ["inspect", &file, "--target", "cuda:h100", "--what", "roofline", "--set", &set];
+        let outcome = run(&mut command(&bench, &args));
+        assert_eq!(outcome.code, Some(0), "{outcome:?}");
+        assert!(outcome.stdout.contains(&format!("{rate}flop/s in products of f32")), "{outcome:?}");
+        assert_eq!(outcome.stdout.contains(own), config == "linked", "{outcome:?}");
+    }
+}
+
+#[test]
 fn training_needs_a_device_that_is_here() {
     let bench = Bench::cold();
     let outcome = run(&mut command(&bench, &["train", "run.json", "--target", "cuda:h100", "--out", "out"]));
