@@ -16,9 +16,12 @@ takes turns of its own, and writes a report in the form of `natgrad compare --js
     venv/bin/python benches/external/steps.py --device cuda --precision tf32 about
 
 says what would be timed, on which device, with which versions, as a line of JSON.
+
+A framework's name may go on with how it is used, such as `torch-compile-bf16`: see WAYS.
 """
 
 import argparse
+import dataclasses
 import gc
 import importlib.metadata
 import importlib.util
@@ -32,9 +35,15 @@ import sys
 import time
 
 import workloads
-from workloads import WORKLOADS, Setting
+from workloads import WORKLOADS, Gpt, Setting
 
 FRAMEWORKS = ("jax", "torch", "natgrad")
+# How a framework may be used besides as it comes: what its name goes on with, and the fields of its setting.
+WAYS = {
+    "jax": {"attention": {"attention": True}, "bf16": {"precision": "bf16"}},
+    "torch": {"compile": {"compiled": True}, "bf16": {"precision": "bf16"}},
+    "natgrad": {},
+}
 RULES = ("adamw", "ivon")
 PACKAGES = {"jax": ("jax", "optax"), "torch": ("torch", "ivon-opt"), "natgrad": ("natgrad", "jax")}
 TURN_SECONDS = 0.2
@@ -42,15 +51,33 @@ TURN_SECONDS = 0.2
 SETTING = Setting()
 
 
-def build(framework, name, rule, setting):
+def used(name):
+    """The framework that an entrant's name begins with, and the setting that it asks for: `torch-compile-bf16`."""
+    framework, *ways = name.split("-")
+    if framework not in FRAMEWORKS:
+        raise ValueError(f"no framework {framework}: {', '.join(FRAMEWORKS)}")
+    setting = SETTING
+    for way in ways:
+        if way not in WAYS[framework]:
+            known = ", ".join(f"{framework}-{known}" for known in WAYS[framework]) or "none"
+            raise ValueError(f"{name}: no way {way} to use {framework}; known are {known}")
+        setting = dataclasses.replace(setting, **WAYS[framework][way])
+    return framework, setting
+
+
+def applies(framework, name):
+    """Whether an entrant differs on a workload from the one without the word: attention needs a GPT."""
+    return "attention" not in framework.split("-") or isinstance(WORKLOADS[name], Gpt)
+
+
+def build(entrant, name, rule):
+    framework, setting = used(entrant)
     if framework == "jax":
         import with_jax as module
     elif framework == "torch":
         import with_torch as module
-    elif framework == "natgrad":
-        import with_natgrad as module
     else:
-        raise ValueError(f"no framework {framework}: {', '.join(FRAMEWORKS)}")
+        import with_natgrad as module
     if name not in WORKLOADS:
         raise ValueError(f"no workload {name}: {', '.join(WORKLOADS)}")
     step = module.Step(WORKLOADS[name], rule, setting)
@@ -58,10 +85,11 @@ def build(framework, name, rule, setting):
     return step
 
 
-def missing(framework, rule):
+def missing(entrant, rule):
     """Why this Python cannot time a rule in a framework; None if it can."""
+    framework, setting = used(entrant)
     needed = {"jax": ["jax", "optax"], "torch": ["torch"], "natgrad": ["natgrad", "jax", "optax"]}[framework]
-    if (framework, rule) == ("torch", "ivon"):
+    if (framework, rule) == ("torch", "ivon") and not setting.compiled:
         needed.append("ivon")
     lacking = [module for module in needed if importlib.util.find_spec(module) is None]
     if lacking:
@@ -96,10 +124,10 @@ def entrants(args):
 
 def about(args):
     known, left_out = entrants(args)
-    used = sorted({framework for framework, _ in known})
+    frameworks = sorted({used(entrant)[0] for entrant, _ in known})
     version = lambda package: importlib.metadata.version(package)
-    packages = {package: version(package) for framework in used for package in PACKAGES[framework] if has(package)}
-    on = {framework: devices(framework)[0] for framework in used if framework != "natgrad"}
+    packages = {package: version(package) for framework in frameworks for package in PACKAGES[framework] if has(package)}
+    on = {framework: devices(framework)[0] for framework in frameworks if framework != "natgrad"}
     answer = {"device": SETTING.device, "precision": SETTING.precision, "devices": on, "packages": packages}
     print(json.dumps({**answer, "python": platform.python_version(), "entrants": known, "left_out": left_out}))
 
@@ -125,11 +153,12 @@ def serve(args):
                 case []:
                     continue
                 case ["entrants", name]:
-                    answer = {"entrants": entrants(args)[0] if name in WORKLOADS else []}
+                    known = entrants(args)[0] if name in WORKLOADS else []
+                    answer = {"entrants": [entrant for entrant in known if applies(entrant[0], name)]}
                 case ["time", framework, name, rule, count]:
                     key = (framework, name, rule)
                     if key not in steps:
-                        steps[key] = build(*key, SETTING)
+                        steps[key] = build(*key)
                     answer = {"seconds": seconds(steps[key], int(count))}
                 case ["drop", *key]:
                     steps.pop(tuple(key), None)
@@ -156,8 +185,8 @@ def interval(values):
 
 def compare(name, frameworks, rules, budget):
     """The rows of one workload: turns in an order drawn anew each round, until the time is up."""
-    entrants = [(framework, rule) for framework in frameworks for rule in rules]
-    steps = {entrant: build(entrant[0], name, entrant[1], SETTING) for entrant in entrants}
+    entrants = [(framework, rule) for framework in frameworks for rule in rules if applies(framework, name)]
+    steps = {entrant: build(entrant[0], name, entrant[1]) for entrant in entrants}
     counts = {entrant: max(1, math.ceil(TURN_SECONDS / seconds(step, 1))) for entrant, step in steps.items()}
     times, begin = {entrant: [] for entrant in entrants}, time.perf_counter()
     while min(map(len, times.values())) < 6 or time.perf_counter() - begin < budget:
@@ -165,7 +194,7 @@ def compare(name, frameworks, rules, budget):
             times[entrant].append(seconds(steps[entrant], counts[entrant]) / counts[entrant])
     for framework, rule in entrants:
         own, first = times[framework, rule], times[framework, rules[0]]
-        same = times[frameworks[0], rule]
+        same = times[entrants[0][0], rule]
         yield {
             "config": name,
             "framework": framework,
@@ -184,8 +213,9 @@ def compare(name, frameworks, rules, budget):
 def run(args):
     rows = []
     for name in args.workloads:
-        rows += compare(name, args.frameworks, args.rules, args.time)
-        for row in rows[-len(args.frameworks) * len(args.rules) :]:
+        new = list(compare(name, args.frameworks, args.rules, args.time))
+        rows += new
+        for row in new:
             step, ratio, same = row["step_ms"], row["ratio"], row["ratio_to_framework"]
             print(
                 f"{name} {row['framework']} {row['rule']}: {step['median']:.1f} ms, ratio to {args.rules[0]} "
@@ -195,9 +225,10 @@ def run(args):
             )
         gc.collect()
     if args.json:
-        packages = [package for framework in args.frameworks for package in PACKAGES[framework]]
+        frameworks = sorted({used(name)[0] for name in args.frameworks})
+        packages = [package for framework in frameworks for package in PACKAGES[framework]]
         made_by = ", ".join(f"{package} {importlib.metadata.version(package)}" for package in packages)
-        on = {devices(framework)[0] for framework in args.frameworks if framework != "natgrad"} or {SETTING.device}
+        on = {devices(framework)[0] for framework in frameworks if framework != "natgrad"} or {SETTING.device}
         machine = f"{platform.machine()}, {args.threads} threads, on {', '.join(sorted(on))} in {SETTING.precision}"
         report = {"made_by": made_by, "machine": machine, "rows": rows}
         with open(args.json, "w") as file:
@@ -209,7 +240,8 @@ def main():
     parser.add_argument("--threads", type=int, default=2, help="cores that each framework may use")
     parser.add_argument("--plugin", help="a PJRT plugin for JAX to run on")
     words = lambda text: text.split(",")
-    parser.add_argument("--frameworks", type=words, default=["jax", "torch"], help=f"of {', '.join(FRAMEWORKS)}")
+    ways = ", ".join(f"{framework}-{way}" for framework, known in WAYS.items() for way in known) + ", torch-compile-bf16"
+    parser.add_argument("--frameworks", type=words, default=["jax", "torch"], help=f"of {', '.join(FRAMEWORKS)}, each as it comes or {ways}")
     parser.add_argument("--rules", type=words, default=list(RULES), help="ratios are to the first")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--precision", choices=("f32", "tf32", "bf16"), default="f32", help="of products; bf16 is the model's own type")
@@ -226,6 +258,11 @@ def main():
     args = parser.parse_args()
     global SETTING
     SETTING = Setting(args.device, args.precision)
+    try:
+        for name in args.frameworks:
+            used(name)
+    except ValueError as error:
+        parser.error(f"--frameworks {error}")
     if "natgrad" in args.frameworks and SETTING != Setting():
         parser.error("--frameworks natgrad: it is timed on the CPU in f32 alone")
     if args.plugin and args.device != "cpu":

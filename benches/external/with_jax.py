@@ -2,6 +2,7 @@
 
 import math
 import os
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -128,6 +129,12 @@ def linear(x, p):
     return x @ p["w"] + p["b"]
 
 
+def fused_attention(spec, x, p):
+    shape = (*x.shape[:2], spec.heads, spec.width // spec.heads)
+    q, k, v = (part.reshape(shape) for part in jnp.split(linear(x, p["qkv"]), 3, axis=-1))
+    return linear(jax.nn.dot_product_attention(q, k, v, is_causal=True).reshape(x.shape), p["proj"])
+
+
 def attention(spec, x, p):
     shape = (*x.shape[:2], spec.heads, spec.width // spec.heads)
     q, k, v = (part.reshape(shape) for part in jnp.split(linear(x, p["qkv"]), 3, axis=-1))
@@ -137,7 +144,7 @@ def attention(spec, x, p):
     return linear(jnp.einsum("bhqk,bkhd->bqhd", weights, v).reshape(x.shape), p["proj"])
 
 
-def gpt(spec, params, tokens):
+def gpt(spec, params, tokens, attention=attention):
     x = jnp.take(params["tokens"], tokens, axis=0) + params["positions"]
     for p in params["layers"]:
         x = x + attention(spec, layer_norm(x, p["ln1"]), p)
@@ -178,9 +185,13 @@ def ivon_step(loss, params, state, key):
     return params, {"g": g, "h": h, "t": t}, value
 
 
-def loss_of(spec, dtype=jnp.float32):
-    """The loss of a batch; the model computes in `dtype`, and what is carried is in single precision."""
+def loss_of(spec, dtype=jnp.float32, fused=False):
+    """The loss of a batch; the model computes in `dtype`, and what is carried is in single precision.
+
+    `fused` takes JAX's own attention instead of the one that is written out."""
     _, apply = MODELS[type(spec)]
+    if fused and isinstance(spec, Gpt):
+        apply = partial(gpt, attention=fused_attention)
     of_type = lambda value: value.astype(dtype) if jnp.issubdtype(value.dtype, jnp.floating) else value
 
     def loss(params, x, y):
@@ -203,7 +214,7 @@ class Step:
         params = init(spec, np.random.default_rng(1))
         self.params = jax.tree.map(lambda value: jnp.asarray(value, jnp.float32), params)
         self.data = tuple(jax.device_put(array) for array in batch(spec))
-        loss = loss_of(spec, jnp.bfloat16 if setting.precision == "bf16" else jnp.float32)
+        loss = loss_of(spec, jnp.bfloat16 if setting.precision == "bf16" else jnp.float32, setting.attention)
         if rule == "adamw":
             a = ADAMW
             optimizer = optax.adamw(a["lr"], a["beta1"], a["beta2"], a["eps"], weight_decay=a["weight_decay"])

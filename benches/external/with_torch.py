@@ -1,6 +1,7 @@
-"""The step as one writes it in PyTorch: modules, eager, the optimizers' defaults."""
+"""The step as one writes it in PyTorch: modules, the optimizers' defaults, eager or through `torch.compile`."""
 
 import math
+from contextlib import contextmanager
 
 import torch
 import torch.nn as nn
@@ -106,6 +107,50 @@ class GptModel(nn.Module):
 MODELS = {Mlp: perceptron, ResNet: ResNet20, Gpt: GptModel}
 
 
+class Ivon:
+    """IVON as its algorithm is printed (Shen et al. 2024, Alg. 1; ivon-opt's conventions), each of its two parts compiled."""
+
+    def __init__(self, params):
+        self.params = list(params)
+        self.mean, self.sample = [p.detach().clone() for p in self.params], [p.data for p in self.params]
+        self.momentum = [torch.zeros_like(m) for m in self.mean]
+        self.hess = [torch.full_like(m, IVON["hess_init"]) for m in self.mean]
+        # A tensor: a number that changes would be compiled anew.
+        self.steps = torch.zeros((), device=self.mean[0].device)
+
+    def zero_grad(self):
+        for p in self.params:
+            p.grad = None
+
+    @contextmanager
+    def sampled_params(self, train):
+        assert train, "a step trains"
+        ivon_sample(self.mean, self.sample, self.hess)
+        yield
+
+    def step(self):
+        ivon_update(self.mean, self.sample, self.momentum, self.hess, [p.grad for p in self.params], self.steps)
+
+
+@torch.compile
+def ivon_sample(mean, sample, hess):
+    for m, p, h in zip(mean, sample, hess):
+        p.copy_(m + torch.randn_like(m) * torch.rsqrt(IVON["ess"] * (h + IVON["weight_decay"])))
+
+
+@torch.compile
+def ivon_update(mean, sample, momentum, hess, grads, steps):
+    ess, delta, b1, b2 = IVON["ess"], IVON["weight_decay"], IVON["beta1"], IVON["beta2"]
+    lr = IVON["lr"] * (IVON["hess_init"] + delta)
+    steps += 1
+    bias = 1 - b1**steps
+    for m, p, g, h, grad in zip(mean, sample, momentum, hess, grads):
+        hat = grad * (p - m) * ess * (h + delta)
+        g.copy_(b1 * g + (1 - b1) * grad)
+        h.copy_(b2 * h + (1 - b2) * hat + (1 - b2) ** 2 * (h - hat) ** 2 / (2 * (h + delta)))
+        m.copy_(m - lr * (g / bias + delta * m) / (h + delta))
+
+
 class Step:
     """One workload with one rule: `run` makes steps; gives the last one's loss."""
 
@@ -126,9 +171,13 @@ class Step:
         self.model, self.x, self.y = self.model.to(setting.device), x.to(setting.device), y.to(setting.device)
         if rule == "adamw":
             a = ADAMW
+            # The fused kernel cannot be compiled; a compiled step is one of its own.
             self.optimizer = torch.optim.AdamW(
-                self.model.parameters(), a["lr"], (a["beta1"], a["beta2"]), a["eps"], a["weight_decay"], fused=True
-            )
+                self.model.parameters(), a["lr"], (a["beta1"], a["beta2"]), a["eps"], a["weight_decay"],
+                fused=not setting.compiled, foreach=setting.compiled,
+            )  # fmt: skip
+        elif rule == "ivon" and setting.compiled:
+            self.optimizer = Ivon(self.model.parameters())
         elif rule == "ivon":
             # Not where only AdamW is timed: not every machine has it.
             import ivon
@@ -137,15 +186,23 @@ class Step:
         else:
             raise ValueError(f"no rule {rule}: adamw, ivon")
         self.sampled = rule == "ivon"
+        self.forward, self.update = self.loss_of_batch, self.optimizer.step
+        if setting.compiled:
+            self.forward = torch.compile(self.loss_of_batch)
+            # Ivon compiles its own two parts.
+            self.update = self.update if self.sampled else torch.compile(self.update)
 
     def parameters(self):
         return sum(p.numel() for p in self.model.parameters())
 
-    def loss(self):
-        self.optimizer.zero_grad()
+    def loss_of_batch(self):
         with torch.autocast(self.setting.device, torch.bfloat16, enabled=self.setting.precision == "bf16"):
             logits = self.model(self.x)
-            loss = F.cross_entropy(logits.view(-1, logits.shape[-1]), self.y.view(-1))
+            return F.cross_entropy(logits.view(-1, logits.shape[-1]), self.y.view(-1))
+
+    def loss(self):
+        self.optimizer.zero_grad()
+        loss = self.forward()
         loss.backward()
         return loss
 
@@ -156,7 +213,7 @@ class Step:
                     loss = self.loss()
             else:
                 loss = self.loss()
-            self.optimizer.step()
+            self.update()
         if self.setting.device == "cuda":
             # The loss is there before the last update is.
             torch.cuda.synchronize()

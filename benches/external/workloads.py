@@ -37,10 +37,15 @@ class Gpt:
 
 @dataclass(frozen=True)
 class Setting:
-    """Where a step runs, and how exactly: products of f32 in single precision or TensorFloat-32, or a model in bf16."""
+    """Where a step runs, and how exactly: products of f32 in single precision or TensorFloat-32, or a model in bf16.
+
+    `compiled` is PyTorch's `torch.compile`, `attention` JAX's `jax.nn.dot_product_attention`.
+    """
 
     device: str = "cpu"
     precision: str = "f32"
+    compiled: bool = False
+    attention: bool = False
 
 
 WORKLOADS = {
