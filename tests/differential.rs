@@ -187,6 +187,29 @@ fn conv() {
     agree(p);
 }
 
+/// On the CPU most are products of matrices.
+#[test]
+fn gradients_of_kernels() {
+    for dtype in [DType::F32, DType::BF16] {
+        let mut p = Program::new();
+        for (name, [n, size, c, o], pad) in [
+            ("few", [3, 5, 2, 4], 1),
+            ("parts", [8, 6, 16, 32], 1),
+            ("unpadded", [4, 7, 3, 8], 0),
+            ("wide", [2, 4, 65, 33], 1),
+        ] {
+            let x = param(&mut p, &filled(dtype, [n, size, size, c], 0));
+            let out = size + 2 * pad - 2;
+            let dy = param(&mut p, &filled(dtype, [n, out, out, o], 3));
+            let images = p.builder.transpose(x, &[3, 1, 2, 0]);
+            let kernel = p.builder.transpose(dy, &[1, 2, 0, 3]);
+            let summed = p.builder.conv(images, kernel, ConvDims::padded(2, 1, pad));
+            p.result(format!("{dtype:?} {name}"), summed);
+        }
+        agree(p);
+    }
+}
+
 #[test]
 fn slices_by_index() {
     let mut p = Program::new();

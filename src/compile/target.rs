@@ -1,6 +1,6 @@
 //! What natgrad asks of XLA on each platform.
 
-use crate::lower::{Loops, Lowering, Materialization};
+use crate::lower::{KernelGradients, Loops, Lowering, Materialization};
 use crate::pjrt::{Client, CompileOptions, OptionValue};
 use crate::step::{Placement, Program, Recipe, StatePlan, StepError};
 
@@ -80,7 +80,11 @@ impl Target {
     /// known to read `mhlo.fusion`, which is no part of StableHLO. Other targets merge loops by themselves.
     pub fn lowering(self, loops: Loops) -> Lowering {
         match self {
-            Target::Cpu => Lowering { loops, ..Lowering::chosen(Materialization::Call) },
+            Target::Cpu => Lowering {
+                loops,
+                kernel_gradients: KernelGradients::Products,
+                ..Lowering::chosen(Materialization::Call)
+            },
             Target::Gpu | Target::Tpu | Target::Other => Lowering::chosen(Materialization::Barrier),
         }
     }

@@ -3,10 +3,11 @@
 use std::borrow::Cow;
 
 use natgrad_ir::Verified;
-use natgrad_ir::pass::PassError;
+use natgrad_ir::pass::{PassError, run, run_one};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::kernel_gradient::PRODUCTS;
 use super::shape::shape;
 
 /// How a program is told to XLA, by what a target honours.
@@ -18,6 +19,8 @@ pub struct Lowering {
     pub loops: Loops,
     /// How exact products and convolutions are.
     pub precision: ProductPrecision,
+    /// How gradients of convolutions' kernels are told.
+    pub kernel_gradients: KernelGradients,
 }
 
 /// How exact products and convolutions of single precision are: XLA's `precision_config`, which processors do not need.
@@ -46,9 +49,14 @@ impl ProductPrecision {
 }
 
 impl Lowering {
-    /// With [`Loops::Chosen`] and the default precision.
+    /// With [`Loops::Chosen`], the default precision and convolutions as they are.
     pub const fn chosen(materialization: Materialization) -> Lowering {
-        Lowering { materialization, loops: Loops::Chosen, precision: ProductPrecision::Default }
+        Lowering {
+            materialization,
+            loops: Loops::Chosen,
+            precision: ProductPrecision::Default,
+            kernel_gradients: KernelGradients::Convolutions,
+        }
     }
 }
 
@@ -60,6 +68,32 @@ pub enum Materialization {
     Call,
     /// An optimization barrier on the results of a call that is inlined.
     Barrier,
+}
+
+/// How the gradients of convolutions' kernels are told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KernelGradients {
+    /// As the convolutions that they are.
+    Convolutions,
+    /// As products of matrices, where that was measured to be faster in XLA:CPU: windows of 3 x 3 over few features.
+    Products,
+}
+
+impl KernelGradients {
+    /// The module in which they are as is told here.
+    ///
+    /// # Errors
+    /// A pass is at fault.
+    pub(super) fn shape(self, module: &Verified) -> Result<Cow<'_, Verified>, PassError> {
+        match self {
+            KernelGradients::Convolutions => Ok(Cow::Borrowed(module)),
+            KernelGradients::Products => {
+                let made = run_one(&PRODUCTS, module)?;
+                // What has none keeps its numbering, and so its text.
+                if made == *module { Ok(Cow::Borrowed(module)) } else { run(made).map(Cow::Owned) }
+            }
+        }
+    }
 }
 
 /// What becomes of results that are elementwise in the same tensors, such as the state that a step replaces.

@@ -13,6 +13,7 @@
 
 mod constant;
 mod donation;
+mod kernel_gradient;
 mod manner;
 mod shape;
 mod sink;
@@ -24,7 +25,7 @@ mod text;
 use natgrad_ir::Verified;
 
 pub use donation::{Donation, LowerError};
-pub use manner::{Loops, Lowering, Materialization, ProductPrecision};
+pub use manner::{KernelGradients, Loops, Lowering, Materialization, ProductPrecision};
 pub use sink::{Attr, ComparisonType, FuncHeader, FuncParam, Operation, Sink, SliceDims, Visibility};
 pub use stablehlo::emit;
 pub use text::TextSink;
@@ -39,7 +40,8 @@ pub fn to_stablehlo(
     donation: &Donation,
     lowering: Lowering,
 ) -> Result<String, LowerError> {
-    let module = lowering.loops.shape(module)?;
+    let module = lowering.kernel_gradients.shape(module)?;
+    let module = lowering.loops.shape(&module)?;
     let mut sink = TextSink::new();
     emit(&module, donation, lowering, &mut sink)?;
     Ok(sink.into_text())
