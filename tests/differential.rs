@@ -206,6 +206,17 @@ fn gradients_of_kernels() {
             let summed = p.builder.conv(images, kernel, ConvDims::padded(2, 1, pad));
             p.result(format!("{dtype:?} {name}"), summed);
         }
+        // Windows of one place, of which the second takes every other one.
+        for step in [1, 2] {
+            let x = param(&mut p, &filled(dtype, [4, 5, 5, 3], 0));
+            let out = 4 / step + 1;
+            let dy = param(&mut p, &filled(dtype, [4, out, out, 6], 3));
+            let images = p.builder.transpose(x, &[3, 1, 2, 0]);
+            let kernel = p.builder.transpose(dy, &[1, 2, 0, 3]);
+            let places = ConvDims { rhs_dilation: vec![step; 2], ..ConvDims::padded(2, 1, 0) };
+            let summed = p.builder.conv(images, kernel, places);
+            p.result(format!("{dtype:?} one place, step {step}"), summed);
+        }
         agree(p);
     }
 }

@@ -1,4 +1,4 @@
-//! Writes the gradients of small convolutions' kernels as products of matrices.
+//! Writes the gradients of convolutions' kernels as products of matrices, for small windows.
 
 use natgrad_ir::pass::Pass;
 use natgrad_ir::{
@@ -9,14 +9,16 @@ use natgrad_ir::{
 /// The pass, which changes results by rounding alone: a product adds in another order.
 pub(super) const PRODUCTS: Pass = Pass { name: "kernel_gradient", run: as_products };
 
-/// The side of the windows that were measured.
-const SIDE: usize = 3;
-
-/// Whether a product is faster for images of `c` features and a cotangent of `o` (`docs/measured.md`).
-fn is_faster(dtype: DType, c: usize, o: usize) -> bool {
+/// Whether a product is faster for a window of this side, images of `c` features and a cotangent of `o`
+/// (`docs/measured.md`).
+fn is_faster(dtype: DType, side: usize, c: usize, o: usize) -> bool {
     match dtype {
-        // From 16 to 512 features, but for these: there XLA's own convolution is as fast or faster.
-        DType::F32 | DType::BF16 => (c, o) != (64, 64),
+        DType::F32 | DType::BF16 => match side {
+            1 => true,
+            // From 16 to 512 features, but for these: there XLA's own convolution is as fast or faster.
+            3 => (c, o) != (64, 64),
+            _ => false,
+        },
         DType::F16 | DType::F64 | DType::Bool | DType::S32 | DType::U32 | DType::U64 => false,
     }
 }
@@ -61,6 +63,10 @@ struct KernelGradient {
     cotangent: Value,
     /// Zeros before the images' first row and column.
     low: [i64; 2],
+    /// The window's side.
+    side: usize,
+    /// Rows and columns from one place of the window to the next; more than one if the side is one.
+    step: usize,
 }
 
 impl KernelGradient {
@@ -70,29 +76,43 @@ impl KernelGradient {
         else {
             return None;
         };
-        let is_plain = [strides, lhs_dilation, rhs_dilation].iter().all(|steps| **steps == [1, 1]);
+        let &[step, same_step] = rhs_dilation.as_slice() else { return None };
+        let is_plain = [strides, lhs_dilation].iter().all(|steps| **steps == [1, 1]) && step == same_step;
         let &[images, cotangent] = inst.operands.as_slice() else { return None };
         let images = turned(function, images, &[3, 1, 2, 0])?;
         let cotangent = turned(function, cotangent, &[1, 2, 0, 3])?;
         let dtype = function.ty(images).dtype;
         let (&[n, height, width, c], &[.., o]) = (dims(function, images)?, dims(function, cotangent)?);
-        let is_faster = n * height * width * c * o > 0 && is_faster(dtype, c, o);
-        let &[_, rows, columns, _] = dims(function, *inst.results.first()?)?;
-        let fits = is_plain && is_faster && *groups == 1 && [rows, columns] == [SIDE; 2];
-        fits.then_some(KernelGradient { images, cotangent, low: [*low.first()?, *low.get(1)?] })
+        let &[_, side, columns, _] = dims(function, *inst.results.first()?)?;
+        let is_faster = n * height * width * c * o > 0 && is_faster(dtype, side, c, o);
+        let low = [*low.first()?, *low.get(1)?];
+        let fits = is_plain && is_faster && *groups == 1 && side == columns;
+        (fits && (step == 1 || (side == 1 && low == [0, 0]))).then_some(KernelGradient {
+            images,
+            cotangent,
+            low,
+            side,
+            step,
+        })
     }
 
-    /// The function of images and cotangent that gives what the convolution gave, `[c, 3, 3, o]`. One operand of the product
-    /// has the images at the window's columns, side by side, the other the cotangent at its rows, so that each of the nine
-    /// places is multiplied once, and neither is written more than three times.
+    /// The function of images and cotangent that gives what the convolution gave, `[c, side, side, o]`. One operand of the product
+    /// has the images at the window's columns, side by side, the other the cotangent at its rows, so that each place of the
+    /// window is multiplied once, and of nine places neither is written more than three times.
     fn product(&self, from: &Function, name: &str) -> Option<Function> {
         let (images, cotangent) = (from.ty(self.images).clone(), from.ty(self.cotangent).clone());
         let dtype = images.dtype;
-        let (&[n, height, _, c], &[_, _, width, o]) = (dims(from, self.images)?, dims(from, self.cotangent)?);
+        let (&[n, height, _, c], &[_, out, width, o]) =
+            (dims(from, self.images)?, dims(from, self.cotangent)?);
+        let (side, step) = (self.side, self.step);
         let mut b = Builder::new(name);
         let x = b.param("images", images);
         let dy = b.param("cotangent", cotangent);
-        let taps = 0..SIDE as i64;
+        let (x, height) = match step {
+            1 => (x, height),
+            _ => (strided(&mut b, x, step, [out, width])?, out),
+        };
+        let taps = 0..side as i64;
         let columns: Vec<Value> =
             taps.clone().map(|tap| shifted(&mut b, x, 2, tap - self.low[1], width)).collect();
         let rows: Vec<Value> = taps.map(|tap| shifted(&mut b, dy, 1, self.low[0] - tap, height)).collect();
@@ -100,7 +120,7 @@ impl KernelGradient {
         let positions = n / parts * height * width;
         let mut operand = |values: &[Value], features: usize| {
             let side_by_side = b.concat(values, 3);
-            b.reshape(side_by_side, Shape::new([parts, positions, SIDE * features]))
+            b.reshape(side_by_side, Shape::new([parts, positions, side * features]))
         };
         let (left, right) = (operand(&columns, c), operand(&rows, o));
         let each = b.dot(
@@ -110,7 +130,7 @@ impl KernelGradient {
         );
         // Sums of halves are accumulated in single precision.
         let summed = b.reduce(ReduceOp::Sum, each, &[0]);
-        let places = b.reshape(summed, Shape::new([SIDE, c, SIDE, o]));
+        let places = b.reshape(summed, Shape::new([side, c, side, o]));
         let result = b.transpose(places, &[1, 2, 0, 3]);
         debug_assert_eq!(b.ty(result).dtype, dtype);
         b.finish(&[result]).ok()
@@ -129,6 +149,15 @@ fn turned(function: &Function, value: Value, axes: &[usize]) -> Option<Value> {
 /// The four sizes of images.
 fn dims(function: &Function, value: Value) -> Option<&[usize; 4]> {
     function.ty(value).shape.dims().try_into().ok()
+}
+
+/// Every row and column of images that is a multiple of `step`, so many of each.
+fn strided(b: &mut Builder, x: Value, step: usize, sizes: [usize; 2]) -> Option<Value> {
+    let &[n, _, _, c] = dims(b.function(), x)?;
+    let limit = |size: usize| (size - 1) * step + 1;
+    let limits = vec![n, limit(sizes[0]), limit(sizes[1]), c];
+    let slice = Op::Slice { starts: vec![0; 4], limits, strides: vec![1, step, step, 1] };
+    b.push(slice, vec![x], None).first().copied()
 }
 
 /// The elements of `x` along an axis from `offset` on, `size` of them, with zeros where `x` has none.
@@ -170,22 +199,24 @@ mod tests {
 
     use super::*;
 
-    /// The gradient of a kernel as it is differentiated: of images `[n, h, w, c]` and a cotangent `[n, h', w', o]`.
+    /// The gradient of a kernel as it is differentiated: of images `[n, h, w, c]` and a cotangent `[n, h', w', o]` of a
+    /// convolution by such a window, step and padding; what the last steps do not reach is cut off.
     fn gradient(
         dtype: &str,
         images: [usize; 4],
         o: usize,
-        low: [i64; 2],
-        high: [i64; 2],
-        step: usize,
+        (low, mut high): ([i64; 2], [i64; 2]),
+        side: i64,
+        step: i64,
     ) -> Verified {
         let [n, h, w, c] = images;
-        let size = |size: usize, low: i64, high: i64| (size as i64 + low + high - 2) as usize;
-        let (h2, w2) = (size(h, low[0], high[0]), size(w, low[1], high[1]));
-        let side = |size: usize, low: i64, high: i64, out: usize| {
-            size as i64 + low + high - step as i64 * (out as i64 - 1)
-        };
-        let (rows, columns) = (side(h, low[0], high[0], h2), side(w, low[1], high[1], w2));
+        let mut sizes = [h as i64, w as i64];
+        for (axis, size) in sizes.iter_mut().enumerate() {
+            let out = (*size + low[axis] + high[axis] - side) / step + 1;
+            high[axis] = side + step * (out - 1) - *size - low[axis];
+            *size = out;
+        }
+        let ([h2, w2], rows, columns) = (sizes, side, side);
         let text = format!(
             "module @m
             func @main(%x: {dtype}[{n},{h},{w},{c}], %dy: {dtype}[{n},{h2},{w2},{o}]) -> ({dtype}[{c},{rows},{columns},{o}]) {{
@@ -216,30 +247,38 @@ mod tests {
         evaluate(module, &inputs).unwrap()[0].to_f64s()
     }
 
+    fn is_same(module: &Verified, near: f64) {
+        let function = module.module().entry().unwrap();
+        let made = run_one(&PRODUCTS, module).unwrap();
+        let (expected, found) = (numbers(function, module), numbers(function, &made));
+        assert_eq!(expected.len(), found.len());
+        for (expected, found) in expected.iter().zip(&found) {
+            let bound = near * (1.0 + expected.abs());
+            assert!((expected - found).abs() <= bound, "{expected} {found}: {}", module.module());
+        }
+    }
+
     #[test]
     fn products_are_the_gradients() {
         for (dtype, near) in [("f32", 1e-5), ("bf16", 0.02)] {
             for (images, o) in [([2, 5, 4, 3], 2), ([8, 3, 6, 1], 4), ([3, 1, 1, 2], 1), ([1, 7, 2, 2], 3)] {
-                for (low, high) in [
+                for padding in [
                     ([1, 1], [1, 1]),
                     ([2, 0], [2, 2]),
                     ([0, 3], [2, 0]),
                     ([3, 2], [-1, 1]),
                     ([-1, 1], [3, 2]),
                 ] {
-                    let module = gradient(dtype, images, o, low, high, 1);
-                    assert!(is_product(&module), "{images:?} {low:?} {high:?}");
-                    let function = module.module().entry().unwrap();
-                    let made = run_one(&PRODUCTS, &module).unwrap();
-                    let (expected, found) = (numbers(function, &module), numbers(function, &made));
-                    assert_eq!(expected.len(), found.len());
-                    for (expected, found) in expected.iter().zip(&found) {
-                        let bound = near * (1.0 + expected.abs());
-                        assert!(
-                            (expected - found).abs() <= bound,
-                            "{dtype} {images:?} {low:?} {high:?}: {expected} {found}"
-                        );
+                    for side in [1, 3] {
+                        let module = gradient(dtype, images, o, padding, side, 1);
+                        assert!(is_product(&module), "{images:?} {padding:?}");
+                        is_same(&module, near);
                     }
+                }
+                for step in [2, 3] {
+                    let module = gradient(dtype, images, o, ([0, 0], [0, 0]), 1, step);
+                    assert!(is_product(&module), "{images:?} {step}");
+                    is_same(&module, near);
                 }
             }
         }
@@ -247,12 +286,16 @@ mod tests {
 
     #[test]
     fn what_was_not_measured_to_be_faster_stays_a_convolution() {
-        let same = ([1, 1], [1, 1]);
-        let made = |dtype, c, o| is_product(&gradient(dtype, [2, 4, 4, c], o, same.0, same.1, 1));
-        assert!(made("f32", 32, 16) && made("f32", 64, 128) && made("bf16", 96, 96));
-        assert!(!made("f32", 64, 64) && !made("bf16", 64, 64));
-        assert!(!made("f64", 8, 8) && !made("f16", 8, 8));
-        // Windows of other sizes, and cotangents of strided convolutions.
-        assert!(!is_product(&gradient("f32", [2, 5, 5, 2], 2, [0, 0], [-1, -1], 2)));
+        let pad = ([1, 1], [1, 1]);
+        let made = |dtype, c, o, side| is_product(&gradient(dtype, [2, 4, 4, c], o, pad, side, 1));
+        assert!(made("f32", 32, 16, 3) && made("f32", 64, 128, 3) && made("bf16", 96, 96, 3));
+        assert!(!made("f32", 64, 64, 3) && !made("bf16", 64, 64, 3));
+        assert!(made("f32", 64, 64, 1));
+        assert!(!made("f64", 8, 8, 3) && !made("f16", 8, 8, 1));
+        assert!(!made("f32", 8, 8, 2));
+        // Cotangents of strided convolutions, but for windows of one place without padding.
+        assert!(!is_product(&gradient("f32", [2, 5, 5, 2], 2, pad, 3, 2)));
+        assert!(!is_product(&gradient("f32", [2, 5, 5, 2], 2, ([1, 0], [0, 1]), 1, 2)));
+        assert!(!is_product(&gradient("f32", [2, 4, 4, 2], 2, ([0, 0], [1, 1]), 1, 2)));
     }
 }
