@@ -271,6 +271,9 @@ pub enum CallKind {
     Inline,
     /// The results are computed once and stored, never again in what uses them.
     Materialize,
+    /// The results are computed here, once all operands are known, and share nothing with equal operations outside: what is
+    /// computed again, so that it need not be kept.
+    Again,
     /// As [`Inline`](CallKind::Inline), and the one result is to be computed in one loop over its elements, each from the
     /// operands' elements in the same place: the function has elementwise operations, constants of one element, indices
     /// and broadcasts of scalars, and every value of it is a scalar or has the result's shape.

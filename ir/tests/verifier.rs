@@ -420,7 +420,7 @@ fn some_op(kind: usize, list: Vec<usize>, dtype: DType, shape: Shape, callee: Fu
         16 => Op::At,
         15 => Op::Loop { body: callee, carried: list.len() },
         _ => {
-            let kinds = [CallKind::Inline, CallKind::Materialize, CallKind::Fuse];
+            let kinds = [CallKind::Inline, CallKind::Materialize, CallKind::Again, CallKind::Fuse];
             Op::Call { callee, kind: kinds[list.len() % kinds.len()] }
         }
     }

@@ -253,6 +253,7 @@ impl<'a, S: Sink> Emitter<'a, S> {
             Op::Philox { shape: _ } => self.philox(operands),
             Op::Call { callee, kind: CallKind::Inline } => self.call(self.name(*callee), operands, &[]),
             Op::Call { callee, kind: CallKind::Materialize } => self.materialized(*callee, operands),
+            Op::Call { callee, kind: CallKind::Again } => self.again(*callee, operands),
             Op::Call { callee, kind: CallKind::Fuse } => self.fusion(*callee, operands)?,
             Op::Loop { body, carried: _ } => self.repeat(*body, operands),
             Op::Foreign(foreign) => self.call(&foreign.symbol, operands, &[]),
@@ -371,6 +372,21 @@ impl<'a, S: Sink> Emitter<'a, S> {
                     [] => made,
                     made => self.plain("stablehlo.optimization_barrier", made, &[]),
                 }
+            }
+        }
+    }
+
+    /// A call that shares nothing with what is outside: behind a barrier, the operands are other values than those.
+    fn again(&mut self, callee: FuncId, operands: &[S::Value]) -> Vec<S::Value> {
+        match (self.lowering.materialization, operands) {
+            (Materialization::Call, _) => self.call(self.name(callee), operands, &[("inlineable", "false")]),
+            (Materialization::Barrier, []) => self.call(self.name(callee), operands, &[]),
+            (Materialization::Barrier, operands) => {
+                let function = self.function;
+                let types: Vec<&TensorType> =
+                    self.inst.operands.iter().map(|&operand| function.ty(operand)).collect();
+                let operands = self.op("stablehlo.optimization_barrier", operands, &types, &[], Vec::new());
+                self.call(self.name(callee), &operands, &[])
             }
         }
     }

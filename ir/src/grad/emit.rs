@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::GradError;
 use super::shape::inverse;
-use crate::graph::{Def, Function, Inst, InstData, Origin, Value};
+use crate::graph::{Function, InstData, Origin, Value};
 use crate::infer::infer;
 use crate::literal::{Literal, Scalar};
 use crate::op::{BinaryOp, CompareOp, DotDims, Op, ReduceOp, UnaryOp};
@@ -45,6 +45,19 @@ impl Emitter {
         self.origin = inst.origin;
         self.scope =
             if inst.scope.is_empty() { SCOPE.to_string() } else { format!("{}/{SCOPE}", inst.scope) };
+    }
+
+    /// As [`Emitter::follow`], of the instruction that gives a value.
+    pub fn follow_value(&mut self, value: Value) {
+        match self.function.def_inst(value).cloned() {
+            Some(inst) => self.follow(&inst),
+            None => self.follow_none(),
+        }
+    }
+
+    /// The place of the instructions that follow.
+    pub fn origin(&self) -> Origin {
+        self.origin
     }
 
     /// Leaves the scopes of primal instructions.
@@ -271,21 +284,19 @@ impl Emitter {
         let insts = function.insts.split_off(self.primal_insts);
         let mut moved: Vec<Value> = (0..self.primal_values).map(Value::from_index).collect();
         moved.resize(live.len(), Value::from_index(0));
-        // Every gradient instruction has one result, and both were appended in the same order.
-        for (mut data, mut inst) in values.into_iter().zip(insts) {
-            let old: Vec<Value> = inst.results.clone();
-            if !old.iter().all(|value| live[value.index()]) {
+        // Values were appended in the order of the instructions that give them.
+        let mut values = values.into_iter();
+        for mut inst in insts {
+            let old: Vec<Value> = std::mem::take(&mut inst.results);
+            let data: Vec<_> = values.by_ref().take(old.len()).collect();
+            if !old.iter().any(|value| live[value.index()]) {
                 continue;
             }
-            let new = Value::from_index(function.values.len());
-            for value in old {
-                moved[value.index()] = new;
-            }
-            data.def = Def::Result { inst: Inst::from_index(function.insts.len()), index: 0 };
             inst.operands.iter_mut().for_each(|operand| *operand = moved[operand.index()]);
-            inst.results = vec![new];
-            function.values.push(data);
-            function.insts.push(inst);
+            let new = function.append(inst, data.into_iter().map(|data| (data.ty, data.name)));
+            for (old, new) in old.into_iter().zip(new) {
+                moved[old.index()] = new;
+            }
         }
         function.results.iter_mut().for_each(|result| *result = moved[result.index()]);
         Ok(self.function)

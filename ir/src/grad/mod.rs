@@ -4,21 +4,29 @@
 //! of each instruction that lies on a path from a differentiated parameter to the loss. There is one rule per
 //! operation, grouped by kind.
 
+mod again;
+mod at_once;
 mod conv;
 mod dot;
 mod elementwise;
 mod emit;
 mod hessian;
 mod reduce;
+mod region;
 mod shape;
 
-use crate::graph::{Function, InstData, Origin, Value};
+use std::collections::HashMap;
+use std::ops::Range;
+
+use crate::graph::{Function, InstData, Module, Origin, Value};
 use crate::op::{BinaryOp, Op, ReduceOp, UnaryOp};
 use crate::types::TensorType;
 use crate::verify::{Violations, verify_function};
 
+use at_once::{Term, Terms, inside, with_gradients};
 use emit::Emitter;
 pub use hessian::hessian_vector;
+pub use region::{Region, RegionKind};
 
 /// Why a function cannot be differentiated.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -85,6 +93,26 @@ pub enum GradError {
         operation: &'static str,
         /// Where the call or loop was made.
         origin: Origin,
+    },
+    /// A region is no part of the function.
+    #[error("function `{function}` has {count} instructions, of which {insts:?} are no region")]
+    Region {
+        /// The function.
+        function: String,
+        /// The instructions of the region.
+        insts: Range<usize>,
+        /// How many there are.
+        count: usize,
+    },
+    /// What is computed with its gradient is no term of the loss.
+    #[error(
+        "function `{function}` has {value} as a term of its loss, but the loss is not a sum of that and others"
+    )]
+    Term {
+        /// The function.
+        function: String,
+        /// How the term is written.
+        value: String,
     },
     /// The name of a direction is taken.
     #[error("a value of function `{function}` is called `{name}` already; a direction needs that name")]
@@ -154,6 +182,38 @@ pub fn value_and_grad_with(
     differentiate(function, wrt, stop, "grad")
 }
 
+/// As [`value_and_grad_with`], but of these regions of the function less is stored: the gradient calls functions that it
+/// adds to the module.
+///
+/// What is computed stays the same, up to the order of sums.
+///
+/// # Errors
+/// As [`value_and_grad_with`], and if a region is no part of the function.
+pub fn value_and_grad_of_regions(
+    module: &mut Module,
+    function: &Function,
+    wrt: &[usize],
+    stop: &[Value],
+    regions: &[Region],
+) -> Result<Function, GradError> {
+    if let Some(region) = regions.iter().find(|region| !is_part(function, region)) {
+        let (insts, count) = (region.insts.clone(), function.insts.len());
+        return Err(GradError::Region { function: function.name.clone(), insts, count });
+    }
+    let loss = check(function, wrt, stop)?;
+    let active = active_values(function, wrt, stop, loss);
+    let Terms { function, active, regions, terms } = with_gradients(function, module, &active, regions)?;
+    gradient(module, &function, wrt, &active, (&regions, &terms), "grad")
+}
+
+/// Whether a region lies in the function, and what it saves in it.
+fn is_part(function: &Function, region: &Region) -> bool {
+    let known = |value: &Value| value.index() < function.values.len();
+    region.insts.start <= region.insts.end
+        && region.insts.end <= function.insts.len()
+        && region.saved.iter().all(known)
+}
+
 /// The function with the gradients as further results, named `kind/` and the parameter's name.
 fn differentiate(
     function: &Function,
@@ -163,30 +223,29 @@ fn differentiate(
 ) -> Result<Function, GradError> {
     let loss = check(function, wrt, stop)?;
     let active = active_values(function, wrt, stop, loss);
+    gradient(&mut Module::default(), function, wrt, &active, (&[], &HashMap::new()), kind)
+}
+
+/// The function with its gradients, given which values lie on a differentiable path.
+fn gradient(
+    module: &mut Module,
+    function: &Function,
+    wrt: &[usize],
+    active: &[bool],
+    (regions, terms): (&[Region], &HashMap<usize, Term>),
+    kind: &str,
+) -> Result<Function, GradError> {
     let mut e = Emitter::new(function.clone());
     // What each value's uses add to its cotangent, the last use first.
     let mut parts: Vec<Vec<Value>> = vec![Vec::new(); function.values.len()];
+    let loss = function.results[0];
     if active[loss.index()] {
         if let Some(inst) = function.def_inst(loss) {
             e.follow(inst);
         }
         parts[loss.index()].push(e.full_like(loss, 1.0));
     }
-    for inst in function.insts.iter().rev() {
-        let [result] = inst.results.as_slice() else { continue };
-        if !active[result.index()] {
-            continue;
-        }
-        e.follow(inst);
-        let Some(cotangent) = total(&mut e, &parts[result.index()]) else { continue };
-        let wanted: Vec<bool> = (0..inst.operands.len())
-            .map(|index| active[inst.operands[index].index()] && carries(function, inst, index))
-            .collect();
-        let given = pullback(&mut e, inst, *result, cotangent, &wanted);
-        for (&operand, part) in inst.operands.iter().zip(given) {
-            parts[operand.index()].extend(part);
-        }
-    }
+    backward_with(&mut e, module, function, (regions, terms), active, &mut parts)?;
     e.follow_none();
     for &index in wrt {
         let param = function.params[index];
@@ -200,6 +259,69 @@ fn differentiate(
     gradient.name = format!("{}_grad", function.name);
     name_results(&mut gradient, function.results.len(), wrt, kind);
     Ok(gradient)
+}
+
+/// Goes through the instructions backwards, from the cotangents that values have so far.
+fn backward(
+    e: &mut Emitter,
+    module: &mut Module,
+    function: &Function,
+    regions: &[Region],
+    active: &[bool],
+    parts: &mut [Vec<Value>],
+) -> Result<(), GradError> {
+    backward_with(e, module, function, (regions, &HashMap::new()), active, parts)
+}
+
+/// As [`backward`], where some instructions are terms of the loss that come with their gradients.
+fn backward_with(
+    e: &mut Emitter,
+    module: &mut Module,
+    function: &Function,
+    (regions, terms): (&[Region], &HashMap<usize, Term>),
+    active: &[bool],
+    parts: &mut [Vec<Value>],
+) -> Result<(), GradError> {
+    let mut at = function.insts.len();
+    while at > 0 {
+        let ends = regions.iter().filter(|it| it.insts.end == at && !it.insts.is_empty());
+        if let Some(region) = ends.min_by_key(|it| it.insts.start) {
+            let inner: Vec<Region> = inside(regions, region).cloned().collect();
+            again::pull(e, module, function, (region, &inner), active, parts)?;
+            at = region.insts.start;
+            continue;
+        }
+        at -= 1;
+        let inst = &function.insts[at];
+        if let Some(term) = terms.get(&at) {
+            e.follow(inst);
+            let Some(cotangent) = total(e, &parts[term.value.index()]) else { continue };
+            if e.splat_of(cotangent) != Some(1.0) {
+                return Err(GradError::Term {
+                    function: function.name.clone(),
+                    value: function.label(term.value),
+                });
+            }
+            for &(input, gradient) in &term.gradients {
+                parts[input.index()].push(gradient);
+            }
+            continue;
+        }
+        let [result] = inst.results.as_slice() else { continue };
+        if !active[result.index()] {
+            continue;
+        }
+        e.follow(inst);
+        let Some(cotangent) = total(e, &parts[result.index()]) else { continue };
+        let wanted: Vec<bool> = (0..inst.operands.len())
+            .map(|index| active[inst.operands[index].index()] && carries(function, inst, index))
+            .collect();
+        let given = pullback(e, inst, *result, cotangent, &wanted);
+        for (&operand, part) in inst.operands.iter().zip(given) {
+            parts[operand.index()].extend(part);
+        }
+    }
+    Ok(())
 }
 
 /// The sum of a cotangent's parts, that of the first use first.

@@ -18,7 +18,7 @@
 //! - Attributes are in braces, in a fixed order; a constant's are its element (`{1.5}`: everywhere) or its
 //!   elements (`{[1.0, 2.0]}`: row-major). Floats are written so that they come back bit by bit, at the precision
 //!   of their type; `inf`, `-inf` and `nan` are words, and a NaN with other bits is `nan(0x7ff8000000000001)`.
-//! - A call whose results are stored is `call materialize @f(%x)`.
+//! - A call whose results are stored is `call materialize @f(%x)`, one of what is computed again `call again @f(%x)`.
 //! - A loop's operands are the count, the initial values of what it carries, which are as many as its results, and
 //!   what stays the same: `%n: f32[2] = loop @body(%count, %x, %w)`.
 //! - The scope comes last, as `@"layers.0"`. Comments start with `;` or `//` and end with the line. Line ends are only

@@ -28,6 +28,10 @@ pub(super) fn operation(cursor: &mut Cursor, results: &[TensorType]) -> Parsed<O
             cursor.next();
             Some(Op::Call { callee: unset, kind: CallKind::Materialize })
         }
+        "call" if cursor.at_word("again") => {
+            cursor.next();
+            Some(Op::Call { callee: unset, kind: CallKind::Again })
+        }
         "call" if cursor.at_word("fuse") => {
             cursor.next();
             Some(Op::Call { callee: unset, kind: CallKind::Fuse })

@@ -83,6 +83,7 @@ impl FunctionText<'_> {
             };
             let word = match inst.op {
                 Op::Call { kind: CallKind::Materialize, .. } => " materialize",
+                Op::Call { kind: CallKind::Again, .. } => " again",
                 Op::Call { kind: CallKind::Fuse, .. } => " fuse",
                 _ => "",
             };
