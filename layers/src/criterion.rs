@@ -50,10 +50,38 @@ pub fn cross_entropy_by(
 }
 
 fn formula<'b>(criterion: &Criterion, logits: Expr<'b>, labels: Expr<'b>) -> [Expr<'b>; 3] {
+    let rows = logits.dims().first().copied().unwrap_or(1);
+    let Rows { row, share, hit, counts, shift } = of_rows(criterion, logits, labels);
+    let loss = match share {
+        Some(share) => row.total() / or_one(share.total()),
+        None => row.mean(&[0]),
+    };
+    let correct = match counts {
+        Some(counts) => (hit * counts).total() * rows as f64 / or_one(counts.total()),
+        None => hit.total(),
+    };
+    [loss, correct, shift]
+}
+
+/// What each row adds to the loss, `[rows]`.
+pub(crate) struct Rows<'b> {
+    /// The loss times the row's share.
+    pub row: Expr<'b>,
+    /// The row's share in the mean, if they differ.
+    pub share: Option<Expr<'b>>,
+    /// Whether the label has the largest logit.
+    pub hit: Expr<'b>,
+    /// Whether the row counts, where labels are ignored.
+    pub counts: Option<Expr<'b>>,
+    /// What is taken off the logits, which cancels.
+    pub shift: Expr<'b>,
+}
+
+/// What rows of logits `[rows, classes]` with labels `u32[rows]` add to the loss.
+pub(crate) fn of_rows<'b>(criterion: &Criterion, logits: Expr<'b>, labels: Expr<'b>) -> Rows<'b> {
     let Criterion { label_smoothing: smoothing, class_weights, ignore } = criterion;
     let dtype = logits.ty().dtype;
-    let dims = logits.dims();
-    let (rows, classes) = (dims.first().copied().unwrap_or(1), dims.last().copied().unwrap_or(1));
+    let classes = logits.dims().last().copied().unwrap_or(1);
     let (centred, shift) = shifted(logits);
     let log_sum = log_sum_exp(centred);
     let picked = at_label_if_first(centred, labels);
@@ -84,18 +112,25 @@ fn formula<'b>(criterion: &Criterion, logits: Expr<'b>, labels: Expr<'b>) -> [Ex
         };
         row = row * (1.0 - smoothing) + spread * (smoothing / classes as f64);
     }
-    let loss = match share {
-        Some(share) => row.total() / or_one(share.total()),
-        None => row.mean(&[0]),
-    };
-
     let is_class = labels.compare(CompareOp::Lt, u32::try_from(classes).unwrap_or(u32::MAX));
     let hit = (picked.compare(CompareOp::Eq, 0.0) & is_class).convert(dtype);
-    let correct = match counts {
-        Some(counts) => (hit * counts).total() * rows as f64 / or_one(counts.total()),
-        None => hit.total(),
+    Rows { row, share, hit, counts, shift }
+}
+
+/// What the loss and the hits of a batch are divided by, of its labels alone: the rows' shares, and the rows that count. None
+/// where each row counts as one.
+pub(crate) fn totals<'b>(criterion: &Criterion, labels: Expr<'b>, dtype: DType) -> [Option<Expr<'b>>; 2] {
+    let counts = criterion.ignore.map(|ignored| labels.compare(CompareOp::Ne, ignored).convert(dtype));
+    let of_label = criterion.class_weights.as_ref().map(|weights| {
+        let classes = u32::try_from(weights.len()).unwrap_or(u32::MAX);
+        let is_class = labels.compare(CompareOp::Lt, classes).convert(dtype);
+        vector(labels, weights, dtype).take(labels) * is_class
+    });
+    let share = match (of_label, counts) {
+        (Some(weight), Some(counts)) => Some(weight * counts),
+        (share, None) | (None, share) => share,
     };
-    [loss, correct, shift]
+    [share, counts].map(|share| share.map(|share| or_one(share.total())))
 }
 
 /// A sum of weights, or one where that is zero.

@@ -2,14 +2,17 @@
 
 use std::cell::RefCell;
 
+use natgrad_ir::grad::Region;
 use natgrad_ir::{BuildErrors, Builder, DType, Expr, Function, Shape, TensorType, Value};
 
+use crate::chunks::{chunk_rows, cross_entropy_in_chunks};
 use crate::criterion::{Criterion, cross_entropy_by};
 use crate::describe::{Description, input_with_rows, with_rows};
 use crate::loss;
 use crate::model::{Input, Model, Task};
 use crate::network::{DrawMask, Draws, Network, OneRow, ones, sizes_fault};
 use crate::noise::{LOG_NOISE, Noise, outputs_and_log_noise};
+use crate::remat::Remat;
 
 /// How masks of dropout come into a loss function.
 #[derive(Clone, Copy, Debug)]
@@ -18,6 +21,17 @@ pub struct MaskDrawing {
     pub draw: DrawMask,
     /// Whether the function is of one example, whose number it is given.
     pub is_of_one_row: bool,
+}
+
+/// A training loss, and how its gradient is taken.
+#[derive(Clone, Debug)]
+pub struct LossFunction {
+    /// The function.
+    pub function: Function,
+    /// Values that differentiation may treat as constants.
+    pub held: Vec<Value>,
+    /// What the gradient may compute again rather than keep.
+    pub regions: Vec<Region>,
 }
 
 impl<'m> dyn Model + 'm {
@@ -55,6 +69,23 @@ impl<'m> dyn Model + 'm {
         compute: DType,
         masks: Option<MaskDrawing>,
     ) -> Result<(Function, Vec<Value>), BuildErrors> {
+        let made = self.loss_function_with(criterion, rows, dtype, compute, masks, Remat::None)?;
+        Ok((made.function, made.held))
+    }
+
+    /// As [`loss_function_by`](trait.Model.html#method.loss_function_by), with what its gradient may compute again.
+    ///
+    /// # Errors
+    /// Mistakes of the description.
+    pub fn loss_function_with(
+        &self,
+        criterion: &Criterion,
+        rows: usize,
+        dtype: DType,
+        compute: DType,
+        masks: Option<MaskDrawing>,
+        remat: Remat,
+    ) -> Result<LossFunction, BuildErrors> {
         let described = self.describe();
         let mut b = Builder::new("loss");
         let params = declare_params(&described, &mut b, dtype);
@@ -83,7 +114,7 @@ impl<'m> dyn Model + 'm {
         let inputs: Vec<Value> = inputs.into_iter().map(|input| computed(&mut b, input)).collect();
 
         let cell = RefCell::new(b);
-        let net = Network::of(&cell, described.named(&params), draws);
+        let net = Network::of(&cell, described.named(&params), draws).with_remat(remat);
         let inputs: Vec<Expr> = inputs.into_iter().map(|input| net.expr(input)).collect();
         let (whole, log_noise) = outputs_and_log_noise(self, &net, &inputs);
         let outputs = shaped(self, whole, rows).convert(dtype);
@@ -91,11 +122,16 @@ impl<'m> dyn Model + 'm {
         let (loss, counted) = match (self.loss(&net, outputs, labels), self.task()) {
             (None, Task::Classes | Task::Tokens) => {
                 let labels = flat(labels);
-                let out = net.module("cross_entropy", || {
-                    net.build(|b| cross_entropy_by(b, criterion, outputs.value(), labels.value()))
-                });
-                net.hold(net.expr(out.shift));
-                (out.loss, out.correct)
+                match chunk_rows(outputs, remat) {
+                    Some(chunk) => cross_entropy_in_chunks(&net, criterion, outputs, labels, chunk),
+                    None => {
+                        let out = net.module("cross_entropy", || {
+                            net.build(|b| cross_entropy_by(b, criterion, outputs.value(), labels.value()))
+                        });
+                        net.hold(net.expr(out.shift));
+                        (out.loss, out.correct)
+                    }
+                }
             }
             // No network has a task of its own: it is refused as such.
             (None, Task::Own) => {
@@ -128,9 +164,10 @@ impl<'m> dyn Model + 'm {
             }
         };
         let held = net.held();
+        let regions = net.regions().clone();
         net.expect(&described, whole);
         drop(net);
-        Ok((cell.into_inner().finish(&[loss, counted])?, held))
+        Ok(LossFunction { function: cell.into_inner().finish(&[loss, counted])?, held, regions })
     }
 
     /// What the model predicts: the log-probabilities of classes, `(params..., inputs...) -> [rows, classes]`; those of

@@ -22,6 +22,7 @@
 //!
 //! A network of one's own is a type with the trait [`Model`].
 
+mod chunks;
 mod criterion;
 mod describe;
 mod distribution;
@@ -37,12 +38,13 @@ mod models;
 mod network;
 mod next;
 mod noise;
+mod remat;
 
 pub use criterion::{Criterion, cross_entropy_by};
 pub use describe::{Description, with_rows};
 pub use error::{ModelError, ModelFault};
 pub use formula::{cross_entropy, one_hot};
-pub use function::MaskDrawing;
+pub use function::{LossFunction, MaskDrawing};
 pub use init::{Init, Param};
 pub use layer::activation::Activation;
 pub use layer::attention::Attention;
@@ -64,3 +66,4 @@ pub use models::stablehlo::Stablehlo;
 pub use network::{DrawMask, MAX_PARAMETERS, MaskSite, Network};
 pub use next::{Cached, Writer};
 pub use noise::{LOG_NOISE, Noise};
+pub use remat::Remat;

@@ -1,14 +1,16 @@
 //! A network being described: parameters by name, modules, and what else a layer needs of whoever builds the function.
 
-use std::cell::RefCell;
+use std::cell::{RefCell, RefMut};
 use std::collections::HashMap;
 use std::panic::Location;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use natgrad_ir::grad::Region;
 use natgrad_ir::{Builder, DType, Expr, Shape, TensorType, Value};
 
 use crate::describe::Description;
 use crate::init::{Init, Param};
+use crate::remat::Remat;
 
 /// A network being described. The same description declares the parameters, and builds the loss and the predictions.
 ///
@@ -30,6 +32,11 @@ pub struct Network<'b> {
     /// Values that cancel, and so count as constants for differentiation.
     held: RefCell<Vec<Value>>,
     masks: RefCell<Masks>,
+    remat: Remat,
+    /// What the backward pass stores less of.
+    regions: RefCell<Vec<Region>>,
+    /// What the region being described stores all the same.
+    saved: RefCell<Vec<Value>>,
 }
 
 /// The parameters that a description asks for.
@@ -117,8 +124,36 @@ impl<'b> Network<'b> {
     }
 
     fn with(builder: &'b RefCell<Builder>, params: Params, masks: Masks) -> Network<'b> {
-        let (path, held) = (RefCell::default(), RefCell::default());
-        Network { builder, params: RefCell::new(params), path, held, masks: RefCell::new(masks) }
+        Network {
+            builder,
+            params: RefCell::new(params),
+            path: RefCell::default(),
+            held: RefCell::default(),
+            masks: RefCell::new(masks),
+            remat: Remat::None,
+            regions: RefCell::default(),
+            saved: RefCell::default(),
+        }
+    }
+
+    /// The network whose backward pass computes so much again.
+    pub(crate) fn with_remat(self, remat: Remat) -> Network<'b> {
+        Network { remat, ..self }
+    }
+
+    /// How much the backward pass computes again.
+    pub(crate) fn remat(&self) -> Remat {
+        self.remat
+    }
+
+    /// The regions described so far.
+    pub(crate) fn regions(&self) -> RefMut<'_, Vec<Region>> {
+        self.regions.borrow_mut()
+    }
+
+    /// What the region being described stores.
+    pub(crate) fn saved(&self) -> RefMut<'_, Vec<Value>> {
+        self.saved.borrow_mut()
     }
 
     /// A parameter of the module being described, such as `scale`; every one has a name of its own.

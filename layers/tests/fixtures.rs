@@ -4,9 +4,11 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use natgrad_ir::interp::{Precision, Tensor, evaluate_flat};
-use natgrad_ir::{DType, TensorType, grad};
-use natgrad_layers::{Activation, Gpt2, Mlp, NamedModel, Noise, ResNet, Stem};
+use natgrad_ir::interp::{Precision, Tensor, evaluate, evaluate_flat};
+use natgrad_ir::{DType, Module, TensorType, grad, verify};
+use natgrad_layers::{
+    Activation, Criterion, Gpt2, LossFunction, Mlp, NamedModel, Noise, Remat, ResNet, Stem,
+};
 use safetensors::{Dtype, SafeTensors};
 
 /// The largest difference that rounding in double precision may make, relative to a tensor's largest element.
@@ -85,20 +87,38 @@ fn check(model: &NamedModel, fixture: &Fixture, features: &str, prefix: &str) {
     let features = fixture.input(features, model.features(DType::F64)[0].dtype);
     inputs.extend([features, labels]);
 
-    let (loss, constants) = model.loss_function(rows, DType::F64, DType::F64, None).unwrap();
-    let wrt: Vec<usize> = (0..params.len()).collect();
-    let gradient = grad::value_and_grad_with(&loss, &wrt, &constants).unwrap();
-    let results = evaluate_flat(&gradient, &inputs, Precision::AsTyped).unwrap();
-    close("the loss", &results[0], fixture.get(&format!("{prefix}loss")));
+    for remat in [Remat::None, Remat::Cheap, Remat::Blocks] {
+        check_gradient(model, fixture, &inputs, (rows, remat), prefix);
+    }
 
     // The logits are a value on the way to the loss.
+    let (loss, _) = model.loss_function(rows, DType::F64, DType::F64, None).unwrap();
     let mut forward = loss.clone();
     let logits = (0..loss.values.len()).map(natgrad_ir::Value::from_index);
     let logits = logits.filter(|&value| loss.value(value).name.as_deref() == Some("logits")).collect();
     forward.results = logits;
     let logits = evaluate_flat(&forward, &inputs, Precision::AsTyped).unwrap();
     close("the logits", &logits[0], fixture.get(&format!("{prefix}logits")));
+}
 
+/// Checks the loss and the gradients recorded with this prefix, where so much is computed again.
+fn check_gradient(
+    model: &NamedModel,
+    fixture: &Fixture,
+    inputs: &[Tensor],
+    (rows, remat): (usize, Remat),
+    prefix: &str,
+) {
+    let params = model.params();
+    let criterion = Criterion::default();
+    let LossFunction { function, held, regions } =
+        model.loss_function_with(&criterion, rows, DType::F64, DType::F64, None, remat).unwrap();
+    let wrt: Vec<usize> = (0..params.len()).collect();
+    let mut module = Module::new("gradient");
+    let gradient = grad::value_and_grad_of_regions(&mut module, &function, &wrt, &held, &regions).unwrap();
+    module.push(gradient);
+    let results = evaluate(&verify(module).unwrap(), inputs).unwrap();
+    close("the loss", &results[0], fixture.get(&format!("{prefix}loss")));
     let mut checked = 0;
     for (param, found) in params.iter().zip(&results[2..]) {
         if let Some(wanted) = fixture.0.get(&format!("{prefix}gradient.{}", param.name)) {

@@ -13,10 +13,15 @@ const LINKED_FUNCTIONS: [&str; 4] = ["loss_and_gradient", "squared_gradients", "
 /// Scopes that say how a value is made rather than of which layer it is.
 const INNER_SCOPES: [&str; 5] = [GRADIENT_SCOPE, "noise", "signs", "key", "mask"];
 
-/// Whether a scope is a function that lowering takes elements out of an array by, such as `main.elements12`.
-fn takes_elements(scope: &str) -> bool {
+/// How the functions are called that a gradient computes again what it needs in, before a number.
+const AGAIN: &str = "again.";
+
+/// Whether a scope is a function of natgrad's passes: one that computes again, or takes elements out of an array, such as
+/// `main.elements12`.
+fn is_of_pass(scope: &str) -> bool {
     let number = scope.rsplit_once(".elements").map_or("", |(_, number)| number);
-    !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())
+    let takes_elements = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
+    takes_elements || scope.starts_with(AGAIN)
 }
 
 /// How JAX's names of operations of the backward pass begin, in linked models.
@@ -182,7 +187,7 @@ impl Origin {
             let layer: Vec<&str> = scopes
                 .iter()
                 .copied()
-                .filter(|scope| !INNER_SCOPES.contains(scope) && !takes_elements(scope))
+                .filter(|scope| !INNER_SCOPES.contains(scope) && !is_of_pass(scope))
                 .map(layer_in_jax)
                 .filter(|scope| !scope.is_empty())
                 .collect();

@@ -2,7 +2,7 @@
 
 use natgrad_ir::verify::verify_function;
 use natgrad_ir::{Builder, DType, DotDims, Function, Module, Op, Shape, Value, grad, vectorize};
-use natgrad_layers::{Criterion, MaskDrawing, Model};
+use natgrad_layers::{Criterion, LossFunction, MaskDrawing, Model, Remat};
 
 use super::StepError;
 use super::interface::Interface;
@@ -38,15 +38,18 @@ pub(super) fn loss_and_gradient(
         }
         return per_example(model, criterion, interface, module, &trained, inputs, outputs);
     }
-    let (loss, constants) =
-        model.loss_function_by(criterion, interface.rows, interface.dtype, compute, Some(masks(false)))?;
+    // Second derivatives are of the loss as it is.
+    let remat = if interface.needs.hessian_product { Remat::None } else { interface.plan.remat };
+    let masks = Some(masks(false));
+    let LossFunction { function: loss, held, regions } =
+        model.loss_function_with(criterion, interface.rows, interface.dtype, compute, masks, remat)?;
     verify_function(&loss)?;
     let mut function = if interface.needs.hessian_product {
         inputs.extend(trained.iter().copied().map(Slot::Probe));
         outputs.extend(trained.iter().copied().map(Slot::HessianVector));
-        grad::hessian_vector(&loss, &trained, &constants)?
+        grad::hessian_vector(&loss, &trained, &held)?
     } else {
-        grad::value_and_grad_with(&loss, &trained, &constants)?
+        grad::value_and_grad_of_regions(module, &loss, &trained, &held, &regions)?
     };
     function.name = StageKind::LossAndGradient.name().to_string();
     Ok(StageFunction { function, inputs, outputs })

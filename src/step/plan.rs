@@ -1,6 +1,7 @@
 //! How a step is made of evaluations of the loss, and what it keeps between steps.
 
 use natgrad_ir::DType;
+use natgrad_layers::Remat;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -65,6 +66,8 @@ pub struct StepPlan {
     pub clip_norm: Option<f64>,
     /// The type that the model computes in.
     pub compute: Compute,
+    /// What the backward pass computes again, so that less is stored.
+    pub remat: Remat,
     /// How exact products and convolutions of single precision are.
     pub precision: ProductPrecision,
     /// Whether every run gives the same bits on a GPU, where this costs time. On a CPU and a TPU every run does.
@@ -87,6 +90,7 @@ impl Default for StepPlan {
             per_call: 1,
             clip_norm: None,
             compute: Compute::F32,
+            remat: Remat::default(),
             precision: ProductPrecision::Default,
             deterministic: false,
             noise: Grade::default(),

@@ -111,6 +111,7 @@ pub fn pairs_of_choices() -> Vec<Chosen> {
     let rules = rules();
     let (accumulations, calls) = ([1, 2, 3], [1, 3]);
     let types = ["f32", "bf16"];
+    let remats = ["none", "cheap", "blocks"];
     let states = ["explicit", "implicit"];
     let grades = ["fast", "exact", "philox"];
     let groups = [
@@ -139,6 +140,7 @@ pub fn pairs_of_choices() -> Vec<Chosen> {
         flags.len(),
         flags.len(),
         priors.len(),
+        remats.len(),
     ];
     // A rule without samples has one sample, and no sample to recover the mean from.
     let sampled = |row: &[Option<usize>]| match row[1] {
@@ -158,6 +160,7 @@ pub fn pairs_of_choices() -> Vec<Chosen> {
             "accumulation": accumulations[row[3]],
             "per_call": calls[row[4]],
             "compute": types[row[5]],
+            "remat": remats[row[15]],
             "state": states[row[6]],
             "noise": grades[row[7]],
             "data": placements[row[11]],

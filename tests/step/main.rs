@@ -17,6 +17,7 @@ mod own_models;
 mod own_rules;
 mod plans;
 mod random;
+mod remat;
 mod runs;
 mod schedule;
 mod scorer;

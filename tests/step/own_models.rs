@@ -65,6 +65,7 @@ const PLAN: StepPlan = StepPlan {
     per_call: 1,
     clip_norm: None,
     compute: Compute::F32,
+    remat: natgrad_layers::Remat::Cheap,
     precision: ProductPrecision::Default,
     deterministic: false,
     noise: Grade::Fast,

@@ -1,10 +1,19 @@
 //! Self-attention.
 
-use natgrad_ir::{CompareOp, DType, DotDims, Expr, ReduceOp};
+use std::ops::Range;
+
+use natgrad_ir::{CompareOp, DType, DotDims, Expr, ReduceOp, Value};
 
 use super::linear::Linear;
 use super::norm::accumulator;
 use crate::network::{Network, Owner};
+use crate::remat::Remat;
+
+/// How many queries are taken at a time, at least. No weights are stored of longer texts.
+const BLOCK: usize = 256;
+
+/// The most blocks that queries are taken in.
+const MOST_BLOCKS: usize = 16;
 
 /// Self-attention with several heads (Vaswani et al. 2017, sec. 3.2): `NAME.c_attn`, a linear layer that gives every token's
 /// query, key and value, and `NAME.c_proj`, one of what the token reads.
@@ -93,6 +102,17 @@ pub(crate) struct Attended<'b> {
 /// Products run over `[rows*heads, time, head]`. The weights' sum divides after the product with the values: that
 /// needs fewer divisions, and its gradient no sum over `time` times `time` weights.
 pub(crate) fn attention<'b>(net: &Network<'b>, qkv: Expr<'b>, sizes: Sizes, causal: bool) -> Attended<'b> {
+    attention_by(net, qkv, sizes, causal, sizes.time.div_ceil(MOST_BLOCKS).max(BLOCK))
+}
+
+/// As [`attention`], with so many queries at a time.
+fn attention_by<'b>(
+    net: &Network<'b>,
+    qkv: Expr<'b>,
+    sizes: Sizes,
+    causal: bool,
+    block: usize,
+) -> Attended<'b> {
     let Sizes { rows, time, heads, head } = sizes;
     let dtype = qkv.ty().dtype;
     let query = columns(qkv, 0, sizes) * (1.0 / (head as f64).sqrt());
@@ -100,20 +120,12 @@ pub(crate) fn attention<'b>(net: &Network<'b>, qkv: Expr<'b>, sizes: Sizes, caus
     let keys = split_heads(columns(qkv, 1, sizes), sizes);
     let values = split_heads(columns(qkv, 2, sizes), sizes);
 
-    let scores = query.dot(keys, batched(2, 2)).convert(accumulator(dtype));
-    let scores = match causal {
-        true => {
-            let (now, then) = (scores.iota(DType::U32, 1), scores.iota(DType::U32, 2));
-            let past = now.compare(CompareOp::Ge, then);
-            past.with(|b, past| {
-                let never = b.scalar(accumulator(dtype), f64::NEG_INFINITY);
-                b.select(past, scores.value(), never)
-            })
-        }
-        false => scores,
-    };
-
-    let (read, sum) = weighted(net, scores, values);
+    let blocks = (0..time).step_by(block).map(|start| start..time.min(start + block)).map(|queries| {
+        let read = || read_by(net, query, [keys, values], queries, causal);
+        if time > block { net.again(Remat::Cheap, read) } else { read() }
+    });
+    let (reads, sums): (Vec<Expr<'b>>, Vec<Expr<'b>>) = blocks.unzip();
+    let (read, sum) = (joined(net, &reads), joined(net, &sums));
 
     // Merged again before the division: between products and their operands there are transposes alone, which the gradient
     // can turn into others.
@@ -122,6 +134,48 @@ pub(crate) fn attention<'b>(net: &Network<'b>, qkv: Expr<'b>, sizes: Sizes, caus
     let sum = sum.convert(dtype).reshape([rows, heads, time]).transpose(&[0, 2, 1]);
     let sum = sum.broadcast([rows, time, heads, head], &[0, 1, 2]).reshape([rows * time, sizes.width()]);
     Attended { read: read / sum, keys, values }
+}
+
+/// What these queries read of all keys and values, or of those up to their own, as [`weighted`] gives it.
+///
+/// Only the rows' maxima are stored for the backward pass where the rest is computed again, as in FlashAttention (Dao et al.
+/// 2022).
+fn read_by<'b>(
+    net: &Network<'b>,
+    query: Expr<'b>,
+    [keys, values]: [Expr<'b>; 2],
+    queries: Range<usize>,
+    causal: bool,
+) -> (Expr<'b>, Expr<'b>) {
+    let time = query.dims()[1];
+    let seen = 0..if causal { queries.end } else { time };
+    let some = |x: Expr<'b>, range: Range<usize>| if range == (0..time) { x } else { x.slice(1, range) };
+    let [keys, values] = [keys, values].map(|x| some(x, seen.clone()));
+    let scores = some(query, queries.clone()).dot(keys, batched(2, 2)).convert(accumulator(query.ty().dtype));
+    let scores = match causal {
+        true => {
+            let (now, then) = (scores.iota(DType::U32, 1), scores.iota(DType::U32, 2));
+            let now = if queries.start == 0 { now } else { now + queries.start as f64 };
+            let past = now.compare(CompareOp::Ge, then);
+            past.with(|b, past| {
+                let never = b.scalar(b.ty(scores.value()).dtype, f64::NEG_INFINITY);
+                b.select(past, scores.value(), never)
+            })
+        }
+        false => scores,
+    };
+    weighted(net, scores, values)
+}
+
+/// Blocks as one, along the tokens.
+fn joined<'b>(net: &Network<'b>, blocks: &[Expr<'b>]) -> Expr<'b> {
+    match blocks {
+        &[one] => one,
+        blocks => {
+            let blocks: Vec<Value> = blocks.iter().map(|block| block.value()).collect();
+            net.expr(net.build(|b| b.concat(&blocks, 1)))
+        }
+    }
 }
 
 /// The attention of the token at `position`, a `u32[]`, alone, given its `qkv[1, 3*width]` and the keys and values of
@@ -165,6 +219,7 @@ fn weighted<'b>(net: &Network<'b>, scores: Expr<'b>, values: Expr<'b>) -> (Expr<
     let weights = (scores - shift.broadcast_like(scores, &[0, 1])).exp();
     let sum = weights.sum(&[2]);
     net.hold(shift);
+    net.saved().push(shift.value());
     (weights.convert(values.ty().dtype).dot(values, batched(2, 1)), sum)
 }
 
@@ -199,5 +254,34 @@ fn batched(lhs_contract: usize, rhs_contract: usize) -> DotDims {
         rhs_batch: vec![0],
         lhs_contract: vec![lhs_contract],
         rhs_contract: vec![rhs_contract],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::remat::testing::gradients;
+
+    /// In blocks, also where they do not divide the tokens, values and gradients are those of the whole.
+    #[test]
+    fn blocks_read_what_the_whole_reads() {
+        let sizes = Sizes { rows: 2, time: 7, heads: 2, head: 3 };
+        for causal in [false, true] {
+            let by = |block: usize, remat: Remat| {
+                gradients(&[vec![14, 18]], remat, |net, given| {
+                    vec![attention_by(net, given[0], sizes, causal, block).read.square().total()]
+                })
+            };
+            let (whole, _) = by(7, Remat::Cheap);
+            for (block, count) in [(1, 7), (2, 4), (3, 3), (6, 2)] {
+                for remat in [Remat::None, Remat::Cheap] {
+                    let (found, calls) = by(block, remat);
+                    assert_eq!(calls, if remat == Remat::None { 0 } else { count });
+                    for (found, whole) in found.iter().zip(&whole) {
+                        assert!((found - whole).abs() < 1e-12, "{found} {whole}, {block} at a time");
+                    }
+                }
+            }
+        }
     }
 }

@@ -15,6 +15,7 @@ use crate::layer::norm::LayerNorm;
 use crate::model::{Input, Model, Task};
 use crate::network::Network;
 use crate::next::{Cached, Writer};
+use crate::remat::Remat;
 
 /// Standard deviation of the initial weights (`initializer_range` of Hugging Face's and nanoGPT's GPT-2).
 const INITIAL_STD: f64 = 0.02;
@@ -152,24 +153,30 @@ impl Gpt2 {
     /// width]`, given its query, key and value, `[rows, 3*width]`; it is asked layer by layer.
     fn blocks<'b>(&self, net: &Network<'b>, mut x: Expr<'b>, attend: Attend<'_, 'b>) -> Expr<'b> {
         for layer in 0..self.layers {
-            x = net.module(&format!("h.{layer}"), || self.block(net, x, attend));
+            let block = || net.module(&format!("h.{layer}"), || self.block(net, x, attend));
+            x = net.again(Remat::Blocks, block);
         }
         LayerNorm::new("ln_f").bias(self.bias).apply(net, x)
     }
 
     fn block<'b>(&self, net: &Network<'b>, x: Expr<'b>, attend: Attend<'_, 'b>) -> Expr<'b> {
         let width = self.width;
-        let normal = LayerNorm::new("ln_1").bias(self.bias).apply(net, x);
-        let read = net.module("attn", || {
-            let qkv = self.linear("c_attn", 3 * width, INITIAL_STD).apply(net, normal);
-            self.linear("c_proj", width, self.residual_std()).apply(net, attend(qkv))
+        let qkv = net.again(Remat::Cheap, || {
+            let normal = LayerNorm::new("ln_1").bias(self.bias).apply(net, x);
+            net.module("attn", || self.linear("c_attn", 3 * width, INITIAL_STD).apply(net, normal))
         });
+        let read =
+            net.module("attn", || self.linear("c_proj", width, self.residual_std()).apply(net, attend(qkv)));
         let x = x + read;
-        let normal = LayerNorm::new("ln_2").bias(self.bias).apply(net, x);
-        let out = net.module("mlp", || {
-            let hidden = self.linear("c_fc", 4 * width, INITIAL_STD).apply(net, normal);
-            let hidden = self.activation.apply(hidden);
-            self.linear("c_proj", width, self.residual_std()).apply(net, hidden)
+        let hidden = net.again(Remat::Cheap, || {
+            let normal = LayerNorm::new("ln_2").bias(self.bias).apply(net, x);
+            net.module("mlp", || self.linear("c_fc", 4 * width, INITIAL_STD).apply(net, normal))
+        });
+        let out = net.again(Remat::Cheap, || {
+            net.module("mlp", || {
+                let hidden = self.activation.apply(hidden);
+                self.linear("c_proj", width, self.residual_std()).apply(net, hidden)
+            })
         });
         x + out
     }

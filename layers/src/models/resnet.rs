@@ -30,6 +30,7 @@ use crate::layer::pool::{max_pool, spatial_mean};
 use crate::model::{Input, Model, Task};
 use crate::network::Network;
 use crate::noise::Noise;
+use crate::remat::Remat;
 
 /// A residual network. In JSON: `{"kind": "resnet", "depth": 20, "image": [32, 32, 3], "classes": 10}`, or with
 /// `"outputs": 2, "noise": "learned"` in place of the classes.
@@ -251,7 +252,8 @@ impl Model for ResNet {
             for block in 0..blocks {
                 let stride = if stage > 0 && block == 0 { 2 } else { 1 };
                 let name = format!("layer{}.{block}", stage + 1);
-                x = net.module(&name, || self.block(net, &plan, x, channels, stride));
+                let block = || net.module(&name, || self.block(net, &plan, x, channels, stride));
+                x = net.again(Remat::Blocks, block);
             }
         }
         let mean = net.module("avgpool", || spatial_mean(net, x));

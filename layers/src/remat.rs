@@ -1,0 +1,92 @@
+//! What the backward pass computes again, rather than having it stored.
+
+use natgrad_ir::Value;
+use natgrad_ir::grad::{Region, RegionKind};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::network::Network;
+
+/// How much the backward pass computes again, so that less is stored between it and the forward pass.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "kebab-case")]
+pub enum Remat {
+    /// Nothing: all that the backward pass reads is stored.
+    None,
+    /// What costs little: normalizations and nonlinearities, the weights of attention over long texts; of logits over a large
+    /// vocabulary, some rows at a time are computed, with their gradients.
+    #[default]
+    Cheap,
+    /// Also whole blocks of a network, of which only what they read is stored: the forward pass once more.
+    Blocks,
+}
+
+impl<'b> Network<'b> {
+    /// What is described here is computed again in the backward pass, where a step computes this much again.
+    pub fn again<T>(&self, from: Remat, describe: impl FnOnce() -> T) -> T {
+        if self.remat() < from {
+            return describe();
+        }
+        self.region(RegionKind::Again, describe)
+    }
+
+    /// Describes a region.
+    pub(crate) fn region<T>(&self, kind: RegionKind, describe: impl FnOnce() -> T) -> T {
+        let place = || self.build(|b| b.function().insts.len());
+        let start = place();
+        let saved_before = self.saved().len();
+        let made = describe();
+        let saved: Vec<Value> = self.saved().split_off(saved_before);
+        self.regions().push(Region { insts: start..place(), kind, saved });
+        made
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod testing {
+    use std::cell::RefCell;
+
+    use natgrad_ir::grad::value_and_grad_of_regions;
+    use natgrad_ir::interp::{Tensor, evaluate};
+    use natgrad_ir::{Builder, CallKind, DType, Expr, Module, Op, TensorType, verify};
+
+    use super::*;
+
+    /// The results of parameters of these shapes, with uneven numbers, and the gradients of the first; and how many calls of
+    /// what is computed again there are.
+    pub(crate) fn gradients(
+        shapes: &[Vec<usize>],
+        remat: Remat,
+        results: impl for<'b> FnOnce(&Network<'b>, &[Expr<'b>]) -> Vec<Expr<'b>>,
+    ) -> (Vec<f64>, usize) {
+        let types: Vec<TensorType> =
+            shapes.iter().map(|shape| TensorType::new(DType::F64, shape.as_slice())).collect();
+        let cell = RefCell::new(Builder::new("loss"));
+        let given: Vec<Value> = (types.iter().enumerate())
+            .map(|(index, ty)| cell.borrow_mut().param(format!("p{index}"), ty.clone()))
+            .collect();
+        let (results, held, regions) = {
+            let net = Network::of(&cell, [], None).with_remat(remat);
+            let given: Vec<Expr> = given.into_iter().map(|value| net.expr(value)).collect();
+            let results: Vec<Value> = results(&net, &given).into_iter().map(Expr::value).collect();
+            (results, net.held(), net.regions().clone())
+        };
+        let function = cell.into_inner().finish(&results).unwrap();
+        let all: Vec<usize> = (0..types.len()).collect();
+        let mut module = Module::new("loss");
+        let gradient = value_and_grad_of_regions(&mut module, &function, &all, &held, &regions).unwrap();
+        let calls = gradient.insts.iter();
+        let calls = calls.filter(|it| matches!(it.op, Op::Call { kind: CallKind::Again, .. })).count();
+        module.push(gradient);
+        let numbers = |(index, ty): (usize, &TensorType)| {
+            let uneven = |element: usize| (1.3 * element as f64 + 0.7 * index as f64).sin();
+            Tensor::from_f64s(ty.clone(), &(0..ty.shape.elements()).map(uneven).collect::<Vec<f64>>())
+                .unwrap()
+        };
+        let at: Vec<Tensor> = types.iter().enumerate().map(numbers).collect();
+        let found = evaluate(&verify(module).unwrap(), &at).unwrap();
+        (found.iter().flat_map(Tensor::to_f64s).collect(), calls)
+    }
+}
