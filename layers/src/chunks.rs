@@ -85,7 +85,7 @@ fn rows_of(b: &mut Builder, value: Value, range: [usize; 2]) -> Value {
             Some(again(b, &inst, op, &[x]))
         }
         (Op::Convert { .. } | Op::Unary(_) | Op::Binary(_), operands) => {
-            let operands: Option<Vec<Value>> = operands.to_vec().into_iter().map(|it| of(b, it)).collect();
+            let operands: Option<Vec<Value>> = operands.iter().map(|&it| of(b, it)).collect();
             operands.map(|operands| again(b, &inst, inst.op.clone(), &operands))
         }
         _ => None,
