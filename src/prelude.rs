@@ -3,8 +3,8 @@
 pub use natgrad_ir::{CompareOp, DType, Expr, ReduceOp};
 pub use natgrad_layers::{
     Activation, Attention, Conv, Dropout, Embedding, FilterResponseNorm, Gpt2, Init, Input, LayerNorm,
-    Linear, LinearRegression, Mlp, Model, Network, Noise, Padding, ResNet, SoftmaxRegression, Task, max_pool,
-    mean_pool, spatial_mean,
+    Linear, LinearRegression, Mlp, Model, Network, Noise, Padding, Remat, ResNet, SoftmaxRegression, Task,
+    max_pool, mean_pool, spatial_mean,
 };
 
 pub use crate::compile::{Device, OpenError};
