@@ -167,7 +167,7 @@ fn losses_and_predictions_of_ones_own_are_used() {
     let (loss, _) = model.loss_function(1, DType::F64, DType::F64, Some(masks)).unwrap();
     let weight = tensor(&[2, 2], &[1.0, 2.0, 3.0, 4.0]);
     let x = tensor(&[1, 2], &[0.5, 7.0]);
-    let keys = Tensor::from_u64s([1, 2], &[0; 2]).unwrap();
+    let keys = Tensor::from_u32s([1, 4], &[0; 4]).unwrap();
     let inputs = [weight.clone(), x.clone(), tensor(&[1, 2], &[1.0, 1.0]), keys];
     let found = evaluate_flat(&loss, &inputs, Precision::AsTyped).unwrap();
     // The second input is dropped, the first is 4 times 0.5: outputs 2 and 4, so errors 1 and 3.

@@ -117,37 +117,32 @@ impl Stream {
         })
     }
 
-    /// The keys of the tensors `0..tensors`, `u64[tensors, 2]`, for the stream's count and each of the following ones.
+    /// The keys of the tensors `0..tensors`, `u32[tensors, 4]`, for the stream's count and each of the following ones.
     /// They are rows of one array, so that one kernel computes all, whatever their number.
     pub fn keys(&self, b: &mut Builder, counts: usize, tensors: usize) -> Vec<Value> {
         b.scoped("key", |b| {
             let roots = self.roots(b, counts);
             let shape = Shape::from([2, counts, tensors]);
             let roots = b.broadcast(roots, shape.clone(), &[0, 1]);
-            let place = multiples(b, shape, 2, 1, 1);
+            let place = multiples(b, shape, 2);
             let own = b.formula([roots, place], |[roots, place]| finalize(roots + place));
-            let shape = Shape::from([counts, tensors, 2]);
+            let shape = Shape::from([counts, tensors, 4]);
             let [first, second] = [0, 1].map(|half| {
                 let half = row(b, own, half);
                 b.broadcast(half, shape.clone(), &[0, 1])
             });
-            // A word of 64 bits has two words of a key: the one of its even and that of its odd place.
-            let [even, odd] = [1, 2].map(|start| multiples(b, shape.clone(), 2, 2, start));
-            let words = b.formula([first, second, even, odd], |[first, second, even, odd]| {
-                let [low, high] =
-                    [even, odd].map(|place| finalize((first + place) ^ second).convert(DType::U64));
-                low | (high << 32)
-            });
+            let place = multiples(b, shape, 2);
+            let parts = [first, second, place];
+            let words = b.formula(parts, |[first, second, place]| finalize((first + place) ^ second));
             (0..counts).map(|place| row(b, words, place)).collect()
         })
     }
 }
 
-/// Of the index along a dimension, times `step` and from `start` on, the multiples of [`GOLDEN`].
-fn multiples(b: &mut Builder, shape: Shape, dim: usize, step: u32, start: u32) -> Value {
+/// Of the index along a dimension, from 1 on, the multiples of [`GOLDEN`].
+fn multiples(b: &mut Builder, shape: Shape, dim: usize) -> Value {
     let index = b.iota(DType::U32, shape, dim);
-    let [step, start] = [step, start].map(|number| number.wrapping_mul(GOLDEN));
-    b.formula([index], |[index]| index * step + start)
+    b.formula([index], |[index]| (index + 1) * GOLDEN)
 }
 
 /// The slice of an array at an index of its first dimension, which vanishes.
@@ -161,28 +156,11 @@ fn row(b: &mut Builder, x: Value, index: usize) -> Value {
 }
 
 impl Key {
-    /// The key of a tensor among those of one count, `u64[tensors, 2]`.
+    /// The key of a tensor among those of one count, `u32[tensors, 4]`.
     pub fn of(b: &mut Builder, keys: Value, tensor: usize) -> Key {
         b.scoped("key", |b| {
             let own = row(b, keys, tensor);
-            let [first, second] = [0, 1].map(|half| {
-                let pair = row(b, own, half);
-                b.formulas([pair], |[pair]| [pair, pair >> 32].map(|word| word.convert(DType::U32)))
-            });
-            Key([first[0], first[1], second[0], second[1]])
-        })
-    }
-
-    /// The first of the four words of the first tensor's key, `u32[count]`.
-    pub fn words_of_first(b: &mut Builder, keys: Value, count: usize) -> Value {
-        b.scoped("key", |b| {
-            let own = row(b, keys, 0);
-            let pairs = b.broadcast(own, [2, 2], &[0]);
-            let half = b.iota(DType::U64, [2, 2], 1);
-            let words = b.formula([pairs, half], |[pairs, half]| (pairs >> (half * 32)).convert(DType::U32));
-            let words = b.reshape(words, [4]);
-            let slice = Op::Slice { starts: vec![0], limits: vec![count.min(4)], strides: vec![1] };
-            b.push(slice, vec![words], None)[0]
+            Key([0, 1, 2, 3].map(|word| row(b, own, word)))
         })
     }
 

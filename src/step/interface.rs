@@ -294,8 +294,8 @@ impl Interface {
                 TensorType::scalar(DType::U32)
             }
             Slot::Seed => TensorType::scalar(DType::U64),
-            Slot::MaskKeys => TensorType::new(DType::U64, [self.masks, 2]),
-            Slot::Keys | Slot::NextKeys => TensorType::new(DType::U64, [self.params.len(), 2]),
+            Slot::MaskKeys => TensorType::new(DType::U32, [self.masks, 4]),
+            Slot::Keys | Slot::NextKeys => TensorType::new(DType::U32, [self.params.len(), 4]),
             Slot::Hyper(_)
             | Slot::Metric(_)
             | Slot::MetricSum(_)

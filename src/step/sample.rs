@@ -82,7 +82,7 @@ fn stream(stage: &mut Stage, purpose: Purpose, count: Slot, draw: Option<Slot>) 
     Stream { seed, purpose, count, draw }
 }
 
-/// The keys of every parameter's noise, `u64[parameters, 2]`.
+/// The keys of every parameter's noise, `u32[parameters, 4]`.
 pub(super) fn keys(stage: &mut Stage, purpose: Purpose, count: Slot, draw: Option<Slot>) -> Value {
     let params = stage.params();
     stream(stage, purpose, count, draw).keys(&mut stage.b, 1, params)[0]

@@ -100,7 +100,7 @@ pub enum Slot {
     Step,
     /// The seed of all noise, `u64[]`.
     Seed,
-    /// The keys of the carried sample's noise, `u64[parameters, 2]`.
+    /// The keys of the carried sample's noise, `u32[parameters, 4]`.
     Keys,
     /// Those of the sample that is carried to the next step.
     NextKeys,
@@ -137,7 +137,7 @@ pub enum Slot {
     Offset(usize),
     /// Random signs.
     Probe(usize),
-    /// The keys of an evaluation's dropout masks, `u64[masks, 2]`.
+    /// The keys of an evaluation's dropout masks, `u32[masks, 4]`.
     MaskKeys,
     /// The gradient of the loss.
     Gradient(usize),

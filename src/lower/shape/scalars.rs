@@ -2,7 +2,10 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use natgrad_ir::{CallKind, Def, FuncId, Function, InstData, Module, Op, Value, ValueData, Verified};
+use natgrad_ir::{
+    BinaryOp, CallKind, DType, Def, FuncId, Function, InstData, Literal, Module, Op, TensorType, Value,
+    ValueData, Verified,
+};
 
 use super::outline::is_integer;
 
@@ -10,8 +13,9 @@ use super::outline::is_integer;
 /// with [`CallKind::Materialize`]. So the array is computed once.
 ///
 /// Loops over tensors of the same shape are then the same, whatever elements they read, and XLA compiles those that are
-/// the same once. Left alone, XLA computes an element in the loop that reads it, from its place in the array. Calls are not
-/// looked into: [`inline_calls`](natgrad_ir::pass::inline_calls) first.
+/// the same once. Left alone, XLA computes an element in the loop that reads it, from its place in the array. Elements of 32
+/// bits are handed over in pairs, as a loop may have few operands. Calls are not looked into:
+/// [`inline_calls`](natgrad_ir::pass::inline_calls) first.
 pub(super) fn share_scalars(module: &Verified) -> Module {
     let module = module.module();
     let mut new = Module::new(module.name.clone());
@@ -64,11 +68,60 @@ fn share(function: &Function, module: &mut Module) -> Function {
         let callee = module.push(taken_out(function, name, array, read));
         let op = Op::Call { callee, kind: CallKind::Materialize };
         let call = InstData { op, operands: vec![map[&array]], results: Vec::new(), ..inst.clone() };
-        let scalars = new.append(call, read.iter().map(named));
-        map.extend(read.iter().copied().zip(scalars));
+        if function.ty(array).dtype != DType::U32 {
+            let scalars = new.append(call, read.iter().map(named));
+            map.extend(read.iter().copied().zip(scalars));
+            continue;
+        }
+        let pairs = new.append(call, read.chunks(2).map(|_| (TensorType::scalar(DType::U64), None)));
+        for (pair, read) in pairs.into_iter().zip(read.chunks(2)) {
+            let words = Scalars { function: &mut new, like: inst.clone() }.parted(pair, read.len());
+            map.extend(read.iter().copied().zip(words));
+        }
     }
     new.results = function.results.iter().map(|result| map[result]).collect();
     new
+}
+
+/// Writes operations on scalars into a function, for the reason that another instruction has.
+struct Scalars<'a> {
+    function: &'a mut Function,
+    like: InstData,
+}
+
+impl Scalars<'_> {
+    fn push(&mut self, op: Op, operands: Vec<Value>, dtype: DType) -> Value {
+        let inst = InstData { op, operands, results: Vec::new(), ..self.like.clone() };
+        self.function.append(inst, [(TensorType::scalar(dtype), None)])[0]
+    }
+
+    fn convert(&mut self, word: Value, dtype: DType) -> Value {
+        self.push(Op::Convert { dtype }, vec![word], dtype)
+    }
+
+    /// A word of 64 bits moved by half of them.
+    fn moved(&mut self, by: BinaryOp, word: Value) -> Value {
+        let half = Literal::splat(TensorType::scalar(DType::U64), 32.0);
+        let half = self.push(Op::Constant(half), Vec::new(), DType::U64);
+        self.push(Op::Binary(by), vec![word, half], DType::U64)
+    }
+
+    /// One or two words of 32 bits as one of 64, the first its lower half.
+    fn paired(&mut self, words: &[Value]) -> Value {
+        let wide: Vec<Value> = words.iter().map(|&word| self.convert(word, DType::U64)).collect();
+        let &[low, high] = wide.as_slice() else { return wide[0] };
+        let high = self.moved(BinaryOp::Shl, high);
+        self.push(Op::Binary(BinaryOp::Or), vec![low, high], DType::U64)
+    }
+
+    /// The words that [`paired`](Scalars::paired) made a pair of, so many.
+    fn parted(&mut self, pair: Value, count: usize) -> Vec<Value> {
+        let halves = (0..count).map(|half| {
+            let word = if half == 0 { pair } else { self.moved(BinaryOp::Shr, pair) };
+            self.convert(word, DType::U32)
+        });
+        halves.collect()
+    }
 }
 
 /// The array of integers that an instruction reads an element of, and the element.
@@ -117,7 +170,7 @@ fn from_scalars(function: &Function) -> Vec<bool> {
     of.into_iter().map(|of| of == Of::Scalars).collect()
 }
 
-/// The function that takes elements out of an array.
+/// The function that takes elements out of an array, those of 32 bits in pairs.
 fn taken_out(from: &Function, name: String, array: Value, elements: &[Value]) -> Function {
     let mut wanted = vec![false; from.values.len()];
     let mut open = elements.to_vec();
@@ -140,6 +193,14 @@ fn taken_out(from: &Function, name: String, array: Value, elements: &[Value]) ->
             map.extend([result].into_iter().zip(new.append(copy, [(from.ty(result).clone(), None)])));
         }
     }
-    new.results = elements.iter().map(|element| map[element]).collect();
+    let results: Vec<Value> = elements.iter().map(|element| map[element]).collect();
+    new.results = match (from.ty(array).dtype, from.def_inst(array)) {
+        (DType::U32, Some(inst)) => {
+            let like = InstData { scope: String::new(), ..inst.clone() };
+            let mut scalars = Scalars { function: &mut new, like };
+            results.chunks(2).map(|pair| scalars.paired(pair)).collect()
+        }
+        _ => results,
+    };
     new
 }
