@@ -112,11 +112,56 @@ fn terms_come_with_their_gradients() {
 }
 
 #[test]
+fn terms_are_added_in_their_own_order() {
+    let (mut function, mut regions) = terms(3, 1.0);
+    let sum = function.insts.last().unwrap().operands[0];
+    function.results = vec![sum];
+    let at = tensors(&function, &inputs(&function, 7));
+    regions.reverse();
+    // One term in another.
+    let inner = Region { insts: regions[0].insts.start..regions[0].insts.end - 1, ..regions[0].clone() };
+    regions.insert(1, inner);
+    let (plain, found, _) = both(&function, &[0, 1], &regions, &at);
+    assert!(
+        plain.iter().zip(&found).all(|(plain, found)| (plain - found).abs() < 1e-13),
+        "{plain:?} {found:?}"
+    );
+}
+
+#[test]
+fn a_later_term_without_a_gradient_drops_none() {
+    let mut b = Builder::new("loss");
+    let [w, v] = ["w", "v"].map(|name| b.param(name, TensorType::new(DType::F64, [4])));
+    let mut regions = Vec::new();
+    let mut term = |b: &mut Builder, of: &dyn Fn(&mut Builder) -> Value| {
+        let first = b.function().insts.len();
+        let made = of(b);
+        let insts = first..b.function().insts.len();
+        regions.push(Region { insts, kind: RegionKind::AtOnce, saved: Vec::new() });
+        made
+    };
+    let square = term(&mut b, &|b| b.formula([w], |[w]| w.square().total()));
+    let whole = term(&mut b, &|b| {
+        let whole = b.unary(natgrad_ir::UnaryOp::Floor, w);
+        b.formula([whole, v], |[whole, v]| (whole * v).total())
+    });
+    let loss = b.add(square, whole);
+    let function = b.finish(&[loss]).unwrap();
+    let at = tensors(&function, &[vec![1.5, -0.4, 2.0, 0.7], vec![0.3, 1.0, -2.0, 0.1]]);
+    let (plain, found, _) = both(&function, &[0, 1], &regions, &at);
+    assert_eq!(plain, found);
+}
+
+#[test]
 fn a_term_that_counts_other_than_once_is_told() {
     let (function, regions) = terms(2, 0.5);
     let error =
         value_and_grad_of_regions(&mut Module::new("m"), &function, &[0, 1], &[], &regions).unwrap_err();
     assert!(error.to_string().contains("as a term of its loss"), "{error}");
+    let elsewhere = [again(0..1, vec![function.insts[3].results[0]])];
+    let error =
+        value_and_grad_of_regions(&mut Module::new("m"), &function, &[0], &[], &elsewhere).unwrap_err();
+    assert!(error.to_string().contains("are no region"), "{error}");
     let outside = [again(3..usize::MAX, Vec::new())];
     let error = value_and_grad_of_regions(&mut Module::new("m"), &function, &[0], &[], &outside).unwrap_err();
     assert!(error.to_string().contains("are no region"), "{error}");

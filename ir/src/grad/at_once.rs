@@ -1,6 +1,6 @@
 //! Terms of the loss whose gradients are computed with them.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 
 use super::again::{gradients, moved, unused, within};
 use super::emit::Emitter;
@@ -25,7 +25,7 @@ pub(super) struct Terms {
 pub(super) struct Term {
     /// The term.
     pub value: Value,
-    /// What it reads, and the gradient with respect to that: of all terms so far, at the last that reads it.
+    /// What it reads, and the gradient with respect to that: of all terms so far, at the last that adds to it.
     pub gradients: Vec<(Value, Value)>,
 }
 
@@ -36,7 +36,15 @@ pub(super) fn with_gradients(
     active: &[bool],
     regions: &[Region],
 ) -> Result<Terms, GradError> {
-    let outer: Vec<&Region> = regions.iter().filter(|region| is_term(function, region, active)).collect();
+    let mut outer: Vec<&Region> = regions.iter().filter(|region| is_term(function, region, active)).collect();
+    outer.sort_by_key(|region| (region.insts.start, std::cmp::Reverse(region.insts.end)));
+    // Of terms in one another the outer one comes with its gradient.
+    let mut end = 0;
+    outer.retain(|region| {
+        let is_apart = region.insts.start >= end;
+        end = if is_apart { region.insts.end } else { end };
+        is_apart
+    });
     let mut new = Function { name: function.name.clone(), ..Function::default() };
     let mut map: HashMap<Value, Value> = HashMap::new();
     for &param in &function.params {
@@ -46,6 +54,8 @@ pub(super) fn with_gradients(
     let mut places = vec![usize::MAX; function.insts.len() + 1];
     let mut terms = HashMap::new();
     let mut sums: HashMap<Value, Value> = HashMap::new();
+    // By what has a gradient, the last term that adds to it, by the index of its instruction, and the sum.
+    let mut last: BTreeMap<Value, (usize, Value)> = BTreeMap::new();
     let mut at = 0;
     while at < function.insts.len() {
         places[at] = new.insts.len();
@@ -71,11 +81,8 @@ pub(super) fn with_gradients(
             let (outputs, gradients) = results.split_at(made.outputs.len());
             map.extend(made.outputs.iter().copied().zip(outputs.iter().copied()));
             sums.extend(made.wanted.iter().copied().zip(gradients.iter().copied()));
-            // What a later term reads is added to there.
-            let later = later_inputs(function, &outer[position + 1..], active);
-            let last = made.wanted.iter().zip(gradients).filter(|(input, _)| !later.contains(input));
-            let gradients = last.map(|(input, &gradient)| (map[input], gradient)).collect();
-            terms.insert(index, Term { value: map[&made.term], gradients });
+            last.extend(made.wanted.iter().zip(gradients).map(|(&input, &sum)| (map[&input], (index, sum))));
+            terms.insert(index, Term { value: map[&made.term], gradients: Vec::new() });
             at = outer[position].insts.end;
             continue;
         }
@@ -90,6 +97,11 @@ pub(super) fn with_gradients(
         at += 1;
     }
     places[at] = new.insts.len();
+    for (input, (index, sum)) in last {
+        if let Some(term) = terms.get_mut(&index) {
+            term.gradients.push((input, sum));
+        }
+    }
     new.results = function.results.iter().map(|result| map[result]).collect();
     let mut moved = vec![false; new.values.len()];
     for (old, value) in &map {
@@ -124,12 +136,6 @@ fn is_term(function: &Function, region: &Region, active: &[bool]) -> bool {
     let cut = Cut::of(function, region.insts.clone(), String::new());
     let active: Vec<&Value> = cut.outputs.iter().filter(|it| active[it.index()]).collect();
     matches!(active[..], [&value] if function.ty(value).rank() == 0)
-}
-
-/// What these terms read that has a gradient.
-fn later_inputs(function: &Function, regions: &[&Region], active: &[bool]) -> HashSet<Value> {
-    let cuts = regions.iter().map(|region| Cut::of(function, region.insts.clone(), String::new()));
-    cuts.flat_map(|cut| cut.inputs).filter(|input| active[input.index()]).collect()
 }
 
 /// An operand of a term's call.

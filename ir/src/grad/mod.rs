@@ -18,7 +18,7 @@ mod shape;
 use std::collections::HashMap;
 use std::ops::Range;
 
-use crate::graph::{Function, InstData, Module, Origin, Value};
+use crate::graph::{Def, Function, InstData, Module, Origin, Value};
 use crate::op::{BinaryOp, Op, ReduceOp, UnaryOp};
 use crate::types::TensorType;
 use crate::verify::{Violations, verify_function};
@@ -208,7 +208,10 @@ pub fn value_and_grad_of_regions(
 
 /// Whether a region lies in the function, and what it saves in it.
 fn is_part(function: &Function, region: &Region) -> bool {
-    let known = |value: &Value| value.index() < function.values.len();
+    let known = |value: &Value| match function.values.get(value.index()).map(|value| value.def) {
+        Some(Def::Result { inst, .. }) => region.insts.contains(&inst.index()),
+        Some(Def::Param(_)) | None => false,
+    };
     region.insts.start <= region.insts.end
         && region.insts.end <= function.insts.len()
         && region.saved.iter().all(known)
