@@ -1,7 +1,7 @@
 //! The cross-entropy over a large vocabulary, some rows at a time, whose logits are never stored whole.
 
 use natgrad_ir::grad::RegionKind;
-use natgrad_ir::{Builder, Def, Expr, InstData, Op, Shape, Value};
+use natgrad_ir::{Builder, Def, Expr, Function, InstData, Op, Shape, Value};
 
 use crate::criterion::{Criterion, Rows, of_rows, totals};
 use crate::network::Network;
@@ -10,11 +10,44 @@ use crate::remat::Remat;
 /// The most logits that are computed at a time: 128 MB in single precision.
 const MOST: usize = 1 << 25;
 
-/// How many rows of these logits `[rows, classes]` are computed at a time; none if all are.
-pub(crate) fn chunk_rows(logits: Expr<'_>, remat: Remat) -> Option<usize> {
+/// How many rows of these logits `[rows, classes]` are computed at a time; none if all are, as where they do not come of a
+/// product with those rows.
+pub(crate) fn chunk_rows(net: &Network<'_>, logits: Expr<'_>) -> Option<usize> {
     let &[rows, classes] = logits.dims().as_slice() else { return None };
     let chunks = (rows * classes).div_ceil(MOST).next_power_of_two().min(rows);
-    (chunks > 1 && remat >= Remat::Cheap).then(|| rows.div_ceil(chunks))
+    let is_worth_it = chunks > 1 && net.remat() >= Remat::Cheap;
+    (is_worth_it && net.build(|b| is_of_product(b.function(), logits.value()))).then(|| rows.div_ceil(chunks))
+}
+
+/// Whether [`rows_of`] a value leads to a product.
+fn is_of_product(function: &Function, value: Value) -> bool {
+    let Some(inst) = function.def_inst(value) else { return false };
+    match (&inst.op, inst.operands.as_slice()) {
+        (Op::Dot(dims), &[x, _]) => {
+            dims.lhs_batch.is_empty() && dims.lhs_free(function.ty(x).rank()).first() == Some(&0)
+        }
+        (Op::Reshape { .. }, _) => {
+            reshaped_back(function, value).is_some_and(|before| is_of_product(function, before))
+        }
+        (Op::Convert { .. } | Op::Unary(_) | Op::Binary(_), operands) => {
+            operands.iter().any(|&operand| is_of_product(function, operand))
+        }
+        _ => false,
+    }
+}
+
+/// The value that reshapes lead away from and back to its shape, as a layer over `[rows, time, width]` does.
+fn reshaped_back(function: &Function, value: Value) -> Option<Value> {
+    let mut at = value;
+    while let Some(inst) = function.def_inst(at)
+        && matches!(inst.op, Op::Reshape { .. })
+    {
+        at = inst.operands[0];
+        if function.ty(at).shape == function.ty(value).shape {
+            return Some(at);
+        }
+    }
+    None
 }
 
 /// Loss and hits of [`cross_entropy_by`](crate::cross_entropy_by), so many rows at a time. The network's last product is
@@ -78,6 +111,7 @@ fn rows_of(b: &mut Builder, value: Value, range: [usize; 2]) -> Value {
             let x = sliced(b, x, range);
             Some(again(b, &inst, inst.op.clone(), &[x, weight]))
         }
+        (Op::Reshape { .. }, _) => reshaped_back(b.function(), value).map(|before| rows_of(b, before, range)),
         (Op::Broadcast { dims, .. }, &[x]) if !dims.contains(&0) => {
             let mut sizes = shape.dims().to_vec();
             sizes[0] = range[1] - range[0];
@@ -111,7 +145,7 @@ fn sliced(b: &mut Builder, value: Value, [start, limit]: [usize; 2]) -> Value {
 
 #[cfg(test)]
 mod tests {
-    use natgrad_ir::{DType, Literal};
+    use natgrad_ir::{DType, DotDims, Literal, TensorType, UnaryOp};
 
     use super::*;
     use crate::cross_entropy_by;
@@ -160,5 +194,25 @@ mod tests {
                 }
             }
         }
+    }
+
+    /// A layer over `[rows, time, width]` flattens its input, and so are its outputs for the loss.
+    #[test]
+    fn the_product_is_found_behind_reshapes() {
+        let mut b = Builder::new("logits");
+        let x = b.param("x", TensorType::new(DType::F32, [6, 4]));
+        let weight = b.param("weight", TensorType::new(DType::F32, [4, 5]));
+        let product = b.dot(x, weight, DotDims::matmul());
+        let texts = b.reshape(product, [2, 3, 5]);
+        let logits = b.reshape(texts, [6, 5]);
+        let logits = b.unary(UnaryOp::Tanh, logits);
+        let others = b.unary(UnaryOp::Exp, x);
+        assert!(is_of_product(b.function(), logits));
+        assert!(!is_of_product(b.function(), texts) && !is_of_product(b.function(), others));
+        let before = b.function().insts.len();
+        let rows = rows_of(&mut b, logits, [2, 4]);
+        assert_eq!(b.ty(rows), &TensorType::new(DType::F32, [2, 5]));
+        let made: Vec<&str> = b.function().insts[before..].iter().map(|inst| inst.op.name()).collect();
+        assert_eq!(made, ["slice", "dot", "tanh"]);
     }
 }

@@ -41,7 +41,7 @@ impl<'m> dyn Model + 'm {
     /// errors. Parameters, float inputs and results have the type `dtype`; the outputs are computed in the type `compute`,
     /// and the loss from them in `dtype`.
     ///
-    /// With `masks`, a network with dropout drops, and the function takes the keys of its masks, `u64[masks, 2]`, after
+    /// With `masks`, a network with dropout drops, and the function takes the keys of its masks, `u32[masks, 4]`, after
     /// the labels, then the number of its example, `u32[]`, where it is of one.
     ///
     /// # Errors
@@ -95,7 +95,7 @@ impl<'m> dyn Model + 'm {
         // No input or parameter has a name with a slash.
         let draws = masks.filter(|_| count > 0).map(|masks| Draws {
             draw: masks.draw,
-            keys: b.param("mask/keys", TensorType::new(DType::U64, [count, 2])),
+            keys: b.param("mask/keys", TensorType::new(DType::U32, [count, 4])),
             of_one: masks.is_of_one_row.then(|| OneRow {
                 row: b.param("mask/row", TensorType::scalar(DType::U32)),
                 of_more: described.masks.clone(),
@@ -122,7 +122,7 @@ impl<'m> dyn Model + 'm {
         let (loss, counted) = match (self.loss(&net, outputs, labels), self.task()) {
             (None, Task::Classes | Task::Tokens) => {
                 let labels = flat(labels);
-                match chunk_rows(outputs, remat) {
+                match chunk_rows(&net, outputs) {
                     Some(chunk) => cross_entropy_in_chunks(&net, criterion, outputs, labels, chunk),
                     None => {
                         let out = net.module("cross_entropy", || {
