@@ -1,6 +1,6 @@
 //! A network being described: parameters by name, modules, and what else a layer needs of whoever builds the function.
 
-use std::cell::{RefCell, RefMut};
+use std::cell::{Cell, RefCell, RefMut};
 use std::collections::HashMap;
 use std::panic::Location;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -37,6 +37,8 @@ pub struct Network<'b> {
     regions: RefCell<Vec<Region>>,
     /// What the region being described stores all the same.
     saved: RefCell<Vec<Value>>,
+    /// Whether a block that is computed again is being described.
+    in_block: Cell<bool>,
 }
 
 /// The parameters that a description asks for.
@@ -74,7 +76,7 @@ struct Masks {
 #[derive(Clone, Debug)]
 pub(crate) struct Draws {
     pub draw: DrawMask,
-    /// The keys of all masks, `u64[masks, 2]`.
+    /// The keys of all masks, `u32[masks, 4]`.
     pub keys: Value,
     /// In a function of one example, which that is.
     pub of_one: Option<OneRow>,
@@ -95,7 +97,7 @@ pub type DrawMask = fn(&mut Builder, &MaskSite) -> Value;
 /// A mask that is asked for.
 #[derive(Clone, Debug)]
 pub struct MaskSite {
-    /// The keys of all masks of the network, `u64[masks, 2]`.
+    /// The keys of all masks of the network, `u32[masks, 4]`.
     pub keys: Value,
     /// Which of them this is.
     pub number: usize,
@@ -133,6 +135,7 @@ impl<'b> Network<'b> {
             remat: Remat::None,
             regions: RefCell::default(),
             saved: RefCell::default(),
+            in_block: Cell::new(false),
         }
     }
 
@@ -144,6 +147,11 @@ impl<'b> Network<'b> {
     /// How much the backward pass computes again.
     pub(crate) fn remat(&self) -> Remat {
         self.remat
+    }
+
+    /// Whether a block that is computed again is being described.
+    pub(crate) fn in_block(&self) -> &Cell<bool> {
+        &self.in_block
     }
 
     /// The regions described so far.

@@ -15,21 +15,25 @@ use crate::network::Network;
 pub enum Remat {
     /// Nothing: all that the backward pass reads is stored.
     None,
-    /// What costs little: normalizations and nonlinearities, the weights of attention over long texts; of logits over a large
-    /// vocabulary, some rows at a time are computed, with their gradients.
+    /// What costs little and stores much: over texts of more than 256 tokens, the weights of attention, and normalizations and
+    /// nonlinearities of GPT-2; of logits over a large vocabulary, some rows at a time are computed, with their gradients.
     #[default]
     Cheap,
-    /// Also whole blocks of a network, of which only what they read is stored: the forward pass once more.
+    /// Whole blocks of a network, of which only what they read is stored: the forward pass once more. And the logits as above.
     Blocks,
 }
 
 impl<'b> Network<'b> {
-    /// What is described here is computed again in the backward pass, where a step computes this much again.
+    /// What is described here is computed again in the backward pass, where a step computes this much again. In a block that
+    /// is computed again whole, its parts are not computed another time.
     pub fn again<T>(&self, from: Remat, describe: impl FnOnce() -> T) -> T {
-        if self.remat() < from {
+        if self.remat() < from || self.in_block().get() {
             return describe();
         }
-        self.region(RegionKind::Again, describe)
+        self.in_block().set(from == Remat::Blocks);
+        let made = self.region(RegionKind::Again, describe);
+        self.in_block().set(false);
+        made
     }
 
     /// Describes a region.

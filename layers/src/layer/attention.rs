@@ -212,6 +212,11 @@ pub(crate) fn attention_at<'b>(
     Attended { read: (read / sum).reshape([1, sizes.width()]), keys, values }
 }
 
+/// Whether texts have so many tokens that attention is made of blocks of queries.
+pub(crate) fn is_long(time: usize) -> bool {
+    time > BLOCK
+}
+
 /// What each row of `scores[heads, rows, time]` reads of `values[heads, time, head]`, not yet divided by the sum of its
 /// weights; and that sum, `[heads, rows]`.
 fn weighted<'b>(net: &Network<'b>, scores: Expr<'b>, values: Expr<'b>) -> (Expr<'b>, Expr<'b>) {

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::ModelError;
 use crate::init::Init;
 use crate::layer::activation::Activation;
-use crate::layer::attention::{Attended, Sizes, attention, attention_at};
+use crate::layer::attention::{Attended, Sizes, attention, attention_at, is_long};
 use crate::layer::embedding::Embedding;
 use crate::layer::linear::Linear;
 use crate::layer::norm::LayerNorm;
@@ -131,7 +131,7 @@ impl Gpt2 {
             meaning + place.reshape([rows * time, self.width])
         });
         let mut seen = Vec::new();
-        let x = self.blocks(net, x, &mut |qkv| {
+        let x = self.blocks(net, x, time, &mut |qkv| {
             let Attended { read, keys, values } = attention(net, qkv, self.sizes(rows, time), true);
             seen.extend([keys, values]);
             read
@@ -151,28 +151,34 @@ impl Gpt2 {
 
     /// What the last layer norm gives, in the type of `x`, `[rows, width]`. `attend` says what each row reads, `[rows,
     /// width]`, given its query, key and value, `[rows, 3*width]`; it is asked layer by layer.
-    fn blocks<'b>(&self, net: &Network<'b>, mut x: Expr<'b>, attend: Attend<'_, 'b>) -> Expr<'b> {
+    fn blocks<'b>(
+        &self,
+        net: &Network<'b>,
+        mut x: Expr<'b>,
+        time: usize,
+        attend: Attend<'_, 'b>,
+    ) -> Expr<'b> {
         for layer in 0..self.layers {
-            let block = || net.module(&format!("h.{layer}"), || self.block(net, x, attend));
+            let block = || net.module(&format!("h.{layer}"), || self.block(net, x, time, attend));
             x = net.again(Remat::Blocks, block);
         }
         LayerNorm::new("ln_f").bias(self.bias).apply(net, x)
     }
 
-    fn block<'b>(&self, net: &Network<'b>, x: Expr<'b>, attend: Attend<'_, 'b>) -> Expr<'b> {
+    fn block<'b>(&self, net: &Network<'b>, x: Expr<'b>, time: usize, attend: Attend<'_, 'b>) -> Expr<'b> {
         let width = self.width;
-        let qkv = net.again(Remat::Cheap, || {
+        let qkv = again_if_long(net, time, || {
             let normal = LayerNorm::new("ln_1").bias(self.bias).apply(net, x);
             net.module("attn", || self.linear("c_attn", 3 * width, INITIAL_STD).apply(net, normal))
         });
         let read =
             net.module("attn", || self.linear("c_proj", width, self.residual_std()).apply(net, attend(qkv)));
         let x = x + read;
-        let hidden = net.again(Remat::Cheap, || {
+        let hidden = again_if_long(net, time, || {
             let normal = LayerNorm::new("ln_2").bias(self.bias).apply(net, x);
             net.module("mlp", || self.linear("c_fc", 4 * width, INITIAL_STD).apply(net, normal))
         });
-        let out = net.again(Remat::Cheap, || {
+        let out = again_if_long(net, time, || {
             net.module("mlp", || {
                 let hidden = self.activation.apply(hidden);
                 self.linear("c_proj", width, self.residual_std()).apply(net, hidden)
@@ -238,7 +244,7 @@ impl Writer for Gpt2 {
             meaning + places.take(position.reshape([1]))
         });
         let mut kept = Vec::new();
-        let x = self.blocks(net, x, &mut |qkv| {
+        let x = self.blocks(net, x, 1, &mut |qkv| {
             let (keys, values) = (seen[kept.len()], seen[kept.len() + 1]);
             let Attended { read, keys, values } =
                 attention_at(net, qkv, keys, values, position, self.sizes(1, positions));
@@ -274,6 +280,11 @@ type Attend<'a, 'b> = &'a mut dyn FnMut(Expr<'b>) -> Expr<'b>;
 /// The logits of rows of `x`.
 fn head<'b>(net: &Network<'b>, embedding: Expr<'b>, x: Expr<'b>) -> Expr<'b> {
     net.module("lm_head", || x.dot(embedding, DotDims::contracting(1, 1)).named("logits"))
+}
+
+/// Part of a block of texts of so many tokens: over short ones little is stored, and computing it again takes time.
+fn again_if_long<T>(net: &Network<'_>, time: usize, describe: impl FnOnce() -> T) -> T {
+    if is_long(time) { net.again(Remat::Cheap, describe) } else { describe() }
 }
 
 #[cfg(test)]
