@@ -16,12 +16,14 @@ const INNER_SCOPES: [&str; 5] = [GRADIENT_SCOPE, "noise", "signs", "key", "mask"
 /// How the functions are called that a gradient computes again what it needs in, before a number.
 const AGAIN: &str = "again.";
 
-/// Whether a scope is a function of natgrad's passes: one that computes again, or takes elements out of an array, such as
-/// `main.elements12`.
+/// How the functions are called that lowering makes of parts of another, such as `main.elements12`, behind its name.
+const OF_LOWERING: [&str; 2] = ["elements", "product"];
+
+/// Whether a scope is a function of natgrad's passes: no layer has its name.
 fn is_of_pass(scope: &str) -> bool {
-    let number = scope.rsplit_once(".elements").map_or("", |(_, number)| number);
-    let takes_elements = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
-    takes_elements || scope.starts_with(AGAIN)
+    let last = scope.rsplit_once('.').map_or("", |(_, last)| last);
+    let kind = last.trim_end_matches(|byte: char| byte.is_ascii_digit());
+    (kind.len() < last.len() && OF_LOWERING.contains(&kind)) || scope.starts_with(AGAIN)
 }
 
 /// How JAX's names of operations of the backward pass begin, in linked models.
@@ -254,6 +256,14 @@ mod tests {
         );
         assert_eq!(origin("main/update"), Some((Phase::After(Stage::Update), String::new())));
         assert_eq!(origin("main/loss_and_gradient/a/b/dot"), Some((Phase::Forward, "a/b".to_owned())));
+        let product = "main/loss_and_gradient/conv/grad/loss_and_gradient.product347/dot";
+        assert_eq!(origin(product), Some((Phase::Backward, "conv".to_owned())));
+        let elements = "main/key/main.elements12/slice";
+        assert_eq!(origin(elements), Some((Phase::Before(Stage::Key), String::new())));
+        assert_eq!(
+            origin("main/update/net.product.weight/mul"),
+            Some((Phase::After(Stage::Update), "net.product.weight".to_owned()))
+        );
     }
 
     #[test]

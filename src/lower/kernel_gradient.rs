@@ -15,7 +15,8 @@ fn is_faster(dtype: DType, side: usize, c: usize, o: usize) -> bool {
     match dtype {
         DType::F32 | DType::BF16 => match side {
             1 => true,
-            // From 16 to 512 features, but for these: there XLA's own convolution is as fast or faster.
+            // Measured from 16 to 512 features, as many in images as in the cotangent; the rest is taken to be like them. But for
+            // these, where XLA's own convolution is as fast or faster.
             3 => (c, o) != (64, 64),
             _ => false,
         },
@@ -23,8 +24,8 @@ fn is_faster(dtype: DType, side: usize, c: usize, o: usize) -> bool {
     }
 }
 
-/// Into how many parts the sum over `n` examples is cut, for threads to share. Large products have work for all of them in one
-/// part, and each part writes a result.
+/// Into how many parts the sum over `n` examples is cut, for threads to share. Large products have work for all of them in few
+/// parts, and each part writes a result.
 fn parts(n: usize, c: usize, o: usize) -> usize {
     let most = if c * o <= 32 * 32 { 8 } else { 2 };
     (1..=most).rev().find(|parts| n.is_multiple_of(*parts)).unwrap_or(1)
@@ -82,9 +83,10 @@ impl KernelGradient {
         let images = turned(function, images, &[3, 1, 2, 0])?;
         let cotangent = turned(function, cotangent, &[1, 2, 0, 3])?;
         let dtype = function.ty(images).dtype;
-        let (&[n, height, width, c], &[.., o]) = (dims(function, images)?, dims(function, cotangent)?);
+        let (&[n, height, width, c], &[_, rows, columns_out, o]) =
+            (dims(function, images)?, dims(function, cotangent)?);
         let &[_, side, columns, _] = dims(function, *inst.results.first()?)?;
-        let is_faster = n * height * width * c * o > 0 && is_faster(dtype, side, c, o);
+        let is_faster = n * height * width * c * rows * columns_out * o > 0 && is_faster(dtype, side, c, o);
         let low = [*low.first()?, *low.get(1)?];
         let fits = is_plain && is_faster && *groups == 1 && side == columns;
         (fits && (step == 1 || (side == 1 && low == [0, 0]))).then_some(KernelGradient {
@@ -154,7 +156,7 @@ fn dims(function: &Function, value: Value) -> Option<&[usize; 4]> {
 /// Every row and column of images that is a multiple of `step`, so many of each.
 fn strided(b: &mut Builder, x: Value, step: usize, sizes: [usize; 2]) -> Option<Value> {
     let &[n, _, _, c] = dims(b.function(), x)?;
-    let limit = |size: usize| (size - 1) * step + 1;
+    let limit = |size: usize| size.saturating_sub(1) * step + 1;
     let limits = vec![n, limit(sizes[0]), limit(sizes[1]), c];
     let slice = Op::Slice { starts: vec![0; 4], limits, strides: vec![1, step, step, 1] };
     b.push(slice, vec![x], None).first().copied()
