@@ -183,7 +183,7 @@ impl Eval {
             Task::Classes | Task::Numbers { noise: _ } => {}
             Task::Tokens if self.on.executable.is_some() => {
                 return Err(Failure::usage(anyhow!(
-                    "--executable: has the programs that train and predict, not those that judge texts: go without it"
+                    "--executable: the file has the programs that train and predict, not those that judge texts: go without it"
                 )));
             }
             Task::Tokens if self.ood.as_ref().is_some_and(|ood| !Path::new(ood).exists()) => {

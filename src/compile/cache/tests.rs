@@ -56,8 +56,10 @@ fn a_gpu_keeps_in_the_cache_what_it_tried_out() {
     let flags: Vec<_> = with.flags().map(|(name, _)| name.to_owned()).collect();
     assert_eq!(flags, ["xla_a", "xla_gpu_per_fusion_autotune_cache_dir"]);
     assert!(folder.path().join("autotuning").is_dir());
-    // It is none of the entries.
+    // It is none of the entries, and goes with them.
     assert_eq!(cache.entries().unwrap().len(), 0);
+    cache.clear().unwrap();
+    assert!(!folder.path().join("autotuning").exists());
 }
 
 /// A flag that XLA does not know is an error of every program.

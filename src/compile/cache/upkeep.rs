@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use super::Cache;
+use super::{AUTOTUNING, Cache};
 use crate::compile::entry::{self, Damage};
 use crate::compile::note::Note;
 use crate::files::UNFINISHED;
@@ -109,12 +109,16 @@ impl Cache {
         Ok(removed)
     }
 
-    /// Drops all entries, and what is remembered of plugins.
+    /// Drops all entries, and what is remembered of plugins and of GPUs' algorithms.
     ///
     /// # Errors
     /// The folder cannot be read, or a file cannot be removed.
     pub fn clear(&self) -> io::Result<Removed> {
         let removed = self.drop_entries(|_| true)?;
+        match fs::remove_dir_all(self.folder().join(AUTOTUNING)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            Ok(()) | Err(_) => {}
+        }
         for (path, _) in self.files()? {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
             if name.starts_with("plugin-") && name.ends_with(".json") {
