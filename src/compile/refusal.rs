@@ -41,8 +41,8 @@ impl Refusal {
                 ));
             }
             Refusal::Memory => {
-                "take fewer rows a micro-batch (`batch`) and more micro-batches (`step.accumulation`), bf16 \
-                 (`step.compute`), less state (`step.state=implicit`), more of a GPU's memory \
+                "take fewer rows a micro-batch (`batch`) and more micro-batches (`step.accumulation`), store less for the \
+                 backward pass (`step.remat=blocks`), take bf16 (`step.compute`), less state (`step.state=implicit`), more of a GPU's memory \
                  (`device.memory_fraction`), or a device with more memory"
             }
             Refusal::Unsupported => {
