@@ -102,7 +102,12 @@ pub(crate) struct Attended<'b> {
 /// Products run over `[rows*heads, time, head]`. The weights' sum divides after the product with the values: that
 /// needs fewer divisions, and its gradient no sum over `time` times `time` weights.
 pub(crate) fn attention<'b>(net: &Network<'b>, qkv: Expr<'b>, sizes: Sizes, causal: bool) -> Attended<'b> {
-    attention_by(net, qkv, sizes, causal, sizes.time.div_ceil(MOST_BLOCKS).max(BLOCK))
+    // Whole where all is stored: blocks are not faster on a CPU, though they skip products.
+    let block = match net.remat() {
+        Remat::None => sizes.time,
+        Remat::Cheap | Remat::Blocks => sizes.time.div_ceil(MOST_BLOCKS).max(BLOCK),
+    };
+    attention_by(net, qkv, sizes, causal, block)
 }
 
 /// As [`attention`], with so many queries at a time.
