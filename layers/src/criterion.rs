@@ -79,7 +79,7 @@ pub(crate) struct Rows<'b> {
 
 /// What rows of logits `[rows, classes]` with labels `u32[rows]` add to the loss.
 pub(crate) fn of_rows<'b>(criterion: &Criterion, logits: Expr<'b>, labels: Expr<'b>) -> Rows<'b> {
-    let Criterion { label_smoothing: smoothing, class_weights, ignore } = criterion;
+    let Criterion { label_smoothing: smoothing, class_weights, ignore: _ } = criterion;
     let dtype = logits.ty().dtype;
     let classes = logits.dims().last().copied().unwrap_or(1);
     let (centred, shift) = shifted(logits);
@@ -88,12 +88,9 @@ pub(crate) fn of_rows<'b>(criterion: &Criterion, logits: Expr<'b>, labels: Expr<
     let weights =
         class_weights.as_ref().map(|weights| vector(logits, weights, dtype).broadcast_like(centred, &[1]));
 
-    let counts = ignore.map(|ignored| labels.compare(CompareOp::Ne, ignored).convert(dtype));
+    let counts = counts(criterion, labels, dtype);
     let of_label = weights.map(|weights| is_label(centred, labels).select(weights, zero(weights)).sum(&[1]));
-    let share = match (of_label, counts) {
-        (Some(weight), Some(counts)) => Some(weight * counts),
-        (share, None) | (None, share) => share,
-    };
+    let share = share(of_label, counts);
 
     let likelihood = log_sum - picked;
     let mut row = match share {
@@ -120,17 +117,26 @@ pub(crate) fn of_rows<'b>(criterion: &Criterion, logits: Expr<'b>, labels: Expr<
 /// What the loss and the hits of a batch are divided by, of its labels alone: the rows' shares, and the rows that count. None
 /// where each row counts as one.
 pub(crate) fn totals<'b>(criterion: &Criterion, labels: Expr<'b>, dtype: DType) -> [Option<Expr<'b>>; 2] {
-    let counts = criterion.ignore.map(|ignored| labels.compare(CompareOp::Ne, ignored).convert(dtype));
+    let counts = counts(criterion, labels, dtype);
     let of_label = criterion.class_weights.as_ref().map(|weights| {
         let classes = u32::try_from(weights.len()).unwrap_or(u32::MAX);
         let is_class = labels.compare(CompareOp::Lt, classes).convert(dtype);
         vector(labels, weights, dtype).take(labels) * is_class
     });
-    let share = match (of_label, counts) {
+    [share(of_label, counts), counts].map(|share| share.map(|share| or_one(share.total())))
+}
+
+/// Which rows count, where labels are ignored: one or zero.
+fn counts<'b>(criterion: &Criterion, labels: Expr<'b>, dtype: DType) -> Option<Expr<'b>> {
+    criterion.ignore.map(|ignored| labels.compare(CompareOp::Ne, ignored).convert(dtype))
+}
+
+/// The rows' shares in the mean, by the weights of their labels and by which rows count; none where all are the same.
+fn share<'b>(of_label: Option<Expr<'b>>, counts: Option<Expr<'b>>) -> Option<Expr<'b>> {
+    match (of_label, counts) {
         (Some(weight), Some(counts)) => Some(weight * counts),
         (share, None) | (None, share) => share,
-    };
-    [share, counts].map(|share| share.map(|share| or_one(share.total())))
+    }
 }
 
 /// A sum of weights, or one where that is zero.

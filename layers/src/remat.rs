@@ -24,10 +24,10 @@ pub enum Remat {
 }
 
 impl<'b> Network<'b> {
-    /// What is described here is computed again in the backward pass, where a step computes this much again. In a block that
-    /// is computed again whole, its parts are not computed another time.
+    /// Describes a part of the network. The backward pass computes the part again where `step.remat` is `from` or more; with
+    /// `none` it never does. In a block that is computed again whole, its parts are not computed another time.
     pub fn again<T>(&self, from: Remat, describe: impl FnOnce() -> T) -> T {
-        if self.remat() < from || self.in_block().get() {
+        if self.remat() < from.max(Remat::Cheap) || self.in_block().get() {
             return describe();
         }
         self.in_block().set(from == Remat::Blocks);

@@ -2,9 +2,11 @@
 
 use natgrad_ir::pass::Pass;
 use natgrad_ir::{
-    Builder, CallKind, ConvDims, DType, DotDims, Elements, FuncId, Function, Literal, Module, Op, ReduceOp,
-    Scalar, Shape, TensorType, Value, Verified,
+    Builder, CallKind, ConvDims, DType, DotDims, Elements, Function, Literal, Module, Op, ReduceOp, Scalar,
+    Shape, TensorType, Value, Verified,
 };
+
+use super::rewrite::rewrite;
 
 /// The pass, which changes results by rounding alone: a product adds in another order.
 pub(super) const PRODUCTS: Pass = Pass { name: "kernel_gradient", run: as_products };
@@ -34,15 +36,8 @@ fn parts(n: usize, c: usize, o: usize) -> usize {
 /// Writes every convolution that sums examples and positions, as the gradient of a kernel does, as a product, where it
 /// is known to be faster on a processor.
 fn as_products(module: &Verified) -> Module {
-    let module = module.module();
-    let mut new = Module::new(module.name.clone());
-    let mut ids: Vec<FuncId> = Vec::with_capacity(module.functions.len());
-    for function in &module.functions {
-        let mut function = function.clone();
+    rewrite(module, |mut function, new| {
         for index in 0..function.insts.len() {
-            if let Some(callee) = function.insts[index].op.callee_mut() {
-                *callee = ids[callee.index()];
-            }
             let Some(gradient) = KernelGradient::of(&function, index) else { continue };
             let name = format!("{}.product{index}", function.name);
             let Some(product) = gradient.product(&function, &name) else { continue };
@@ -52,9 +47,8 @@ fn as_products(module: &Verified) -> Module {
             inst.op = Op::Call { callee, kind: CallKind::Materialize };
             inst.operands = vec![gradient.images, gradient.cotangent];
         }
-        ids.push(new.push(function));
-    }
-    new
+        function
+    })
 }
 
 /// A convolution of images `[n, h, w, c]` with a cotangent `[n, h', w', o]` as the kernel, where examples and features

@@ -15,6 +15,7 @@ mod constant;
 mod donation;
 mod kernel_gradient;
 mod manner;
+mod rewrite;
 mod shape;
 mod sink;
 mod stablehlo;

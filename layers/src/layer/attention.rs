@@ -9,7 +9,7 @@ use super::norm::accumulator;
 use crate::network::{Network, Owner};
 use crate::remat::Remat;
 
-/// How many queries are taken at a time, at least. No weights are stored of longer texts.
+/// How many queries are taken at a time, at least, where the weights of longer texts are not stored.
 const BLOCK: usize = 256;
 
 /// The most blocks that queries are taken in.
@@ -217,7 +217,7 @@ pub(crate) fn attention_at<'b>(
     Attended { read: (read / sum).reshape([1, sizes.width()]), keys, values }
 }
 
-/// Whether texts have so many tokens that attention is made of blocks of queries.
+/// Whether texts of so many tokens are longer than a block of queries, so that parts of the network are worth computing again.
 pub(crate) fn is_long(time: usize) -> bool {
     time > BLOCK
 }

@@ -6,6 +6,7 @@ use natgrad_ir::pass::{Fate, rebuild};
 use natgrad_ir::{CallKind, Def, FuncId, Function, Inst, InstData, Module, Op, TensorType, Value, Verified};
 
 use super::outline::{Outlined, outline};
+use crate::lower::rewrite::rewrite;
 
 /// The most different operands that the loops of a group may have together: XLA:CPU merges two loops only where each
 /// has fewer than 20 (`xla/service/cpu/cpu_multi_output_fusion.cc`).
@@ -20,23 +21,15 @@ const MAX_OPERANDS: usize = 19;
 /// together, none. What remains without use is for [`dead_code`](natgrad_ir::pass::dead_code) to remove, and operands that folding
 /// leaves without use for [`trim_fused`]. Calls are not looked into: [`inline_calls`](natgrad_ir::pass::inline_calls) first.
 pub(super) fn fuse_results(module: &Verified) -> Module {
-    let module = module.module();
-    let mut new = Module::new(module.name.clone());
-    let mut ids: Vec<FuncId> = Vec::with_capacity(module.functions.len());
-    for function in &module.functions {
-        let mut function = function.clone();
-        for callee in function.insts.iter_mut().filter_map(|inst| inst.op.callee_mut()) {
-            *callee = ids[callee.index()];
-        }
+    rewrite(module, |mut function, new| {
         for expression in grouped(&function) {
             let callee = new.push(expression.outlined.function);
             let inst = &mut function.insts[expression.inst.index()];
             inst.op = Op::Call { callee, kind: CallKind::Fuse };
             inst.operands = expression.outlined.operands;
         }
-        ids.push(new.push(function));
-    }
-    new
+        function
+    })
 }
 
 /// Takes out of fused functions the parameters that nothing uses, which XLA refuses; and fused calls of functions

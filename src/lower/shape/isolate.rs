@@ -1,6 +1,8 @@
 //! Gives operations that a target must not merge functions of their own.
 
-use natgrad_ir::{CallKind, DType, Def, FuncId, Function, InstData, Module, Op, Value, ValueData, Verified};
+use natgrad_ir::{CallKind, DType, Def, Function, InstData, Module, Op, Value, ValueData, Verified};
+
+use crate::lower::rewrite::rewrite;
 
 /// Moves every [`Op::ScatterAdd`], and every [`Op::Conv`] of other types than `f32`, into a function of its own, called with
 /// [`CallKind::Materialize`].
@@ -11,24 +13,16 @@ use natgrad_ir::{CallKind, DType, Def, FuncId, Function, InstData, Module, Op, V
 /// Nothing is lost: both are stored in any case. Convolutions in `f32` go to a library before loops are merged, together
 /// with what follows them. Calls are not looked into: [`inline_calls`](natgrad_ir::pass::inline_calls) first.
 pub(super) fn isolate(module: &Verified) -> Module {
-    let module = module.module();
-    let mut new = Module::new(module.name.clone());
-    let mut ids: Vec<FuncId> = Vec::with_capacity(module.functions.len());
-    for function in &module.functions {
-        let mut function = function.clone();
+    rewrite(module, |mut function, new| {
         let is_alone = function.insts.len() == 1;
         for index in 0..function.insts.len() {
-            if let Some(callee) = function.insts[index].op.callee_mut() {
-                *callee = ids[callee.index()];
-            }
             if is_merged_badly(&function, index) && !is_alone {
                 let callee = new.push(alone(&function, index));
                 function.insts[index].op = Op::Call { callee, kind: CallKind::Materialize };
             }
         }
-        ids.push(new.push(function));
-    }
-    new
+        function
+    })
 }
 
 /// Whether XLA must not make one loop of this operation and another of its kind.

@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, HashMap};
 
 use natgrad_ir::{
-    BinaryOp, CallKind, DType, Def, FuncId, Function, InstData, Literal, Module, Op, TensorType, Value,
-    ValueData, Verified,
+    BinaryOp, CallKind, DType, Def, Function, InstData, Literal, Module, Op, TensorType, Value, ValueData,
+    Verified,
 };
 
 use super::outline::is_integer;
+use crate::lower::rewrite::rewrite;
 
 /// Takes all elements that are read as scalars of an array of integers that comes of scalars out of it by one function, called
 /// with [`CallKind::Materialize`]. So the array is computed once.
@@ -17,18 +18,7 @@ use super::outline::is_integer;
 /// bits are handed over in pairs, as a loop may have few operands. Calls are not looked into:
 /// [`inline_calls`](natgrad_ir::pass::inline_calls) first.
 pub(super) fn share_scalars(module: &Verified) -> Module {
-    let module = module.module();
-    let mut new = Module::new(module.name.clone());
-    let mut ids: Vec<FuncId> = Vec::with_capacity(module.functions.len());
-    for function in &module.functions {
-        let mut function = function.clone();
-        for callee in function.insts.iter_mut().filter_map(|inst| inst.op.callee_mut()) {
-            *callee = ids[callee.index()];
-        }
-        let shared = share(&function, &mut new);
-        ids.push(new.push(shared));
-    }
-    new
+    rewrite(module, |function, new| share(&function, new))
 }
 
 /// The function with the elements of such arrays taken out once.
