@@ -94,3 +94,19 @@ pub(crate) mod testing {
         (found.iter().flat_map(Tensor::to_f64s).collect(), calls)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::testing::gradients;
+    use super::*;
+
+    #[test]
+    fn a_step_that_stores_all_computes_nothing_again() {
+        for (remat, count) in [(Remat::None, 0), (Remat::Cheap, 1), (Remat::Blocks, 1)] {
+            let (_, calls) = gradients(&[vec![3]], remat, |net, given| {
+                vec![net.again(Remat::None, || given[0].exp()).square().total()]
+            });
+            assert_eq!(calls, count, "{remat:?}");
+        }
+    }
+}

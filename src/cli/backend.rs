@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::{Failure, compile, progress};
 use crate::assets::{self, Asset};
-use crate::compile::{Cache, Compiler, Device, DeviceOptions, Listing, OpenError, Wanted, open};
+use crate::compile::{Cache, Compiler, Device, DeviceOptions, Executables, Listing, OpenError, Wanted, open};
 use crate::pjrt::{Client, Plugin};
 use crate::step::Program;
 
@@ -59,14 +59,19 @@ pub(super) struct Predicting {
 }
 
 impl Predicting {
-    /// An error where the device cannot be used, as far as that is known before data are read.
-    pub(super) fn look_for(&self) -> Result<(), Failure> {
-        self.on.look_for()
+    /// The executables of the file; an error where they or the device cannot be used, as far as that is known before data are
+    /// read.
+    pub(super) fn look_for(&self) -> Result<Option<Executables>, Failure> {
+        self.on.look_for()?;
+        self.executable.as_deref().map(compile::read).transpose()
     }
 
-    /// The device, for a run with these options, with the executables of the file.
-    pub(super) fn open(&self, options: &DeviceOptions) -> Result<Device, Failure> {
-        let executables = self.executable.as_deref().map(compile::read).transpose()?;
+    /// The device, for a run with these options, with these executables.
+    pub(super) fn open(
+        &self,
+        options: &DeviceOptions,
+        executables: Option<Executables>,
+    ) -> Result<Device, Failure> {
         let device = self.on.open(options)?;
         match executables {
             Some(executables) => device.with_executables(executables).map_err(compile::failure),

@@ -131,7 +131,7 @@ impl Eval {
         let inputs = inputs.with("the --data", self.data.as_ref()).with("the --ood", self.ood.as_ref());
         let inputs = inputs.with("the --executable", self.on.executable.as_ref());
         check(&[("--json", self.json.as_deref()), ("--html", self.html.as_deref())], &inputs)?;
-        let device = self.on.open(&trained[0].config.device)?;
+        let device = self.on.open(&trained[0].config.device, self.on.look_for()?)?;
         let mut names = Vec::new();
         for (run, own) in self.runs.iter().zip(&trained) {
             let rule = own.config.rule.name();

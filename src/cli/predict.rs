@@ -69,11 +69,11 @@ impl Predict {
             self.check_out(out, &trained)?;
         }
         let taught = trained.taught(Tokenizer::of_run(&folder_of(&self.run)).map_err(Failure::usage)?);
-        self.on.look_for()?;
+        let executables = self.on.look_for()?;
         let (examples, name) = self.examples(&trained, &taught)?;
 
         let config = &trained.config;
-        let device = self.on.open(&config.device)?;
+        let device = self.on.open(&config.device, executables)?;
         let recipe = trained.recipe(&device);
         let values = trained.values(&recipe);
         let posterior = trained.posterior(&device)?;

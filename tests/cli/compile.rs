@@ -147,6 +147,9 @@ fn runs_predict_and_are_judged_from_the_file() {
         fails(&given(&[command, "wide"]), 2, &[wanted]);
     }
     fails(&bench.run(&["predict", "out", "--executable", "none"]), 2, &["cannot read none: "]);
+    // Before the rows are read.
+    let nowhere = ["predict", "out", "--data", "nowhere.csv", "--executable", "none"];
+    fails(&bench.run(&nowhere), 2, &["cannot read none: "]);
 }
 
 #[test]
