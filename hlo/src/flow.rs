@@ -164,6 +164,16 @@ impl<'m> Flow<'m> {
     /// Where the part at `index` of a site's value ends up: shape indices into the entry's result, sorted. Followed
     /// through tuples, calls and copies.
     pub fn exits(&self, site: Site, index: &[i64]) -> Vec<Vec<i64>> {
+        self.followed(site, index, false)
+    }
+
+    /// Where slices of the part at `index` of a site's value end up, as [`exits`](Flow::exits) tells: followed through
+    /// slices and fusions too.
+    pub fn exits_of_slices(&self, site: Site, index: &[i64]) -> Vec<Vec<i64>> {
+        self.followed(site, index, true)
+    }
+
+    fn followed(&self, site: Site, index: &[i64], in_slices: bool) -> Vec<Vec<i64>> {
         let mut exits = Vec::new();
         let mut seen = std::collections::BTreeSet::new();
         let mut pending = vec![(site, index.to_vec())];
@@ -180,10 +190,26 @@ impl<'m> Flow<'m> {
             for &(user, position) in self.users(site) {
                 let user = Site { frame: site.frame, instruction: user };
                 pending.extend(self.step_forward(user, position, &index).map(|index| (user, index)));
+                match self.instruction(user).opcode {
+                    Opcode::Slice if in_slices => pending.push((user, index.clone())),
+                    Opcode::Fusion if in_slices => {
+                        pending.extend(self.handed_in(user, position).map(|param| (param, index.clone())));
+                    }
+                    _ => {}
+                }
             }
         }
         exits.sort();
         exits
+    }
+
+    /// The parameter of a fusion's computation that an operand of the fusion becomes.
+    fn handed_in(&self, fusion: Site, operand: usize) -> Option<Site> {
+        let &frame = self.callees(fusion).first()?;
+        let is_it = |attributes: &Attributes| matches!(attributes, Attributes::Parameter { number, .. } if *number == operand as i64);
+        let mut instructions = self.computation(frame).iter();
+        let (instruction, _) = instructions.find(|(_, instruction)| is_it(&instruction.attributes))?;
+        Some(Site { frame, instruction })
     }
 
     /// The part of a caller's value that its callee's result becomes.

@@ -83,6 +83,12 @@ pub enum BufferRole {
         /// Shape index into the program's result.
         output: Vec<i64>,
     },
+    /// It is sliced, and each slice is an output of the program in the memory of one of its parameters: small tensors of state
+    /// that are computed together.
+    Stack {
+        /// Shape indices into the program's result.
+        outputs: Vec<Vec<i64>>,
+    },
     /// It is used inside the program only.
     Temporary,
 }
@@ -90,7 +96,10 @@ pub enum BufferRole {
 impl NoiseSite {
     /// Whether everything that the producer writes is state, so that the noise itself is in no buffer.
     pub fn writes_only_state(&self) -> bool {
-        self.producer.outputs.iter().all(|output| matches!(output.role, BufferRole::State { .. }))
+        self.producer
+            .outputs
+            .iter()
+            .all(|output| matches!(output.role, BufferRole::State { .. } | BufferRole::Stack { .. }))
     }
 }
 
@@ -250,7 +259,12 @@ fn role(module: &HloModule, flow: &Flow<'_>, site: Site, index: &[i64]) -> Buffe
         Some(BufferRole::State { output: output.clone(), parameter: alias.parameter })
     });
     let output = exits.first().map(|output| BufferRole::Output { output: output.clone() });
-    state.or(output).unwrap_or(BufferRole::Temporary)
+    let stack = || {
+        let outputs = flow.exits_of_slices(site, index);
+        let is_state = outputs.iter().all(|output| module.aliased_parameter(output).is_some());
+        (!outputs.is_empty() && is_state).then_some(BufferRole::Stack { outputs })
+    };
+    state.or(output).or_else(stack).unwrap_or(BufferRole::Temporary)
 }
 
 /// How many times the fusions around the first site of a chain compute each of its elements.

@@ -27,6 +27,7 @@ use natgrad_ir::Verified;
 
 pub use donation::{Donation, LowerError};
 pub use manner::{KernelGradients, Loops, Lowering, Materialization, ProductPrecision};
+pub(crate) use shape::SMALL_TENSORS;
 pub use sink::{Attr, ComparisonType, FuncHeader, FuncParam, Operation, Sink, SliceDims, Visibility};
 pub use stablehlo::emit;
 pub use text::TextSink;

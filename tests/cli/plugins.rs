@@ -1,5 +1,9 @@
 //! `natgrad plugin`, and files that are no plugin for this machine.
 
+use std::io::Write;
+
+use natgrad::assets::{self, Asset};
+
 use crate::support::{Bench, PLUGIN, exists, run};
 
 #[test]
@@ -16,6 +20,26 @@ fn the_plugin_is_listed() {
     }
     assert!(value("PJRT API").is_some_and(|version| version.starts_with("0.")), "{text}");
     assert!(value("device 0").is_some() && value("platform").is_some(), "{text}");
+}
+
+/// What `natgrad plugin install cuda13 --compile-only` fetched compiles, and does not run.
+#[test]
+fn what_a_set_to_compile_with_lacks_is_listed_with_the_command() {
+    let is_whole = assets::look(Asset::CudaPlugin).unwrap().is_some();
+    let compiler = assets::look(Asset::CudaCompiler).unwrap();
+    let Some(compiler) = compiler.filter(|_| !is_whole) else {
+        let line = "SKIPPED: cuda13 is not installed to compile with alone (natgrad plugin install cuda13 --compile-only)\n";
+        return std::io::stderr().write_all(line.as_bytes()).unwrap();
+    };
+    let bench = Bench::cold();
+    let text = bench.ok(&["plugin"]).stdout;
+    let (_, listed) = text.split_once(&format!("{}\n", compiler.display())).unwrap();
+    let rows: Vec<&str> = listed.lines().take_while(|line| line.starts_with("  ")).collect();
+    assert_eq!(rows[0], "  to compile with; to run programs:");
+    let row = |name: &str| rows.iter().find_map(|row| row.trim_start().strip_prefix(name)).unwrap().trim();
+    assert!(!row("driver").is_empty(), "{text}");
+    let libraries = row("cudart, cuBLAS, cuDNN, nvJitLink, NVRTC");
+    assert!(libraries.starts_with("not installed; `natgrad plugin install cuda13` fetches them"), "{text}");
 }
 
 #[test]

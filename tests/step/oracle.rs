@@ -129,6 +129,19 @@ fn xla_and_the_interpreter_agree_in_single_precision() {
     }
 }
 
+/// Biases of one shape, whose state is computed as one tensor.
+#[test]
+fn xla_and_the_interpreter_agree_on_small_tensors() {
+    let double = NamedRule::all().into_iter().map(|rule| (rule, DType::F64, 1e-11));
+    let single = [NamedRule::Ivon(Ivon::default()), NamedRule::Adamw(Default::default())];
+    for (rule, dtype, tolerance) in double.chain(single.map(|rule| (rule, DType::F32, 1e-5))) {
+        let model = mlp(&[4, 5, 5, 5, 5, 3], Activation::Tanh);
+        let setup = Setup { dtype, rows: 4, ..Setup::new(model, rule.clone()) };
+        let (distance, of) = furthest(&setup, 3);
+        assert!(distance < tolerance, "{} {dtype}: {of} {distance:e}", rule.name());
+    }
+}
+
 /// Every rule that can have a prior, in each plan of state, several steps a call. In bf16 the model alone is computed, to 8 bits; XLA
 /// rounds less often than the interpreter.
 #[test]

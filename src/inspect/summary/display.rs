@@ -198,6 +198,7 @@ impl Summary {
                     format!("state: output {} in parameter {parameter}", shape_index(output))
                 }
                 BufferRole::Output { output } => format!("output {}", shape_index(output)),
+                BufferRole::Stack { outputs } => format!("state: sliced into {} outputs", outputs.len()),
                 BufferRole::Temporary => "temporary".to_owned(),
             };
             table.row(vec![

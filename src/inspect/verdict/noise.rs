@@ -100,11 +100,13 @@ pub(super) fn not_stored(subject: &Subject<'_>, hashes: &Hashes) -> (bool, Strin
     let mut stored: BTreeSet<String> = BTreeSet::new();
     for site in &hashes.sites {
         for output in site.producer.outputs.iter().filter(|output| output.is_noisy) {
+            let is_kept = |output: &Vec<i64>| {
+                let slot = output.first().and_then(|&at| subject.program.outputs.get(at as usize));
+                matches!(slot, Some(Slot::State(..) | Slot::Theta(_) | Slot::Metric(_) | Slot::Trace(_)))
+            };
             let is_sample = match &output.role {
-                BufferRole::State { output, .. } | BufferRole::Output { output } => {
-                    let slot = output.first().and_then(|&at| subject.program.outputs.get(at as usize));
-                    matches!(slot, Some(Slot::State(..) | Slot::Theta(_) | Slot::Metric(_) | Slot::Trace(_)))
-                }
+                BufferRole::State { output, .. } | BufferRole::Output { output } => is_kept(output),
+                BufferRole::Stack { outputs } => outputs.iter().all(is_kept),
                 BufferRole::Temporary => match site.stage {
                     // A further sample is written where it is drawn: theta itself, not its noise.
                     Some(Stage::Further) => !output.is_bare_noise,

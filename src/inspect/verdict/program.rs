@@ -2,12 +2,14 @@
 
 use std::collections::BTreeSet;
 
+use natgrad_hlo::work::Work;
 use natgrad_hlo::{Attributes, Instruction, Opcode};
 
 use super::{Subject, arrays, custom_target, is_double, some_of};
 use crate::compile::Outputs;
 use crate::inspect::kernel::{FusedOperation, Kernel};
 use crate::inspect::stage::{Phase, Stage, stage_of};
+use crate::lower::SMALL_TENSORS;
 use crate::step::Program;
 
 /// Where XLA puts arrays that are in the host's memory.
@@ -91,10 +93,13 @@ pub(super) fn kernels_beyond_adamw(subject: &Subject<'_>) -> Option<(bool, Strin
                 (update_loops(subject.program, subject.kernels), update_loops(adamw.program, adamw.kernels));
             let allowed = if loops <= tensors { loops.saturating_sub(merged) } else { 0 };
             let keys = key_kernels(subject.kernels);
+            let stacks = stack_kernels(subject.kernels).saturating_sub(stack_kernels(adamw.kernels));
+            let stacking =
+                if stacks > 0 { format!("{stacks} that stack small tensors; ") } else { String::new() };
             let because = format!(
-                "; {keys} for the keys of noise; XLA updates {tensors} tensors in {loops} loops, in {merged} with AdamW"
+                "; {keys} for the keys of noise; {stacking}XLA updates {tensors} tensors in {loops} loops, in {merged} with AdamW"
             );
-            (allowed + keys, because)
+            (allowed + keys + stacks, because)
         }
         Outputs::Fused | Outputs::Merged => (0, String::new()),
     };
@@ -109,14 +114,22 @@ fn key_kernels(kernels: &[Kernel]) -> usize {
     keys.filter(|kernel| kernel.inside.len() > 1).count()
 }
 
-/// Kernels that update whole parameters.
+/// Kernels that bring small tensors on each other, and apart again.
+fn stack_kernels(kernels: &[Kernel]) -> usize {
+    let stacks = kernels.iter().filter(|kernel| kernel.origin.layer == SMALL_TENSORS);
+    stacks.filter(|kernel| kernel.work == Work::default()).count()
+}
+
+/// Kernels that update whole parameters, or small ones on each other.
 fn update_loops(program: &Program, kernels: &[Kernel]) -> usize {
     let params = &program.interface.params;
     let updates = |operation: &FusedOperation| {
         let origin = operation.origin.as_ref();
         let origin = origin.filter(|origin| origin.phase == Phase::After(Stage::Update));
         operation.is_array
-            && origin.is_some_and(|origin| params.iter().any(|param| param.name == origin.layer))
+            && origin.is_some_and(|origin| {
+                origin.layer == SMALL_TENSORS || params.iter().any(|param| param.name == origin.layer)
+            })
     };
     kernels.iter().filter(|kernel| kernel.inside.iter().any(updates)).count()
 }

@@ -7,6 +7,7 @@ mod fuse;
 mod isolate;
 mod outline;
 mod scalars;
+mod stack;
 #[cfg(test)]
 mod tests;
 
@@ -16,10 +17,13 @@ use natgrad_ir::pass::{Pass, PassError, inline_calls, run, run_one};
 use fuse::{fuse_results, trim_fused};
 use isolate::isolate;
 use scalars::share_scalars;
+pub use stack::SMALL_TENSORS;
+use stack::stack_small;
 
 /// The passes in order. What each leaves to fold or without use, the general passes take away before the next.
 pub(super) const SHAPING: &[Pass] = &[
     Pass { name: "inline_calls", run: inline_calls },
+    Pass { name: "stack_small", run: stack_small },
     Pass { name: "isolate", run: isolate },
     Pass { name: "share_scalars", run: share_scalars },
     Pass { name: "fuse_results", run: fuse_results },

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use natgrad_ir::pass::{run, run_one};
 use natgrad_ir::testing::{Config, arb_case, results};
 use natgrad_ir::text::parse;
-use natgrad_ir::{CallKind, DType, Op, verify};
+use natgrad_ir::{CallKind, DType, Op, Value, verify};
 use natgrad_layers::{Activation, Mlp};
 use proptest::prelude::*;
 
@@ -80,5 +80,25 @@ fn tensors_of_one_shape_have_the_same_loops() {
         for (of, loops) in loops {
             assert_eq!(loops.len(), 1, "{}: {of}", rule.name());
         }
+    }
+}
+
+/// The biases of a deep perceptron, each of which has noise of its own.
+#[test]
+fn small_tensors_are_stacked_and_computed_bit_by_bit() {
+    let model = Mlp { sizes: vec![3, 5, 5, 5, 5, 5, 2], activation: Activation::Tanh, noise: None };
+    for rule in NamedRule::all() {
+        let step = Recipe::new(&model, rule.rule()).step(2).unwrap();
+        let stacked = shape(&step.module).unwrap();
+        let has_stack = stacked.module().functions.iter().any(|function| function.name.contains(".stacked"));
+        assert!(has_stack, "{}", rule.name());
+        let entry = step.module.module().entry().unwrap();
+        let elements = |param: &Value| entry.ty(*param).shape.elements();
+        let numbers =
+            |count: usize, at: usize| (0..count).map(|i| 0.25 + ((i + at) % 7) as f64 / 8.0).collect();
+        let inputs: Vec<Vec<f64>> =
+            entry.params.iter().enumerate().map(|(at, param)| numbers(elements(param), at)).collect();
+        let (found, wanted) = (results(&stacked, &inputs).unwrap(), results(&step.module, &inputs).unwrap());
+        assert_eq!(found, wanted, "{}", rule.name());
     }
 }

@@ -1,0 +1,382 @@
+//! Computes what small tensors of one shape have in common at once.
+
+use std::collections::{BTreeSet, HashMap};
+
+use natgrad_ir::{
+    CallKind, Def, Function, InstData, Literal, Module, Op, Origin, Shape, TensorType, Value, ValueData,
+    Verified,
+};
+
+use super::outline::{Outlined, outline};
+use crate::lower::rewrite::rewrite;
+
+/// The most elements of a tensor that is stacked: so few that moving them costs nothing beside a loop of its own.
+const MAX_ELEMENTS: usize = 1 << 14;
+
+/// The fewest tensors that make a stack.
+const MIN_TENSORS: usize = 4;
+
+/// The name of stacked tensors in the paths of operations, in the place of a parameter's.
+pub const SMALL_TENSORS: &str = "small_tensors";
+
+/// Computes results that are elementwise by the same formula, in different small tensors of one shape, as one tensor with a
+/// dimension more, by a function called with [`CallKind::Materialize`].
+///
+/// A network has many biases and scales, and few elements in them. So a program says their update's formula once instead of for each,
+/// and a device runs one loop instead of many. Formulas may read the same scalars, and elements of one array at different
+/// indices along its dimensions but the last, such as the keys of noise. Calls are not looked into:
+/// [`inline_calls`](natgrad_ir::pass::inline_calls) first.
+pub(super) fn stack_small(module: &Verified) -> Module {
+    rewrite(module, |mut function, new| {
+        for (shape, formulas) in formulas(&function) {
+            stack(&mut function, new, &shape, &formulas);
+        }
+        function
+    })
+}
+
+/// What computes several results, each of other tensors.
+struct Formula {
+    /// How the first of them is computed.
+    outlined: Outlined,
+    /// What its parameters are.
+    reads: Vec<Read>,
+    /// The results.
+    members: Vec<Member>,
+}
+
+/// What a parameter of a formula is.
+#[derive(Clone, Copy, PartialEq)]
+enum Read {
+    /// A tensor of the member's own.
+    Tensor,
+    /// An element of an array, in this column of the member's own row.
+    Element { array: Value, column: usize },
+    /// A scalar that all members read.
+    Scalar(Value),
+}
+
+/// A result that a formula computes.
+struct Member {
+    result: Value,
+    /// For each parameter of the formula the tensor, or none if it is no tensor.
+    tensors: Vec<Option<Value>>,
+    /// For each parameter of the formula the row of the array; 0 if it is no element.
+    rows: Vec<usize>,
+}
+
+/// The formulas of a function's results that are shared by enough tensors, by the tensors' shape.
+fn formulas(function: &Function) -> Vec<(Shape, Vec<Formula>)> {
+    let mut found: Vec<(Shape, Vec<Formula>)> = Vec::new();
+    let results: BTreeSet<Value> = function.results.iter().copied().collect();
+    for result in results {
+        let shape = &function.ty(result).shape;
+        if shape.elements() > MAX_ELEMENTS {
+            continue;
+        }
+        let Some(outlined) = outline(function, result, String::new()) else { continue };
+        let (reads, member) = reads(function, result, &outlined.operands);
+        let at = found.iter().position(|(known, _)| known == shape).unwrap_or_else(|| {
+            found.push((shape.clone(), Vec::new()));
+            found.len() - 1
+        });
+        let formulas = &mut found[at].1;
+        let same = |formula: &&mut Formula| {
+            formula.reads == reads && is_same(&formula.outlined.function, &outlined.function)
+        };
+        match formulas.iter_mut().find(same) {
+            Some(formula) => formula.members.push(member),
+            None => formulas.push(Formula { outlined, reads, members: vec![member] }),
+        }
+    }
+    for (_, formulas) in &mut found {
+        formulas.retain(|formula| formula.members.len() >= MIN_TENSORS);
+    }
+    found.retain(|(_, formulas)| !formulas.is_empty());
+    found
+}
+
+/// Whether two functions compute the same, whatever their names are.
+fn is_same(one: &Function, other: &Function) -> bool {
+    let insts = |function: &Function| -> Vec<_> {
+        function.insts.iter().map(|inst| (inst.op.clone(), inst.operands.clone())).collect()
+    };
+    let types =
+        |function: &Function| function.values.iter().map(|value| value.ty.clone()).collect::<Vec<_>>();
+    one.results == other.results && types(one) == types(other) && insts(one) == insts(other)
+}
+
+/// What the operands of a result's formula are.
+fn reads(function: &Function, result: Value, operands: &[Value]) -> (Vec<Read>, Member) {
+    let mut reads = Vec::with_capacity(operands.len());
+    let mut member = Member { result, tensors: Vec::new(), rows: Vec::new() };
+    for &operand in operands {
+        let is_scalar = function.ty(operand).rank() == 0;
+        let (read, row) = match element(function, operand) {
+            _ if !is_scalar => (Read::Tensor, 0),
+            Some((array, row, column)) => (Read::Element { array, column }, row),
+            None => (Read::Scalar(operand), 0),
+        };
+        reads.push(read);
+        member.tensors.push((!is_scalar).then_some(operand));
+        member.rows.push(row);
+    }
+    (reads, member)
+}
+
+/// The array that a scalar is an element of, and its row and column there: its index along all dimensions but the last, and along that.
+fn element(function: &Function, scalar: Value) -> Option<(Value, usize, usize)> {
+    let (mut array, mut at) = (scalar, 0);
+    while let Some(inst) = function.def_inst(array) {
+        let source = *inst.operands.first().unwrap_or(&array);
+        match &inst.op {
+            Op::Reshape { .. } => {}
+            Op::Slice { starts, strides, .. } => {
+                let inner = function.ty(array).shape.strides();
+                let outer = function.ty(source).shape.strides();
+                let dims = inner.iter().zip(&outer).zip(starts.iter().zip(strides));
+                let mut rest = at;
+                at = 0;
+                for ((inner, outer), (start, stride)) in dims {
+                    at += (start + rest / inner * stride) * outer;
+                    rest %= inner;
+                }
+            }
+            _ => break,
+        }
+        array = source;
+    }
+    let shape = &function.ty(array).shape;
+    let &columns = shape.dims().last()?;
+    (shape.rank() > 1).then_some((array, at / columns, at % columns))
+}
+
+/// Computes the results of these formulas, all of tensors of this shape, by one call at the function's end.
+fn stack(function: &mut Function, module: &mut Module, shape: &Shape, formulas: &[Formula]) {
+    let name = format!("{}.stacked{}", function.name, function.insts.len());
+    let mut stacks = Stacks {
+        caller: function,
+        callee: Function { name, ..Function::default() },
+        operands: Vec::new(),
+        params: HashMap::new(),
+        shape,
+    };
+    let results = formulas.iter().map(|formula| stacks.formula(formula)).collect();
+    let Stacks { mut callee, operands, .. } = stacks;
+    callee.results = results;
+    let types: Vec<_> = callee.results.iter().map(|&result| (callee.ty(result).clone(), None)).collect();
+    let callee = module.push(callee);
+    let op = Op::Call { callee, kind: CallKind::Materialize };
+    let (scope, origin) = (String::new(), Origin::Unknown);
+    let stacked = function.append(InstData { op, operands, results: Vec::new(), scope, origin }, types);
+
+    let mut parts: HashMap<Value, Value> = HashMap::new();
+    for (formula, stacked) in formulas.iter().zip(stacked) {
+        for (row, member) in formula.members.iter().enumerate() {
+            let name = function.values[member.result.index()].name.take();
+            let scope = function.def_inst(member.result).map_or(String::new(), |inst| of_stack(&inst.scope));
+            let part = Writer { function, scope: &scope }.part(stacked, row, shape);
+            function.values[part.index()].name = name;
+            parts.insert(member.result, part);
+        }
+    }
+    for result in &mut function.results {
+        *result = *parts.get(result).unwrap_or(result);
+    }
+}
+
+/// A function that computes formulas of stacked tensors, while it is written.
+struct Stacks<'a> {
+    caller: &'a mut Function,
+    callee: Function,
+    /// What the call hands over.
+    operands: Vec<Value>,
+    /// The parameters, by what was stacked for them.
+    params: HashMap<Vec<Value>, Value>,
+    /// The shape of one tensor.
+    shape: &'a Shape,
+}
+
+impl Stacks<'_> {
+    /// The formula in the callee, of all its members.
+    fn formula(&mut self, formula: &Formula) -> Value {
+        let from = &formula.outlined.function;
+        let count = formula.members.len();
+        let mut map: HashMap<Value, Value> = HashMap::new();
+        let mut elements: Vec<(Value, Vec<usize>, Value)> = Vec::new();
+        let scope_of = |caller: &Function, value: Value| {
+            caller.def_inst(value).map_or(String::new(), |inst| of_stack(&inst.scope))
+        };
+        let of_result = scope_of(self.caller, formula.members[0].result);
+        for (index, (&param, read)) in from.params.iter().zip(&formula.reads).enumerate() {
+            let value = match *read {
+                Read::Scalar(scalar) => self.param(vec![scalar], scalar),
+                Read::Tensor => {
+                    let tensors = formula.members.iter().filter_map(|member| member.tensors[index]).collect();
+                    self.stacked(tensors, &of_result)
+                }
+                Read::Element { array, column } => {
+                    let scope = scope_of(self.caller, formula.outlined.operands[index]);
+                    let rows: Vec<usize> = formula.members.iter().map(|member| member.rows[index]).collect();
+                    let known = elements.iter().find(|(of, at, _)| *of == array && *at == rows);
+                    let table = known.map(|(.., table)| *table).unwrap_or_else(|| {
+                        let array = self.param(vec![array], array);
+                        Writer { function: &mut self.callee, scope: &scope }.rows(array, &rows)
+                    });
+                    elements.push((array, rows, table));
+                    Writer { function: &mut self.callee, scope: &scope }.column(table, column)
+                }
+            };
+            map.insert(param, value);
+        }
+        for inst in &from.insts {
+            let scope = of_stack(&inst.scope);
+            let mut writer = Writer { function: &mut self.callee, scope: &scope };
+            let operands = inst.operands.iter().map(|operand| map[operand]).collect();
+            let &[result] = inst.results.as_slice() else { continue };
+            let value = writer.stacked(&inst.op, operands, from.ty(result), count);
+            map.insert(result, value);
+        }
+        map[&from.results[0]]
+    }
+
+    /// The parameter that a value of the caller is handed over for.
+    fn param(&mut self, of: Vec<Value>, value: Value) -> Value {
+        let (callee, operands) = (&mut self.callee, &mut self.operands);
+        let ty = self.caller.ty(value).clone();
+        *self.params.entry(of).or_insert_with(|| {
+            let index = callee.params.len();
+            let param = Value::from_index(callee.values.len());
+            callee.values.push(ValueData {
+                ty,
+                def: Def::Param(index),
+                name: Some(format!("operand{index}")),
+            });
+            callee.params.push(param);
+            operands.push(value);
+            param
+        })
+    }
+
+    /// The parameter for these tensors on each other.
+    fn stacked(&mut self, tensors: Vec<Value>, scope: &str) -> Value {
+        if let Some(&param) = self.params.get(&tensors) {
+            return param;
+        }
+        let one = with_rows(1, self.shape);
+        let dtype = self.caller.ty(tensors[0]).dtype;
+        let mut writer = Writer { function: self.caller, scope };
+        let line = |tensor: &Value| {
+            writer.push(
+                Op::Reshape { shape: one.clone() },
+                vec![*tensor],
+                TensorType::new(dtype, one.clone()),
+            )
+        };
+        let lines: Vec<Value> = tensors.iter().map(line).collect();
+        let whole = TensorType::new(dtype, with_rows(tensors.len(), self.shape));
+        let stack = writer.push(Op::Concat { dim: 0 }, lines, whole);
+        self.param(tensors, stack)
+    }
+}
+
+/// Writes operations into a function.
+struct Writer<'a> {
+    function: &'a mut Function,
+    scope: &'a str,
+}
+
+impl Writer<'_> {
+    fn push(&mut self, op: Op, operands: Vec<Value>, ty: TensorType) -> Value {
+        let (scope, origin) = (self.scope.to_owned(), Origin::Unknown);
+        self.function.append(InstData { op, operands, results: Vec::new(), scope, origin }, [(ty, None)])[0]
+    }
+
+    /// An operation of a formula, of as many tensors: of scalars that differ as a vector, and of all else with a dimension more.
+    fn stacked(&mut self, op: &Op, mut operands: Vec<Value>, ty: &TensorType, count: usize) -> Value {
+        let rank = |function: &Function, value: &Value| function.ty(*value).rank();
+        let is_scalar = ty.rank() == 0;
+        if is_scalar && operands.iter().all(|operand| rank(self.function, operand) == 0) {
+            return self.push(op.clone(), operands, ty.clone());
+        }
+        let shape = if is_scalar { Shape::new([count]) } else { with_rows(count, &ty.shape) };
+        let op = match op {
+            Op::Constant(literal) => Op::Constant(Literal {
+                ty: TensorType::new(ty.dtype, shape.clone()),
+                elements: literal.elements.clone(),
+            }),
+            Op::Iota { dtype, dim, .. } => Op::Iota { dtype: *dtype, shape: shape.clone(), dim: dim + 1 },
+            Op::Broadcast { .. } => {
+                let dims = (0..rank(self.function, &operands[0])).collect();
+                Op::Broadcast { shape: shape.clone(), dims }
+            }
+            op => {
+                for operand in &mut operands {
+                    if rank(self.function, operand) > 0 {
+                        continue;
+                    }
+                    let ty = TensorType::new(self.function.ty(*operand).dtype, shape.clone());
+                    let repeat = Op::Broadcast { shape: shape.clone(), dims: Vec::new() };
+                    *operand = self.push(repeat, vec![*operand], ty);
+                }
+                op.clone()
+            }
+        };
+        self.push(op, operands, TensorType::new(ty.dtype, shape))
+    }
+
+    /// A slice along one dimension of a value.
+    fn slice(&mut self, value: Value, dim: usize, from: usize, to: usize) -> Value {
+        let TensorType { dtype, shape } = self.function.ty(value).clone();
+        let (mut starts, mut limits) = (vec![0; shape.rank()], shape.dims().to_vec());
+        (starts[dim], limits[dim]) = (from, to);
+        let dims: Vec<usize> = limits.iter().zip(&starts).map(|(limit, start)| limit - start).collect();
+        let strides = vec![1; shape.rank()];
+        self.push(
+            Op::Slice { starts, limits, strides },
+            vec![value],
+            TensorType::new(dtype, Shape::new(dims)),
+        )
+    }
+
+    /// One of the tensors that are stacked.
+    fn part(&mut self, stack: Value, row: usize, shape: &Shape) -> Value {
+        let dtype = self.function.ty(stack).dtype;
+        let part = self.slice(stack, 0, row, row + 1);
+        self.push(Op::Reshape { shape: shape.clone() }, vec![part], TensorType::new(dtype, shape.clone()))
+    }
+
+    /// These rows of an array, the indices along whose dimensions but the last are one.
+    fn rows(&mut self, array: Value, rows: &[usize]) -> Value {
+        let TensorType { dtype, shape } = self.function.ty(array).clone();
+        let columns = shape.dims().last().copied().unwrap_or(1);
+        let flat = Shape::new([shape.elements() / columns.max(1), columns]);
+        let table = self.push(Op::Reshape { shape: flat.clone() }, vec![array], TensorType::new(dtype, flat));
+        let runs = rows.chunk_by(|row, next| row + 1 == *next);
+        let parts: Vec<Value> = runs.map(|run| self.slice(table, 0, run[0], run[0] + run.len())).collect();
+        self.push(Op::Concat { dim: 0 }, parts, TensorType::new(dtype, [rows.len(), columns]))
+    }
+
+    /// A column of a table, as a vector.
+    fn column(&mut self, table: Value, column: usize) -> Value {
+        let TensorType { dtype, shape } = self.function.ty(table).clone();
+        let column = self.slice(table, 1, column, column + 1);
+        let shape = Shape::new([shape.dims()[0]]);
+        self.push(Op::Reshape { shape: shape.clone() }, vec![column], TensorType::new(dtype, shape))
+    }
+}
+
+/// The shape of so many tensors of a shape on each other.
+fn with_rows(count: usize, shape: &Shape) -> Shape {
+    let dims: Vec<usize> = std::iter::once(count).chain(shape.dims().iter().copied()).collect();
+    Shape::new(dims)
+}
+
+/// The scope of an operation on a stack, from one member's: the member's own name becomes that of all.
+fn of_stack(scope: &str) -> String {
+    let mut path: Vec<&str> = scope.split('/').collect();
+    if let Some(member) = path.get_mut(1) {
+        *member = SMALL_TENSORS;
+    }
+    path.join("/")
+}
