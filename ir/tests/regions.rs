@@ -46,15 +46,16 @@ proptest! {
     fn regions_change_no_gradient(
         function in arb_function(Config { max_steps: 16, ..Config::smooth(&[DType::F64]) }),
         seed in any::<u64>(),
-        cuts in prop::collection::vec(any::<(u16, u16, u16)>(), 1..6),
+        cuts in prop::collection::vec(any::<(u16, u16, u16, bool)>(), 1..6),
     ) {
         let wrt: Vec<usize> = (0..function.params.len()).collect();
         let count = function.insts.len();
-        let regions: Vec<Region> = cuts.iter().map(|&(a, b, saved)| {
+        let regions: Vec<Region> = cuts.iter().map(|&(a, b, saved, is_apart)| {
             let [a, b] = [a, b].map(|place| usize::from(place) % (count + 1));
             let insts = a.min(b)..a.max(b);
             let saved = function.insts[insts.clone()].iter().skip(usize::from(saved) % 8).take(1);
-            again(insts.clone(), saved.flat_map(|inst| inst.results.clone()).collect())
+            let kind = if is_apart { RegionKind::Apart } else { RegionKind::Again };
+            Region { kind, ..again(insts.clone(), saved.flat_map(|inst| inst.results.clone()).collect()) }
         }).collect();
         let at = tensors(&function, &inputs(&function, seed));
         let (plain, found, _) = both(&function, &wrt, &regions, &at);
@@ -184,4 +185,41 @@ fn what_is_saved_is_handed_in() {
         let names: Vec<&str> = computed.map(|inst| inst.op.name()).collect();
         assert_eq!(names, wanted);
     }
+}
+
+/// Regions that are computed apart are calls in the forward pass as well, and each adds to the gradients of those after it.
+#[test]
+fn what_is_computed_apart_is_called_twice_and_adds_up_its_gradients() {
+    let mut b = Builder::new("loss");
+    let x = b.param("x", TensorType::new(DType::F64, [4, 3]));
+    let mut regions = Vec::new();
+    let mut sum = None;
+    for part in 0..3 {
+        let first = b.function().insts.len();
+        let row = b.formula([x], |[x]| x.slice(0, part..part + 2).exp().sum(&[1]).log().total());
+        let insts = first..b.function().insts.len();
+        regions.push(Region { insts, kind: RegionKind::Apart, saved: Vec::new() });
+        sum = Some(match sum {
+            None => row,
+            Some(sum) => b.add(sum, row),
+        });
+    }
+    let function = b.finish(&[sum.unwrap()]).unwrap();
+    let at = tensors(&function, &[(0..12).map(|x| (1.7 * f64::from(x)).sin()).collect()]);
+    let (plain, found, module) = both(&function, &[0], &regions, &at);
+    for (plain, found) in plain.iter().zip(&found) {
+        assert!((plain - found).abs() < 1e-12, "{plain} {found}");
+    }
+    let main = module.entry().unwrap();
+    let calls = |wanted: CallKind| {
+        let calls = main.insts.iter().filter(|it| matches!(it.op, Op::Call { kind, .. } if kind == wanted));
+        calls.map(|it| it.operands.len()).collect::<Vec<_>>()
+    };
+    assert_eq!(calls(CallKind::Materialize), [1, 1, 1]);
+    // The last region's is the first: there is no sum yet.
+    assert_eq!(calls(CallKind::Again), [2, 3, 3]);
+    assert!(
+        main.insts.iter().all(|it| !matches!(it.op, Op::Pad { .. })),
+        "gradients are summed in the calls"
+    );
 }

@@ -36,6 +36,12 @@ impl<'b> Network<'b> {
         made
     }
 
+    /// As [`Network::again`] from [`Remat::Cheap`] on, also within a block, and computed in a call: parts that stand side by side
+    /// are then computed one after the other, and what one of them holds meanwhile is held once.
+    pub(crate) fn apart<T>(&self, describe: impl FnOnce() -> T) -> T {
+        if self.remat() == Remat::None { describe() } else { self.region(RegionKind::Apart, describe) }
+    }
+
     /// Describes a region.
     pub(crate) fn region<T>(&self, kind: RegionKind, describe: impl FnOnce() -> T) -> T {
         let place = || self.build(|b| b.function().insts.len());

@@ -84,3 +84,19 @@ fn logits_in_chunks_give_the_same_step() {
     assert!(apart * 1000 < whole.len(), "{apart} of {}", whole.len());
     assert!((whole[0] - chunks[0]).abs() < 1e-4, "{} {}", whole[0], chunks[0]);
 }
+
+/// Twice the tokens take twice the memory: of attention there is one block of queries at a time.
+#[test]
+fn memory_grows_as_the_text_does() {
+    for remat in [Remat::Cheap, Remat::Blocks] {
+        let temporaries = |context: usize| {
+            let model = Gpt2 { vocabulary: 5, context, layers: 1, heads: 4, width: 32, ..Gpt2::default() };
+            let setup = setup(NamedModel::Gpt2(model), NamedRule::Sgd(Sgd::default()), remat);
+            let setup = Setup { dtype: DType::F32, ..setup };
+            let step = DEVICE.compile(setup.recipe().step(1).unwrap()).unwrap();
+            step.executable.memory_stats().unwrap().temporaries
+        };
+        let (short, long) = (temporaries(1024), temporaries(2048));
+        assert!(10 * long < 23 * short, "{remat:?}: {short} and {long} bytes");
+    }
+}

@@ -1,7 +1,8 @@
 //! The pullback of a region whose values are computed again.
 
+use super::apart::with_calls;
 use super::emit::Emitter;
-use super::region::{Cut, Region, add_param, common_scope, leave_scope, trim};
+use super::region::{Cut, Region, RegionKind, add_param, add_sum, common_scope, leave_scope, trim};
 use super::{GradError, backward, total};
 use crate::graph::{Function, InstData, Module, Value};
 use crate::op::{CallKind, Op};
@@ -55,7 +56,15 @@ pub(super) fn pull(
         uses.filter(|used| **used == again).for_each(|used| *used = stored);
         operands.push(*saved);
     }
-    let (mut pulled, kept) = trim(&pulled);
+    if region.kind == RegionKind::Apart {
+        for (index, input) in wanted.iter().enumerate() {
+            let Some(sum) = total(e, &parts[input.index()]) else { continue };
+            parts[input.index()].clear();
+            add_sum(&mut pulled, index, format!("sum{index}"));
+            operands.push(sum);
+        }
+    }
+    let (mut pulled, kept) = trim(&with_calls(module, pulled, &inner));
     let scope = common_scope(&pulled);
     leave_scope(&mut pulled, &scope);
     pulled.name = unused(module);

@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::again::{gradients, moved, unused, within};
+use super::apart::with_calls;
 use super::emit::Emitter;
-use super::region::{Cut, Region, RegionKind, add_param, common_scope, leave_scope, trim};
+use super::region::{Cut, Region, RegionKind, add_param, add_sum, common_scope, leave_scope, trim};
 use super::{GradError, backward};
 use crate::graph::{Function, InstData, Module, Origin, Value};
-use crate::op::{BinaryOp, CallKind, Op};
+use crate::op::{CallKind, Op};
 
 /// A function in which terms of the loss come with their gradients.
 pub(super) struct Terms {
@@ -112,7 +113,7 @@ pub(super) fn with_gradients(
         region.insts.end <= term.insts.start || term.insts.end <= region.insts.start
     };
     let others = regions.iter().filter(|region| outer.iter().all(|term| apart(region, term)));
-    let others = others.filter(|region| region.kind == RegionKind::Again);
+    let others = others.filter(|region| region.kind != RegionKind::AtOnce);
     let regions = others.map(|region| Region {
         insts: places[region.insts.start]..places[region.insts.end],
         kind: region.kind,
@@ -185,21 +186,10 @@ fn term(
     let first = cut.outputs.len();
     for (index, input) in wanted.iter().enumerate() {
         let Some(&sum) = sums.get(input) else { continue };
-        let gradient = function_of_term.results[first + index];
-        let ty = function_of_term.value(gradient).clone();
-        let so_far = add_param(&mut function_of_term, &ty, format!("sum{index}"));
-        let scope = function_of_term.def_inst(gradient).map_or_else(String::new, |inst| inst.scope.clone());
-        let add = InstData {
-            op: Op::Binary(BinaryOp::Add),
-            operands: vec![so_far, gradient],
-            results: Vec::new(),
-            scope,
-            origin: Origin::Unknown,
-        };
-        function_of_term.results[first + index] = function_of_term.append(add, [(ty.ty, None)])[0];
+        add_sum(&mut function_of_term, first + index, format!("sum{index}"));
         operands.push(Operand::Sum(sum));
     }
-    let (mut trimmed, kept) = trim(&function_of_term);
+    let (mut trimmed, kept) = trim(&with_calls(module, function_of_term, &inner));
     let scope = common_scope(&trimmed);
     leave_scope(&mut trimmed, &scope);
     trimmed.name = unused(module);

@@ -5,6 +5,7 @@
 //! operation, grouped by kind.
 
 mod again;
+mod apart;
 mod at_once;
 mod conv;
 mod dot;
@@ -23,6 +24,7 @@ use crate::op::{BinaryOp, Op, ReduceOp, UnaryOp};
 use crate::types::TensorType;
 use crate::verify::{Violations, verify_function};
 
+use apart::with_calls;
 use at_once::{Term, Terms, inside, with_gradients};
 use emit::Emitter;
 pub use hessian::hessian_vector;
@@ -258,7 +260,7 @@ fn gradient(
         };
         e.function.results.push(gradient);
     }
-    let mut gradient = e.finish()?;
+    let mut gradient = with_calls(module, e.finish()?, regions);
     gradient.name = format!("{}_grad", function.name);
     name_results(&mut gradient, function.results.len(), wrt, kind);
     Ok(gradient)

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
-use crate::graph::{Def, Function, InstData, Value, ValueData};
-use crate::op::Op;
+use crate::graph::{Def, Function, InstData, Origin, Value, ValueData};
+use crate::op::{BinaryOp, Op};
 
 /// Neighbouring instructions, of which the gradient keeps less than it would.
 ///
@@ -24,6 +24,10 @@ pub struct Region {
 pub enum RegionKind {
     /// The backward pass computes the region's values again, from what the region reads.
     Again,
+    /// As [`Again`](RegionKind::Again), and the forward pass computes the region in a call. Such regions run one after the other in
+    /// the backward pass, and add up their gradients of what several of them read: so what one of them holds meanwhile is held
+    /// once, however many there are.
+    Apart,
     /// The region's one differentiable result is a term of the loss: its gradient is computed with it, in one call. Such
     /// regions run one after the other, and add up their gradients of what several of them read.
     AtOnce,
@@ -127,6 +131,22 @@ pub(super) fn add_param(function: &mut Function, like: &ValueData, name: String)
     function.values.push(ValueData { ty: like.ty.clone(), def, name: Some(name) });
     function.params.push(value);
     value
+}
+
+/// Adds a parameter to the result with this index.
+pub(super) fn add_sum(function: &mut Function, index: usize, name: String) {
+    let result = function.results[index];
+    let ty = function.value(result).clone();
+    let so_far = add_param(function, &ty, name);
+    let scope = function.def_inst(result).map_or_else(String::new, |inst| inst.scope.clone());
+    let add = InstData {
+        op: Op::Binary(BinaryOp::Add),
+        operands: vec![so_far, result],
+        results: Vec::new(),
+        scope,
+        origin: Origin::Unknown,
+    };
+    function.results[index] = function.append(add, [(ty.ty, None)])[0];
 }
 
 /// Whether an instruction is made again rather than its result stored: nothing is read for it, or a parameter of the

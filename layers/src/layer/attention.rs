@@ -127,7 +127,7 @@ fn attention_by<'b>(
 
     let blocks = (0..time).step_by(block).map(|start| start..time.min(start + block)).map(|queries| {
         let read = || read_by(net, query, [keys, values], queries, causal);
-        if time > block { net.again(Remat::Cheap, read) } else { read() }
+        if time > block { net.apart(read) } else { read() }
     });
     let (reads, sums): (Vec<Expr<'b>>, Vec<Expr<'b>>) = blocks.unzip();
     let (read, sum) = (joined(net, &reads), joined(net, &sums));
