@@ -21,17 +21,23 @@ pub fn element_type(dtype: DType) -> ElementType {
 
 /// Numbers as the bytes of an element type, rounded, truncated or wrapped to it.
 pub fn to_bytes(dtype: DType, numbers: &[f64]) -> Vec<u8> {
-    let each = |convert: fn(f64) -> Vec<u8>| numbers.iter().flat_map(|&number| convert(number)).collect();
+    fn each<const N: usize>(numbers: &[f64], convert: impl Fn(f64) -> [u8; N]) -> Vec<u8> {
+        let mut bytes = vec![0; N * numbers.len()];
+        for (place, &number) in bytes.as_chunks_mut::<N>().0.iter_mut().zip(numbers) {
+            *place = convert(number);
+        }
+        bytes
+    }
     match dtype {
-        DType::F64 => each(|x| x.to_ne_bytes().to_vec()),
-        DType::F32 => each(|x| (x as f32).to_ne_bytes().to_vec()),
+        DType::F64 => each(numbers, f64::to_ne_bytes),
+        DType::F32 => each(numbers, |x| (x as f32).to_ne_bytes()),
         // `half` looks at the upper half of a double alone, so it is rounded before.
-        DType::BF16 => each(|x| half::bf16::from_f64(round_to(DType::BF16, x)).to_ne_bytes().to_vec()),
-        DType::F16 => each(|x| half::f16::from_f64(round_to(DType::F16, x)).to_ne_bytes().to_vec()),
-        DType::S32 => each(|x| (x as i32).to_ne_bytes().to_vec()),
-        DType::U32 => each(|x| (x as u32).to_ne_bytes().to_vec()),
-        DType::U64 => each(|x| (x as u64).to_ne_bytes().to_vec()),
-        DType::Bool => each(|x| vec![u8::from(x != 0.0)]),
+        DType::BF16 => each(numbers, |x| half::bf16::from_f64(round_to(DType::BF16, x)).to_ne_bytes()),
+        DType::F16 => each(numbers, |x| half::f16::from_f64(round_to(DType::F16, x)).to_ne_bytes()),
+        DType::S32 => each(numbers, |x| (x as i32).to_ne_bytes()),
+        DType::U32 => each(numbers, |x| (x as u32).to_ne_bytes()),
+        DType::U64 => each(numbers, |x| (x as u64).to_ne_bytes()),
+        DType::Bool => each(numbers, |x| [u8::from(x != 0.0)]),
     }
 }
 

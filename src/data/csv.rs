@@ -34,12 +34,13 @@ fn read_as(path: &Path, options: &TableFile, taught: Option<&Taught>) -> Result<
         notes.push(format!("cells are separated by `{}`", String::from(Separator(separator))));
     }
     let failed = |error: csv::Error| DataError::content(path, explained(&error, bytes, path));
-    let head = records(bytes, separator).take(LINES).collect::<Result<Vec<_>, _>>().map_err(failed)?;
+    let head = records(bytes, separator).into_records().take(LINES);
+    let head = head.collect::<Result<Vec<_>, _>>().map_err(failed)?;
     let Some(first) = head.first() else {
         return Err(DataError::content(path, "has no rows".to_string()));
     };
     let first_line = format!("line {}", Lines { bytes, at: 0, line: 1 }.of(first));
-    let cells = |record: &csv::StringRecord| record.iter().map(str::to_string).collect::<Vec<String>>();
+    let cells = |record: &csv::StringRecord| trimmed(record).map(str::to_string).collect::<Vec<String>>();
     let lines: Vec<Vec<String>> = head.iter().map(cells).collect();
     let header = match options.header {
         Some(is_there) => dialect::Header { is_there, doubt: None },
@@ -68,16 +69,21 @@ fn read_as(path: &Path, options: &TableFile, taught: Option<&Taught>) -> Result<
     let mut rows = Rows::new(path, options, layout, known);
     let mut lines = Lines { bytes, at: 0, line: 1 };
     let mut origins = Vec::new();
-    for (number, record) in records(bytes, separator).enumerate().skip(usize::from(header.is_there)) {
-        let record = record.map_err(failed)?;
+    let (mut reader, mut record) = (records(bytes, separator), csv::StringRecord::new());
+    let mut number = 0;
+    while reader.read_record(&mut record).map_err(failed)? {
+        number += 1;
+        if number == 1 && header.is_there {
+            continue;
+        }
         let line = lines.of(&record);
         let place = || format!("line {line}");
         if record.len() != width {
             let reason = format!("{}: {} columns, but the first line has {width}", place(), record.len());
             return Err(DataError::content(path, reason));
         }
-        let row: Vec<Cell> = record.iter().map(Cell::Text).collect();
-        let is_doubtful = number == 0 && header.doubt.is_some();
+        let row: Vec<Cell> = trimmed(&record).map(Cell::Text).collect();
+        let is_doubtful = number == 1 && header.doubt.is_some();
         rows.push(&row, place).map_err(|error| if is_doubtful { hint(error) } else { error })?;
         origins.push(u32::try_from(line).unwrap_or(u32::MAX));
     }
@@ -95,10 +101,15 @@ fn hint(error: DataError) -> DataError {
     }
 }
 
-fn records(bytes: &[u8], separator: u8) -> csv::StringRecordsIntoIter<&[u8]> {
+fn records(bytes: &[u8], separator: u8) -> csv::Reader<&[u8]> {
     let mut reader = csv::ReaderBuilder::new();
-    reader.has_headers(false).flexible(true).trim(csv::Trim::All).delimiter(separator);
-    reader.from_reader(bytes).into_records()
+    reader.has_headers(false).flexible(true).delimiter(separator);
+    reader.from_reader(bytes)
+}
+
+/// The cells of a record. The reader would copy each record to trim it.
+fn trimmed(record: &csv::StringRecord) -> impl Iterator<Item = &str> {
+    record.iter().map(str::trim)
 }
 
 /// Lines of records, one after another.

@@ -67,9 +67,12 @@ pub fn run(module: Verified) -> Result<Verified, PassError> {
     for _ in 0..MAX_ROUNDS {
         let mut changed = false;
         for pass in PASSES {
-            let next = run_one(pass, &module)?;
-            changed |= next != module;
-            module = next;
+            let next = (pass.run)(&module);
+            // What is the same has been verified.
+            if next != *module.module() {
+                module = verified(pass, next)?;
+                changed = true;
+            }
         }
         if !changed {
             break;
@@ -83,5 +86,9 @@ pub fn run(module: Verified) -> Result<Verified, PassError> {
 /// # Errors
 /// What the pass makes breaks an invariant.
 pub fn run_one(pass: &Pass, module: &Verified) -> Result<Verified, PassError> {
-    verify((pass.run)(module)).map_err(|violations| PassError { pass: pass.name, violations })
+    verified(pass, (pass.run)(module))
+}
+
+fn verified(pass: &Pass, made: Module) -> Result<Verified, PassError> {
+    verify(made).map_err(|violations| PassError { pass: pass.name, violations })
 }
