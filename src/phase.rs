@@ -1,5 +1,6 @@
 //! What takes a while, for whoever shows it: a list of what is under way, which a thread of theirs looks at. Whoever does
-//! the work says when it begins, how far it is, and by a drop that it is over.
+//! the work says when it begins, how far it is, and by a drop that it is over. Until the first step the list also keeps how long
+//! each took.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -43,6 +44,8 @@ pub enum Phase {
     Hashing,
     /// The state is put on the device.
     Beginning,
+    /// The first step of a run is computed.
+    FirstStep,
     /// A checkpoint is written.
     Saving {
         /// Its file.
@@ -112,6 +115,7 @@ impl fmt::Display for Phase {
             Phase::Checking { rows } => write!(f, "decoding {rows} test images once"),
             Phase::Hashing => f.write_str("hashing the data"),
             Phase::Beginning => f.write_str("putting the state on the device"),
+            Phase::FirstStep => f.write_str("computing the first step"),
             Phase::Saving { path } => write!(f, "writing {}", path.display()),
             Phase::Predicting { rows, samples: 0 } => write!(f, "predicting {rows} rows at the mean"),
             Phase::Predicting { rows, samples } => write!(f, "predicting {rows} rows over {samples} samples"),
@@ -147,6 +151,8 @@ struct Entry {
     id: u64,
     phase: Phase,
     since: Instant,
+    /// What phases within it took.
+    within: Duration,
     done: u64,
     of: u64,
 }
@@ -154,9 +160,17 @@ struct Entry {
 struct List {
     next: u64,
     entries: Vec<Entry>,
+    /// Where the way to the first step is timed.
+    clock: Option<Clock>,
 }
 
-static LIST: Mutex<List> = Mutex::new(List { next: 0, entries: Vec::new() });
+struct Clock {
+    begin: Instant,
+    /// What is over, with its own time, without that of phases within it.
+    over: Vec<(Phase, Duration)>,
+}
+
+static LIST: Mutex<List> = Mutex::new(List { next: 0, entries: Vec::new(), clock: None });
 
 fn list() -> MutexGuard<'static, List> {
     LIST.lock().unwrap_or_else(PoisonError::into_inner)
@@ -185,8 +199,53 @@ pub fn begin(phase: Phase) -> Running {
     let mut list = list();
     let id = list.next;
     list.next += 1;
-    list.entries.push(Entry { id, phase, since: Instant::now(), done: 0, of: 0 });
+    list.entries.push(Entry { id, phase, since: Instant::now(), within: Duration::ZERO, done: 0, of: 0 });
     Running { id }
+}
+
+/// Times the way to the first step from now on.
+pub fn start_clock() {
+    list().clock = Some(Clock { begin: Instant::now(), over: Vec::new() });
+}
+
+/// The way to the first step, where it is timed: asked for once, when that step is over.
+pub fn stop_clock() -> Option<Way> {
+    let Clock { begin, over } = list().clock.take()?;
+    let mut phases: Vec<(String, Duration)> = Vec::new();
+    for (phase, took) in over {
+        let name = phase.to_string();
+        match phases.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, sum)) => *sum += took,
+            None => phases.push((name, took)),
+        }
+    }
+    Some(Way { total: begin.elapsed(), phases })
+}
+
+/// Where the time from the start of a process to its first step went.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Way {
+    /// All of it.
+    pub total: Duration,
+    /// The phases, with their own time.
+    pub phases: Vec<(String, Duration)>,
+}
+
+/// What takes less is part of the rest.
+const SHOWN_FROM: Duration = Duration::from_millis(1);
+
+impl fmt::Display for Way {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = |time: Duration| format!("{:.3} s", time.as_secs_f64());
+        write!(f, "the first step was done {} after the start", seconds(self.total))?;
+        let mut rest = self.total;
+        for (index, (phase, took)) in self.phases.iter().filter(|(_, took)| *took >= SHOWN_FROM).enumerate() {
+            let before = if index == 0 { ": " } else { ", " };
+            write!(f, "{before}{phase} {}", seconds(*took))?;
+            rest = rest.saturating_sub(*took);
+        }
+        if rest < self.total { write!(f, ", the rest {}", seconds(rest)) } else { Ok(()) }
+    }
 }
 
 impl Running {
@@ -214,7 +273,16 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        list().entries.retain(|entry| entry.id != self.id);
+        let mut list = list();
+        let Some(place) = list.entries.iter().position(|entry| entry.id == self.id) else { return };
+        let entry = list.entries.remove(place);
+        let Some(clock) = &mut list.clock else { return };
+        let elapsed = entry.since.elapsed();
+        clock.over.push((entry.phase, elapsed.saturating_sub(entry.within)));
+        // The one before it began before, and is not over.
+        if let Some(around) = place.checked_sub(1).and_then(|place| list.entries.get_mut(place)) {
+            around.within += elapsed;
+        }
     }
 }
 
@@ -246,5 +314,35 @@ mod tests {
         assert_eq!(mine(987_650).len(), 1);
         drop(outer);
         assert!(mine(987_650).is_empty());
+    }
+
+    #[test]
+    fn the_way_to_the_first_step_has_each_phase_once_and_its_own_time() {
+        start_clock();
+        for _ in 0..2 {
+            let outer = begin(Phase::Checking { rows: 987_660 });
+            drop(begin(Phase::Checking { rows: 987_661 }));
+            drop(outer);
+        }
+        let way = stop_clock().unwrap();
+        let own = |rows: usize| {
+            let name = Phase::Checking { rows }.to_string();
+            let mut found = way.phases.iter().filter(|(known, _)| *known == name);
+            let (_, took) = found.next().unwrap();
+            assert!(found.next().is_none());
+            *took
+        };
+        assert!(own(987_660) + own(987_661) <= way.total);
+        assert_eq!(stop_clock(), None);
+
+        let ms = Duration::from_millis;
+        let phases = vec![("reading".to_string(), ms(30)), ("short".to_string(), ms(0))];
+        let way = Way { total: ms(100), phases };
+        assert_eq!(
+            way.to_string(),
+            "the first step was done 0.100 s after the start: reading 0.030 s, the rest 0.070 s"
+        );
+        let way = Way { total: ms(100), phases: Vec::new() };
+        assert_eq!(way.to_string(), "the first step was done 0.100 s after the start");
     }
 }

@@ -198,6 +198,7 @@ step.compute. `natgrad inspect CONFIG --what stablehlo` prints the program, for 
 
 /// Runs the command that the arguments name.
 pub fn main() -> ExitCode {
+    crate::phase::start_clock();
     crate::pjrt::keep_freed_memory();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,

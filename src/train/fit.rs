@@ -19,6 +19,7 @@ use super::save_clock::SaveClock;
 use super::session::{CallData, HostTensor, PendingSteps};
 use super::training::Training;
 use crate::data::Batches;
+use crate::phase::{self, Phase};
 use crate::step::Metric;
 
 /// Calls that may be under way before the oldest one's losses are waited for.
@@ -85,6 +86,7 @@ impl Training<'_> {
         let per_call = self.session.steps_per_call() as u64;
         let per_record = if self.config.step.diagnostics { 1 } else { STEPS_PER_RECORD };
         let mut step = first;
+        let mut beginning = Some(phase::begin(Phase::FirstStep));
         while step < self.total && !self.stopped_early() {
             let steps = (self.total - step).min(per_call);
             let Some(rows) = feed.next_call()? else { break };
@@ -98,11 +100,17 @@ impl Training<'_> {
             let validate = self.validates(before, step);
             let mut save = ending || saving.is_due(before, step);
             let mut is_best = false;
-            let keep = if save || validate { 0 } else { CALLS_IN_FLIGHT };
+            // The first is waited for, to say when it was done.
+            let keep = if save || validate || beginning.is_some() { 0 } else { CALLS_IN_FLIGHT };
             while pending.len() > keep {
                 let Some((mut done, call)) = pending.pop_front() else { break };
                 let scalars = call.wait()?;
                 self.has_run = true;
+                if beginning.take().is_some()
+                    && let Some(way) = phase::stop_clock()
+                {
+                    tracing::info!("{way}");
+                }
                 for scalars in scalars {
                     done += 1;
                     if !scalars.loss().is_finite() {
