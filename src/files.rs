@@ -96,9 +96,9 @@ pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
     write(path, &[bytes], File::sync_all)
 }
 
-/// As [`write_atomically`]; `before` is called when all is written but its name.
-pub(crate) fn write_after(path: &Path, bytes: &[u8], before: impl FnOnce() -> Result<()>) -> Result<()> {
-    write(path, &[bytes], |file| file.sync_all().and_then(|()| before()))
+/// As [`write_atomically`], of several parts; `before` is called when all is written but its name.
+pub(crate) fn write_after(path: &Path, parts: &[&[u8]], before: impl FnOnce() -> Result<()>) -> Result<()> {
+    write(path, parts, |file| file.sync_all().and_then(|()| before()))
 }
 
 /// As [`write_atomically`], of several parts, but after a loss of power the file may be damaged.

@@ -1,11 +1,14 @@
 //! Checkpoints: everything that a run carries, in one safetensors file with a JSON header.
 
+use std::borrow::Cow;
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use natgrad_ir::{DType, TensorType};
-use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use safetensors::View;
+use safetensors::tensor::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
 
 use super::session::HostTensor;
@@ -125,25 +128,28 @@ impl Checkpoint {
         let begin = std::time::Instant::now();
         let _saving = phase::begin(Phase::Saving { path: path.clone() });
         let fail = |reason: String| TrainError::Write { path: path.clone(), reason };
-        let views: Vec<(&str, TensorView)> = self
-            .tensors
-            .iter()
-            .map(|tensor| {
-                let shape = tensor.ty.shape.dims().to_vec();
-                let view = TensorView::new(to_safetensors(tensor.ty.dtype), shape, &tensor.bytes);
-                view.map(|view| (tensor.name.as_str(), view)).map_err(|error| fail(error.to_string()))
-            })
-            .collect::<Result<_, _>>()?;
         let header = serde_json::to_string(&self.header).map_err(|error| fail(error.to_string()))?;
         let metadata =
             [(HEADER_KEY, header), (seal::KEY, seal::BLANK.to_string())].map(|(k, v)| (k.to_string(), v));
-        let mut bytes = safetensors::serialize(views, Some(HashMap::from(metadata)))
+        // The tensors are written from where they are: together they may be as large as the memory that is free.
+        let order = RefCell::new(Vec::new());
+        let tensors = self.tensors.iter().map(|tensor| (&*tensor.name, Apart { tensor, order: &order }));
+        let mut begin_of_file = safetensors::serialize(tensors, Some(HashMap::from(metadata)))
             .map_err(|error| fail(error.to_string()))?;
-        if !seal::seal(&mut bytes) {
+        begin_of_file.shrink_to_fit();
+        let tensors = order.into_inner();
+        if let Some(tensor) = tensors.iter().find(|tensor| tensor.bytes.len() != tensor.ty.size_bytes()) {
+            let (name, bytes, ty) = (&tensor.name, tensor.bytes.len(), &tensor.ty);
+            return Err(fail(format!("tensor `{name}` has {bytes} bytes, but is {ty}")));
+        }
+        let tensors: Vec<&[u8]> = tensors.into_iter().map(|tensor| &*tensor.bytes).collect();
+        if !seal::seal(&mut begin_of_file, &tensors) {
             return Err(fail("its header has no place for the checksum".to_string()));
         }
-        crate::files::write_after(&path, &bytes, before).map_err(|error| fail(error.to_string()))?;
-        let (size, seconds) = (Size(bytes.len() as u64), begin.elapsed().as_secs_f64());
+        let parts: Vec<&[u8]> = [&*begin_of_file].into_iter().chain(tensors).collect();
+        crate::files::write_after(&path, &parts, before).map_err(|error| fail(error.to_string()))?;
+        let size = Size(parts.iter().map(|part| part.len() as u64).sum());
+        let seconds = begin.elapsed().as_secs_f64();
         tracing::info!(
             "checkpoint of step {}: {}, {size}, in {seconds:.2} s",
             self.header.step,
@@ -184,6 +190,31 @@ impl Checkpoint {
         misfit.map_or(Ok((checkpoint, config)), |reason| {
             Err(TrainError::Checkpoint(format!("{}: {reason}", file(path).display())))
         })
+    }
+}
+
+/// A tensor of a file whose bytes are written apart: asked for them, it notes that it comes next.
+struct Apart<'a, 'b> {
+    tensor: &'a HostTensor,
+    order: &'b RefCell<Vec<&'a HostTensor>>,
+}
+
+impl View for Apart<'_, '_> {
+    fn dtype(&self) -> Dtype {
+        to_safetensors(self.tensor.ty.dtype)
+    }
+
+    fn shape(&self) -> &[usize] {
+        self.tensor.ty.shape.dims()
+    }
+
+    fn data(&self) -> Cow<'_, [u8]> {
+        self.order.borrow_mut().push(self.tensor);
+        Cow::Borrowed(&[])
+    }
+
+    fn data_len(&self) -> usize {
+        self.tensor.bytes.len()
     }
 }
 

@@ -8,17 +8,18 @@ pub(super) const KEY: &str = "sha256";
 /// What stands in the checksum's place while it is computed.
 pub(super) const BLANK: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 
-/// Puts the checksum in the place of [`BLANK`]. Whether there was such a place.
-pub(super) fn seal(file: &mut [u8]) -> bool {
-    let Some(place) = place(file, BLANK) else { return false };
-    let sum = sum(file, place);
-    file[place..place + BLANK.len()].copy_from_slice(sum.as_bytes());
+/// Puts the checksum in the place of [`BLANK`], given how the file begins, with all of its header, and the rest of it. Whether there
+/// was such a place.
+pub(super) fn seal(begin: &mut [u8], rest: &[&[u8]]) -> bool {
+    let Some(place) = place(begin, BLANK) else { return false };
+    let sum = sum(begin, rest, place);
+    begin[place..place + BLANK.len()].copy_from_slice(sum.as_bytes());
     true
 }
 
 /// Whether every byte of the file is as it was sealed.
 pub(super) fn holds(file: &[u8], stored: &str) -> bool {
-    stored.len() == BLANK.len() && place(file, stored).is_some_and(|place| sum(file, place) == stored)
+    stored.len() == BLANK.len() && place(file, stored).is_some_and(|place| sum(file, &[], place) == stored)
 }
 
 /// Where a value of [`KEY`] begins in the header, which is JSON after eight bytes with its length.
@@ -32,10 +33,11 @@ fn place(file: &[u8], value: &str) -> Option<usize> {
 }
 
 /// The sum in lower-case hexadecimal, with [`BLANK`] in its own place.
-fn sum(file: &[u8], place: usize) -> String {
+fn sum(begin: &[u8], rest: &[&[u8]], place: usize) -> String {
     let mut hash = Sha256::new();
-    hash.update(&file[..place]);
+    hash.update(&begin[..place]);
     hash.update(BLANK);
-    hash.update(&file[place + BLANK.len()..]);
+    hash.update(&begin[place + BLANK.len()..]);
+    rest.iter().for_each(|part| hash.update(part));
     crate::files::hex(&hash.finalize())
 }
