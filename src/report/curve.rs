@@ -1,10 +1,12 @@
 //! Curves, drawn by plotters.
 
+use plotters::coord::ranged1d::{AsRangedCoord, Ranged, ValueFormatter};
 use plotters::prelude::*;
 
 use super::bars::colour;
 
-/// A chart of curves, the horizontal axis logarithmic.
+/// A chart of curves, the horizontal axis logarithmic. The vertical axis is logarithmic too where the greatest value is 20 times the
+/// least.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Chart {
     /// What the horizontal axis counts.
@@ -29,6 +31,8 @@ pub struct Curve {
 }
 
 const SIZE: (u32, u32) = (760, 380);
+/// Values of which the greatest is so many times the least are drawn on a logarithmic axis.
+pub(super) const LOG_FROM: f64 = 20.0;
 
 impl Chart {
     /// The chart as an SVG element; none without two different points on the horizontal axis.
@@ -41,18 +45,29 @@ impl Chart {
         }
         let low = points().map(|point| point.1).fold(f64::INFINITY, f64::min);
         let high = points().map(|point| point.3).fold(f64::NEG_INFINITY, f64::max);
-        let room = 0.08 * (high - low).max(0.02 * high.abs());
         let mut svg = String::new();
-        self.draw(&mut svg, (least * 0.9, most * 1.1), (low - room, high + room)).ok()?;
+        let sides = (least * 0.9, most * 1.1);
+        if low > 0.0 && high / low >= LOG_FROM {
+            self.draw(&mut svg, sides, (low / 1.3..high * 1.3).log_scale(), SeriesLabelPosition::UpperLeft)
+        } else {
+            let room = 0.08 * (high - low).max(0.02 * high.abs());
+            self.draw(&mut svg, sides, low - room..high + room, SeriesLabelPosition::MiddleRight)
+        }
+        .ok()?;
         Some(svg)
     }
 
-    fn draw(
+    fn draw<Y>(
         &self,
         svg: &mut String,
         (left, right): (f64, f64),
-        (low, high): (f64, f64),
-    ) -> Result<(), Box<dyn std::error::Error>> {
+        y: Y,
+        names: SeriesLabelPosition,
+    ) -> Result<(), Box<dyn std::error::Error>>
+    where
+        Y: AsRangedCoord<Value = f64>,
+        Y::CoordDescType: Ranged<ValueType = f64> + ValueFormatter<f64>,
+    {
         let root = SVGBackend::with_string(svg, SIZE).into_drawing_area();
         root.fill(&WHITE)?;
         let mut ticks: Vec<f64> =
@@ -63,7 +78,7 @@ impl Chart {
             .margin(12)
             .x_label_area_size(42)
             .y_label_area_size(64)
-            .build_cartesian_2d((left..right).log_scale().with_key_points(ticks), low..high)?;
+            .build_cartesian_2d((left..right).log_scale().with_key_points(ticks), y)?;
         chart
             .configure_mesh()
             .x_desc(&self.x)
@@ -101,6 +116,7 @@ impl Chart {
         chart
             .configure_series_labels()
             .label_font(("sans-serif", 14))
+            .position(names)
             .background_style(WHITE.mix(0.8))
             .border_style(BLACK.mix(0.3))
             .draw()?;
@@ -142,6 +158,20 @@ mod tests {
         assert!(chart(&[], true).svg().is_none() && chart(&[8.0, 8.0], true).svg().is_none());
         let svg = chart(&[8.0, 64.0], true).svg().unwrap();
         assert!(svg.starts_with("<svg") && svg.contains("ivon") && svg.contains("rows"));
+    }
+
+    #[test]
+    fn what_grows_far_is_on_a_logarithmic_axis() {
+        let place = |last: f64| {
+            let points = [(1.0, 1.0), (2.0, 10.0), (4.0, last)].map(|(x, y)| (x, y, y, y)).to_vec();
+            let curve = Curve { name: "a".into(), points, predicted: false, joined: false };
+            let svg = Chart { x: "x".into(), y: "y".into(), curves: vec![curve] }.svg().unwrap();
+            let circles = svg.split("<circle").skip(1);
+            let at = |text: &str| text.split("cy=\"").nth(1)?.split('"').next()?.parse::<f64>().ok();
+            circles.filter_map(at).take(3).collect::<Vec<_>>()
+        };
+        let even = |at: &[f64]| ((at[0] - at[1]) - (at[1] - at[2])).abs() <= 1.0;
+        assert!(even(&place(100.0)) && even(&place(19.0)), "{:?} {:?}", place(100.0), place(19.0));
     }
 
     /// The frame and the axes have lines of their own.

@@ -3,7 +3,7 @@
 use plotters::coord::ranged1d::{AsRangedCoord, Ranged, ValueFormatter};
 use plotters::prelude::*;
 
-use super::curve::{compact, paint};
+use super::curve::{LOG_FROM, compact, paint};
 
 /// A chart of lines. The vertical axis is logarithmic where the greatest value is 20 times the least.
 #[derive(Clone, Debug, PartialEq)]
@@ -60,8 +60,6 @@ pub enum Stroke {
 }
 
 const SIZE: (u32, u32) = (760, 340);
-/// Values of which the greatest is so many times the least are drawn on a logarithmic axis.
-const LOG_FROM: f64 = 20.0;
 /// More points are drawn as means of neighbours: there are no more places on the axis.
 const MOST_POINTS: usize = 300;
 /// So few points are marked.

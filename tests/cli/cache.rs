@@ -28,6 +28,8 @@ fn programs_are_listed_checked_and_dropped() {
     assert!(logged.contains("executable cache: program step is compiled: there is no entry"), "{logged}");
     let logged = ok(command(&bench, &train).env("NATGRAD_LOG", "info")).stderr;
     assert!(logged.contains("executable cache: program step is there: "), "{logged}");
+    assert_eq!(logged.matches("INFO the first step was done ").count(), 1, "{logged}");
+    assert!(logged.contains(" after the start: ") && logged.contains(", the rest "), "{logged}");
     let flags = "--xla_cpu_enable_fast_min_max=true";
     let logged = ok(command(&bench, &train).env("NATGRAD_LOG", "info").env("XLA_FLAGS", flags)).stderr;
     assert!(

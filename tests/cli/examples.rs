@@ -40,6 +40,33 @@ fn own_model_learns_and_its_curve_is_drawn() {
     assert!(std::fs::read_to_string(bench.path("curves.svg")).unwrap().starts_with("<svg"));
 }
 
+/// Draws what `benches/external/scaling.py` writes, where something is missing too.
+#[test]
+fn lengths_and_vocabularies_are_drawn() {
+    let bench = Bench::new();
+    let point = |length: u32, vocabulary: u32, rest: &str| {
+        format!(
+            r#"{{"length": {length}, "vocabulary": {vocabulary}, "entrant": "natgrad adamw cheap", {rest}}}"#
+        )
+    };
+    let ms = |median: u32| {
+        let (low, high) = (median - 1, median + 1);
+        format!(r#""ms": {{"median": {median}, "low": {low}, "high": {high}}}, "xla_bytes": {median}000000"#)
+    };
+    let points = [
+        point(512, 96, &ms(20)),
+        point(1024, 96, &ms(41)),
+        point(8192, 96, r#""error": "takes 90.0 GB""#),
+        point(512, 1024, &ms(900)),
+    ];
+    std::fs::write(bench.path("lengths.json"), format!(r#"{{"points": [{}]}}"#, points.join(", "))).unwrap();
+    ok(example("lengths").arg(bench.path("lengths.json")).arg(bench.path(".")));
+    for picture in ["length-time", "length-memory", "vocabulary-time", "vocabulary-memory"] {
+        let svg = bench.read(&format!("{picture}.svg"));
+        assert!(svg.starts_with("<svg") && svg.contains("natgrad adamw cheap"), "{picture}: {svg}");
+    }
+}
+
 /// The changes of rows' likelihoods that are estimated from a posterior go with those of real runs without the rows: their
 /// rank correlation was 0.989.
 #[test]
