@@ -14,6 +14,7 @@ import json
 import os
 import platform
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -289,12 +290,13 @@ def page(args):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    path = lambda text: Path(text).resolve()
     numbers, words = lambda text: [int(word) for word in text.split(",")], lambda text: text.split(",")
     parser.add_argument("--threads", type=int, default=2, help="cores that each may use")
     parser.add_argument("--seconds", type=int, default=2, help="for the steps of each point, of which there are at least six")
     parser.add_argument("--plugin", help="a PJRT plugin for JAX to run on")
-    parser.add_argument("--json", type=Path, default=ROOT / "benches/lengths.json")
-    parser.add_argument("--page", type=Path, default=PAGE)
+    parser.add_argument("--json", type=path, default=ROOT / "benches/lengths.json")
+    parser.add_argument("--page", type=path, default=PAGE)
     parser.add_argument("--draw", default="cargo run --quiet --example lengths --", help="what draws; nothing draws nothing")
     commands = parser.add_subparsers(required=True)
     runs = commands.add_parser("run", help="measure all, and write the page")
@@ -313,6 +315,12 @@ def main():
     one_point.set_defaults(command=point)
     args = parser.parse_args()
 
+    if args.command is run:
+        if shutil.which(args.natgrad) is None:
+            parser.error(f"--natgrad: there is no program {args.natgrad}: build it by `cargo build --release`, and name target/release/natgrad")
+        unknown = [name for name in args.entrants if len(name.split()) != (3 if name.startswith("natgrad ") else 2)]
+        if unknown:
+            parser.error(f"--entrants: {unknown[0]} is not like 'natgrad adamw cheap' or 'jax adamw'")
     if args.command is point:
         # Pools are as large as the cores that the process may use, so this comes before anything is loaded.
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: args.threads])
