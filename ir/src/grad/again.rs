@@ -2,7 +2,7 @@
 
 use super::apart::with_calls;
 use super::emit::Emitter;
-use super::region::{Cut, Region, RegionKind, add_param, add_sum, common_scope, leave_scope, trim};
+use super::region::{Cut, Region, add_param, add_sum, common_scope, leave_scope, trim};
 use super::{GradError, backward, total};
 use crate::graph::{Function, InstData, Module, Value};
 use crate::op::{CallKind, Op};
@@ -11,7 +11,7 @@ use crate::op::{CallKind, Op};
 pub(super) const NAME: &str = "again";
 
 /// Calls a function that computes the region's values again, and from them and the cotangents of its results those of what
-/// it reads.
+/// it reads. It adds them to what they are so far: of several regions that read the same, one sum is stored.
 pub(super) fn pull(
     e: &mut Emitter,
     module: &mut Module,
@@ -49,20 +49,18 @@ pub(super) fn pull(
 
     let mut operands: Vec<Value> = cut.inputs.clone();
     operands.extend(cotangents.iter().map(|&(_, cotangent)| cotangent));
+    for (index, input) in wanted.iter().enumerate() {
+        e.follow_value(*input);
+        let Some(so_far) = total(e, &parts[input.index()]) else { continue };
+        add_sum(&mut pulled, index, format!("sum{index}"));
+        operands.push(so_far);
+    }
     for (index, saved) in region.saved.iter().enumerate() {
         let Some(&again) = cut.map.get(saved) else { continue };
         let stored = add_param(&mut pulled, function.value(*saved), format!("saved{index}"));
         let uses = pulled.insts.iter_mut().flat_map(|inst| &mut inst.operands).chain(&mut pulled.results);
         uses.filter(|used| **used == again).for_each(|used| *used = stored);
         operands.push(*saved);
-    }
-    if region.kind == RegionKind::Apart {
-        for (index, input) in wanted.iter().enumerate() {
-            let Some(sum) = total(e, &parts[input.index()]) else { continue };
-            parts[input.index()].clear();
-            add_sum(&mut pulled, index, format!("sum{index}"));
-            operands.push(sum);
-        }
     }
     let (mut pulled, kept) = trim(&with_calls(module, pulled, &inner));
     let scope = common_scope(&pulled);
@@ -73,7 +71,7 @@ pub(super) fn pull(
     let operands = kept.into_iter().map(|index| operands[index]).collect();
     let made = e.call(Op::Call { callee, kind: CallKind::Again }, operands, types, scope);
     for (input, part) in wanted.into_iter().zip(made) {
-        parts[input.index()].push(part);
+        parts[input.index()] = vec![part];
     }
     Ok(())
 }
