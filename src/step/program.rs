@@ -557,7 +557,7 @@ mod tests {
             for (slot, name) in
                 [(Slot::Cache(0), "cache/h.0.attn.keys"), (Slot::Cache(1), "cache/h.0.attn.values")]
             {
-                assert_eq!(extend.interface.ty(slot), TensorType::new(DType::F32, [1, positions, 2]));
+                assert_eq!(extend.interface.ty(slot), TensorType::new(DType::F32, [1, 2, positions]));
                 assert_eq!(extend.interface.name(slot), name);
             }
             // What is kept is replaced in place; the parameters are not.

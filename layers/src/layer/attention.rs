@@ -7,9 +7,8 @@ use natgrad_ir::{CompareOp, DType, DotDims, Expr, ReduceOp, Value};
 use super::linear::Linear;
 use super::norm::accumulator;
 use crate::network::{Network, Owner};
-use crate::remat::Remat;
 
-/// How many queries are taken at a time, at least, where the weights of longer texts are not stored.
+/// How many queries are taken at a time, at least.
 const BLOCK: usize = 256;
 
 /// The most blocks that queries are taken in.
@@ -90,24 +89,20 @@ impl Sizes {
 pub(crate) struct Attended<'b> {
     /// What each token reads, `[rows*time, width]`.
     pub(crate) read: Expr<'b>,
-    /// The tokens' keys, `[rows*heads, time, head]`.
+    /// The tokens' keys, `[rows*heads, head, time]`.
     pub(crate) keys: Expr<'b>,
-    /// The tokens' values, `[rows*heads, time, head]`.
+    /// The tokens' values, `[rows*heads, head, time]`.
     pub(crate) values: Expr<'b>,
 }
 
 /// What each token reads from all tokens, or from itself and those before it, given its query, key and value side by
 /// side, `[rows*time, 3*width]`.
 ///
-/// Products run over `[rows*heads, time, head]`. The weights' sum divides after the product with the values: that
-/// needs fewer divisions, and its gradient no sum over `time` times `time` weights.
+/// Queries of longer texts are taken in blocks, so that causal attention skips the keys that come later. The weights' sum
+/// divides after the product with the values: that needs fewer divisions, and its gradient no sum over `time` times `time`
+/// weights.
 pub(crate) fn attention<'b>(net: &Network<'b>, qkv: Expr<'b>, sizes: Sizes, causal: bool) -> Attended<'b> {
-    // Whole where all is stored: blocks are not faster on a CPU, though they skip products.
-    let block = match net.remat() {
-        Remat::None => sizes.time,
-        Remat::Cheap | Remat::Blocks => sizes.time.div_ceil(MOST_BLOCKS).max(BLOCK),
-    };
-    attention_by(net, qkv, sizes, causal, block)
+    attention_by(net, qkv, sizes, causal, sizes.time.div_ceil(MOST_BLOCKS).max(BLOCK))
 }
 
 /// As [`attention`], with so many queries at a time.
@@ -121,42 +116,47 @@ fn attention_by<'b>(
     let Sizes { rows, time, heads, head } = sizes;
     let dtype = qkv.ty().dtype;
     let query = columns(qkv, 0, sizes) * (1.0 / (head as f64).sqrt());
-    let query = split_heads(query, sizes);
-    let keys = split_heads(columns(qkv, 1, sizes), sizes);
-    let values = split_heads(columns(qkv, 2, sizes), sizes);
+    let query = query.reshape([rows, time, heads, head]);
+    let [keys, values] = [1, 2].map(|part| split_heads(columns(qkv, part, sizes), sizes));
 
     let blocks = (0..time).step_by(block).map(|start| start..time.min(start + block)).map(|queries| {
-        let read = || read_by(net, query, [keys, values], queries, causal);
+        let read = || read_by(net, query, [keys, values], sizes, queries, causal);
         if time > block { net.apart(read) } else { read() }
     });
     let (reads, sums): (Vec<Expr<'b>>, Vec<Expr<'b>>) = blocks.unzip();
     let (read, sum) = (joined(net, &reads), joined(net, &sums));
 
-    // Merged again before the division: between products and their operands there are transposes alone, which the gradient
-    // can turn into others.
-    let read = read.reshape([rows, heads, time, head]).transpose(&[0, 2, 1, 3]);
     let read = read.reshape([rows * time, sizes.width()]);
     let sum = sum.convert(dtype).reshape([rows, heads, time]).transpose(&[0, 2, 1]);
     let sum = sum.broadcast([rows, time, heads, head], &[0, 1, 2]).reshape([rows * time, sizes.width()]);
     Attended { read: read / sum, keys, values }
 }
 
-/// What these queries read of all keys and values, or of those up to their own, as [`weighted`] gives it.
+/// What these of `query[rows, time, heads, head]` read of all keys and values, `[rows*heads, head, time]`, or of those up to
+/// their own: `[rows, queries, heads, head]`, not yet divided by the sum of the weights; and that sum, `[rows*heads, queries]`.
 ///
 /// Only the rows' maxima are stored for the backward pass where the rest is computed again, as in FlashAttention (Dao et al.
 /// 2022).
+///
+/// With time last, the gradient of keys and of values is a product that has the queries' side first and transposed. That side
+/// is small, so it is transposed by a copy, from the order in which it comes here. `[rows*heads, time, head]` would be a
+/// product with the weights transposed, which XLA:CPU gives to a library that takes 1.7 times as long.
 fn read_by<'b>(
     net: &Network<'b>,
     query: Expr<'b>,
     [keys, values]: [Expr<'b>; 2],
+    sizes: Sizes,
     queries: Range<usize>,
     causal: bool,
 ) -> (Expr<'b>, Expr<'b>) {
-    let time = query.dims()[1];
+    let Sizes { rows, time, heads, head } = sizes;
     let seen = 0..if causal { queries.end } else { time };
-    let some = |x: Expr<'b>, range: Range<usize>| if range == (0..time) { x } else { x.slice(1, range) };
-    let [keys, values] = [keys, values].map(|x| some(x, seen.clone()));
-    let scores = some(query, queries.clone()).dot(keys, batched(2, 2)).convert(accumulator(query.ty().dtype));
+    let some =
+        |x: Expr<'b>, dim, range: Range<usize>| if range == (0..time) { x } else { x.slice(dim, range) };
+    let [keys, values] = [keys, values].map(|x| some(x, 2, seen.clone()));
+    let query = some(query, 1, queries.clone()).transpose(&[0, 2, 1, 3]);
+    let query = query.reshape([rows * heads, queries.len(), head]);
+    let scores = query.dot(keys, batched(2, 1)).convert(accumulator(query.ty().dtype));
     let scores = match causal {
         true => {
             let (now, then) = (scores.iota(DType::U32, 1), scores.iota(DType::U32, 2));
@@ -169,7 +169,8 @@ fn read_by<'b>(
         }
         false => scores,
     };
-    weighted(net, scores, values)
+    let (read, sum) = weighted(net, scores, values);
+    (read.reshape([rows, heads, queries.len(), head]).transpose(&[0, 2, 1, 3]), sum)
 }
 
 /// Blocks as one, along the tokens.
@@ -184,7 +185,7 @@ fn joined<'b>(net: &Network<'b>, blocks: &[Expr<'b>]) -> Expr<'b> {
 }
 
 /// The attention of the token at `position`, a `u32[]`, alone, given its `qkv[1, 3*width]` and the keys and values of
-/// the tokens before it, `[heads, time, head]`, which are given back with its own put in. What they hold from the
+/// the tokens before it, `[heads, head, time]`, which are given back with its own put in. What they hold from the
 /// position on makes no difference, as long as it is finite. `sizes` are those of the whole text, of one row.
 pub(crate) fn attention_at<'b>(
     net: &Network<'b>,
@@ -202,7 +203,7 @@ pub(crate) fn attention_at<'b>(
     let keys = put(net, keys, columns(qkv, 1, one), position, sizes);
     let values = put(net, values, columns(qkv, 2, one), position, sizes);
 
-    let scores = query.dot(keys, batched(2, 2)).convert(accumulator(dtype));
+    let scores = query.dot(keys, batched(2, 1)).convert(accumulator(dtype));
     let scores = net.expr(net.build(|b| {
         let then = b.iota(DType::U32, [heads, 1, time], 2);
         let now = b.splat(position.value(), [heads, 1, time]);
@@ -222,7 +223,7 @@ pub(crate) fn is_long(time: usize) -> bool {
     time > BLOCK
 }
 
-/// What each row of `scores[heads, rows, time]` reads of `values[heads, time, head]`, not yet divided by the sum of its
+/// What each row of `scores[heads, rows, time]` reads of `values[heads, head, time]`, not yet divided by the sum of its
 /// weights; and that sum, `[heads, rows]`.
 fn weighted<'b>(net: &Network<'b>, scores: Expr<'b>, values: Expr<'b>) -> (Expr<'b>, Expr<'b>) {
     let shift = scores.reduce(ReduceOp::Max, &[2]);
@@ -230,17 +231,17 @@ fn weighted<'b>(net: &Network<'b>, scores: Expr<'b>, values: Expr<'b>) -> (Expr<
     let sum = weights.sum(&[2]);
     net.hold(shift);
     net.saved().push(shift.value());
-    (weights.convert(values.ty().dtype).dot(values, batched(2, 1)), sum)
+    (weights.convert(values.ty().dtype).dot(values, batched(2, 2)), sum)
 }
 
-/// `all[heads, time, head]` with `one[1, width]` at a position.
+/// `all[heads, head, time]` with `one[1, width]` at a position.
 ///
 /// A select over the whole, which XLA carries out in place where `all` is donated.
 fn put<'b>(net: &Network<'b>, all: Expr<'b>, one: Expr<'b>, position: Expr<'b>, sizes: Sizes) -> Expr<'b> {
     let Sizes { rows: _, time, heads, head } = sizes;
-    let shape = [heads, time, head];
-    let one = one.reshape([heads, head]).broadcast(shape, &[0, 2]);
-    let place = net.expr(net.build(|b| b.iota(DType::U32, shape, 1)));
+    let shape = [heads, head, time];
+    let one = one.reshape([heads, head]).broadcast(shape, &[0, 1]);
+    let place = net.expr(net.build(|b| b.iota(DType::U32, shape, 2)));
     let here = place.compare(CompareOp::Eq, position.splat(shape));
     here.select(one, all)
 }
@@ -251,10 +252,10 @@ fn columns(qkv: Expr<'_>, part: usize, sizes: Sizes) -> Expr<'_> {
     qkv.slice(1, part * width..(part + 1) * width)
 }
 
-/// `x[rows*time, width]` as `[rows*heads, time, head]`.
+/// `x[rows*time, width]` as `[rows*heads, head, time]`.
 fn split_heads(x: Expr<'_>, sizes: Sizes) -> Expr<'_> {
     let Sizes { rows, time, heads, head } = sizes;
-    x.reshape([rows, time, heads, head]).transpose(&[0, 2, 1, 3]).reshape([rows * heads, time, head])
+    x.reshape([rows, time, heads, head]).transpose(&[0, 2, 3, 1]).reshape([rows * heads, head, time])
 }
 
 /// A product of matrices for each index of the first dimension.

@@ -236,7 +236,7 @@ impl Writer for Gpt2 {
         position: Expr<'b>,
         seen: &[Expr<'b>],
     ) -> (Expr<'b>, Vec<Expr<'b>>) {
-        let positions = seen.first().map_or(1, |keys| keys.dims()[1]);
+        let positions = seen.first().map_or(1, |keys| keys.dims()[2]);
         let embedding = self.tokens().table(net);
         let x = net.module("wpe", || {
             let places = self.positions(net);
@@ -256,7 +256,7 @@ impl Writer for Gpt2 {
 
     /// Each layer's keys, then its values.
     fn cache(&self, positions: usize, dtype: DType) -> Vec<Cached> {
-        let ty = TensorType::new(dtype, [self.heads, positions, self.width / self.heads]);
+        let ty = TensorType::new(dtype, [self.heads, self.width / self.heads, positions]);
         let of = |layer: usize| {
             ["keys", "values"].map(|what| Cached { name: format!("h.{layer}.attn.{what}"), ty: ty.clone() })
         };
