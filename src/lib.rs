@@ -51,6 +51,7 @@ pub mod report;
 pub mod rule;
 pub mod size;
 pub mod step;
+pub mod study;
 pub mod text;
 pub mod train;
 pub mod weights;

@@ -95,6 +95,13 @@ pub enum Phase {
         /// The width of the widest interval, as a part.
         width: f64,
     },
+    /// The runs of a study are made.
+    Studying {
+        /// The study.
+        name: &'static str,
+        /// How many runs it has.
+        runs: u64,
+    },
     /// What the device does at best is measured.
     Measuring,
     /// A recorded trajectory is replayed.
@@ -128,6 +135,7 @@ impl fmt::Display for Phase {
             Phase::Comparing { case, rounds, width } => {
                 write!(f, "{case}: {rounds} rounds, the widest interval {:.1} %", 100.0 * width)
             }
+            Phase::Studying { name, runs } => write!(f, "the study {name}, {runs} runs"),
             Phase::Measuring => f.write_str("measuring what the device does at best"),
             Phase::Replaying { steps } => write!(f, "replaying {steps} steps"),
         }

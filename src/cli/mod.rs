@@ -32,6 +32,7 @@ mod resume;
 mod runs;
 mod seeds;
 mod shell;
+mod study;
 mod summary;
 mod target;
 mod tokenize;
@@ -78,6 +79,7 @@ enum Command {
     Eval(eval::Eval),
     Posterior(posterior::PosteriorCommand),
     Compare(compare::Compare),
+    Study(study::StudyCommand),
     Generate(generate::Generate),
     Export(export::Export),
     Merge(merge::Merge),
@@ -298,6 +300,7 @@ impl Command {
             Command::Eval(command) => command.run(),
             Command::Posterior(command) => command.run(),
             Command::Compare(command) => command.run(),
+            Command::Study(command) => command.run(),
             Command::Generate(command) => command.run(),
             Command::Export(command) => command.run(),
             Command::Merge(command) => command.run(),

@@ -11,6 +11,7 @@ fn help() {
         "predict",
         "posterior",
         "compare",
+        "study",
         "compile",
         "generate",
         "export",

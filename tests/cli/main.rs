@@ -38,6 +38,7 @@ mod runs;
 mod seeds;
 mod shell;
 mod signals;
+mod study;
 mod support;
 mod targets;
 mod text;

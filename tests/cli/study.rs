@@ -1,0 +1,78 @@
+//! `natgrad study`.
+
+use std::collections::HashSet;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use crate::support::Bench;
+
+const STUDY: [&str; 6] = ["study", "convex", "--steps", "20", "--seeds", "1"];
+/// Three problems, five rules; five rates by two seeds, and a seed of the results. Then Adam, and Vadam with four sizes.
+const RUNS: usize = 3 * 5 * (5 * 2 + 1) + 5;
+
+fn lines(bench: &Bench) -> Vec<String> {
+    std::fs::read_to_string(bench.path("study-convex/runs.jsonl"))
+        .map(|text| text.lines().map(str::to_string).collect())
+        .unwrap_or_default()
+}
+
+#[test]
+fn a_study_tells_what_held_and_makes_no_run_twice() {
+    let bench = Bench::cold();
+    let files = ["--json", "found.json", "--html", "found.html"];
+    let first = bench.ok(&[&STUDY[..], &files, &["-v"]].concat());
+    assert_eq!(lines(&bench).len(), 1 + RUNS);
+    // Rates, sizes and seeds are inputs of the programs.
+    assert_eq!(first.stderr.matches("program step is ").count(), 3 * 5 + 2, "{}", first.stderr);
+    let found = bench.json("found.json");
+    let claims = found["claims"].as_array().unwrap();
+    let held = claims.iter().filter(|claim| claim["held"] == true).count();
+    assert!(
+        first.stdout.contains(&format!("\n{held} of {} claims held\n", claims.len())),
+        "{}",
+        first.stdout
+    );
+    for problem in found["problems"].as_array().unwrap() {
+        assert!(problem["error"].as_f64().unwrap() < 1e-9, "{}", problem["name"]);
+        let runs = problem["rules"][2]["runs"][0]["points"].as_array().unwrap();
+        assert_eq!((runs.len(), runs[20]["step"].as_u64()), (21, Some(20)));
+    }
+    let page = bench.read("found.html");
+    assert_eq!(page.matches("<svg").count(), 3 * 3, "three drawings a problem");
+
+    let again = bench.ok(&[&STUDY[..], &["--json", "again.json"]].concat());
+    assert!(again.stdout.contains(&format!("0 runs were made, {RUNS} are kept")), "{}", again.stdout);
+    assert_eq!(bench.json("again.json"), found);
+
+    let other = bench.run(&["study", "convex", "--steps", "30", "--seeds", "1"]);
+    let wanted =
+        "study-convex/runs.jsonl: holds a study with steps 20, and this one has 30: choose another folder";
+    assert!(other.code == Some(2) && other.stderr.contains(wanted), "{other:?}");
+    let lost = bench.run(&[&STUDY[..], &["--json", "study-convex/runs.jsonl"]].concat());
+    assert!(lost.code == Some(2) && lost.stderr.contains("would be replaced"), "{lost:?}");
+    assert_eq!(bench.run(&["study", "convex", "--steps", "0"]).code, Some(2));
+    assert_eq!(bench.run(&["study", "concave"]).code, Some(2));
+}
+
+#[test]
+fn a_study_that_was_killed_goes_on() {
+    let bench = Bench::cold();
+    let mut child = bench.command(&STUDY).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let begin = Instant::now();
+    while lines(&bench).len() < 20 && child.try_wait().unwrap().is_none() {
+        assert!(begin.elapsed() < Duration::from_secs(300), "no runs");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let kept = lines(&bench);
+    assert!(kept.len() >= 20 && kept.len() <= RUNS, "{}", kept.len());
+    let outcome = bench.ok(&STUDY);
+    let all = lines(&bench);
+    assert_eq!(all.len(), 1 + RUNS);
+    // The last line may have been half written.
+    assert_eq!(all[..kept.len() - 1], kept[..kept.len() - 1]);
+    let key = |line: &String| serde_json::from_str::<serde_json::Value>(line).unwrap()["key"].to_string();
+    assert_eq!(all[1..].iter().map(key).collect::<HashSet<_>>().len(), RUNS);
+    assert!(outcome.stdout.contains(" finished runs are kept in study-convex"), "{}", outcome.stdout);
+}
