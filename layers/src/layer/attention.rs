@@ -271,6 +271,7 @@ fn batched(lhs_contract: usize, rhs_contract: usize) -> DotDims {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::remat::Remat;
     use crate::remat::testing::gradients;
 
     /// In blocks, also where they do not divide the tokens, values and gradients are those of the whole.
