@@ -83,6 +83,8 @@ fn outputs_that_find_no_room_are_named_and_not_left_half_written() {
     let bench = Bench::new();
     bench.ok(&["train", "run.json", "--out", "out"]);
     bench.write("text.txt", "A text of some letters.\n");
+    // With room for the tokens' package, where it is not in the cache.
+    bench.ok(&["tokenize", "text.txt", "--out", "fetched"]);
     for (args, file) in [
         (&["predict", "out", "--data", "table.csv", "--out", "rows.csv"][..], "rows.csv"),
         (&["predict", "out", "--data", "table.csv", "--out", "rows.npz"], "rows.npz"),

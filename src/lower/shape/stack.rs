@@ -11,7 +11,7 @@ use super::outline::{Outlined, outline};
 use crate::lower::rewrite::rewrite;
 
 /// The most elements of a tensor that is stacked: so few that moving them costs nothing beside a loop of its own.
-const MAX_ELEMENTS: usize = 1 << 14;
+const MAX_ELEMENTS: usize = 1 << 13;
 
 /// The fewest tensors that make a stack.
 const MIN_TENSORS: usize = 4;
