@@ -68,6 +68,23 @@ fn filled(dtype: DType, shape: impl Into<Shape>, skip: usize) -> Literal {
     Literal { ty, elements: Elements::Dense(elements) }
 }
 
+/// A tensor of this shape of halves from -4 to 4. In single precision every sum of their products is exact, so the order in
+/// which a processor adds them up does not show; sums that cancel (of 87 and -87, say) would show it.
+fn halves(dtype: DType, shape: impl Into<Shape>, skip: usize) -> Literal {
+    let ty = TensorType::new(dtype, shape);
+    let half = |index: usize| Scalar::of(dtype, ((index + skip) * 5 % 17) as f64 / 2.0 - 4.0);
+    let elements = (0..ty.shape.elements()).map(half).collect();
+    Literal { ty, elements: Elements::Dense(elements) }
+}
+
+/// Adds a sum of products of halves as a result, which must be exact but for the rounding of short types.
+fn sum(p: &mut Program, name: String, value: Value) {
+    match p.builder.ty(value).dtype {
+        DType::BF16 | DType::F16 => p.result(name, value),
+        _ => p.exact_result(name, value),
+    }
+}
+
 fn param(p: &mut Program, literal: &Literal) -> Value {
     p.param(Tensor::from_literal(literal).unwrap())
 }
@@ -140,10 +157,15 @@ fn convert() {
 fn reduce() {
     let mut p = Program::new();
     for dtype in DType::ALL {
-        let x = param(&mut p, &filled(dtype, [3, 4, 5], 0));
+        let any = param(&mut p, &filled(dtype, [3, 4, 5], 0));
+        let exact = param(
+            &mut p,
+            &if dtype.is_float() { halves(dtype, [3, 4, 5], 0) } else { filled(dtype, [3, 4, 5], 0) },
+        );
         let empty = param(&mut p, &filled(dtype, [3, 0], 0));
         let special = param(&mut p, &samples(dtype));
         for &op in ReduceOp::ALL.iter().filter(|op| op.domain().accepts(dtype)) {
+            let x = if op == ReduceOp::Sum { exact } else { any };
             for dims in [vec![], vec![0], vec![1], vec![0, 2], vec![0, 1, 2]] {
                 let y = p.builder.push(Op::Reduce { op, dims: dims.clone() }, vec![x], None)[0];
                 p.result(format!("{} {dtype} {dims:?}", op.name()), y);
@@ -170,10 +192,10 @@ fn conv() {
     };
     for dtype in DType::ALL.into_iter().filter(|dtype| dtype.is_float()) {
         let mut conv = |name: &str, x: &[usize], kernel: &[usize], dims: ConvDims| {
-            let x = param(&mut p, &filled(dtype, x, 0));
-            let kernel = param(&mut p, &filled(dtype, kernel, 7));
+            let x = param(&mut p, &halves(dtype, x, 0));
+            let kernel = param(&mut p, &halves(dtype, kernel, 7));
             let y = p.builder.conv(x, kernel, dims);
-            p.result(format!("{name} {dtype}"), y);
+            sum(&mut p, format!("{name} {dtype}"), y);
         };
         conv("one dimension", &[2, 5, 3], &[3, 3, 4], ConvDims::padded(1, 1, 1));
         conv("same size", &[2, 6, 5, 3], &[3, 3, 3, 4], ConvDims::padded(2, 1, 1));
@@ -198,24 +220,24 @@ fn gradients_of_kernels() {
             ("unpadded", [4, 7, 3, 8], 0),
             ("wide", [2, 4, 65, 33], 1),
         ] {
-            let x = param(&mut p, &filled(dtype, [n, size, size, c], 0));
+            let x = param(&mut p, &halves(dtype, [n, size, size, c], 0));
             let out = size + 2 * pad - 2;
-            let dy = param(&mut p, &filled(dtype, [n, out, out, o], 3));
+            let dy = param(&mut p, &halves(dtype, [n, out, out, o], 3));
             let images = p.builder.transpose(x, &[3, 1, 2, 0]);
             let kernel = p.builder.transpose(dy, &[1, 2, 0, 3]);
             let summed = p.builder.conv(images, kernel, ConvDims::padded(2, 1, pad));
-            p.result(format!("{dtype:?} {name}"), summed);
+            sum(&mut p, format!("{dtype:?} {name}"), summed);
         }
         // Windows of one place, of which the second takes every other one.
         for step in [1, 2] {
-            let x = param(&mut p, &filled(dtype, [4, 5, 5, 3], 0));
+            let x = param(&mut p, &halves(dtype, [4, 5, 5, 3], 0));
             let out = 4 / step + 1;
-            let dy = param(&mut p, &filled(dtype, [4, out, out, 6], 3));
+            let dy = param(&mut p, &halves(dtype, [4, out, out, 6], 3));
             let images = p.builder.transpose(x, &[3, 1, 2, 0]);
             let kernel = p.builder.transpose(dy, &[1, 2, 0, 3]);
             let places = ConvDims { rhs_dilation: vec![step; 2], ..ConvDims::padded(2, 1, 0) };
             let summed = p.builder.conv(images, kernel, places);
-            p.result(format!("{dtype:?} one place, step {step}"), summed);
+            sum(&mut p, format!("{dtype:?} one place, step {step}"), summed);
         }
         agree(p);
     }
@@ -247,10 +269,10 @@ fn dot() {
     let mut p = Program::new();
     for dtype in DType::ALL.into_iter().filter(|dtype| dtype.is_float()) {
         let mut product = |name: &str, lhs: &[usize], rhs: &[usize], dims: DotDims| {
-            let x = param(&mut p, &filled(dtype, lhs, 0));
-            let y = param(&mut p, &filled(dtype, rhs, 7));
+            let x = param(&mut p, &halves(dtype, lhs, 0));
+            let y = param(&mut p, &halves(dtype, rhs, 7));
             let z = p.builder.dot(x, y, dims);
-            p.result(format!("{name} {dtype}"), z);
+            sum(&mut p, format!("{name} {dtype}"), z);
         };
         product("matmul", &[2, 3], &[3, 4], DotDims::matmul());
         product("transposed", &[3, 2], &[4, 3], DotDims::contracting(0, 1));

@@ -1,5 +1,7 @@
 //! Data movement and reductions, all as walks over strided offsets.
 
+use std::ops::Add;
+
 use super::tensor::{Data, Tensor};
 use crate::literal::{Scalar, wrap_to};
 use crate::op::{DotDims, ReduceOp};
@@ -207,7 +209,9 @@ pub(super) fn dot(x: &Tensor, y: &Tensor, ty: TensorType, dims: &DotDims) -> Ten
         for row in &lhs_free {
             for column in &rhs_free {
                 let terms = lhs_sum.iter().zip(&rhs_sum);
-                out.push(terms.map(|(i, j)| left[lhs_start + row + i] * right[rhs_start + column + j]).sum());
+                let products = terms.map(|(i, j)| left[lhs_start + row + i] * right[rhs_start + column + j]);
+                // `sum` would answer -0 for no products.
+                out.push(products.fold(0.0, Add::add));
             }
         }
     }
