@@ -5,7 +5,7 @@ use std::panic::Location;
 use std::sync::Arc;
 
 use crate::foreign::Foreign;
-use crate::graph::{Def, FuncId, Function, InstData, Module, Origin, Value, ValueData};
+use crate::graph::{FuncId, Function, InstData, Module, Origin, Value};
 use crate::infer::{Signature, infer};
 use crate::literal::Literal;
 use crate::op::{BinaryOp, CallKind, CompareOp, ConvDims, DotDims, Op, ReduceOp, UnaryOp};
@@ -97,11 +97,7 @@ impl Builder {
         } else if !self.taken.insert(name.clone()) {
             self.fail(Location::caller(), format!("the name `{name}` is taken"));
         }
-        let value = Value::from_index(self.function.values.len());
-        let def = Def::Param(self.function.params.len());
-        self.function.values.push(ValueData { ty, def, name: Some(name) });
-        self.function.params.push(value);
-        value
+        self.function.add_param(ty, Some(name))
     }
 
     /// Names a value, so that errors and printed programs say it. Keeps an earlier name, and adds a number to

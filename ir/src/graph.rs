@@ -1,5 +1,6 @@
 //! Functions as arenas of instructions and values, and modules of functions.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::panic::Location;
 
@@ -158,6 +159,38 @@ impl Function {
             Some(name) => format!("%{name}"),
             None => format!("%{}", value.index()),
         }
+    }
+
+    /// Adds a parameter of this type and name, after those that are there.
+    pub fn add_param(&mut self, ty: TensorType, name: Option<String>) -> Value {
+        let value = Value::from_index(self.values.len());
+        self.values.push(ValueData { ty, def: Def::Param(self.params.len()), name });
+        self.params.push(value);
+        value
+    }
+
+    /// A function of this one's name and parameters without instructions, and the new value of each parameter: where a
+    /// copy begins that [`append_copy`](Function::append_copy) goes on with.
+    pub fn begin_copy(&self) -> (Function, HashMap<Value, Value>) {
+        let mut new = Function { name: self.name.clone(), ..Function::default() };
+        let copied = |&param: &Value| {
+            let ValueData { ty, name, .. } = self.value(param).clone();
+            (param, new.add_param(ty, name))
+        };
+        let map = self.params.iter().map(copied).collect();
+        (new, map)
+    }
+
+    /// Appends an instruction of another function. Its operands are looked up in `map`, where its results are added; they keep
+    /// their types and names.
+    pub fn append_copy(&mut self, from: &Function, inst: &InstData, map: &mut HashMap<Value, Value>) {
+        let operands = inst.operands.iter().map(|operand| map[operand]).collect();
+        let results = inst.results.iter().map(|&result| {
+            let ValueData { ty, name, .. } = from.value(result).clone();
+            (ty, name)
+        });
+        let made = self.append(InstData { operands, ..inst.clone() }, results);
+        map.extend(inst.results.iter().copied().zip(made));
     }
 
     /// Appends an instruction whose results, in the place of those that `inst` has, are new values of these types and names.

@@ -2,7 +2,7 @@
 
 use super::apart::with_calls;
 use super::emit::Emitter;
-use super::region::{Cut, Region, add_param, add_sum, common_scope, leave_scope, trim};
+use super::region::{Cut, Region, add_sum, common_scope, leave_scope, trim};
 use super::{GradError, backward, total};
 use crate::graph::{Function, InstData, Module, Value};
 use crate::op::{CallKind, Op};
@@ -57,7 +57,7 @@ pub(super) fn pull(
     }
     for (index, saved) in region.saved.iter().enumerate() {
         let Some(&again) = cut.map.get(saved) else { continue };
-        let stored = add_param(&mut pulled, function.value(*saved), format!("saved{index}"));
+        let stored = pulled.add_param(function.ty(*saved).clone(), Some(format!("saved{index}")));
         let uses = pulled.insts.iter_mut().flat_map(|inst| &mut inst.operands).chain(&mut pulled.results);
         uses.filter(|used| **used == again).for_each(|used| *used = stored);
         operands.push(*saved);

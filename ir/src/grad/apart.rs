@@ -1,10 +1,8 @@
 //! Regions that are computed apart: in a call in the forward pass too.
 
-use std::collections::HashMap;
-
 use super::again::unused;
-use super::region::{Cut, Region, RegionKind, add_param, common_scope, leave_scope};
-use crate::graph::{Function, InstData, Module, Value};
+use super::region::{Cut, Region, RegionKind, common_scope, leave_scope};
+use crate::graph::{Function, InstData, Module};
 use crate::op::{CallKind, Op};
 
 /// Replaces the instructions of the regions that are computed apart by calls, whose functions are added to the module. What such a
@@ -16,14 +14,7 @@ pub(super) fn with_calls(module: &mut Module, function: Function, regions: &[Reg
         return function;
     }
     apart.sort_by_key(|region| (region.insts.start, std::cmp::Reverse(region.insts.end)));
-    let mut new = Function { name: function.name.clone(), ..Function::default() };
-    let mut map: HashMap<Value, Value> = HashMap::new();
-    for &param in &function.params {
-        let data = function.value(param);
-        let value = add_param(&mut new, data, String::new());
-        new.values[value.index()].name.clone_from(&data.name);
-        map.insert(param, value);
-    }
+    let (mut new, mut map) = function.begin_copy();
     let mut at = 0;
     while at < function.insts.len() {
         if let Some(region) = apart.iter().find(|region| region.insts.start == at)
@@ -41,14 +32,7 @@ pub(super) fn with_calls(module: &mut Module, function: Function, regions: &[Reg
             at = region.insts.end;
             continue;
         }
-        let inst = &function.insts[at];
-        let operands = inst.operands.iter().map(|operand| map[operand]).collect();
-        let results = inst.results.iter().map(|&result| {
-            let data = function.value(result);
-            (data.ty.clone(), data.name.clone())
-        });
-        let made = new.append(InstData { operands, ..inst.clone() }, results);
-        map.extend(inst.results.iter().copied().zip(made));
+        new.append_copy(&function, &function.insts[at], &mut map);
         at += 1;
     }
     new.results = function.results.iter().map(|result| map[result]).collect();

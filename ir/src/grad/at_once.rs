@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use super::again::{gradients, moved, unused, within};
 use super::apart::with_calls;
 use super::emit::Emitter;
-use super::region::{Cut, Region, RegionKind, add_param, add_sum, common_scope, leave_scope, trim};
+use super::region::{Cut, Region, RegionKind, add_sum, common_scope, leave_scope, trim};
 use super::{GradError, backward};
 use crate::graph::{Function, InstData, Module, Origin, Value};
 use crate::op::{CallKind, Op};
@@ -46,12 +46,7 @@ pub(super) fn with_gradients(
         end = if is_apart { region.insts.end } else { end };
         is_apart
     });
-    let mut new = Function { name: function.name.clone(), ..Function::default() };
-    let mut map: HashMap<Value, Value> = HashMap::new();
-    for &param in &function.params {
-        let data = function.value(param);
-        map.insert(param, add_param(&mut new, data, data.name.clone().unwrap_or_default()));
-    }
+    let (mut new, mut map) = function.begin_copy();
     let mut places = vec![usize::MAX; function.insts.len() + 1];
     let mut terms = HashMap::new();
     let mut sums: HashMap<Value, Value> = HashMap::new();
@@ -87,14 +82,7 @@ pub(super) fn with_gradients(
             at = outer[position].insts.end;
             continue;
         }
-        let inst = &function.insts[at];
-        let operands = inst.operands.iter().map(|operand| map[operand]).collect();
-        let results = inst.results.iter().map(|&result| {
-            let data = function.value(result);
-            (data.ty.clone(), data.name.clone())
-        });
-        let made = new.append(InstData { operands, ..inst.clone() }, results);
-        map.extend(inst.results.iter().copied().zip(made));
+        new.append_copy(function, &function.insts[at], &mut map);
         at += 1;
     }
     places[at] = new.insts.len();

@@ -2,7 +2,7 @@
 
 use super::emit::Emitter;
 use super::{GradError, differentiate};
-use crate::graph::{Def, Function, Value, ValueData};
+use crate::graph::{Function, Value};
 
 /// The function that returns the results of `function`, the first of which is the loss, then the gradient of the
 /// loss with respect to the parameters with the indices `wrt`, and then the product of the loss's Hessian with a
@@ -51,11 +51,7 @@ fn add_direction(function: &mut Function, index: usize) -> Result<Value, String>
     if function.values.iter().any(|data| data.name.as_ref() == Some(&name)) {
         return Err(name);
     }
-    let value = Value::from_index(function.values.len());
-    let def = Def::Param(function.params.len());
-    function.values.push(ValueData { ty, def, name: Some(name) });
-    function.params.push(value);
-    Ok(value)
+    Ok(function.add_param(ty, Some(name)))
 }
 
 /// Appends the sum of products of gradients and directions, in the type of the loss.

@@ -22,11 +22,11 @@ pub struct Region {
 /// What is done with a region.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RegionKind {
-    /// The backward pass computes the region's values again, from what the region reads.
+    /// The backward pass computes the region's values again, from what the region reads. Regions that read the same add up their
+    /// gradients of it one after the other, so one sum is stored.
     Again,
-    /// As [`Again`](RegionKind::Again), and the forward pass computes the region in a call. Such regions run one after the other in
-    /// the backward pass, and add up their gradients of what several of them read: so what one of them holds meanwhile is held
-    /// once, however many there are.
+    /// As [`Again`](RegionKind::Again), and the forward pass computes the region in a call. So there too such regions run one after
+    /// the other, and what one of them holds meanwhile is held once, however many there are.
     Apart,
     /// The region's one differentiable result is a term of the loss: its gradient is computed with it, in one call. Such
     /// regions run one after the other, and add up their gradients of what several of them read.
@@ -113,31 +113,27 @@ impl Cut {
 
     /// Adds a parameter of the type of a value of outside.
     pub fn param(&mut self, outer: &Function, like: Value, name: String) -> Value {
-        add_param(&mut self.function, outer.value(like), name)
+        self.function.add_param(outer.ty(like).clone(), Some(name))
     }
 
     fn copy(&mut self, function: &Function, inst: &InstData) {
-        let operands = inst.operands.iter().map(|operand| self.map[operand]).collect();
-        let results = inst.results.iter().map(|&result| (function.ty(result).clone(), None));
-        let new = self.function.append(InstData { operands, ..inst.clone() }, results);
-        self.map.extend(inst.results.iter().copied().zip(new));
+        append_unnamed(&mut self.function, function, inst, &mut self.map);
     }
 }
 
-/// Adds a parameter of this type.
-pub(super) fn add_param(function: &mut Function, like: &ValueData, name: String) -> Value {
-    let value = Value::from_index(function.values.len());
-    let def = Def::Param(function.params.len());
-    function.values.push(ValueData { ty: like.ty.clone(), def, name: Some(name) });
-    function.params.push(value);
-    value
+/// As [`Function::append_copy`], but the results have no names, which those of parameters may clash with.
+fn append_unnamed(new: &mut Function, from: &Function, inst: &InstData, map: &mut HashMap<Value, Value>) {
+    new.append_copy(from, inst, map);
+    for result in &inst.results {
+        new.values[map[result].index()].name = None;
+    }
 }
 
 /// Adds a parameter to the result with this index.
 pub(super) fn add_sum(function: &mut Function, index: usize, name: String) {
     let result = function.results[index];
-    let ty = function.value(result).clone();
-    let so_far = add_param(function, &ty, name);
+    let ty = function.ty(result).clone();
+    let so_far = function.add_param(ty.clone(), Some(name));
     let scope = function.def_inst(result).map_or_else(String::new, |inst| inst.scope.clone());
     let add = InstData {
         op: Op::Binary(BinaryOp::Add),
@@ -146,7 +142,7 @@ pub(super) fn add_sum(function: &mut Function, index: usize, name: String) {
         scope,
         origin: Origin::Unknown,
     };
-    function.results[index] = function.append(add, [(ty.ty, None)])[0];
+    function.results[index] = function.append(add, [(ty, None)])[0];
 }
 
 /// Whether an instruction is made again rather than its result stored: nothing is read for it, or a parameter of the
@@ -181,17 +177,13 @@ pub(super) fn trim(function: &Function) -> (Function, Vec<usize>) {
     let mut map = HashMap::new();
     let mut kept = Vec::new();
     for (index, &param) in function.params.iter().enumerate().filter(|(_, param)| live[param.index()]) {
-        let data = function.value(param);
-        let value = add_param(&mut new, data, data.name.clone().unwrap_or_default());
-        map.insert(param, value);
+        let ValueData { ty, name, .. } = function.value(param).clone();
+        map.insert(param, new.add_param(ty, name));
         kept.push(index);
     }
     let needed = |inst: &&InstData| inst.results.iter().any(|result| live[result.index()]);
     for inst in function.insts.iter().filter(needed) {
-        let operands = inst.operands.iter().map(|operand| map[operand]).collect();
-        let results = inst.results.iter().map(|&result| (function.ty(result).clone(), None));
-        let made = new.append(InstData { operands, ..inst.clone() }, results);
-        map.extend(inst.results.iter().copied().zip(made));
+        append_unnamed(&mut new, function, inst, &mut map);
     }
     new.results = function.results.iter().map(|result| map[result]).collect();
     (new, kept)

@@ -58,10 +58,7 @@ impl Emitter {
                 format!("the parameter %{name} would be {ty}, which has too many elements"),
             ));
         }
-        let value = Value::from_index(self.function.values.len());
-        let def = Def::Param(self.function.params.len());
-        self.function.values.push(ValueData { ty, def, name: data.name.clone() });
-        self.function.params.push(value);
+        let value = self.function.add_param(ty, data.name.clone());
         self.mapped[original.index()] = Some((value, batched));
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! Gives operations that a target must not merge functions of their own.
 
-use natgrad_ir::{CallKind, DType, Def, Function, InstData, Module, Op, Value, ValueData, Verified};
+use natgrad_ir::{CallKind, DType, Function, InstData, Module, Op, Verified};
 
 use crate::lower::rewrite::rewrite;
 
@@ -41,9 +41,7 @@ fn alone(from: &Function, index: usize) -> Function {
     let mut new =
         Function { name: format!("{}.{}{index}", from.name, inst.op.name()), ..Function::default() };
     for (number, &operand) in inst.operands.iter().enumerate() {
-        let (ty, name) = (from.ty(operand).clone(), Some(format!("operand{number}")));
-        new.params.push(Value::from_index(new.values.len()));
-        new.values.push(ValueData { ty, def: Def::Param(number), name });
+        new.add_param(from.ty(operand).clone(), Some(format!("operand{number}")));
     }
     let results: Vec<_> = inst.results.iter().map(|&result| (from.ty(result).clone(), None)).collect();
     // A target puts the path of the call, which keeps the scope, in front.

@@ -2,9 +2,7 @@
 
 use std::collections::HashMap;
 
-use natgrad_ir::{
-    BinaryOp, DType, Def, Elements, Function, InstData, Literal, Op, Shape, TensorType, Value, ValueData,
-};
+use natgrad_ir::{BinaryOp, DType, Elements, Function, InstData, Literal, Op, Shape, TensorType, Value};
 
 /// A function from tensors and scalars to one result, elementwise.
 pub(super) struct Outlined {
@@ -127,13 +125,9 @@ impl Outliner<'_> {
 
     /// A value that is handed in.
     fn operand(&mut self, value: Value) -> Value {
-        let made = Value::from_index(self.new.values.len());
-        let index = self.new.params.len();
-        let ty = self.from.ty(value).clone();
-        self.new.values.push(ValueData { ty, def: Def::Param(index), name: Some(format!("operand{index}")) });
-        self.new.params.push(made);
+        let name = format!("operand{}", self.operands.len());
         self.operands.push(value);
-        made
+        self.new.add_param(self.from.ty(value).clone(), Some(name))
     }
 
     /// An operation, made where `at` was.

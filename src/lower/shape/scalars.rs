@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use natgrad_ir::{
-    BinaryOp, CallKind, DType, Def, Function, InstData, Literal, Module, Op, TensorType, Value, ValueData,
+    BinaryOp, CallKind, DType, Function, InstData, Literal, Module, Op, TensorType, Value, ValueData,
     Verified,
 };
 
@@ -32,23 +32,13 @@ fn share(function: &Function, module: &mut Module) -> Function {
             elements.entry(array).or_default().push(element);
         }
     }
-    let mut new = Function { name: function.name.clone(), ..Function::default() };
-    let mut map: HashMap<Value, Value> = HashMap::new();
-    for &param in &function.params {
-        let value = Value::from_index(new.values.len());
-        new.values.push(function.value(param).clone());
-        new.params.push(value);
-        map.insert(param, value);
-    }
+    let (mut new, mut map) = function.begin_copy();
     for (index, inst) in function.insts.iter().enumerate() {
         if matches!(inst.results[..], [element] if map.contains_key(&element)) {
             continue;
         }
-        let operands = inst.operands.iter().map(|operand| map[operand]).collect();
-        let copy = InstData { operands, results: Vec::new(), ..inst.clone() };
+        new.append_copy(function, inst, &mut map);
         let named = |&value: &Value| (function.ty(value).clone(), function.value(value).name.clone());
-        let made = new.append(copy, inst.results.iter().map(named));
-        map.extend(inst.results.iter().copied().zip(made));
 
         let Some((&array, read)) = inst.results.first().and_then(|array| elements.get_key_value(array))
         else {
@@ -121,15 +111,33 @@ fn element_of(function: &Function, inst: &InstData) -> Option<(Value, Value)> {
     if !matches!(inst.op, Op::Reshape { .. }) || ty.rank() > 0 || !is_integer(ty.dtype) {
         return None;
     }
-    let mut array = inst.operands[0];
-    while let Some(inst) = function.def_inst(array)
-        && matches!(inst.op, Op::Slice { .. } | Op::Reshape { .. })
-    {
-        array = inst.operands[0];
-    }
+    let (array, _) = place(function, element);
     let is_made = function.def_inst(array).is_some();
     let is_array = function.ty(array).rank() > 0;
     (is_made && is_array).then_some((array, element))
+}
+
+/// The array that a scalar is sliced out of, and its row-major index there; the scalar itself if it is not.
+pub(super) fn place(function: &Function, scalar: Value) -> (Value, usize) {
+    let (mut array, mut at) = (scalar, 0);
+    while let Some(inst) = function.def_inst(array) {
+        match &inst.op {
+            Op::Reshape { .. } => {}
+            Op::Slice { starts, strides, .. } => {
+                let inner = function.ty(array).shape.strides();
+                let outer = function.ty(inst.operands[0]).shape.strides();
+                let dims = inner.iter().zip(&outer).zip(starts.iter().zip(strides));
+                let mut rest = std::mem::take(&mut at);
+                for ((inner, outer), (start, stride)) in dims {
+                    at += (start + rest / inner * stride) * outer;
+                    rest %= inner;
+                }
+            }
+            _ => break,
+        }
+        array = inst.operands[0];
+    }
+    (array, at)
 }
 
 /// Which values of a function are integers that come of scalars, element by element, and not of constants alone.
@@ -169,9 +177,8 @@ fn taken_out(from: &Function, name: String, array: Value, elements: &[Value]) ->
             open.extend(from.def_inst(value).into_iter().flat_map(|inst| &inst.operands));
         }
     }
-    let param = Value::from_index(0);
-    let given = ValueData { ty: from.ty(array).clone(), def: Def::Param(0), name: Some("array".to_owned()) };
-    let mut new = Function { name, values: vec![given], params: vec![param], ..Function::default() };
+    let mut new = Function { name, ..Function::default() };
+    let param = new.add_param(from.ty(array).clone(), Some("array".to_owned()));
     let mut map = HashMap::from([(array, param)]);
     for inst in &from.insts {
         if let &[result] = inst.results.as_slice()

@@ -3,11 +3,11 @@
 use std::collections::{BTreeSet, HashMap};
 
 use natgrad_ir::{
-    CallKind, Def, Function, InstData, Literal, Module, Op, Origin, Shape, TensorType, Value, ValueData,
-    Verified,
+    CallKind, Function, InstData, Literal, Module, Op, Origin, Shape, TensorType, Value, Verified,
 };
 
 use super::outline::{Outlined, outline};
+use super::scalars::place;
 use crate::lower::rewrite::rewrite;
 
 /// The most elements of a tensor that is stacked: so few that moving them costs nothing beside a loop of its own.
@@ -59,10 +59,8 @@ enum Read {
 /// A result that a formula computes.
 struct Member {
     result: Value,
-    /// For each parameter of the formula the tensor, or none if it is no tensor.
-    tensors: Vec<Option<Value>>,
-    /// For each parameter of the formula the row of the array; 0 if it is no element.
-    rows: Vec<usize>,
+    /// What is handed over for the formula's parameters.
+    operands: Vec<Value>,
 }
 
 /// The formulas of a function's results that are shared by enough tensors, by the tensors' shape.
@@ -75,7 +73,8 @@ fn formulas(function: &Function) -> Vec<(Shape, Vec<Formula>)> {
             continue;
         }
         let Some(outlined) = outline(function, result, String::new()) else { continue };
-        let (reads, member) = reads(function, result, &outlined.operands);
+        let reads: Vec<Read> = outlined.operands.iter().map(|&operand| read(function, operand)).collect();
+        let member = Member { result, operands: outlined.operands.clone() };
         let at = found.iter().position(|(known, _)| known == shape).unwrap_or_else(|| {
             found.push((shape.clone(), Vec::new()));
             found.len() - 1
@@ -106,46 +105,20 @@ fn is_same(one: &Function, other: &Function) -> bool {
     one.results == other.results && types(one) == types(other) && insts(one) == insts(other)
 }
 
-/// What the operands of a result's formula are.
-fn reads(function: &Function, result: Value, operands: &[Value]) -> (Vec<Read>, Member) {
-    let mut reads = Vec::with_capacity(operands.len());
-    let mut member = Member { result, tensors: Vec::new(), rows: Vec::new() };
-    for &operand in operands {
-        let is_scalar = function.ty(operand).rank() == 0;
-        let (read, row) = match element(function, operand) {
-            _ if !is_scalar => (Read::Tensor, 0),
-            Some((array, row, column)) => (Read::Element { array, column }, row),
-            None => (Read::Scalar(operand), 0),
-        };
-        reads.push(read);
-        member.tensors.push((!is_scalar).then_some(operand));
-        member.rows.push(row);
+/// What an operand of a result's formula is.
+fn read(function: &Function, operand: Value) -> Read {
+    if function.ty(operand).rank() > 0 {
+        return Read::Tensor;
     }
-    (reads, member)
+    match element(function, operand) {
+        Some((array, _, column)) => Read::Element { array, column },
+        None => Read::Scalar(operand),
+    }
 }
 
 /// The array that a scalar is an element of, and its row and column there: its index along all dimensions but the last, and along that.
 fn element(function: &Function, scalar: Value) -> Option<(Value, usize, usize)> {
-    let (mut array, mut at) = (scalar, 0);
-    while let Some(inst) = function.def_inst(array) {
-        let source = *inst.operands.first().unwrap_or(&array);
-        match &inst.op {
-            Op::Reshape { .. } => {}
-            Op::Slice { starts, strides, .. } => {
-                let inner = function.ty(array).shape.strides();
-                let outer = function.ty(source).shape.strides();
-                let dims = inner.iter().zip(&outer).zip(starts.iter().zip(strides));
-                let mut rest = at;
-                at = 0;
-                for ((inner, outer), (start, stride)) in dims {
-                    at += (start + rest / inner * stride) * outer;
-                    rest %= inner;
-                }
-            }
-            _ => break,
-        }
-        array = source;
-    }
+    let (array, at) = place(function, scalar);
     let shape = &function.ty(array).shape;
     let &columns = shape.dims().last()?;
     (shape.rank() > 1).then_some((array, at / columns, at % columns))
@@ -159,6 +132,7 @@ fn stack(function: &mut Function, module: &mut Module, shape: &Shape, formulas: 
         callee: Function { name, ..Function::default() },
         operands: Vec::new(),
         params: HashMap::new(),
+        tables: HashMap::new(),
         shape,
     };
     let results = formulas.iter().map(|formula| stacks.formula(formula)).collect();
@@ -193,6 +167,8 @@ struct Stacks<'a> {
     operands: Vec<Value>,
     /// The parameters, by what was stacked for them.
     params: HashMap<Vec<Value>, Value>,
+    /// Rows of arrays, by the array and their numbers.
+    tables: HashMap<(Value, Vec<usize>), Value>,
     /// The shape of one tensor.
     shape: &'a Shape,
 }
@@ -203,27 +179,19 @@ impl Stacks<'_> {
         let from = &formula.outlined.function;
         let count = formula.members.len();
         let mut map: HashMap<Value, Value> = HashMap::new();
-        let mut elements: Vec<(Value, Vec<usize>, Value)> = Vec::new();
         let scope_of = |caller: &Function, value: Value| {
             caller.def_inst(value).map_or(String::new(), |inst| of_stack(&inst.scope))
         };
         let of_result = scope_of(self.caller, formula.members[0].result);
         for (index, (&param, read)) in from.params.iter().zip(&formula.reads).enumerate() {
+            let operands = formula.members.iter().map(|member| member.operands[index]);
             let value = match *read {
                 Read::Scalar(scalar) => self.param(vec![scalar], scalar),
-                Read::Tensor => {
-                    let tensors = formula.members.iter().filter_map(|member| member.tensors[index]).collect();
-                    self.stacked(tensors, &of_result)
-                }
+                Read::Tensor => self.stacked(operands.collect(), &of_result),
                 Read::Element { array, column } => {
                     let scope = scope_of(self.caller, formula.outlined.operands[index]);
-                    let rows: Vec<usize> = formula.members.iter().map(|member| member.rows[index]).collect();
-                    let known = elements.iter().find(|(of, at, _)| *of == array && *at == rows);
-                    let table = known.map(|(.., table)| *table).unwrap_or_else(|| {
-                        let array = self.param(vec![array], array);
-                        Writer { function: &mut self.callee, scope: &scope }.rows(array, &rows)
-                    });
-                    elements.push((array, rows, table));
+                    let row = |scalar| element(self.caller, scalar).map(|(_, row, _)| row);
+                    let table = self.table(array, operands.filter_map(row).collect(), &scope);
                     Writer { function: &mut self.callee, scope: &scope }.column(table, column)
                 }
             };
@@ -240,22 +208,26 @@ impl Stacks<'_> {
         map[&from.results[0]]
     }
 
-    /// The parameter that a value of the caller is handed over for.
+    /// The parameter for a value of the caller that these values are stacked to.
     fn param(&mut self, of: Vec<Value>, value: Value) -> Value {
         let (callee, operands) = (&mut self.callee, &mut self.operands);
         let ty = self.caller.ty(value).clone();
         *self.params.entry(of).or_insert_with(|| {
-            let index = callee.params.len();
-            let param = Value::from_index(callee.values.len());
-            callee.values.push(ValueData {
-                ty,
-                def: Def::Param(index),
-                name: Some(format!("operand{index}")),
-            });
-            callee.params.push(param);
+            let name = format!("operand{}", operands.len());
             operands.push(value);
-            param
+            callee.add_param(ty, Some(name))
         })
+    }
+
+    /// These rows of an array of the caller, in the callee.
+    fn table(&mut self, array: Value, rows: Vec<usize>, scope: &str) -> Value {
+        if let Some(&table) = self.tables.get(&(array, rows.clone())) {
+            return table;
+        }
+        let param = self.param(vec![array], array);
+        let table = Writer { function: &mut self.callee, scope }.rows(param, &rows);
+        self.tables.insert((array, rows), table);
+        table
     }
 
     /// The parameter for these tensors on each other.
