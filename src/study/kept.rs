@@ -4,12 +4,17 @@ use std::fs::File;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use super::convex::Settings;
-use super::run::{Done, Key};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
 use crate::files;
 
-/// The file: a line with the settings, then one a run.
+/// The file: a line with the study's name and settings, then one a run.
 pub const FILE_NAME: &str = "runs.jsonl";
+
+/// The field of the study's name in the line with the settings.
+const STUDY: &str = "study";
 
 /// Why finished runs cannot be used or kept.
 #[derive(Debug, thiserror::Error)]
@@ -23,7 +28,7 @@ pub enum KeptError {
         /// The file.
         file: PathBuf,
         /// The setting that differs.
-        field: &'static str,
+        field: String,
         /// Its value there.
         then: String,
         /// Its value now.
@@ -49,20 +54,30 @@ pub enum KeptError {
     },
 }
 
-/// The finished runs of a study.
-#[derive(Debug)]
-pub struct Kept {
-    path: PathBuf,
-    file: File,
-    runs: Vec<Done>,
+/// A finished run, as a line of JSON.
+pub trait Finished: Clone + Serialize + DeserializeOwned {
+    /// What tells it from the study's other runs.
+    type Key: PartialEq;
+
+    /// Which run it is.
+    fn key(&self) -> &Self::Key;
 }
 
-impl Kept {
-    /// Those of a folder, which must be there.
+/// The finished runs of a study.
+#[derive(Debug)]
+pub struct Kept<D> {
+    path: PathBuf,
+    file: File,
+    runs: Vec<D>,
+}
+
+impl<D: Finished> Kept<D> {
+    /// Those of a folder, which must be there, of a study of this name and settings: a JSON object.
     ///
     /// # Errors
     /// The folder holds another study's runs, or cannot be read or written.
-    pub fn open(folder: &Path, settings: &Settings) -> Result<Kept, KeptError> {
+    pub fn open(folder: &Path, study: &str, settings: &impl Serialize) -> Result<Kept<D>, KeptError> {
+        let now = head(study, settings);
         let path = folder.join(FILE_NAME);
         let system = |error| KeptError::System { file: path.clone(), error };
         let text = files::read_to_string_if_there(&path).map_err(system)?.unwrap_or_default();
@@ -76,10 +91,13 @@ impl Kept {
         let mut lines = whole.lines().enumerate();
         let mut runs = Vec::new();
         if let Some((line, first)) = lines.next() {
-            let then: Settings = serde_json::from_str(first).map_err(|error| wrong(line, error))?;
-            for (field, then, now) in then.pairs(settings) {
+            let then: Map<String, Value> = serde_json::from_str(first).map_err(|error| wrong(line, error))?;
+            let study = STUDY.to_string();
+            for field in std::iter::once(&study).chain(now.keys()).chain(then.keys()) {
+                let [then, now] =
+                    [&then, &now].map(|of| of.get(field).map_or("none".into(), Value::to_string));
                 if then != now {
-                    return Err(KeptError::Other { file: path.clone(), field, then, now });
+                    return Err(KeptError::Other { file: path.clone(), field: field.clone(), then, now });
                 }
             }
         }
@@ -87,7 +105,7 @@ impl Kept {
             runs.push(serde_json::from_str(text).map_err(|error| wrong(line, error))?);
         }
         let begin = match whole.is_empty() {
-            true => format!("{}\n", serde_json::json!(settings)),
+            true => format!("{}\n", Value::Object(now)),
             false => whole.to_string(),
         };
         if begin != text {
@@ -108,15 +126,15 @@ impl Kept {
     }
 
     /// A run, if it is finished.
-    pub fn get(&self, key: &Key) -> Option<&Done> {
-        self.runs.iter().find(|done| done.key == *key)
+    pub fn get(&self, key: &D::Key) -> Option<&D> {
+        self.runs.iter().find(|done| done.key() == key)
     }
 
     /// Keeps a run.
     ///
     /// # Errors
     /// The file cannot be written.
-    pub fn add(&mut self, done: Done) -> Result<(), KeptError> {
+    pub fn add(&mut self, done: D) -> Result<(), KeptError> {
         let system = |error| KeptError::System { file: self.path.clone(), error };
         let line = format!("{}\n", serde_json::json!(done));
         self.file.write_all(line.as_bytes()).map_err(system)?;
@@ -125,31 +143,56 @@ impl Kept {
     }
 }
 
+/// What a file begins with: the study's name, then its settings.
+fn head(study: &str, settings: &impl Serialize) -> Map<String, Value> {
+    let mut head = Map::from_iter([(STUDY.to_string(), study.into())]);
+    if let Value::Object(settings) = serde_json::json!(settings) {
+        head.extend(settings);
+    }
+    head
+}
+
 #[cfg(test)]
 mod tests {
-    use super::super::run::{Entrant, Point};
+    use serde::Deserialize;
+    use serde_json::json;
+
     use super::*;
 
-    fn done(seed: u64) -> Done {
-        let key = Key { problem: "quadratic".into(), rule: Entrant::Adam, lr: 0.03, ess: None, seed };
-        let point =
-            Point { step: 5, mean: vec![0.1, -2.5], to_mean: 0.1, to_mode: 1.0 / 3.0, width: None, kl: None };
-        Done { key, points: vec![point], is_finite: true }
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+    struct Done {
+        key: u64,
+        found: Vec<f64>,
+    }
+
+    impl Finished for Done {
+        type Key = u64;
+
+        fn key(&self) -> &u64 {
+            &self.key
+        }
+    }
+
+    fn open(folder: &Path, study: &str, steps: u64) -> Result<Kept<Done>, KeptError> {
+        Kept::open(folder, study, &json!({"steps": steps, "seeds": 2}))
+    }
+
+    fn done(key: u64) -> Done {
+        Done { key, found: vec![0.1, 1.0 / 3.0] }
     }
 
     #[test]
     fn a_run_that_was_kept_is_found_and_half_a_line_is_none() {
         let folder = tempfile::tempdir().unwrap();
-        let settings = Settings { steps: 10, seeds: 2 };
-        let mut kept = Kept::open(folder.path(), &settings).unwrap();
+        let mut kept = open(folder.path(), "study", 10).unwrap();
         kept.add(done(1)).unwrap();
         kept.add(done(2)).unwrap();
         let file = folder.path().join(FILE_NAME);
         let text = std::fs::read_to_string(&file).unwrap();
         std::fs::write(&file, &text[..text.len() - 9]).unwrap();
-        let mut kept = Kept::open(folder.path(), &settings).unwrap();
-        assert_eq!(kept.get(&done(1).key), Some(&done(1)));
-        assert_eq!(kept.get(&done(2).key), None);
+        let mut kept = open(folder.path(), "study", 10).unwrap();
+        assert_eq!(kept.get(&1), Some(&done(1)));
+        assert_eq!(kept.get(&2), None);
         kept.add(done(2)).unwrap();
         assert_eq!(std::fs::read_to_string(&file).unwrap(), text);
     }
@@ -157,11 +200,16 @@ mod tests {
     #[test]
     fn runs_of_another_study_are_refused() {
         let folder = tempfile::tempdir().unwrap();
-        Kept::open(folder.path(), &Settings { steps: 10, seeds: 2 }).unwrap();
-        let error = Kept::open(folder.path(), &Settings { steps: 20, seeds: 2 }).unwrap_err().to_string();
+        open(folder.path(), "study", 10).unwrap();
+        let error = open(folder.path(), "study", 20).unwrap_err().to_string();
         assert!(error.contains("holds a study with steps 10, and this one has 20"), "{error}");
+        let error = open(folder.path(), "other", 10).unwrap_err().to_string();
+        assert!(error.contains("holds a study with study \"study\""), "{error}");
         std::fs::write(folder.path().join(FILE_NAME), "{\"loss\": 1}\n").unwrap();
-        let error = Kept::open(folder.path(), &Settings { steps: 20, seeds: 2 }).unwrap_err().to_string();
-        assert!(error.contains("runs.jsonl, line 1: ") && error.contains("loss"), "{error}");
+        let error = open(folder.path(), "study", 20).unwrap_err().to_string();
+        assert!(error.contains("runs.jsonl: holds a study with study none"), "{error}");
+        std::fs::write(folder.path().join(FILE_NAME), "loss\n").unwrap();
+        let error = open(folder.path(), "study", 20).unwrap_err().to_string();
+        assert!(error.contains("runs.jsonl, line 1: "), "{error}");
     }
 }

@@ -1,13 +1,14 @@
 //! What a study found, as text and as a page.
 
-use super::convex::{Claim, OfRule, OnProblem, Study};
 use super::run::{Done, Entrant, Point};
+use super::{OfRule, OnProblem, Study};
 use crate::compare::Interval;
 use crate::report::{Corner, Line, Page, Panel, Stroke, TextTable};
+use crate::study::Report;
+use crate::study::claim::{Claim, cells, number, verdict};
 
-impl Study {
-    /// As lines: a table a problem, then what was claimed.
-    pub fn text(&self) -> String {
+impl Report for Study {
+    fn text(&self) -> String {
         let mut text = String::new();
         for problem in &self.problems {
             text.push_str(&format!("{}: {}\n{}\n", problem.name, problem.title, results(problem).text()));
@@ -15,14 +16,13 @@ impl Study {
         }
         text.push_str(&format!("{LIMIT}\n{}\n", self.limit_table().text()));
         for claim in &self.claims {
-            text.push_str(&format!("{}\n", line(claim)));
+            text.push_str(&format!("{}\n", claim.line()));
         }
-        text.push_str(&format!("{}\n", self.verdict()));
+        text.push_str(&format!("{}\n", verdict(&self.claims)));
         text
     }
 
-    /// As a page with drawings.
-    pub fn html(&self) -> String {
+    fn html(&self) -> String {
         let mut page = Page::new("natgrad study convex");
         page.paragraph(&format!(
             "Each rule on problems whose answer is known: {} steps, the rate falling along half a cosine; medians over {} \
@@ -30,9 +30,9 @@ impl Study {
              without correlations.",
             self.settings.steps, self.settings.seeds
         ));
-        page.paragraph(&self.verdict());
+        page.paragraph(&verdict(&self.claims));
         page.section("Claims");
-        page.remarks(&self.claims.iter().map(line).collect::<Vec<String>>());
+        page.remarks(&self.claims.iter().map(Claim::line).collect::<Vec<String>>());
         for problem in &self.problems {
             page.section(&format!("{}: {}", problem.name, problem.title));
             page.paragraph(&format!(
@@ -52,6 +52,12 @@ impl Study {
         page.render()
     }
 
+    fn made(&self) -> u64 {
+        self.made
+    }
+}
+
+impl Study {
     fn limit_table(&self) -> TextTable {
         let mut table = TextTable::new(["effective sample size", "part of the way", "interval"]);
         for (ess, found) in &self.limit.apart {
@@ -60,38 +66,11 @@ impl Study {
         }
         table
     }
-
-    fn verdict(&self) -> String {
-        let held = self.claims.iter().filter(|claim| claim.held).count();
-        format!("{held} of {} claims held", self.claims.len())
-    }
 }
 
 const TRIED: &str =
     "Rates that were tried: the distance from what the rule should find, by seeds of their own";
 const LIMIT: &str = "The farthest that Vadam's path is from Adam's, by the effective sample size: the posterior narrows with its root";
-
-fn line(claim: &Claim) -> String {
-    let [median, interval] = cells(Some(claim.found));
-    format!("{} {}: {median} ({interval})", if claim.held { "held  " } else { "FAILED" }, claim.text)
-}
-
-fn number(value: f64) -> String {
-    match value {
-        _ if !value.is_finite() => "-".to_string(),
-        _ if value == 0.0 || (1e-3..1e4).contains(&value.abs()) => format!("{value:.4}"),
-        _ => format!("{value:.1e}"),
-    }
-}
-
-fn cells(found: Option<Interval>) -> [String; 2] {
-    match found {
-        Some(found) if found.median.is_finite() => {
-            [number(found.median), format!("{} to {}", number(found.low), number(found.high))]
-        }
-        _ => ["-".to_string(), "-".to_string()],
-    }
-}
 
 fn results(problem: &OnProblem) -> TextTable {
     let head = ["rule", "rate", "to the exact mean", "interval", "to the mode", "interval"];

@@ -1,12 +1,24 @@
 //! The study `convex`: IVON, VON, Adam, RMSprop and SGD on problems with known answers.
+//!
+//! A problem ([`problem`]) has its exact posterior in closed form ([`quadratic`]) or to double precision ([`logistic`]);
+//! a run ([`run`]) says how far a rule's mean and width are from it, step by step.
 
-use serde::{Deserialize, Serialize};
+mod grid;
+mod linear;
+pub mod logistic;
+mod page;
+pub mod problem;
+pub mod quadratic;
+pub mod run;
 
-use super::grid::Grid;
-pub use super::grid::StudyError;
+use serde::Serialize;
+
+use self::grid::Grid;
+use self::problem::Problem;
+use self::run::{Done, Entrant, Point};
+use super::claim::Claim;
 use super::kept::Kept;
-use super::problem::Problem;
-use super::run::{Done, Entrant, Point};
+use super::runs::StudyError;
 use crate::compare::Interval;
 use crate::compile::Device;
 
@@ -26,8 +38,7 @@ const DIVERGENCE: f64 = 0.01;
 const LIMIT_PROBLEM: &str = "quadratic-batches";
 
 /// What makes two studies the same.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Settings {
     /// Steps of a run.
     pub steps: u64,
@@ -36,14 +47,6 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Each setting by its name, in these and in others.
-    pub(super) fn pairs(&self, other: &Settings) -> [(&'static str, String, String); 2] {
-        [
-            ("steps", self.steps.to_string(), other.steps.to_string()),
-            ("seeds", self.seeds.to_string(), other.seeds.to_string()),
-        ]
-    }
-
     /// Seeds of the results.
     fn seeds(&self) -> impl Iterator<Item = u64> + Clone {
         TUNING_SEEDS..TUNING_SEEDS + self.seeds
@@ -127,32 +130,12 @@ pub struct OfRule {
     pub runs: Vec<Done>,
 }
 
-/// A sentence, and whether it held.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Claim {
-    /// What was claimed.
-    pub text: String,
-    /// The number that decides, with its interval.
-    pub found: Interval,
-    /// The least and the most that it may be: the whole interval must be between them.
-    pub range: [f64; 2],
-    /// Whether it held.
-    pub held: bool,
-}
-
-impl Claim {
-    fn new(text: String, found: Interval, range: [f64; 2]) -> Claim {
-        let held = found.low >= range[0] && found.high <= range[1];
-        Claim { text, found, range, held }
-    }
-}
-
 impl Study {
     /// Makes the runs that are not kept, and says what came of all.
     ///
     /// # Errors
     /// A run fails, or cannot be kept.
-    pub fn run(device: &Device, settings: Settings, kept: &mut Kept) -> Result<Study, StudyError> {
+    pub fn run(device: &Device, settings: Settings, kept: &mut Kept<Done>) -> Result<Study, StudyError> {
         let problems = Problem::all();
         let mut grid = Grid::new(device, kept, settings.steps, settings.runs());
         let mut found = Vec::new();
@@ -175,7 +158,7 @@ impl Study {
             let lr = found.rules.iter().find(|of| of.rule == Entrant::Adam).map_or(RATES[0], |of| of.lr);
             limit = to_adam(&mut grid, &settings, problem, lr)?;
         }
-        let made = grid.made;
+        let made = grid.made();
         let claims = claims(&found, &limit);
         Ok(Study { settings, claims, problems: found, limit, made })
     }
@@ -320,17 +303,4 @@ fn claims(problems: &[OnProblem], limit: &Limit) -> Vec<Claim> {
     );
     claims.push(Claim::new(text, limit.power, [0.8, 1.2]));
     claims
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_claim_holds_where_its_whole_interval_is_in_range() {
-        let found = |low, high| Interval { median: 0.5, low, high };
-        let held = |found| Claim::new(String::new(), found, [0.2, 1.0]).held;
-        assert!(held(found(0.2, 1.0)));
-        assert!(!held(found(0.1, 0.9)) && !held(found(0.3, 1.1)) && !held(Interval::UNKNOWN));
-    }
 }

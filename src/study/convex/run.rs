@@ -12,6 +12,7 @@ use crate::rule::{
     Adam, Estimator, Hyper, HyperValues, Ivon, RmsProp, Rule, Schedule, Sgd, Span, Vadam, Von,
 };
 use crate::step::{Recipe, Slot, StateKind, StatePlan, StepPlan};
+use crate::study::Finished;
 use crate::train::{CallData, CallRows, Session, TrainError};
 
 /// How often a run is looked at.
@@ -134,6 +135,14 @@ pub struct Point {
     /// The divergence from the nearest Gaussian, in nats a parameter.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kl: Option<f64>,
+}
+
+impl Finished for Done {
+    type Key = Key;
+
+    fn key(&self) -> &Key {
+        &self.key
+    }
 }
 
 impl Done {
