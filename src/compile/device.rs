@@ -11,6 +11,7 @@ use super::executables::{Executables, ExecutablesError};
 use super::host;
 use super::listing::{Listed, Listing};
 use super::trial::{self, Trial};
+use super::turns::Turns;
 use super::{Cache, CacheOutcome, DeviceError, MissReason, OpenError, Target, target, versions};
 use crate::lower::{self, Loops, Lowering};
 use crate::phase::{self, Phase};
@@ -33,6 +34,7 @@ pub struct Device {
     counts_ahead: bool,
     /// Whether what the cache has is not used any more, as some of it does not run.
     distrusts_cache: AtomicBool,
+    turns: Turns,
 }
 
 /// A program compiled for a device.
@@ -59,7 +61,18 @@ impl Device {
         let place = client.devices().iter().position(|info| info.addressable).unwrap_or(0);
         let (options, lowering) = (target.options(loops), target.lowering(loops));
         let (counts_ahead, distrusts_cache) = (target.counts_ahead(), AtomicBool::new(false));
-        Device { client, place, cache, executables: None, options, lowering, counts_ahead, distrusts_cache }
+        let turns = Turns::default();
+        Device {
+            client,
+            place,
+            cache,
+            executables: None,
+            options,
+            lowering,
+            counts_ahead,
+            distrusts_cache,
+            turns,
+        }
     }
 
     /// From now on compiles every program anew, in the place of what the cache has: an executable from there did not run.
@@ -210,7 +223,12 @@ impl Device {
         if is_foreign && trial::is_wanted(self.target()) && !cache.holds(&keyed) {
             return self.tried(cache, program, (text, keyed), begin);
         }
-        let (executable, outcome) = cache.compile_keyed(keyed, &self.client, &text, &options)?;
+        let key = keyed.as_ref().ok().map(|(key, _)| *key);
+        let compile = || cache.compile_keyed(keyed, &self.client, &text, &options);
+        let (executable, outcome) = match key {
+            Some(key) => self.turns.take(key, compile),
+            None => compile(),
+        }?;
         let loops = self.lowering.loops;
         Ok(Compiled { program, executable, outcome, loops, seconds: begin.elapsed().as_secs_f64() })
     }

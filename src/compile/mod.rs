@@ -27,6 +27,7 @@ mod target;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod trial;
+mod turns;
 mod versions;
 
 pub use ahead::{AheadDevice, Compiler};
