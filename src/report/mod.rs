@@ -1,8 +1,9 @@
-//! Reports: tables as text, Markdown and HTML, bars, curves, units, and one self-contained page of them.
+//! Reports: tables as text, Markdown and HTML, bars, curves, heat maps, units, and one self-contained page of them.
 
 mod bars;
 mod curve;
 mod date;
+mod heat;
 mod page;
 mod panel;
 mod percent;
@@ -13,6 +14,7 @@ mod text_table;
 pub use bars::{Bar, Bars, colour};
 pub use curve::{Chart, Curve};
 pub use date::date;
+pub use heat::{HeatMap, heat_maps};
 pub use page::{Page, escape};
 pub use panel::{Corner, Line, Panel, Stroke, stacked};
 pub use percent::{change, percent};

@@ -57,6 +57,8 @@ pub enum Stroke {
     Dots,
     /// Each two points joined, but not with the next two: such as how far a dot may be off.
     Pairs,
+    /// The area between them, pale: the points of one edge, then those of the other backwards.
+    Band,
 }
 
 const SIZE: (u32, u32) = (760, 340);
@@ -93,7 +95,7 @@ impl Panel {
     /// What is drawn, and the ranges of its axes.
     fn drawable(&self) -> Option<(Panel, [(f64, f64); 2])> {
         let points = |line: &Line| match line.stroke {
-            Stroke::Pairs => line.points.clone(),
+            Stroke::Pairs | Stroke::Band => line.points.clone(),
             Stroke::Thin | Stroke::Plain | Stroke::Dashed | Stroke::Dots => thinned(&line.points),
         };
         let lines = self.lines.iter().map(|line| Line { points: points(line), ..line.clone() });
@@ -153,6 +155,7 @@ impl Panel {
             let style = match line.stroke {
                 Stroke::Thin | Stroke::Pairs => paint.mix(0.45).stroke_width(1),
                 Stroke::Plain | Stroke::Dashed | Stroke::Dots => paint.stroke_width(2),
+                Stroke::Band => paint.mix(0.18).filled(),
             };
             let points = || line.points.iter().copied();
             let legend = move |(x, y)| PathElement::new(vec![(x, y), (x + 18, y)], style);
@@ -170,6 +173,11 @@ impl Panel {
                     let pairs = pairs.map(|pair| PathElement::new(pair.to_vec(), style));
                     chart.draw_series(pairs)?.label(&line.name).legend(legend);
                 }
+                Stroke::Band => {
+                    let area = Polygon::new(line.points.clone(), style);
+                    let legend = move |(x, y)| Rectangle::new([(x, y - 4), (x + 18, y + 4)], style);
+                    chart.draw_series([area])?.label(&line.name).legend(legend);
+                }
                 Stroke::Dashed => {
                     let dashes = DashedLineSeries::new(points(), 5, 4, style);
                     chart.draw_series(dashes)?.label(&line.name).legend(move |(x, y)| {
@@ -178,7 +186,9 @@ impl Panel {
                     });
                 }
             }
-            if line.points.len() <= FEW_POINTS && ![Stroke::Dots, Stroke::Pairs].contains(&line.stroke) {
+            if line.points.len() <= FEW_POINTS
+                && ![Stroke::Dots, Stroke::Pairs, Stroke::Band].contains(&line.stroke)
+            {
                 chart.draw_series(points().map(|point| Circle::new(point, 2, style.filled())))?;
             }
         }
