@@ -135,6 +135,8 @@ impl fmt::Display for Phase {
             Phase::Comparing { case, rounds, width } => {
                 write!(f, "{case}: {rounds} rounds, the widest interval {:.1} %", 100.0 * width)
             }
+            Phase::Studying { name: "sweep", runs } => write!(f, "a sweep of {runs} runs"),
+            Phase::Studying { name: "suggest", runs } => write!(f, "{runs} short runs"),
             Phase::Studying { name, runs } => write!(f, "the study {name}, {runs} runs"),
             Phase::Measuring => f.write_str("measuring what the device does at best"),
             Phase::Replaying { steps } => write!(f, "replaying {steps} steps"),

@@ -33,7 +33,9 @@ mod runs;
 mod seeds;
 mod shell;
 mod study;
+mod suggest;
 mod summary;
+mod sweep;
 mod target;
 mod tokenize;
 mod train;
@@ -80,6 +82,8 @@ enum Command {
     Posterior(posterior::PosteriorCommand),
     Compare(compare::Compare),
     Study(study::StudyCommand),
+    Sweep(sweep::Sweep),
+    Suggest(suggest::Suggest),
     Generate(generate::Generate),
     Export(export::Export),
     Merge(merge::Merge),
@@ -301,6 +305,8 @@ impl Command {
             Command::Posterior(command) => command.run(),
             Command::Compare(command) => command.run(),
             Command::Study(command) => command.run(),
+            Command::Sweep(command) => command.run(),
+            Command::Suggest(command) => command.run(),
             Command::Generate(command) => command.run(),
             Command::Export(command) => command.run(),
             Command::Merge(command) => command.run(),

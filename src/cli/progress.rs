@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
 
-use crate::phase::{UnderWay, under_way};
+use crate::phase::{Phase, UnderWay, under_way};
 
 /// What is over before is not shown on a terminal.
 const SHOWN_AFTER: Duration = Duration::from_secs(1);
@@ -39,7 +39,7 @@ pub(super) fn start() -> io::Result<()> {
         let mut told = Told::default();
         loop {
             std::thread::sleep(TICK);
-            let phases = under_way();
+            let phases = outermost(under_way());
             if is_terminal {
                 screen().show(&phases);
             } else {
@@ -138,6 +138,14 @@ impl Screen {
     }
 }
 
+/// What is under way, without what the runs of a study do, several of which may go on at a time.
+fn outermost(mut phases: Vec<UnderWay>) -> Vec<UnderWay> {
+    if let Some(study) = phases.iter().position(|phase| matches!(phase.phase, Phase::Studying { .. })) {
+        phases.truncate(study + 1);
+    }
+    phases
+}
+
 /// What is shown.
 #[derive(Debug, PartialEq)]
 struct Line {
@@ -202,7 +210,6 @@ impl Write for Stderr {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::phase::Phase;
 
     fn phase(phase: Phase, seconds: u64, done: Option<(u64, u64)>) -> UnderWay {
         UnderWay { id: seconds, phase, elapsed: Duration::from_secs(seconds), done }
@@ -220,6 +227,8 @@ mod tests {
         assert_eq!(text(&[trial.clone(), compiling(0)]).as_deref(), Some(alone));
         let both = "adamw at learning rate 0.001, trial 3 of 5: compiling the program step, elapsed 2s";
         assert_eq!(text(&[trial, compiling(2)]).as_deref(), Some(both));
+        let study = phase(Phase::Studying { name: "sweep", runs: 9 }, 30, Some((3, 9)));
+        assert_eq!(outermost(vec![study.clone(), compiling(9), compiling(8)]), [study]);
         let once = "compiling the program step, elapsed 62s";
         let told = text(&[compiling(65), compiling(62)]).unwrap();
         assert!(told == once || told.starts_with("compiling the program step, elapsed 1m"), "{told}");

@@ -4,17 +4,17 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 
 use super::Failure;
-use super::backend::OnDevice;
+use super::backend::{self, OnDevice};
 use super::interrupt::Interrupt;
 use super::out::pretty;
 use super::output::{Inputs, check};
-use super::print::{print, tell, tell_written};
-use crate::compile::{Device, DeviceOptions};
+use super::print::{note, print, tell, tell_written};
+use crate::compile::{Device, DeviceOptions, Target};
 use crate::study::kept::FILE_NAME;
-use crate::study::{Finished, Kept, KeptError, Report, StudyError, convex};
+use crate::study::{Finished, Kept, KeptError, Report, StudyError, convex, curves, pool, sensitivity};
 use crate::train::{RunFolder, write_atomically};
 
 /// Answer one question by many runs, with what was claimed and whether it held
@@ -27,6 +27,8 @@ pub(super) struct StudyCommand {
 #[derive(Debug, Subcommand)]
 enum Study {
     Convex(Convex),
+    Curves(Curves),
+    Sensitivity(Sensitivity),
 }
 
 /// IVON, VON, Adam, RMSprop and SGD on problems with known answers: do they find them?
@@ -42,10 +44,70 @@ struct Convex {
     kept: KeptIn,
 }
 
+/// IVON against AdamW on images and text, both tuned with as many runs: which predicts better?
+#[derive(Debug, Args)]
+struct Curves {
+    /// What is learned
+    #[arg(long, value_delimiter = ',', value_enum, default_values_t = [TaskName::Digits, TaskName::Fashion, TaskName::Text])]
+    tasks: Vec<TaskName>,
+    /// Steps of a run
+    #[arg(long, default_value_t = 600, value_parser = clap::value_parser!(u64).range(10..=1_000_000))]
+    steps: u64,
+    /// Seeds of the results; of fewer than six the intervals are the least and the most, which cover less than 95 %
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=1000))]
+    seeds: u64,
+    #[command(flatten)]
+    trained: Trained,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum TaskName {
+    /// 5,000 digits of MNIST
+    Digits,
+    /// Fashion-MNIST, from Debian's package dataset-fashion-mnist
+    Fashion,
+    /// Characters of text
+    Text,
+}
+
+/// How much of a grid around the usual values trains well, for IVON and AdamW
+#[derive(Debug, Args)]
+struct Sensitivity {
+    /// Steps of a run
+    #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    steps: u64,
+    /// Seeds of each cell; of fewer than six the intervals are the least and the most, which cover less than 95 %
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=1000))]
+    seeds: u64,
+    #[command(flatten)]
+    trained: Trained,
+}
+
+/// Studies that train whole configurations.
+#[derive(Debug, Args)]
+pub(super) struct Trained {
+    /// Runs that go on at a time [default: one a core, and 1 on a GPU or TPU]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(super) jobs: Option<u16>,
+    #[command(flatten)]
+    pub(super) kept: KeptIn,
+}
+
+impl Trained {
+    /// Runs that go on at a time on this device.
+    pub(super) fn workers(jobs: Option<u16>, device: &Device) -> usize {
+        match (jobs, device.target()) {
+            (Some(jobs), _) => jobs.into(),
+            (None, Target::Cpu) => pool::workers(),
+            (None, Target::Gpu | Target::Tpu | Target::Other) => 1,
+        }
+    }
+}
+
 /// Where the runs of a study are kept, and what is made of them.
 #[derive(Debug, Args)]
-struct KeptIn {
-    /// The folder that finished runs are kept in: the same command again makes none of them twice [default: study-NAME]
+pub(super) struct KeptIn {
+    /// The folder that finished runs are kept in: the same command again makes none of them twice [default: the command's name, such as study-convex]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Write all that was found, every run included, into this file
@@ -61,9 +123,11 @@ struct KeptIn {
 impl StudyCommand {
     pub(super) fn run(self) -> Result<ExitCode, Failure> {
         match self.study {
+            Study::Curves(curves) => curves.run(),
+            Study::Sensitivity(sensitivity) => sensitivity.run(),
             Study::Convex(Convex { steps, seeds, kept }) => {
                 let settings = convex::Settings { steps, seeds };
-                kept.run("convex", &settings.clone(), |device, runs| {
+                kept.run("study-convex", &settings.clone(), &DeviceOptions::default(), |device, runs| {
                     convex::Study::run(device, settings, runs)
                 })
             }
@@ -71,32 +135,92 @@ impl StudyCommand {
     }
 }
 
+impl Curves {
+    fn run(self) -> Result<ExitCode, Failure> {
+        let Curves { tasks, steps, seeds, trained: Trained { jobs, kept } } = self;
+        kept.check("study-curves")?;
+        let all = curves::task::Task::all(steps).map_err(Failure::usage)?;
+        let named = |task: &curves::task::Task| {
+            let name = match task.name {
+                "digits" => TaskName::Digits,
+                "fashion" => TaskName::Fashion,
+                _ => TaskName::Text,
+            };
+            tasks.contains(&name)
+        };
+        let mut loaded = Vec::new();
+        for task in all.into_iter().filter(named) {
+            let Some(data) = task.contestants.first().map(|contestant| &contestant.config.data) else {
+                continue;
+            };
+            match data.load(backend::fetch) {
+                Ok(rows) => loaded.push(curves::Loaded { task, rows }),
+                Err(error) if task.name == "fashion" && tasks.len() > 1 => {
+                    note(&format!("fashion is left out: {error}"));
+                }
+                Err(error) => return Err(Failure::data(error)),
+            }
+        }
+        let settings = curves::Settings { steps };
+        kept.run("study-curves", &settings.clone(), &DeviceOptions::default(), |device, runs| {
+            let workers = Trained::workers(jobs, device);
+            curves::Study::run(device, settings, seeds, &loaded, workers, runs)
+        })
+    }
+}
+
+impl Sensitivity {
+    fn run(self) -> Result<ExitCode, Failure> {
+        let Sensitivity { steps, seeds, trained: Trained { jobs, kept } } = self;
+        kept.check("study-sensitivity")?;
+        let config = sensitivity::config("ivon", steps).map_err(Failure::usage)?;
+        let rows = config.load_data(backend::fetch).map_err(Failure::data)?;
+        let settings = sensitivity::Settings { steps };
+        kept.run("study-sensitivity", &settings.clone(), &DeviceOptions::default(), |device, runs| {
+            let workers = Trained::workers(jobs, device);
+            sensitivity::Study::run(device, settings, seeds, &rows, workers, runs)
+        })
+    }
+}
+
 impl KeptIn {
-    /// Makes the study's runs that are not kept, and tells what came of all.
-    fn run<D: Finished, R: Report>(
+    /// The folder of a study.
+    fn folder(&self, name: &str) -> PathBuf {
+        self.out.clone().unwrap_or_else(|| PathBuf::from(name))
+    }
+
+    /// What can be said before anything is read or made.
+    pub(super) fn check(&self, name: &str) -> Result<(), Failure> {
+        let outputs = [("--json", self.json.as_deref()), ("--html", self.html.as_deref())];
+        let runs = self.folder(name).join(FILE_NAME);
+        check(&outputs, &Inputs::default().with("the study's own file of runs", Some(runs)))?;
+        self.on.look_for()
+    }
+
+    /// Makes the runs that are not kept, and tells what came of all. `name` is that of the folder if the user names none.
+    pub(super) fn run<D: Finished, R: Report>(
         self,
         name: &str,
         settings: &impl serde::Serialize,
+        options: &DeviceOptions,
         make: impl FnOnce(&Device, &mut Kept<D>) -> Result<R, StudyError>,
     ) -> Result<ExitCode, Failure> {
-        let folder = self.out.unwrap_or_else(|| PathBuf::from(format!("study-{name}")));
-        let outputs = [("--json", self.json.as_deref()), ("--html", self.html.as_deref())];
-        let inputs = Inputs::default().with("the study's own file of runs", Some(folder.join(FILE_NAME)));
-        check(&outputs, &inputs)?;
-        self.on.look_for()?;
+        self.check(name)?;
+        let folder = self.folder(name);
         let taken = RunFolder::take(&folder).map_err(|error| Failure::training(error.into(), None))?;
         let taken = Arc::new(taken);
         Interrupt.gives_back(&taken);
-        let mut kept = Kept::open(&folder, name, settings).map_err(failure)?;
+        let mut kept = Kept::open(&folder, name.trim_start_matches("study-"), settings).map_err(failure)?;
         if !kept.is_empty() {
             tell(format_args!("{} finished runs are kept in {}", kept.len(), folder.display()));
         }
         let shown = folder.display();
         Interrupt
             .safe(format!("finished runs are kept in {shown}, and the same command goes on with the others"));
-        let device = self.on.open(&DeviceOptions::default())?;
+        let device = self.on.open(options)?;
         let study = make(&device, &mut kept).map_err(|error| match error {
             StudyError::Run(error) => Failure::training(*error, None),
+            StudyError::Config(error) => Failure::usage(error),
             StudyError::Kept(error) => failure(error),
         })?;
         print(&study.text())?;

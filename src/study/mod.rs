@@ -2,16 +2,29 @@
 //!
 //! A study makes its runs ([`runs`]), keeps those that are finished ([`kept`]), and ends with claims ([`claim`]).
 //!
+//! Runs of whole configurations ([`trained`]) are made several at a time ([`pool`]).
+//!
+//! - [`sweep`]: which values of some fields are best?
+//! - [`suggest`]: which values suit the data and the length of a run?
+//! - [`curves`]: how do IVON and AdamW compare on images and text, tuned with as many runs?
+//! - [`sensitivity`]: how much of a grid around the usual values trains well?
 //! - [`convex`]: do the rules find what theory says they find, on problems whose answer is known?
 
 pub mod claim;
 pub mod convex;
+pub mod curves;
 pub mod kept;
+pub mod pool;
 pub mod runs;
+pub mod sensitivity;
+pub mod suggest;
+pub mod sweep;
+pub mod trained;
 
 pub use claim::Claim;
 pub use kept::{Finished, Kept, KeptError};
 pub use runs::{Runs, StudyError};
+pub use trained::Trained;
 
 /// What a study found, serialized as all that was found, every run included.
 pub trait Report: serde::Serialize {

@@ -10,6 +10,9 @@ pub enum StudyError {
     /// A run fails.
     #[error(transparent)]
     Run(Box<TrainError>),
+    /// A configuration is none.
+    #[error(transparent)]
+    Config(#[from] crate::config::ConfigError),
     /// Its result cannot be kept, or that of an earlier one not be read.
     #[error(transparent)]
     Kept(#[from] KeptError),
@@ -46,15 +49,26 @@ impl<'a, D: Finished> Runs<'a, D> {
         key: D::Key,
         make: impl FnOnce(D::Key) -> Result<D, StudyError>,
     ) -> Result<D, StudyError> {
-        let done = match self.kept.get(&key) {
-            Some(done) => done.clone(),
-            None => {
-                let done = make(key)?;
-                self.kept.add(done.clone())?;
-                self.made += 1;
-                done
-            }
-        };
+        match self.kept(&key) {
+            Some(done) => Ok(done),
+            None => self.add(make(key)?),
+        }
+    }
+
+    /// The run with this key, if it is kept.
+    pub fn kept(&mut self, key: &D::Key) -> Option<D> {
+        let done = self.kept.get(key)?.clone();
+        self.bar.advance(self.total);
+        Some(done)
+    }
+
+    /// Keeps a run that was made now.
+    ///
+    /// # Errors
+    /// It cannot be kept.
+    pub fn add(&mut self, done: D) -> Result<D, StudyError> {
+        self.kept.add(done.clone())?;
+        self.made += 1;
         self.bar.advance(self.total);
         Ok(done)
     }

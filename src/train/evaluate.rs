@@ -21,7 +21,7 @@ pub struct TestScores {
 
 impl TestScores {
     /// Whether JSON can hold them.
-    pub(super) fn are_finite(&self) -> bool {
+    pub(crate) fn are_finite(&self) -> bool {
         self.numbers().iter().all(|(_, score)| score.is_finite())
     }
 

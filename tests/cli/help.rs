@@ -12,6 +12,8 @@ fn help() {
         "posterior",
         "compare",
         "study",
+        "sweep",
+        "suggest",
         "compile",
         "generate",
         "export",

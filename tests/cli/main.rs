@@ -40,6 +40,7 @@ mod shell;
 mod signals;
 mod study;
 mod support;
+mod sweep;
 mod targets;
 mod text;
 mod tokens;

@@ -76,3 +76,27 @@ fn a_study_that_was_killed_goes_on() {
     assert_eq!(all[1..].iter().map(key).collect::<HashSet<_>>().len(), RUNS);
     assert!(outcome.stdout.contains(" finished runs are kept in study-convex"), "{}", outcome.stdout);
 }
+
+#[test]
+fn ivon_and_adamw_are_tuned_with_as_many_runs_and_compared() {
+    let bench = Bench::cold();
+    let study = ["study", "curves", "--tasks", "digits", "--steps", "10", "--seeds", "1"];
+    let found = bench.ok(&[&study[..], &["--json", "found.json", "--html", "found.html"]].concat());
+    assert!(found.stdout.contains(" of 3 claims held\n"), "{}", found.stdout);
+    assert!(found.stdout.contains("18 runs were made"), "{}", found.stdout);
+    let rules = bench.json("found.json")["tasks"][0]["rules"].clone();
+    for rule in rules.as_array().unwrap() {
+        let tried = rule["tried"].as_array().unwrap();
+        let nll = |tried: &serde_json::Value| tried[1].as_f64().unwrap_or(f64::INFINITY);
+        let best = tried.iter().min_by(|a, b| nll(a).total_cmp(&nll(b))).unwrap();
+        assert_eq!((tried.len(), &best[0]), (8, &rule["set"]));
+        for run in rule["runs"].as_array().unwrap() {
+            assert_eq!(run["key"]["set"], rule["set"]);
+            assert!(run["valid"].as_array().is_some_and(|valid| valid.len() > 1), "{run}");
+        }
+    }
+    assert_eq!(bench.read("found.html").matches("<svg").count(), 2);
+    // More seeds are added to what is there.
+    let more = bench.ok(&[&study[..6], &["--seeds", "2"]].concat());
+    assert!(more.stdout.contains("2 runs were made, 20 are kept"), "{}", more.stdout);
+}

@@ -1,0 +1,355 @@
+//! Values for a rule's fields, from the number of training labels, the length of the run, and short runs.
+
+use natgrad_ir::DType;
+use natgrad_layers::Task;
+use serde::Serialize;
+use serde_json::Value;
+
+use super::pool::run_all;
+use super::sweep::{By, score};
+use super::trained::{Job, Key, Trained};
+use super::{Kept, Report, Runs, StudyError};
+use crate::compile::Device;
+use crate::config::{Length, Overrides, RunConfig};
+use crate::data::Splits;
+use crate::report::{Page, TextTable};
+use crate::rule::{Group, Hyper};
+use crate::step::StatePlan;
+use crate::study::claim::number;
+
+/// What a short run must gain over another, as a part of its score, to count as better: less is noise.
+const GAIN: f64 = 0.01;
+/// The precision of the prior, `ess weight_decay`, of the default run. The prior says what weights are like before any row is
+/// seen, so it does not depend on how many rows there are.
+const PRIOR: f64 = 8.0;
+
+/// A suggestion to be made.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The configuration as it is.
+    pub base: RunConfig,
+    /// Steps of a short run.
+    pub steps: u64,
+    /// Steps of the whole run.
+    pub total: u64,
+    /// Labels of all training rows.
+    pub labels: usize,
+    /// Runs that go on at a time.
+    pub workers: usize,
+}
+
+/// What is suggested.
+#[derive(Clone, Debug, Serialize)]
+pub struct Suggestion {
+    /// Steps of a short run.
+    pub steps: u64,
+    /// Steps of the whole run.
+    pub total: u64,
+    /// Labels of all training rows.
+    pub labels: usize,
+    /// The fields.
+    pub fields: Vec<Field>,
+    /// The score of a short run as the configuration is; none if it diverged.
+    pub now: Option<f64>,
+    /// The score of a short run with all that is suggested.
+    pub then: Option<f64>,
+    /// Runs that were made now, where others were kept.
+    #[serde(skip)]
+    pub made: u64,
+}
+
+/// A field and what was tried for it.
+#[derive(Clone, Debug, Serialize)]
+pub struct Field {
+    /// Its path.
+    pub path: &'static str,
+    /// Its value in the configuration.
+    pub now: Value,
+    /// What is suggested.
+    pub value: f64,
+    /// What the values that were tried come from.
+    pub why: String,
+    /// What was tried, for the whole run, with the score of the short one; none where it diverged.
+    pub tried: Vec<(f64, Option<f64>)>,
+}
+
+/// How a value of a short run becomes that of the whole run.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Choice {
+    /// It stays.
+    Same(f64),
+    /// An average that forgets its start after this part of a run.
+    Forgets(f64),
+}
+
+impl Choice {
+    fn of(self, steps: u64) -> f64 {
+        match self {
+            Choice::Same(value) => value,
+            Choice::Forgets(part) => {
+                // Seven digits are more than a run can tell.
+                let value = 1.0 - 1.0 / (part * steps as f64).max(2.0);
+                format!("{value:.7}").parse().unwrap_or(value)
+            }
+        }
+    }
+}
+
+impl Plan {
+    /// A plan for the training rows.
+    pub fn new(base: RunConfig, train_rows: usize, steps: Option<u64>) -> Plan {
+        let of_row = match base.model.task() {
+            Task::Numbers { noise: _ } => 1,
+            Task::Classes | Task::Tokens | Task::Own => base.model.labels(DType::F32).shape.elements(),
+        };
+        let total = base.total_steps((train_rows / base.rows_per_step().max(1)).max(1) as u64);
+        let steps = steps.unwrap_or((total / 5).clamp(100, 500)).min(total);
+        Plan { labels: train_rows * of_row, total, steps, workers: 1, base }
+    }
+
+    /// What makes two suggestions go on in one folder.
+    pub fn common(&self) -> Value {
+        serde_json::json!({"config": self.base.to_json(), "short steps": self.steps})
+    }
+
+    /// The fields of the rule that are tried, in this order, with their values.
+    fn stages(&self) -> Vec<(&'static str, String, Vec<Choice>)> {
+        let rule = self.base.to_json()["rule"].clone();
+        let number = |field: &str| rule[field].as_f64();
+        let times = |value: f64, factors: &[f64]| {
+            factors.iter().map(|factor| Choice::Same(tidy(value * factor))).collect()
+        };
+        let mut stages: Vec<(&'static str, String, Vec<Choice>)> = Vec::new();
+        let lr = self.base.rule.lr();
+        stages.push(("rule.lr", "around the present rate".into(), times(lr, &[1.0, 0.1, 0.3, 3.0, 10.0])));
+        if self.base.rule.samples() {
+            let labels = self.labels as f64;
+            stages.push((
+                "rule.ess",
+                format!(
+                    "{} training labels are the posterior of Bayes' rule, more a colder one",
+                    self.labels
+                ),
+                times(labels, &[1.0, 10.0, 100.0]),
+            ));
+            let delta = PRIOR / labels;
+            stages.push((
+                "rule.weight_decay",
+                format!(
+                    "a prior of precision ess weight_decay = {PRIOR}, as that of the default run, and others"
+                ),
+                times(delta, &[1.0, 0.1, 10.0]),
+            ));
+            if let Some(hess_init) = number("hess_init") {
+                stages.push((
+                    "rule.hess_init",
+                    "around the present one".into(),
+                    times(hess_init, &[1.0, 0.1, 10.0]),
+                ));
+            }
+        } else if let Some(decay) = self
+            .base
+            .recipe(StatePlan::Explicit)
+            .values(self.labels, self.total)
+            .get(Hyper::WeightDecay(Group::DEFAULT))
+        {
+            let mut choices = vec![Choice::Same(decay)];
+            choices.extend(
+                [0.0, 0.01, 0.1]
+                    .map(Choice::Same)
+                    .into_iter()
+                    .filter(|choice| *choice != Choice::Same(decay)),
+            );
+            stages.push(("rule.weight_decay", "the present one, and usual ones".into(), choices));
+        }
+        if let (Some(beta2), true) = (number("beta2"), self.base.rule.samples()) {
+            let mut choices = vec![Choice::Same(beta2)];
+            choices.extend([1.0, 0.1, 0.02].map(Choice::Forgets));
+            let why = format!(
+                "the present one, and averages that forget their start after all of the run's {} steps, a tenth, or a fiftieth",
+                self.total
+            );
+            stages.push(("rule.beta2", why, choices));
+        }
+        stages
+    }
+
+    /// Makes the short runs that are not kept: a field at a time, each with the best values of those before.
+    ///
+    /// # Errors
+    /// A run fails, or cannot be kept.
+    pub fn run(
+        &self,
+        device: &Device,
+        rows: &Splits,
+        kept: &mut Kept<Trained>,
+    ) -> Result<Suggestion, StudyError> {
+        let stages = self.stages();
+        let mut runs = Runs::new(
+            "suggest",
+            kept,
+            1 + stages.iter().map(|(_, _, choices)| choices.len() as u64).sum::<u64>(),
+        );
+        let now = self.short(device, &mut runs, rows, vec![Vec::new()])?.swap_remove(0);
+        let mut chosen: Vec<(&'static str, Choice)> = Vec::new();
+        let (mut fields, mut then) = (Vec::new(), now);
+        for (path, why, choices) in stages {
+            let set = |choice: &Choice| {
+                let others = chosen.iter().copied().filter(|(other, _)| *other != path);
+                let all = others.chain([(path, *choice)]);
+                all.map(|(path, choice)| format!("{path}={}", choice.of(self.steps))).collect::<Vec<String>>()
+            };
+            let scores = self.short(device, &mut runs, rows, choices.iter().map(set).collect())?;
+            let of = |score: Option<f64>| score.unwrap_or(f64::INFINITY);
+            let best = scores.iter().copied().map(of).fold(f64::INFINITY, f64::min);
+            // Of values that are as good as the best the first is taken.
+            let good = |score: &Option<f64>| of(*score) <= best + GAIN * best.abs();
+            let place = scores.iter().position(good).unwrap_or(0);
+            then = scores[place];
+            chosen.push((path, choices[place]));
+            fields.push(Field {
+                path,
+                now: self
+                    .base
+                    .to_json()
+                    .pointer(&format!("/{}", path.replace('.', "/")))
+                    .cloned()
+                    .unwrap_or(Value::Null),
+                value: choices[place].of(self.total),
+                why,
+                tried: choices.iter().map(|choice| choice.of(self.total)).zip(scores).collect(),
+            });
+        }
+        let Plan { steps, total, labels, .. } = *self;
+        Ok(Suggestion { steps, total, labels, fields, now, then, made: runs.made })
+    }
+
+    /// The scores of short runs.
+    fn short(
+        &self,
+        device: &Device,
+        runs: &mut Runs<'_, Trained>,
+        rows: &Splits,
+        sets: Vec<Vec<String>>,
+    ) -> Result<Vec<Option<f64>>, StudyError> {
+        let mut jobs = Vec::new();
+        for set in sets {
+            let config = self.base.changed(Overrides { flag: "suggest", texts: &set })?;
+            let config = RunConfig { length: Length::Steps(self.steps), validation: None, ..config };
+            let key = Key { of: "short".to_string(), set, seed: config.seed };
+            jobs.push(Job { key, config, rows: rows.clone() });
+        }
+        let found = run_all(device, runs, jobs, self.workers)?;
+        Ok(found.iter().map(|run| score(By::Nll, std::slice::from_ref(run))).collect())
+    }
+}
+
+/// A number in three digits.
+fn tidy(value: f64) -> f64 {
+    format!("{value:.2e}").parse().unwrap_or(value)
+}
+
+impl Suggestion {
+    /// The fields whose value is another one than now, as overrides.
+    pub fn overrides(&self) -> Vec<String> {
+        let changed = self.fields.iter().filter(|field| field.now.as_f64() != Some(field.value));
+        changed.map(|field| format!("{}={}", field.path, field.value)).collect()
+    }
+
+    fn table(&self) -> TextTable {
+        let mut table = TextTable::with_left_columns(
+            ["field", "now", "suggested", "tried, with the NLL of held-out rows"],
+            4,
+        );
+        for field in &self.fields {
+            let tried = field
+                .tried
+                .iter()
+                .map(|(value, score)| format!("{value}: {}", score.map_or("diverged".to_string(), number)));
+            let now = if field.now.is_null() { "-".to_string() } else { field.now.to_string() };
+            table.row([
+                field.path.to_string(),
+                now,
+                field.value.to_string(),
+                tried.collect::<Vec<_>>().join(", "),
+            ]);
+        }
+        table
+    }
+
+    fn reasons(&self) -> Vec<String> {
+        self.fields.iter().map(|field| format!("{}: {}", field.path, field.why)).collect()
+    }
+
+    fn told(&self) -> String {
+        let shown = |score: Option<f64>| score.map_or("diverged".to_string(), number);
+        format!(
+            "runs of {} steps, where the whole run has {}: the NLL of held-out training rows is {} as the configuration is, and {} with \
+             all that is suggested. A value is changed where it gains {} % or more",
+            self.steps,
+            self.total,
+            shown(self.now),
+            shown(self.then),
+            100.0 * GAIN
+        )
+    }
+}
+
+impl Report for Suggestion {
+    fn text(&self) -> String {
+        let set: Vec<String> = self.overrides().iter().map(|set| format!(" --set {set}")).collect();
+        let set = if set.is_empty() {
+            "the configuration as it is".to_string()
+        } else {
+            format!("natgrad train{}", set.concat())
+        };
+        format!(
+            "{}\n{}\n\n{}\nsuggested: {set}\n",
+            self.table().text(),
+            self.reasons().join("\n"),
+            self.told()
+        )
+    }
+
+    fn html(&self) -> String {
+        let mut page = Page::new("natgrad suggest");
+        page.paragraph(&self.told());
+        page.table(&self.table());
+        page.remarks(&self.reasons());
+        page.lines(&self.overrides().join("\n"));
+        page.render()
+    }
+
+    fn made(&self) -> u64 {
+        self.made
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_average_forgets_after_a_part_of_the_run() {
+        assert_eq!(Choice::Forgets(0.1).of(1000), 0.99);
+        assert_eq!(Choice::Forgets(1.0).of(100_000), 0.99999);
+        assert_eq!(Choice::Forgets(0.02).of(10), 0.5);
+    }
+
+    #[test]
+    fn values_come_from_the_rows_and_the_length() {
+        let plan = Plan::new(RunConfig::default(), 4000, None);
+        assert_eq!((plan.labels, plan.total, plan.steps), (4000, 2400, 480));
+        let stages = plan.stages();
+        let first =
+            |path: &str| stages.iter().find(|(other, _, _)| *other == path).map(|(_, _, choices)| choices[0]);
+        assert_eq!(first("rule.ess"), Some(Choice::Same(4000.0)));
+        assert_eq!(first("rule.weight_decay"), Some(Choice::Same(2e-3)));
+        let adamw = RunConfig::default().changed(Overrides { flag: "", texts: &["rule.kind=adamw".into()] });
+        let stages = Plan::new(adamw.unwrap(), 4000, Some(50)).stages();
+        assert_eq!(
+            stages.iter().map(|(path, _, _)| *path).collect::<Vec<_>>(),
+            ["rule.lr", "rule.weight_decay"]
+        );
+    }
+}
