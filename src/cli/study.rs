@@ -12,7 +12,7 @@ use super::interrupt::Interrupt;
 use super::out::pretty;
 use super::output::{Inputs, check};
 use super::print::{note, print, tell, tell_written};
-use crate::compile::{Device, DeviceOptions, Target};
+use crate::compile::{Device, DeviceOptions};
 use crate::study::kept::FILE_NAME;
 use crate::study::{Finished, Kept, KeptError, Report, StudyError, convex, curves, pool, sensitivity};
 use crate::train::{RunFolder, write_atomically};
@@ -86,22 +86,11 @@ struct Sensitivity {
 /// Studies that train whole configurations.
 #[derive(Debug, Args)]
 pub(super) struct Trained {
-    /// Runs that go on at a time [default: one a core, and 1 on a GPU or TPU]
+    /// Runs that go on at a time [default: of models below 2 million parameters one a core, else 1]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(super) jobs: Option<u16>,
     #[command(flatten)]
     pub(super) kept: KeptIn,
-}
-
-impl Trained {
-    /// Runs that go on at a time on this device.
-    pub(super) fn workers(jobs: Option<u16>, device: &Device) -> usize {
-        match (jobs, device.target()) {
-            (Some(jobs), _) => jobs.into(),
-            (None, Target::Cpu) => pool::workers(),
-            (None, Target::Gpu | Target::Tpu | Target::Other) => 1,
-        }
-    }
 }
 
 /// Where the runs of a study are kept, and what is made of them.
@@ -163,7 +152,9 @@ impl Curves {
         }
         let settings = curves::Settings { steps };
         kept.run("study-curves", &settings.clone(), &DeviceOptions::default(), |device, runs| {
-            let workers = Trained::workers(jobs, device);
+            let contestants = loaded.iter().flat_map(|loaded| &loaded.task.contestants);
+            let workers = pool::workers(device.target(), contestants.map(|contestant| &contestant.config));
+            let workers = jobs.map_or(workers, usize::from);
             curves::Study::run(device, settings, seeds, &loaded, workers, runs)
         })
     }
@@ -177,7 +168,8 @@ impl Sensitivity {
         let rows = config.load_data(backend::fetch).map_err(Failure::data)?;
         let settings = sensitivity::Settings { steps };
         kept.run("study-sensitivity", &settings.clone(), &DeviceOptions::default(), |device, runs| {
-            let workers = Trained::workers(jobs, device);
+            let workers = pool::workers(device.target(), std::iter::once(&config));
+            let workers = jobs.map_or(workers, usize::from);
             sensitivity::Study::run(device, settings, seeds, &rows, workers, runs)
         })
     }

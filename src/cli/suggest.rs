@@ -10,6 +10,7 @@ use natgrad_layers::Task;
 use super::study::Trained;
 use super::{Failure, backend};
 use crate::config::RunConfig;
+use crate::study::pool;
 use crate::study::suggest::Plan;
 use crate::train::{check, held_out};
 
@@ -46,7 +47,8 @@ impl Suggest {
         let mut plan = Plan::new(base, splits.train.len(), self.steps);
         let common = plan.common();
         kept.run("suggest", &common, &options, |device, kept| {
-            plan.workers = Trained::workers(jobs, device);
+            plan.workers =
+                jobs.map_or_else(|| pool::workers(device.target(), std::iter::once(&plan.base)), usize::from);
             plan.run(device, &rows, kept)
         })
     }

@@ -9,6 +9,7 @@ use clap::{Args, ValueEnum};
 use super::study::Trained;
 use super::{Failure, backend};
 use crate::config::RunConfig;
+use crate::study::pool;
 use crate::study::sweep::{self, Axis, Plan};
 use crate::train::{check, held_out};
 
@@ -105,7 +106,7 @@ impl Sweep {
         let options = plan.base.device.clone();
         let common = plan.common();
         kept.run("sweep", &common, &options, |device, kept| {
-            plan.workers = Trained::workers(jobs, device);
+            plan.workers = jobs.map_or_else(|| pool::workers(device.target(), configs.iter()), usize::from);
             plan.run(device, &rows, kept)
         })
     }

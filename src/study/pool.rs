@@ -5,7 +5,8 @@ use std::sync::{Mutex, mpsc};
 
 use super::runs::{Runs, StudyError};
 use super::trained::{Job, Trained};
-use crate::compile::Device;
+use crate::compile::{Device, Target};
+use crate::config::RunConfig;
 use crate::train::TrainError;
 
 /// Makes those of the jobs that are not kept, `workers` at a time, and gives the runs of all in the jobs' order. Runs do not
@@ -58,8 +59,18 @@ pub fn run_all(
     Ok(found.into_iter().flatten().collect())
 }
 
-/// How many runs go on at a time on this machine where nothing else is said: one a core. What a step of a small model leaves
-/// idle of one core another run takes.
-pub fn workers() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from)
+/// Steps of larger models, in parameters, fill all cores by themselves, and several would need their memory several times.
+const SMALL: usize = 2_000_000;
+
+/// How many runs go on at a time where nothing else is said: on CPUs one a core, if their models are small. What a step of a
+/// small model leaves idle of one core another run takes.
+pub fn workers<'a>(target: Target, mut configs: impl Iterator<Item = &'a RunConfig>) -> usize {
+    let size =
+        |config: &RunConfig| config.model.params().iter().map(|param| param.shape.elements()).sum::<usize>();
+    match target {
+        Target::Cpu if configs.all(|config| size(config) <= SMALL) => {
+            std::thread::available_parallelism().map_or(1, usize::from)
+        }
+        Target::Cpu | Target::Gpu | Target::Tpu | Target::Other => 1,
+    }
 }
