@@ -6,7 +6,9 @@ use clap::Args;
 
 use super::{Failure, compile, progress};
 use crate::assets::{self, Asset};
-use crate::compile::{Cache, Compiler, Device, DeviceOptions, Executables, Listing, OpenError, Wanted, open};
+use crate::compile::{
+    Cache, Compiler, Device, DeviceOptions, Executables, Listing, OpenError, Target, Wanted, open,
+};
 use crate::pjrt::{Client, Plugin};
 use crate::step::Program;
 
@@ -38,6 +40,16 @@ impl OnDevice {
             )));
         }
         look_for(self.device)
+    }
+
+    /// What kind of device it is.
+    pub(super) fn platform(&self) -> &'static str {
+        match self.device.map_or(Target::Cpu, Wanted::target) {
+            Target::Cpu => "cpu",
+            Target::Gpu => "gpu",
+            Target::Tpu => "tpu",
+            Target::Other => "other",
+        }
     }
 
     /// The device, for a run with these options.

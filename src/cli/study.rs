@@ -202,7 +202,11 @@ impl KeptIn {
         let taken = RunFolder::take(&folder).map_err(|error| Failure::training(error.into(), None))?;
         let taken = Arc::new(taken);
         Interrupt.gives_back(&taken);
-        let mut kept = Kept::open(&folder, name.trim_start_matches("study-"), settings).map_err(failure)?;
+        // Other devices and versions give other numbers.
+        let mut settings = serde_json::json!(settings);
+        settings["device"] = self.on.platform().into();
+        settings["natgrad"] = env!("CARGO_PKG_VERSION").into();
+        let mut kept = Kept::open(&folder, name.trim_start_matches("study-"), &settings).map_err(failure)?;
         if !kept.is_empty() {
             tell(format_args!("{} finished runs are kept in {}", kept.len(), folder.display()));
         }

@@ -63,7 +63,7 @@ impl Task {
                 "model": RunConfig::default().to_json()["model"],
                 "data": {"kind": data},
                 "evaluation": {"samples": samples},
-                "validation": {"every": {"steps": steps.div_ceil(LOOKS)}, "samples": 8},
+                "validation": {"every": {"steps": steps.div_ceil(LOOKS)}, "examples": 1000, "samples": 8},
             })
         };
         let of_images = || {
