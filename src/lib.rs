@@ -42,6 +42,8 @@ mod files;
 mod guard;
 pub mod inspect;
 pub mod lower;
+#[cfg(feature = "mlir")]
+pub mod mlir;
 pub mod noise;
 pub mod phase;
 pub mod posterior;

@@ -10,7 +10,7 @@ use natgrad_ir::{DType, text};
 
 use self::against::{Against, Other};
 use super::output::{Inputs, check};
-use super::print::{print, tell_written};
+use super::print::{print, print_bytes, tell_written};
 use super::target::{self, TargetArg};
 use super::{Failure, backend};
 use crate::compile::{Compiler, DeviceModel, Target, Unit, Wanted, open, stablehlo};
@@ -20,6 +20,8 @@ use crate::step::Program;
 use crate::train::write_atomically;
 
 mod against;
+#[cfg(feature = "mlir")]
+mod mlir;
 
 /// Read what XLA makes of a run's programs: kernels, promises, memory, least times
 #[derive(Debug, Args)]
@@ -60,6 +62,12 @@ enum What {
     Ir,
     /// What XLA is given
     Stablehlo,
+    /// The same, built and verified by MLIR, in its generic form
+    #[cfg(feature = "mlir")]
+    Mlir,
+    /// The same as MLIR's bytecode
+    #[cfg(feature = "mlir")]
+    Bytecode,
     /// What XLA made of it
     Hlo,
     /// Which promises it keeps, and its kernels by stage
@@ -70,6 +78,18 @@ enum What {
     Roofline,
     /// Promises, kernels, memory and least times
     All,
+}
+
+impl What {
+    /// Whether it is made without XLA.
+    fn is_before_xla(self) -> bool {
+        match self {
+            What::Ir | What::Stablehlo => true,
+            #[cfg(feature = "mlir")]
+            What::Mlir | What::Bytecode => true,
+            What::Hlo | What::Fusions | What::Memory | What::Roofline | What::All => false,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -126,7 +146,7 @@ impl Inspect {
         // What is written need not fill the terminal too.
         let writes = self.json.is_some() || self.html.is_some() || self.dump.is_some();
         let is_brief = writes && self.what.is_none();
-        let compiles = reports || self.dump.is_some() || !matches!(what, What::Ir | What::Stablehlo);
+        let compiles = reports || self.dump.is_some() || !what.is_before_xla();
         let compiler = if compiles { Some(backend::compiler(wanted)?) } else { None };
         // For the CPU, where nothing is opened and no other target wanted.
         let unopened = wanted.map_or(Target::Cpu, Wanted::target);
@@ -136,8 +156,13 @@ impl Inspect {
         let unopened = target.lowering(open::loops());
         let lowering = compiler.as_ref().map_or(unopened, Compiler::lowering);
         let stablehlo = stablehlo(&program, lowering)?;
+        #[cfg(feature = "mlir")]
+        let in_mlir = mlir::written(what, &program, lowering, &config)?;
+        #[cfg(not(feature = "mlir"))]
+        let in_mlir: Option<Vec<u8>> = None;
         let Some(compiler) = compiler else {
-            print(if what == What::Ir { &ir } else { &stablehlo })?;
+            let own = if what == What::Ir { &ir } else { &stablehlo };
+            print_bytes(in_mlir.as_deref().unwrap_or(own.as_bytes()))?;
             return Ok(ExitCode::SUCCESS);
         };
         let (optimized, hlo) = optimize(&compiler, program)?;
@@ -145,7 +170,8 @@ impl Inspect {
             dump(folder, &optimized, [&ir, &stablehlo], &hlo)?;
         }
         let report = match what {
-            What::Ir | What::Stablehlo | What::Hlo if !reports => None,
+            What::Hlo if !reports => None,
+            what if what.is_before_xla() && !reports => None,
             _ => Some(self.report(compiler, wanted, &config, &optimized, other)?),
         };
         if let (Some(path), Some(report)) = (&self.json, &report) {
@@ -159,6 +185,9 @@ impl Inspect {
             (_, None) if is_brief => String::new(),
             (What::Ir, _) => ir,
             (What::Stablehlo, _) => stablehlo,
+            // It need not be text.
+            #[cfg(feature = "mlir")]
+            (What::Mlir | What::Bytecode, _) => String::new(),
             (What::Hlo, _) | (_, None) => optimized.module.to_text(),
             (What::Fusions, Some(report)) => {
                 [report.title(), report.verdict_text(), report.stage_text(), report.kernel_text()].concat()
@@ -168,7 +197,7 @@ impl Inspect {
             (What::All, Some(report)) if self.what.is_none() && report.against.is_some() => report.title(),
             (What::All, Some(report)) => report.text(),
         };
-        print(&printed)?;
+        print_bytes(in_mlir.filter(|_| !is_brief).as_deref().unwrap_or(printed.as_bytes()))?;
         if let Some(difference) = report.and_then(|report| report.against) {
             print(&difference.text())?;
         }

@@ -375,8 +375,14 @@ pub(super) fn program_options(target: Target, options: &CompileOptions, program:
 /// # Errors
 /// See [`lower::LowerError`].
 pub fn stablehlo(program: &Program, lowering: Lowering) -> Result<String, lower::LowerError> {
+    let (donation, lowering) = manner(program, lowering);
+    lower::to_stablehlo(&program.module, &donation, lowering)
+}
+
+/// What a program donates, and how it is told where others are told in this way.
+pub(crate) fn manner(program: &Program, lowering: Lowering) -> (lower::Donation, Lowering) {
     let lowering = Lowering { precision: program.interface.plan.precision, ..lowering };
-    lower::to_stablehlo(&program.module, &lower::Donation { aliases: program.donation() }, lowering)
+    (lower::Donation { aliases: program.donation() }, lowering)
 }
 
 impl Compiled {

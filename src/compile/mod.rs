@@ -34,6 +34,8 @@ pub use ahead::{AheadDevice, Compiler};
 pub use cache::{Cache, CacheEntry, CacheOutcome, DEFAULT_MAX, MissReason, Removed};
 pub use conditions::Conditions;
 pub use cuda::CudaError;
+#[cfg(feature = "mlir")]
+pub(crate) use device::manner;
 pub use device::{Compiled, Device, stablehlo};
 pub use device_error::DeviceError;
 pub use device_options::{Allocator, DeviceOptions};

@@ -11,6 +11,7 @@
 //! Sums of `bf16` and `f16` are accumulated in `f32`. XLA:CPU keeps NaN in maxima and minima, as the IR says, only
 //! where its option `xla_cpu_enable_fast_min_max` is off.
 
+mod attribute;
 mod constant;
 mod donation;
 mod kernel_gradient;
@@ -25,11 +26,15 @@ mod text;
 
 use natgrad_ir::Verified;
 
+#[cfg(feature = "mlir")]
+pub(crate) use attribute::{COMPARISON_TYPES, DIRECTIONS, write_attr, write_type};
 pub use donation::{Donation, LowerError};
 pub use manner::{KernelGradients, Loops, Lowering, Materialization, ProductPrecision};
 pub(crate) use shape::SMALL_TENSORS;
 pub use sink::{Attr, ComparisonType, FuncHeader, FuncParam, Operation, Sink, SliceDims, Visibility};
 pub use stablehlo::emit;
+#[cfg(feature = "mlir")]
+pub(crate) use stablehlo::{binary_name, unary_name};
 pub use text::TextSink;
 
 /// The module as StableHLO in MLIR's textual form: the same bytes for equal modules, donations and ways of lowering.
@@ -42,9 +47,22 @@ pub fn to_stablehlo(
     donation: &Donation,
     lowering: Lowering,
 ) -> Result<String, LowerError> {
+    let mut sink = TextSink::new();
+    lower(module, donation, lowering, &mut sink)?;
+    Ok(sink.into_text())
+}
+
+/// Shapes the module, then tells a sink what to make of it.
+///
+/// # Errors
+/// As [`to_stablehlo`].
+pub fn lower<S: Sink>(
+    module: &Verified,
+    donation: &Donation,
+    lowering: Lowering,
+    sink: &mut S,
+) -> Result<(), LowerError> {
     let module = lowering.kernel_gradients.shape(module)?;
     let module = lowering.loops.shape(&module)?;
-    let mut sink = TextSink::new();
-    emit(&module, donation, lowering, &mut sink)?;
-    Ok(sink.into_text())
+    emit(&module, donation, lowering, sink)
 }

@@ -530,7 +530,7 @@ impl<'a, S: Sink> Emitter<'a, S> {
     }
 }
 
-fn unary_name(op: UnaryOp) -> &'static str {
+pub(crate) fn unary_name(op: UnaryOp) -> &'static str {
     match op {
         UnaryOp::Neg => "stablehlo.negate",
         UnaryOp::Abs => "stablehlo.abs",
@@ -551,7 +551,7 @@ fn unary_name(op: UnaryOp) -> &'static str {
     }
 }
 
-fn binary_name(op: BinaryOp) -> &'static str {
+pub(crate) fn binary_name(op: BinaryOp) -> &'static str {
     match op {
         BinaryOp::Add => "stablehlo.add",
         BinaryOp::Sub => "stablehlo.subtract",

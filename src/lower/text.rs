@@ -2,10 +2,11 @@
 
 use std::fmt::Arguments;
 
-use natgrad_ir::{CompareOp, Foreign, TensorType, stablehlo_name};
+use natgrad_ir::{Foreign, TensorType};
 
-use super::constant::{put, write_dense};
-use super::sink::{Attr, ComparisonType, FuncHeader, Operation, Sink, SliceDims, Visibility};
+use super::attribute::{put_quoted, put_symbol, write_attr, write_type};
+use super::constant::put;
+use super::sink::{FuncHeader, Operation, Sink, Visibility};
 
 /// A [`Sink`] that writes MLIR text into a string.
 #[derive(Debug, Default)]
@@ -93,84 +94,11 @@ impl TextSink {
     /// One type bare, any other number in parentheses.
     fn put_results(&mut self, types: &[&TensorType]) {
         if let [ty] = types {
-            return put_type(&mut self.out, ty);
+            return write_type(&mut self.out, ty);
         }
         self.out.push('(');
-        self.put_list(types, |sink, ty| put_type(&mut sink.out, ty));
+        self.put_list(types, |sink, ty| write_type(&mut sink.out, ty));
         self.out.push(')');
-    }
-
-    fn put_attr(&mut self, attr: Attr<'_>) {
-        match attr {
-            Attr::Index(index) => self.put(format_args!("{index} : i64")),
-            Attr::Indices([]) => self.out.push_str("array<i64>"),
-            Attr::Indices(indices) => {
-                self.out.push_str("array<i64: ");
-                self.put_list(indices, |sink, index| sink.put(format_args!("{index}")));
-                self.out.push('>');
-            }
-            Attr::Literal(literal) => {
-                write_dense(&mut self.out, literal);
-                self.out.push_str(" : ");
-                put_type(&mut self.out, &literal.ty);
-            }
-            Attr::Function(name) => put_symbol(&mut self.out, name),
-            Attr::Direction(compare) => {
-                self.put(format_args!("#stablehlo<comparison_direction {}>", direction(compare)));
-            }
-            Attr::Comparison(comparison) => {
-                let name = match comparison {
-                    ComparisonType::Float => "FLOAT",
-                    ComparisonType::Signed => "SIGNED",
-                    ComparisonType::Unsigned => "UNSIGNED",
-                };
-                self.put(format_args!("#stablehlo<comparison_type {name}>"));
-            }
-            // Of both operands.
-            Attr::Precision(name) => {
-                self.put(format_args!("[#stablehlo<precision {name}>, #stablehlo<precision {name}>]"));
-            }
-            Attr::Flag(flag) => self.put(format_args!("{flag}")),
-            Attr::Images(spatial) => {
-                let window: Vec<String> = (0..spatial).map(|axis| axis.to_string()).collect();
-                let window = window.join(", ");
-                self.put(format_args!(
-                    "#stablehlo.conv<[b, {window}, f]x[{window}, i, o]->[b, {window}, f]>"
-                ));
-            }
-            Attr::Padding(low, high) => {
-                let pairs: Vec<String> =
-                    low.iter().zip(high).map(|(low, high)| format!("[{low}, {high}]")).collect();
-                self.put(format_args!("dense<[{}]> : tensor<{}x2xi64>", pairs.join(", "), low.len()));
-            }
-            Attr::Gather(SliceDims { indices, slice }) => {
-                let offsets: Vec<usize> = (indices..indices + slice).collect();
-                self.put(format_args!(
-                    "#stablehlo.gather<offset_dims = {offsets:?}, collapsed_slice_dims = [0], \
-                     start_index_map = [0], index_vector_dim = {indices}>"
-                ));
-            }
-            Attr::Scatter(SliceDims { indices, slice }) => {
-                let window: Vec<usize> = (indices..indices + slice).collect();
-                self.put(format_args!(
-                    "#stablehlo.scatter<update_window_dims = {window:?}, inserted_window_dims = [0], \
-                     scatter_dims_to_operand_dims = [0], index_vector_dim = {indices}>"
-                ));
-            }
-            Attr::LoopFusion => self.out.push_str("#mhlo<fusion_kind kLoop>"),
-            Attr::Philox => self.out.push_str("#stablehlo<rng_algorithm PHILOX>"),
-            Attr::Dot(dims) => {
-                let lists = [
-                    ("lhs_batching_dimensions", &dims.lhs_batch),
-                    ("rhs_batching_dimensions", &dims.rhs_batch),
-                    ("lhs_contracting_dimensions", &dims.lhs_contract),
-                    ("rhs_contracting_dimensions", &dims.rhs_contract),
-                ];
-                self.out.push_str("#stablehlo.dot<");
-                self.put_list(lists, |sink, (name, dims)| sink.put(format_args!("{name} = {dims:?}")));
-                self.out.push('>');
-            }
-        }
     }
 
     fn put_location(&mut self, location: &str) {
@@ -222,7 +150,7 @@ impl Sink for TextSink {
             self.indent();
             self.depth -= 2;
             self.put(format_args!("%arg{index}: "));
-            put_type(&mut self.out, param.ty);
+            write_type(&mut self.out, param.ty);
             if let Some(output) = param.aliased_output {
                 self.put(format_args!(" {{tf.aliasing_output = {output} : i32}}"));
             }
@@ -264,7 +192,7 @@ impl Sink for TextSink {
             }
             self.put_name(name);
             self.out.push_str(": ");
-            put_type(&mut self.out, ty);
+            write_type(&mut self.out, ty);
             self.put_location(location);
             args.push(self.value(name, ty));
         }
@@ -304,7 +232,7 @@ impl Sink for TextSink {
             self.out.push_str(" <{");
             self.put_list(operation.attrs, |sink, (name, attr)| {
                 sink.put(format_args!("{name} = "));
-                sink.put_attr(*attr);
+                write_attr(&mut sink.out, *attr);
             });
             self.out.push_str("}>");
         }
@@ -325,77 +253,12 @@ impl Sink for TextSink {
         }
         self.out.push_str(" : (");
         self.put_list(operation.operands, |sink, operand| {
-            put_type(&mut sink.out, &sink.values[operand.0].ty);
+            write_type(&mut sink.out, &sink.values[operand.0].ty);
         });
         self.out.push_str(") -> ");
         self.put_results(operation.results);
         self.put_location(operation.location);
         self.out.push('\n');
         results
-    }
-}
-
-fn direction(compare: CompareOp) -> &'static str {
-    match compare {
-        CompareOp::Eq => "EQ",
-        CompareOp::Ne => "NE",
-        CompareOp::Lt => "LT",
-        CompareOp::Le => "LE",
-        CompareOp::Gt => "GT",
-        CompareOp::Ge => "GE",
-    }
-}
-
-/// `tensor<50x784xf32>`.
-fn put_type(out: &mut String, ty: &TensorType) {
-    out.push_str("tensor<");
-    for dim in ty.shape.dims() {
-        put(out, format_args!("{dim}x"));
-    }
-    out.push_str(stablehlo_name(ty.dtype));
-    out.push('>');
-}
-
-/// `@update`, or `@"a/b"` where the name has more than MLIR's bare symbols may have.
-fn put_symbol(out: &mut String, name: &str) {
-    out.push('@');
-    let bare = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
-        && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '$' | '-'));
-    if bare { out.push_str(name) } else { put_quoted(out, name) }
-}
-
-fn put_quoted(out: &mut String, text: &str) {
-    out.push('"');
-    for c in text.chars() {
-        match c {
-            '"' | '\\' => out.extend(['\\', c]),
-            c if c.is_control() => {
-                let mut bytes = [0; 4];
-                for byte in c.encode_utf8(&mut bytes).bytes() {
-                    put(out, format_args!("\\{byte:02X}"));
-                }
-            }
-            c => out.push(c),
-        }
-    }
-    out.push('"');
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn symbols_are_quoted_where_they_must_be() {
-        let symbol = |name| {
-            let mut out = String::new();
-            put_symbol(&mut out, name);
-            out
-        };
-        assert_eq!(symbol("update.2"), "@update.2");
-        assert_eq!(symbol("layers/0"), "@\"layers/0\"");
-        assert_eq!(symbol("2nd"), "@\"2nd\"");
-        assert_eq!(symbol(".x"), "@\".x\"");
-        assert_eq!(symbol("a \"b\"\\\n"), "@\"a \\\"b\\\"\\\\\\0A\"");
     }
 }

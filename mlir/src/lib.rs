@@ -1,0 +1,76 @@
+//! Two functions of MLIR's C interface that [`melior`] lacks, in safe Rust.
+//!
+//! melior reads a module from a `str`, which bytecode is not, and gives it no name for the locations of errors; and it
+//! loads dialects that are described in IRDL, but not the dialect in which they are. This crate is empty without the
+//! feature `llvm`.
+#![cfg(feature = "llvm")]
+
+use melior::Context;
+use melior::dialect::DialectHandle;
+use melior::ir::operation::{Operation, OperationLike};
+use melior::ir::{BlockLike, Module};
+use mlir_sys::{MlirStringRef, mlirGetDialectHandle__irdl__, mlirOperationCreateParse};
+
+/// The dialect IRDL, in which others are described.
+pub fn irdl() -> DialectHandle {
+    // SAFETY: the function gives a handle that is valid as long as the process.
+    unsafe { DialectHandle::from_raw(mlirGetDialectHandle__irdl__()) }
+}
+
+/// Reads a module, as text or as bytecode; `name` is the file in the locations of what has none of its own. None where
+/// MLIR refuses it: then the context was told why.
+pub fn parse<'c>(context: &'c Context, name: &str, source: &[u8]) -> Option<Module<'c>> {
+    // The parser of text reads on to a zero behind the end.
+    let mut ended = source.to_vec();
+    ended.push(0);
+    let string = |bytes: &[u8]| MlirStringRef { data: bytes.as_ptr().cast(), length: bytes.len() };
+    // SAFETY: both strings outlive the call, which copies what it keeps; the operation, if there is one, is ours, and
+    // belongs to the context, which outlives the module.
+    let operation = unsafe {
+        let raw = mlirOperationCreateParse(
+            context.to_raw(),
+            string(&ended[..source.len()]),
+            string(name.as_bytes()),
+        );
+        Operation::from_option_raw(raw)
+    };
+    let operation = operation?;
+    if operation.name().as_string_ref().as_str() == Ok("builtin.module") {
+        return Module::from_operation(operation);
+    }
+    // One function alone.
+    let module = Module::new(operation.location());
+    module.body().append_operation(operation);
+    Some(module)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_and_bytecode_are_read() {
+        let context = Context::new();
+        let module = parse(&context, "a.mlir", b"module @a {}").expect("a module");
+        let bytes = module.as_operation().write_bytecode();
+        assert!(bytes.starts_with(b"ML\xefR"));
+        let again = parse(&context, "a.mlirbc", &bytes).expect("a module");
+        assert_eq!(module.as_operation().to_string(), again.as_operation().to_string());
+    }
+
+    #[test]
+    fn errors_name_the_file() {
+        let context = Context::new();
+        let said = std::rc::Rc::new(std::cell::RefCell::new(Vec::new()));
+        let hear = std::rc::Rc::clone(&said);
+        context.attach_diagnostic_handler(move |diagnostic| {
+            hear.borrow_mut().push(format!("{}: {diagnostic}", diagnostic.location()));
+            true
+        });
+        assert!(parse(&context, "b.mlir", b"module {\n  oh\n}").is_none());
+        assert!(parse(&context, "c.mlirbc", b"ML\xefR\x00").is_none());
+        let said = said.borrow();
+        assert!(said[0].starts_with("loc(\"b.mlir\":2:3): "), "{said:?}");
+        assert!(said[1].starts_with("loc(\"c.mlirbc\":0:0): "), "{said:?}");
+    }
+}
