@@ -233,6 +233,8 @@ pub fn main() -> ExitCode {
         .without_time()
         .with_target(false)
         .init();
+    #[cfg(feature = "mlir")]
+    crate::mlir::read_linked_modules();
     if let Ok(own) = std::env::current_exe() {
         trial::try_by(vec![own.into(), "compile-trial".into()]);
     }

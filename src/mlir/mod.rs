@@ -9,6 +9,7 @@
 
 mod check;
 mod copy;
+mod linked;
 mod operations;
 mod properties;
 mod sink;
@@ -25,6 +26,7 @@ use melior::utility::load_irdl_dialects;
 use natgrad_ir::Verified;
 
 use self::copy::Copy;
+pub use self::linked::read_linked_modules;
 pub use self::sink::MlirSink;
 use crate::compile::manner;
 use crate::lower::{Donation, LowerError, Lowering, lower};

@@ -1,4 +1,4 @@
-//! What the command does with MLIR: forms of `natgrad inspect`.
+//! What the command does with MLIR: forms of `natgrad inspect`, and models of which MLIR reads the functions.
 
 use std::path::Path;
 use std::process::{Command, Output};
@@ -46,6 +46,57 @@ fn natgrad(folder: &Path, args: &[&str]) -> Output {
     command.args(args).current_dir(folder).env("NATGRAD_CACHE", folder.join("cache"));
     let plugin = natgrad::assets::cpu_plugin().unwrap();
     command.env("NATGRAD_PJRT_PLUGIN", plugin).output().unwrap()
+}
+
+/// The losses of every step of a run, as they are written.
+fn losses(module: &[u8]) -> Vec<String> {
+    let bench = bench(module);
+    // A line for every step.
+    let args = ["train", "run.json", "--out", "out", "--set", "step.diagnostics=true"];
+    let output = natgrad(bench.path(), &args);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let metrics = std::fs::read_to_string(bench.path().join("out/metrics.jsonl")).unwrap();
+    let losses: Vec<String> = metrics
+        .lines()
+        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap().get("loss").cloned())
+        .map(|loss| loss.to_string())
+        .collect();
+    assert!(losses.len() >= 20, "{metrics}");
+    losses
+}
+
+/// A module that JAX exported, as text, as MLIR's generic form and as MLIR's bytecode, trains with IVON to the same bits.
+#[test]
+fn what_mlir_links_trains_as_what_is_linked_as_text() {
+    let text = losses(&std::fs::read(fixture("mlp").join(MODULE)).unwrap());
+    let generic = std::fs::read(fixture("generic").join(MODULE)).unwrap();
+    assert_eq!(losses(&generic), text);
+    let mlir = Mlir::new().unwrap();
+    assert_eq!(losses(&mlir.read(MODULE, &generic).unwrap().bytecode()), text);
+}
+
+#[test]
+fn a_wrong_module_is_refused_with_its_operation_and_place() {
+    let generic = std::fs::read_to_string(fixture("generic").join(MODULE)).unwrap();
+    let refused = |module: &[u8], wanted: &[&str]| {
+        let bench = bench(module);
+        let output = natgrad(bench.path(), &["train", "run.json", "--out", "out"]);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        for wanted in wanted {
+            assert!(said.contains(wanted), "no `{wanted}` in {said}");
+        }
+    };
+    let (before, tanh) = generic.split_once("\"stablehlo.tanh\"(").expect("a tanh");
+    let (operand, rest) = tanh.split_once(')').unwrap();
+    let twice =
+        format!("{before}\"stablehlo.tanh\"({operand}, {operand}) : (tensor<8x6xf32>, tensor<8x6xf32>)");
+    let (_, behind) = rest.split_once(" -> ").unwrap();
+    let wrong = format!("{twice} -> {behind}");
+    refused(wrong.as_bytes(), &["loss_and_gradient.mlir: MLIR refuses it: ", "tanh"]);
+    let undefined = generic.replacen("\"stablehlo.tanh\"(", "\"stablehlo.tanh\"(%nothing", 1);
+    refused(undefined.as_bytes(), &["MLIR refuses it: loss_and_gradient.mlir:"]);
+    refused(b"ML\xefR\x01", &["MLIR refuses it: loss_and_gradient.mlir:0:0: "]);
 }
 
 #[test]

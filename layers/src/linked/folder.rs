@@ -9,7 +9,7 @@ use safetensors::{Dtype, SafeTensors};
 
 use super::described::{Checked, Described, Tensor};
 use super::text::{self, prepare};
-use super::{Linked, LinkedFunction, Port};
+use super::{Linked, LinkedFunction, Port, reader};
 use crate::init::{Init, Param};
 use crate::network::{NAMES, is_name};
 
@@ -52,14 +52,18 @@ impl Linked {
                 Err((_, error)) => return Err(error),
             };
             let fail = |reason: String| format!("{}: {reason}", folder.join(&name).display());
-            if bytes.starts_with(BYTECODE) {
+            let read = reader::read(&folder.join(&name), &bytes)?;
+            if read.is_none() && bytes.starts_with(BYTECODE) {
                 return Err(fail(
                     "it is MLIR's bytecode, and must be text: in JAX write what `mlir_module()` of `jax.export.Exported` \
                      gives, and not `mlir_module_serialized`"
                         .to_string(),
                 ));
             }
-            let source = String::from_utf8(bytes).map_err(|error| fail(format!("not text: {error}")))?;
+            let source = match read {
+                Some(text) => text,
+                None => String::from_utf8(bytes).map_err(|error| fail(format!("not text: {error}")))?,
+            };
             linked_function(&source, stem, &known, wanted, &described, version, &mut told)
                 .map(Some)
                 .map_err(fail)

@@ -4,12 +4,14 @@ mod adapt;
 mod described;
 mod folder;
 mod generic;
+mod reader;
 mod signature;
 mod text;
 
 use std::sync::Arc;
 
 use natgrad_ir::{Foreign, TensorType};
+pub use reader::{ModuleReader, read_modules_by};
 
 use crate::init::Param;
 use crate::model::{Input, Task};

@@ -1,0 +1,20 @@
+//! Who reads the modules of linked models before natgrad does.
+
+use std::path::Path;
+use std::sync::OnceLock;
+
+/// Reads a module of a file and gives it as text in MLIR's generic form; or none, if it is for natgrad itself to read, which
+/// takes text only. The error is for the user, and names the file.
+pub type ModuleReader = fn(file: &Path, module: &[u8]) -> Result<Option<String>, String>;
+
+static READER: OnceLock<ModuleReader> = OnceLock::new();
+
+/// From now on has modules of linked models read by this first. Of several, the first is kept.
+pub fn read_modules_by(reader: ModuleReader) {
+    READER.get_or_init(|| reader);
+}
+
+/// What the reader makes of a module, if there is one that takes it.
+pub(super) fn read(file: &Path, module: &[u8]) -> Result<Option<String>, String> {
+    READER.get().map_or(Ok(None), |reader| reader(file, module))
+}
