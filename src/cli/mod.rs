@@ -18,6 +18,7 @@ mod inspect;
 mod interrupt;
 mod memory;
 mod merge;
+mod opt;
 mod out;
 mod output;
 mod plot;
@@ -90,6 +91,7 @@ enum Command {
     Tokenize(tokenize::Tokenize),
     Compile(compile::Compile),
     Inspect(inspect::Inspect),
+    Opt(opt::Opt),
     Plugin(plugin::PluginCommand),
     Cache(cache::CacheCommand),
     Replay(replay::Replay),
@@ -315,6 +317,7 @@ impl Command {
             Command::Tokenize(command) => command.run(),
             Command::Compile(command) => command.run(),
             Command::Inspect(command) => command.run(),
+            Command::Opt(command) => command.run(),
             Command::Plugin(command) => command.run(),
             Command::Cache(command) => command.run(),
             Command::Replay(command) => command.run(),

@@ -25,6 +25,7 @@ mod tests;
 mod text;
 
 use natgrad_ir::Verified;
+use natgrad_ir::pass::{PASSES, Pass};
 
 #[cfg(feature = "mlir")]
 pub(crate) use attribute::{COMPARISON_TYPES, DIRECTIONS, write_attr, write_type};
@@ -50,6 +51,11 @@ pub fn to_stablehlo(
     let mut sink = TextSink::new();
     lower(module, donation, lowering, &mut sink)?;
     Ok(sink.into_text())
+}
+
+/// Every pass that there is: those of [`natgrad_ir::pass`] in their order, then those that shape a program for a target.
+pub fn passes() -> impl Iterator<Item = &'static Pass> {
+    PASSES.iter().chain(shape::SHAPING).chain([&kernel_gradient::PRODUCTS])
 }
 
 /// Shapes the module, then tells a sink what to make of it.

@@ -19,6 +19,7 @@ fn help() {
         "export",
         "tokenize",
         "inspect",
+        "opt",
         "plugin",
         "cache",
         "replay",

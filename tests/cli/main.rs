@@ -23,6 +23,7 @@ mod input;
 mod inspect;
 mod linked;
 mod loss;
+mod opt;
 mod outputs;
 mod page;
 mod plot;
