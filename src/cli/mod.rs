@@ -16,6 +16,7 @@ mod generate;
 mod init;
 mod inspect;
 mod interrupt;
+mod kept_in;
 mod memory;
 mod merge;
 mod opt;

@@ -1,21 +1,17 @@
 //! `natgrad study`.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::Failure;
-use super::backend::{self, OnDevice};
-use super::interrupt::Interrupt;
-use super::out::pretty;
+use super::kept_in::{KeptIn, Trained};
 use super::output::{Inputs, check};
-use super::print::{note, print, tell, tell_written};
-use crate::compile::{Device, DeviceOptions};
-use crate::study::kept::FILE_NAME;
-use crate::study::{Finished, Kept, KeptError, Report, StudyError, convex, curves, pool, sensitivity};
-use crate::train::{RunFolder, write_atomically};
+use super::print::note;
+use super::{Failure, backend};
+use crate::compile::DeviceOptions;
+use crate::config::RunConfig;
+use crate::study::{convex, curves, dynamics, overhead, pool, sensitivity};
 
 /// Answer one question by many runs, with what was claimed and whether it held
 #[derive(Debug, Args)]
@@ -28,6 +24,8 @@ pub(super) struct StudyCommand {
 enum Study {
     Convex(Convex),
     Curves(Curves),
+    Dynamics(Dynamics),
+    Overhead(Overhead),
     Sensitivity(Sensitivity),
 }
 
@@ -70,6 +68,37 @@ enum TaskName {
     Text,
 }
 
+/// Do the updates follow natural-gradient theory? IVON's against the exact natural gradient, and estimates against exact Hessians
+#[derive(Debug, Args)]
+struct Dynamics {
+    /// Updates that are made from each state; ten times as many from the exact posterior
+    #[arg(long, default_value_t = 400, value_parser = clap::value_parser!(u64).range(2..=1_000_000))]
+    updates: u64,
+    /// Pairs of samples that the network's expectations are means over
+    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u64).range(2..=1_000_000))]
+    pairs: u64,
+    /// Seeds that the results are medians over; of fewer than six the intervals cover less than 95 %
+    #[arg(long, default_value_t = 6, value_parser = clap::value_parser!(u64).range(1..=1000))]
+    seeds: u64,
+    #[command(flatten)]
+    kept: KeptIn,
+}
+
+/// What do sampling and the Hessian's estimate cost? Steps of AdamW and of IVON with one thing changed at a time, in turns
+#[derive(Debug, Args)]
+struct Overhead {
+    /// The configuration whose model and batches are taken; the default run if there is none
+    config: Option<PathBuf>,
+    /// Set a field of the configuration, e.g. batch=32
+    #[arg(long = "set", value_name = "PATH=VALUE")]
+    set: Vec<String>,
+    /// Sittings of six rounds, in which every step takes a turn of a fifth of a second
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=1000))]
+    sittings: u64,
+    #[command(flatten)]
+    kept: KeptIn,
+}
+
 /// How much of a grid around the usual values trains well, for IVON and AdamW
 #[derive(Debug, Args)]
 struct Sensitivity {
@@ -83,36 +112,17 @@ struct Sensitivity {
     trained: Trained,
 }
 
-/// Studies that train whole configurations.
-#[derive(Debug, Args)]
-pub(super) struct Trained {
-    /// Runs that go on at a time [default: of models below 2 million parameters one a core, else 1]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
-    pub(super) jobs: Option<u16>,
-    #[command(flatten)]
-    pub(super) kept: KeptIn,
-}
-
-/// Where the runs of a study are kept, and what is made of them.
-#[derive(Debug, Args)]
-pub(super) struct KeptIn {
-    /// The folder that finished runs are kept in: the same command again makes none of them twice [default: the command's name, such as study-convex]
-    #[arg(long, value_name = "DIR")]
-    out: Option<PathBuf>,
-    /// Write all that was found, every run included, into this file
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
-    /// Write a page with drawings into this file
-    #[arg(long, value_name = "FILE")]
-    html: Option<PathBuf>,
-    #[command(flatten)]
-    on: OnDevice,
-}
-
 impl StudyCommand {
     pub(super) fn run(self) -> Result<ExitCode, Failure> {
         match self.study {
             Study::Curves(curves) => curves.run(),
+            Study::Dynamics(Dynamics { updates, pairs, seeds, kept }) => {
+                let settings = dynamics::Settings { updates, pairs, seeds };
+                kept.run("study-dynamics", &settings.clone(), &DeviceOptions::default(), |device, runs| {
+                    dynamics::Study::run(device, settings, runs)
+                })
+            }
+            Study::Overhead(overhead) => overhead.run(),
             Study::Sensitivity(sensitivity) => sensitivity.run(),
             Study::Convex(Convex { steps, seeds, kept }) => {
                 let settings = convex::Settings { steps, seeds };
@@ -160,6 +170,21 @@ impl Curves {
     }
 }
 
+impl Overhead {
+    fn run(self) -> Result<ExitCode, Failure> {
+        let Overhead { config, set, sittings, kept } = self;
+        check(&kept.outputs(), &Inputs::default().with("the configuration", config.as_deref()))?;
+        let run = RunConfig::load(config.as_deref(), &set).map_err(Failure::usage)?;
+        let source =
+            config.map_or_else(|| "the default run".to_string(), |config| config.display().to_string());
+        let timed = overhead::Timed::new(&run, &source, sittings).map_err(Failure::usage)?;
+        let settings = timed.settings().clone();
+        kept.run("study-overhead", &settings, &DeviceOptions::default(), |device, runs| {
+            overhead::Study::run(device, timed, runs)
+        })
+    }
+}
+
 impl Sensitivity {
     fn run(self) -> Result<ExitCode, Failure> {
         let Sensitivity { steps, seeds, trained: Trained { jobs, kept } } = self;
@@ -172,72 +197,5 @@ impl Sensitivity {
             let workers = jobs.map_or(workers, usize::from);
             sensitivity::Study::run(device, settings, seeds, &rows, workers, runs)
         })
-    }
-}
-
-impl KeptIn {
-    /// The folder of a study.
-    fn folder(&self, name: &str) -> PathBuf {
-        self.out.clone().unwrap_or_else(|| PathBuf::from(name))
-    }
-
-    /// What can be said before anything is read or made.
-    pub(super) fn check(&self, name: &str) -> Result<(), Failure> {
-        let outputs = [("--json", self.json.as_deref()), ("--html", self.html.as_deref())];
-        let runs = self.folder(name).join(FILE_NAME);
-        check(&outputs, &Inputs::default().with("the study's own file of runs", Some(runs)))?;
-        self.on.look_for()
-    }
-
-    /// Makes the runs that are not kept, and tells what came of all. `name` is that of the folder if the user names none.
-    pub(super) fn run<D: Finished, R: Report>(
-        self,
-        name: &str,
-        settings: &impl serde::Serialize,
-        options: &DeviceOptions,
-        make: impl FnOnce(&Device, &mut Kept<D>) -> Result<R, StudyError>,
-    ) -> Result<ExitCode, Failure> {
-        self.check(name)?;
-        let folder = self.folder(name);
-        let taken = RunFolder::take(&folder).map_err(|error| Failure::training(error.into(), None))?;
-        let taken = Arc::new(taken);
-        Interrupt.gives_back(&taken);
-        // Other devices and versions give other numbers.
-        let mut settings = serde_json::json!(settings);
-        settings["device"] = self.on.platform().into();
-        settings["natgrad"] = env!("CARGO_PKG_VERSION").into();
-        let mut kept = Kept::open(&folder, name.trim_start_matches("study-"), &settings).map_err(failure)?;
-        if !kept.is_empty() {
-            tell(format_args!("{} finished runs are kept in {}", kept.len(), folder.display()));
-        }
-        let shown = folder.display();
-        Interrupt
-            .safe(format!("finished runs are kept in {shown}, and the same command goes on with the others"));
-        let device = self.on.open(options)?;
-        let study = make(&device, &mut kept).map_err(|error| match error {
-            StudyError::Run(error) => Failure::training(*error, None),
-            StudyError::Config(error) => Failure::usage(error),
-            StudyError::Kept(error) => failure(error),
-        })?;
-        print(&study.text())?;
-        let write = |file: Option<&Path>, text: String| -> Result<(), Failure> {
-            if let Some(file) = file {
-                write_atomically(file, text.as_bytes())?;
-                tell_written(file);
-            }
-            Ok(())
-        };
-        write(self.json.as_deref(), pretty(&serde_json::to_value(&study)?)?)?;
-        write(self.html.as_deref(), study.html())?;
-        let made = study.made();
-        tell(format_args!("{made} runs were made, {} are kept in {}", kept.len(), folder.display()));
-        Ok(ExitCode::SUCCESS)
-    }
-}
-
-fn failure(error: KeptError) -> Failure {
-    match error {
-        KeptError::Other { .. } | KeptError::Line { .. } => Failure::usage(error),
-        KeptError::System { .. } => Failure::Failed(error.into()),
     }
 }

@@ -7,7 +7,7 @@ use anyhow::anyhow;
 use clap::Args;
 use natgrad_layers::Task;
 
-use super::study::Trained;
+use super::kept_in::Trained;
 use super::{Failure, backend};
 use crate::config::RunConfig;
 use crate::study::pool;

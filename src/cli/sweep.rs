@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::anyhow;
 use clap::{Args, ValueEnum};
 
-use super::study::Trained;
+use super::kept_in::Trained;
 use super::{Failure, backend};
 use crate::config::RunConfig;
 use crate::study::pool;

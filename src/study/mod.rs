@@ -9,11 +9,15 @@
 //! - [`curves`]: how do IVON and AdamW compare on images and text, tuned with as many runs?
 //! - [`sensitivity`]: how much of a grid around the usual values trains well?
 //! - [`convex`]: do the rules find what theory says they find, on problems whose answer is known?
+//! - [`dynamics`]: do the updates follow natural-gradient theory?
+//! - [`overhead`]: what do sampling and the Hessian's estimate cost?
 
 pub mod claim;
 pub mod convex;
 pub mod curves;
+pub mod dynamics;
 pub mod kept;
+pub mod overhead;
 pub mod pool;
 pub mod runs;
 pub mod sensitivity;

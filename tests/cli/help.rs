@@ -39,6 +39,8 @@ fn help() {
     insta::assert_snapshot!("help_config_show", bench.ok(&["config", "show", "--help"]).stdout);
     insta::assert_snapshot!("help_runs_diff", bench.ok(&["runs", "diff", "--help"]).stdout);
     insta::assert_snapshot!("help_plugin_install", bench.ok(&["plugin", "install", "--help"]).stdout);
+    insta::assert_snapshot!("help_study_dynamics", bench.ok(&["study", "dynamics", "--help"]).stdout);
+    insta::assert_snapshot!("help_study_overhead", bench.ok(&["study", "overhead", "--help"]).stdout);
 }
 
 #[test]

@@ -11,7 +11,11 @@ const STUDY: [&str; 6] = ["study", "convex", "--steps", "20", "--seeds", "1"];
 const RUNS: usize = 3 * 5 * (5 * 2 + 1) + 5;
 
 fn lines(bench: &Bench) -> Vec<String> {
-    std::fs::read_to_string(bench.path("study-convex/runs.jsonl"))
+    lines_of(bench, "convex")
+}
+
+fn lines_of(bench: &Bench, study: &str) -> Vec<String> {
+    std::fs::read_to_string(bench.path(&format!("study-{study}/runs.jsonl")))
         .map(|text| text.lines().map(str::to_string).collect())
         .unwrap_or_default()
 }
@@ -99,4 +103,61 @@ fn ivon_and_adamw_are_tuned_with_as_many_runs_and_compared() {
     // More seeds are added to what is there.
     let more = bench.ok(&[&study[..6], &["--seeds", "2"]].concat());
     assert!(more.stdout.contains("2 runs were made, 20 are kept"), "{}", more.stdout);
+}
+
+#[test]
+fn updates_are_compared_with_the_natural_gradient() {
+    let study = ["study", "dynamics", "--updates", "4", "--pairs", "4", "--seeds", "1"];
+    let bench = Bench::cold();
+    let first = bench.ok(&[&study[..], &["--json", "found.json", "--html", "found.html"]].concat());
+    // Of each subject two points, four estimators, few and many samples; two rules watched with four decays; a training each. And two
+    // rules from each exact posterior.
+    let runs = 4 * (2 * 4 * 2 + 2 * 4 * 2 + 2) + 3 * 2;
+    assert_eq!(lines_of(&bench, "dynamics").len(), 1 + runs);
+    let found = bench.json("found.json");
+    let at = |number: usize| &found["at"][number];
+    assert_eq!(found["at"].as_array().unwrap().len(), 4 * 2 * 4 * 2);
+    assert_eq!((at(1)["subject"].as_str(), at(1)["samples"].as_u64()), (Some("quadratic"), Some(16)));
+    let cosine = at(1)["mean"]["cosine"]["median"].as_f64().unwrap();
+    assert!((0.9..1.0).contains(&cosine), "of 64 samples: {cosine}");
+    // The least that an update leaves is a half by theory, whatever the noise.
+    let watched = found["watched"].as_array().unwrap();
+    let least = |of: &serde_json::Value| of["least"]["median"].as_f64().unwrap();
+    let of_rule = |rule: &'static str| watched.iter().filter(move |of| of["rule"] == rule);
+    assert!(of_rule("ivon").all(|of| of["gone"] == 0 && least(of) > 0.5 - 1e-9));
+    assert!(of_rule("von").any(|of| of["gone"] == 1 && least(of) < 0.0));
+    assert_eq!(bench.read("found.html").matches("<svg").count(), 6);
+
+    // Of a file that was cut, what is left is kept.
+    let all = lines_of(&bench, "dynamics");
+    bench.write("study-dynamics/runs.jsonl", &(all[..runs - 3].join("\n") + "\n"));
+    let again = bench.ok(&[&study[..], &["--json", "again.json"]].concat());
+    assert!(again.stdout.contains(&format!("4 runs were made, {runs} are kept")), "{}", again.stdout);
+    assert_eq!((bench.json("again.json"), lines_of(&bench, "dynamics")), (found, all));
+    assert!(first.stdout.contains(" claims held\n"), "{}", first.stdout);
+}
+
+#[test]
+fn overheads_are_of_steps_that_take_turns() {
+    let bench = Bench::new();
+    let study = ["study", "overhead", "run.json", "--sittings", "1"];
+    let out = bench.ok(&[&study[..], &["--json", "found.json", "--html", "found.html"]].concat()).stdout;
+    assert!(out.contains("IVON, 4 samples") && out.contains(" of 2 claims held\n"), "{out}");
+    let found = bench.json("found.json");
+    let variants = found["variants"].as_array().unwrap();
+    assert_eq!((variants.len(), variants[0]["ratio"]["median"].as_f64()), (11, Some(1.0)));
+    assert!(variants.iter().all(|of| of["step_ms"]["low"].as_f64().unwrap() > 0.0), "{found}");
+    assert_eq!(found["runs"][0]["rounds"].as_array().unwrap().len(), 6);
+    assert_eq!(bench.read("found.html").matches("<table").count(), 2);
+    let again = bench.ok(&[&study[..], &["--json", "again.json"]].concat());
+    assert!(again.stdout.contains("0 runs were made, 1 are kept"), "{}", again.stdout);
+    assert_eq!(bench.json("again.json"), found);
+    for (more, wanted) in [
+        (["--set", "batch=4"], "holds a study with batch 8, and this one has 4"),
+        (["--json", "run.json"], "is the configuration, which would be replaced"),
+        (["--set", "rule.lr=-1"], "`rule.lr` is -1"),
+    ] {
+        let refused = bench.run(&[&study[..], &more].concat());
+        assert!(refused.code == Some(2) && refused.stderr.contains(wanted), "{refused:?}");
+    }
 }

@@ -34,7 +34,7 @@ fn sigmoid(u: f64) -> f64 {
 }
 
 /// The expectations of the sigmoid and of its slope at a normal number.
-fn expected(mean: f64, variance: f64) -> [f64; 2] {
+pub(in crate::study) fn expected(mean: f64, variance: f64) -> [f64; 2] {
     let deviation = variance.sqrt();
     let count = (2.0 * REACH / SPACING) as i32;
     let mut sums = [0.0; 3];

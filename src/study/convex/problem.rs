@@ -41,7 +41,7 @@ pub struct Exact {
 }
 
 /// Normal numbers, the same on every machine.
-pub(super) fn normals(seed: u64, tensor: u32, count: usize) -> Vec<f64> {
+pub(in crate::study) fn normals(seed: u64, tensor: u32, count: usize) -> Vec<f64> {
     let key = plain::key(plain::root(seed, Purpose::Probe, u32::MAX, 0), tensor);
     (0..count as u32).map(|element| plain::normal(key, element, Grade::Exact)).collect()
 }
@@ -77,7 +77,7 @@ impl Problem {
     }
 
     /// The rows in double precision, each with the one that the bias has.
-    pub(super) fn design(features: &[f32], inputs: usize) -> Vec<Vec<f64>> {
+    pub(in crate::study) fn design(features: &[f32], inputs: usize) -> Vec<Vec<f64>> {
         features.chunks(inputs).map(|row| row.iter().map(|&x| f64::from(x)).chain([1.0]).collect()).collect()
     }
 }

@@ -56,7 +56,7 @@ fn exact(design: &[Vec<f64>], labels: &[f32]) -> Exact {
     Exact { mode: mean.clone(), mean, precision, error }
 }
 
-pub(super) fn dot(a: &[f64], b: &[f64]) -> f64 {
+pub(in crate::study) fn dot(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
 
