@@ -131,7 +131,9 @@ impl<'c> Sink for MlirSink<'c> {
     fn link(&mut self, foreign: &Foreign) {
         let text = format!("{}module {{\n{}}}\n", foreign.locations, foreign.text);
         let Some(linked) = parse(self.context, &foreign.symbol, text.as_bytes()) else {
-            let fault = format!("MLIR does not read the functions of `@{}`", foreign.symbol);
+            let of = &foreign.symbol;
+            let fault =
+                format!("MLIR does not read the functions of `@{of}`, which must be in its generic form");
             return self.faults.push(fault);
         };
         let mut next = linked.body().first_operation();

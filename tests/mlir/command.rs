@@ -101,15 +101,15 @@ fn a_wrong_module_is_refused_with_its_operation_and_place() {
 
 #[test]
 fn inspect_prints_mlir_and_bytecode() {
-    let bench = bench(&std::fs::read(fixture("generic").join(MODULE)).unwrap());
+    let folder = bench(&std::fs::read(fixture("generic").join(MODULE)).unwrap());
     let mlir = Mlir::new().unwrap();
     std::fs::write(
-        bench.path().join("own.json"),
+        folder.path().join("own.json"),
         r#"{"model": {"kind": "mlp", "sizes": [6, 8, 3]}, "data": {"kind": "csv", "path": "rows.csv"}}"#,
     )
     .unwrap();
     let printed = |args: &[&str]| {
-        let output = natgrad(bench.path(), args);
+        let output = natgrad(folder.path(), args);
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         output.stdout
     };
@@ -123,4 +123,10 @@ fn inspect_prints_mlir_and_bytecode() {
     let linked = printed(&["inspect", "run.json", "--what", "mlir"]);
     let linked = String::from_utf8(linked).unwrap();
     assert!(linked.contains("sym_name = \"model.loss_and_gradient.main\""), "{linked}");
+    let pretty = bench(&std::fs::read(fixture("mlp").join(MODULE)).unwrap());
+    let output = natgrad(pretty.path(), &["inspect", "run.json", "--what", "mlir"]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    let wanted =
+        "does not read the functions of `@model.loss_and_gradient.main`, which must be in its generic form";
+    assert!(output.status.code() == Some(1) && said.contains(wanted), "{said}");
 }
