@@ -76,7 +76,9 @@ impl Job {
             let Progress::Record { record } = progress else { return };
             (sum, count) = (sum + record.loss, count + 1);
             if record.step >= last + part || record.step == total {
-                done.losses.push((record.step, sum / count as f64));
+                // JSON has no infinite numbers.
+                done.losses
+                    .extend(Some((record.step, sum / count as f64)).filter(|(_, loss)| loss.is_finite()));
                 (sum, count, last) = (0.0, 0, record.step);
             }
             if let Some(valid) = record.valid {
