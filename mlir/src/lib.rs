@@ -1,4 +1,4 @@
-//! Two functions of MLIR's C interface that [`melior`] lacks, in safe Rust.
+//! Two functions of MLIR's C interface that melior lacks, in safe Rust.
 //!
 //! melior reads a module from a `str`, which bytecode is not, and gives it no name for the locations of errors; and it
 //! loads dialects that are described in IRDL, but not the dialect in which they are. This crate is empty without the

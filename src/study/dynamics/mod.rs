@@ -1,6 +1,6 @@
 //! The study `dynamics`: do the updates follow natural-gradient theory?
 //!
-//! natgrad's own compiled steps are made many times from one state, in double precision ([`bench`], [`updates`]), and
+//! natgrad's own compiled steps are made many times from one state, in double precision ([`mod@bench`], [`updates`]), and
 //! compared with the exact natural gradient of the bound there ([`gaussian`], [`subject`]), which is worked out apart from
 //! natgrad. What estimators of the Hessian give is compared with [`theory`]; [`paths`] are what rules do over many steps.
 
