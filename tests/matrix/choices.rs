@@ -53,11 +53,11 @@ fn gpt2() -> Value {
     json!({"kind": "gpt2", "layers": 1, "width": 8, "heads": 2, "context": 4, "vocabulary": 12})
 }
 
-/// A GPT-2 by every rule and estimator, with 1 to 4 samples where it takes samples, in both lowerings.
+/// A GPT-2 by every rule and estimator, with 1, 2 and 4 samples where it takes samples, in both lowerings. (The pairs have 3.)
 pub fn gpt2_in_small() -> Vec<Chosen> {
     let mut all = Vec::new();
     for (rule, samples) in rules() {
-        for samples in 1..=if samples { 4 } else { 1 } {
+        for &samples in if samples { &[1, 2, 4][..] } else { &[1] } {
             let json = json!({"model": gpt2(), "rule": rule, "step": {"samples": samples}, "batch": 2});
             all.extend([true, false].map(|merged| Chosen {
                 json: json.clone(),
