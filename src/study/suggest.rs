@@ -49,10 +49,10 @@ pub struct Suggestion {
     pub labels: usize,
     /// The fields.
     pub fields: Vec<Field>,
-    /// The score of a short run as the configuration is; none if it diverged.
-    pub now: Option<f64>,
-    /// The score of a short run with all that is suggested.
-    pub then: Option<f64>,
+    /// Runs of the whole length: as the configuration is, then with one more of the fields changed each; none where one diverged.
+    pub whole: Vec<(Vec<String>, Option<f64>)>,
+    /// What is suggested: the fewest changes of those, whose score is as good as the best.
+    pub set: Vec<String>,
     /// Runs that were made now, where others were kept.
     #[serde(skip)]
     pub made: u64,
@@ -65,7 +65,7 @@ pub struct Field {
     pub path: &'static str,
     /// Its value in the configuration.
     pub now: Value,
-    /// What is suggested.
+    /// What was best in short runs.
     pub value: f64,
     /// What the values that were tried come from.
     pub why: String,
@@ -185,27 +185,19 @@ impl Plan {
         kept: &mut Kept<Trained>,
     ) -> Result<Suggestion, StudyError> {
         let stages = self.stages();
-        let mut runs = Runs::new(
-            "suggest",
-            kept,
-            1 + stages.iter().map(|(_, _, choices)| choices.len() as u64).sum::<u64>(),
-        );
-        let now = self.short(device, &mut runs, rows, vec![Vec::new()])?.swap_remove(0);
+        let short: u64 = stages.iter().map(|(_, _, choices)| choices.len() as u64).sum();
+        let mut runs = Runs::new("suggest", kept, short + stages.len() as u64 + 1);
         let mut chosen: Vec<(&'static str, Choice)> = Vec::new();
-        let (mut fields, mut then) = (Vec::new(), now);
+        let mut fields: Vec<Field> = Vec::new();
         for (path, why, choices) in stages {
             let set = |choice: &Choice| {
                 let others = chosen.iter().copied().filter(|(other, _)| *other != path);
                 let all = others.chain([(path, *choice)]);
                 all.map(|(path, choice)| format!("{path}={}", choice.of(self.steps))).collect::<Vec<String>>()
             };
-            let scores = self.short(device, &mut runs, rows, choices.iter().map(set).collect())?;
-            let of = |score: Option<f64>| score.unwrap_or(f64::INFINITY);
-            let best = scores.iter().copied().map(of).fold(f64::INFINITY, f64::min);
-            // Of values that are as good as the best the first is taken.
-            let good = |score: &Option<f64>| of(*score) <= best + GAIN * best.abs();
-            let place = scores.iter().position(good).unwrap_or(0);
-            then = scores[place];
+            let scores =
+                self.scores(device, &mut runs, rows, Some(self.steps), choices.iter().map(set).collect())?;
+            let place = best(&scores);
             chosen.push((path, choices[place]));
             fields.push(Field {
                 path,
@@ -220,28 +212,48 @@ impl Plan {
                 tried: choices.iter().map(|choice| choice.of(self.total)).zip(scores).collect(),
             });
         }
+        // What is good for a short run may ruin a long one, so each change must prove itself there.
+        let changed: Vec<String> = fields
+            .iter()
+            .filter(|field| field.now.as_f64() != Some(field.value))
+            .map(|field| format!("{}={}", field.path, field.value))
+            .collect();
+        let sets: Vec<Vec<String>> = (0..=changed.len()).map(|count| changed[..count].to_vec()).collect();
+        let scores = self.scores(device, &mut runs, rows, None, sets.clone())?;
+        let set = sets[best(&scores)].clone();
         let Plan { steps, total, labels, .. } = *self;
-        Ok(Suggestion { steps, total, labels, fields, now, then, made: runs.made })
+        let whole = sets.into_iter().zip(scores).collect();
+        Ok(Suggestion { steps, total, labels, fields, whole, set, made: runs.made })
     }
 
-    /// The scores of short runs.
-    fn short(
+    /// The scores of runs of so many steps, or of the whole length.
+    fn scores(
         &self,
         device: &Device,
         runs: &mut Runs<'_, Trained>,
         rows: &Splits,
+        steps: Option<u64>,
         sets: Vec<Vec<String>>,
     ) -> Result<Vec<Option<f64>>, StudyError> {
         let mut jobs = Vec::new();
         for set in sets {
             let config = self.base.changed(Overrides { flag: "suggest", texts: &set })?;
-            let config = RunConfig { length: Length::Steps(self.steps), validation: None, ..config };
-            let key = Key { of: "short".to_string(), set, seed: config.seed };
+            let config =
+                RunConfig { length: steps.map_or(config.length, Length::Steps), validation: None, ..config };
+            let of = if steps.is_some() { "short" } else { "whole" };
+            let key = Key { of: of.to_string(), set, seed: config.seed };
             jobs.push(Job { key, config, rows: rows.clone() });
         }
         let found = run_all(device, runs, jobs, self.workers)?;
         Ok(found.iter().map(|run| score(By::Nll, std::slice::from_ref(run))).collect())
     }
+}
+
+/// The first of the scores that are as good as the least.
+fn best(scores: &[Option<f64>]) -> usize {
+    let of = |score: &Option<f64>| score.unwrap_or(f64::INFINITY);
+    let least = scores.iter().map(of).fold(f64::INFINITY, f64::min);
+    scores.iter().position(|score| of(score) <= least + GAIN * least.abs()).unwrap_or(0)
 }
 
 /// A number in three digits.
@@ -250,15 +262,9 @@ fn tidy(value: f64) -> f64 {
 }
 
 impl Suggestion {
-    /// The fields whose value is another one than now, as overrides.
-    pub fn overrides(&self) -> Vec<String> {
-        let changed = self.fields.iter().filter(|field| field.now.as_f64() != Some(field.value));
-        changed.map(|field| format!("{}={}", field.path, field.value)).collect()
-    }
-
     fn table(&self) -> TextTable {
         let mut table = TextTable::with_left_columns(
-            ["field", "now", "suggested", "tried, with the NLL of held-out rows"],
+            ["field", "now", "best", "tried in short runs, with the NLL of held-out rows"],
             4,
         );
         for field in &self.fields {
@@ -281,15 +287,21 @@ impl Suggestion {
         self.fields.iter().map(|field| format!("{}: {}", field.path, field.why)).collect()
     }
 
+    /// A row for each run of the whole length.
+    fn wholes(&self) -> TextTable {
+        let mut table = TextTable::with_left_columns(["the whole run with", "NLL of held-out rows"], 1);
+        for (set, score) in &self.whole {
+            let set = if set.is_empty() { "nothing changed".to_string() } else { set.join(" ") };
+            table.row([set, score.map_or("diverged".to_string(), number)]);
+        }
+        table
+    }
+
     fn told(&self) -> String {
-        let shown = |score: Option<f64>| score.map_or("diverged".to_string(), number);
         format!(
-            "runs of {} steps, where the whole run has {}: the NLL of held-out training rows is {} as the configuration is, and {} with \
-             all that is suggested. A value is changed where it gains {} % or more",
+            "short runs have {} steps, the whole run {}. A change must gain {} % or more, in the whole run too",
             self.steps,
             self.total,
-            shown(self.now),
-            shown(self.then),
             100.0 * GAIN
         )
     }
@@ -297,16 +309,17 @@ impl Suggestion {
 
 impl Report for Suggestion {
     fn text(&self) -> String {
-        let set: Vec<String> = self.overrides().iter().map(|set| format!(" --set {set}")).collect();
+        let set: Vec<String> = self.set.iter().map(|set| format!(" --set {set}")).collect();
         let set = if set.is_empty() {
             "the configuration as it is".to_string()
         } else {
             format!("natgrad train{}", set.concat())
         };
         format!(
-            "{}\n{}\n\n{}\nsuggested: {set}\n",
+            "{}\n{}\n\n{}\n{}\nsuggested: {set}\n",
             self.table().text(),
             self.reasons().join("\n"),
+            self.wholes().text(),
             self.told()
         )
     }
@@ -316,7 +329,8 @@ impl Report for Suggestion {
         page.paragraph(&self.told());
         page.table(&self.table());
         page.remarks(&self.reasons());
-        page.lines(&self.overrides().join("\n"));
+        page.table(&self.wholes());
+        page.lines(&self.set.join("\n"));
         page.render()
     }
 

@@ -110,12 +110,19 @@ fn values_are_proposed_with_what_was_tried_for_them() {
         let taken = tried.iter().find(|tried| tried[0] == field["value"]).unwrap();
         assert!(score(taken) <= best + 0.01 * best.abs(), "{field}");
     }
-    let set: Vec<&str> =
-        found.stdout.split(" --set ").skip(1).map(|set| set.split_whitespace().next().unwrap()).collect();
-    assert!(found.stdout.contains("suggested: natgrad train --set "), "{}", found.stdout);
-    // What is proposed is a configuration.
-    let sets: Vec<&str> = set.iter().flat_map(|set| ["--set", *set]).collect();
-    bench.ok(&[&["train", "run.json", "--dry-run"], &sets[..]].concat());
+    // What is proposed is a configuration, and as good as the best in runs of the whole length.
+    let whole = json["whole"].as_array().unwrap();
+    let score = |run: &serde_json::Value| run[1].as_f64().unwrap_or(f64::INFINITY);
+    let best = whole.iter().map(score).fold(f64::INFINITY, f64::min);
+    let taken = whole.iter().find(|run| run[0] == json["set"]).unwrap();
+    assert!(score(taken) <= best + 0.01 * best.abs() && whole[0][0].as_array().unwrap().is_empty(), "{json}");
+    let sets = json["set"].as_array().unwrap().iter().flat_map(|set| ["--set", set.as_str().unwrap()]);
+    bench.ok(&["train", "run.json", "--dry-run"].into_iter().chain(sets).collect::<Vec<_>>());
+    assert!(
+        found.stdout.contains("\nsuggested: ") && found.stdout.contains("nothing changed"),
+        "{}",
+        found.stdout
+    );
     let again = bench.ok(&args);
     assert!(again.stdout.contains("0 runs were made"), "{}", again.stdout);
     // Other rules have other fields.
