@@ -15,7 +15,7 @@ use super::summary::header;
 use super::train::Train;
 use crate::config::RunConfig;
 use crate::posterior::Scores;
-use crate::report::columns;
+use crate::report::{columns, spread};
 use crate::train::TestScores;
 
 /// What is in a folder that a seed's run may go to.
@@ -175,22 +175,5 @@ fn shown(scores: &Scores) -> Vec<Shown> {
         }
         Scores::Numbers { rmse, nll } => vec![plain(rmse), plain(nll)],
         Scores::Tokens { nll } => vec![plain(nll), Shown { value: nll.exp(), decimals: 2, unit: "" }],
-    }
-}
-
-/// The mean, and the deviation of the population that the numbers are a sample of; one number has none.
-fn spread(numbers: &[f64]) -> (f64, Option<f64>) {
-    let count = numbers.len() as f64;
-    let mean = numbers.iter().sum::<f64>() / count;
-    let squares: f64 = numbers.iter().map(|number| (number - mean).powi(2)).sum();
-    (mean, (numbers.len() > 1).then(|| (squares / (count - 1.0)).sqrt()))
-}
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn the_deviation_is_that_of_a_sample() {
-        assert_eq!(super::spread(&[1.0, 2.0, 3.0]), (2.0, Some(1.0)));
-        assert_eq!(super::spread(&[5.0]), (5.0, None));
     }
 }

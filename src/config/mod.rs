@@ -14,7 +14,7 @@ mod validation;
 use std::path::{Path, PathBuf};
 
 use natgrad_ir::DType;
-use natgrad_layers::{Activation, Criterion, MAX_PARAMETERS, Mlp, NamedModel};
+use natgrad_layers::{Activation, Criterion, MAX_PARAMETERS, Mlp, NamedModel, Task};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -282,6 +282,14 @@ impl RunConfig {
     /// Rows of a step: those of all its micro-batches.
     pub fn rows_per_step(&self) -> usize {
         self.batch.saturating_mul(self.step.accumulation as usize)
+    }
+
+    /// Labels of a row, which the loss is the mean over: the numbers of a row are one observation, its tokens are several.
+    pub(crate) fn labels_of_row(&self) -> usize {
+        match self.model.task() {
+            Task::Numbers { noise: _ } => 1,
+            Task::Classes | Task::Tokens | Task::Own => self.model.labels(DType::F32).shape.elements(),
+        }
     }
 
     /// The configuration as JSON that [`RunConfig::load`] reads.

@@ -9,6 +9,7 @@ mod panel;
 mod percent;
 mod picture;
 mod prefix;
+mod spread;
 mod text_table;
 
 pub use bars::{Bar, Bars, colour};
@@ -20,4 +21,5 @@ pub use panel::{Corner, Line, Panel, Stroke, stacked};
 pub use percent::{change, percent};
 pub use picture::{picture, picture_shape};
 pub use prefix::prefix;
+pub use spread::spread;
 pub use text_table::{TextTable, columns};

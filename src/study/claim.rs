@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use crate::compare::Interval;
+use crate::report::Page;
 
 /// A sentence, and whether it held.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -37,6 +38,19 @@ pub fn verdict(claims: &[Claim]) -> String {
     format!("{held} of {} claims held", claims.len())
 }
 
+/// A line a claim, then how many held.
+pub fn lines(claims: &[Claim]) -> String {
+    let lines: String = claims.iter().map(|claim| format!("{}\n", claim.line())).collect();
+    format!("{lines}{}\n", verdict(claims))
+}
+
+/// How many held, then each claim, on a page.
+pub fn section(page: &mut Page, claims: &[Claim]) {
+    page.paragraph(&verdict(claims));
+    page.section("Claims");
+    page.remarks(&claims.iter().map(Claim::line).collect::<Vec<String>>());
+}
+
 /// A number as tables have it.
 pub fn number(value: f64) -> String {
     match value {
@@ -44,6 +58,11 @@ pub fn number(value: f64) -> String {
         _ if value == 0.0 || (1e-3..1e4).contains(&value.abs()) => format!("{value:.4}"),
         _ => format!("{value:.1e}"),
     }
+}
+
+/// The score of a run as tables have it; none if it diverged.
+pub fn score(score: Option<f64>) -> String {
+    score.map_or("diverged".to_string(), number)
 }
 
 /// A median and its interval as tables have them.

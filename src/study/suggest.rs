@@ -1,7 +1,6 @@
-//! Values for a rule's fields, from the number of training labels, the length of the run, and short runs.
+//! Values for a rule's fields, from the number of training labels, the length of the run, and short runs; those that are
+//! good in runs of the whole length too are proposed.
 
-use natgrad_ir::DType;
-use natgrad_layers::Task;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -15,7 +14,7 @@ use crate::data::Splits;
 use crate::report::{Page, TextTable};
 use crate::rule::{Group, Hyper};
 use crate::step::StatePlan;
-use crate::study::claim::number;
+use crate::study::claim;
 
 /// What a short run must gain over another, as a part of its score, to count as better: less is noise.
 const GAIN: f64 = 0.01;
@@ -98,13 +97,9 @@ impl Choice {
 impl Plan {
     /// A plan for the training rows.
     pub fn new(base: RunConfig, train_rows: usize, steps: Option<u64>) -> Plan {
-        let of_row = match base.model.task() {
-            Task::Numbers { noise: _ } => 1,
-            Task::Classes | Task::Tokens | Task::Own => base.model.labels(DType::F32).shape.elements(),
-        };
         let total = base.total_steps((train_rows / base.rows_per_step().max(1)).max(1) as u64);
         let steps = steps.unwrap_or((total / 5).clamp(100, 500)).min(total);
-        Plan { labels: train_rows * of_row, total, steps, workers: 1, base }
+        Plan { labels: train_rows * base.labels_of_row(), total, steps, workers: 1, base }
     }
 
     /// What makes two suggestions go on in one folder.
@@ -174,7 +169,8 @@ impl Plan {
         stages
     }
 
-    /// Makes the short runs that are not kept: a field at a time, each with the best values of those before.
+    /// Makes the runs that are not kept: short ones for a field at a time, with the best values of the fields before, then
+    /// those of the whole length.
     ///
     /// # Errors
     /// A run fails, or cannot be kept.
@@ -191,8 +187,7 @@ impl Plan {
         let mut fields: Vec<Field> = Vec::new();
         for (path, why, choices) in stages {
             let set = |choice: &Choice| {
-                let others = chosen.iter().copied().filter(|(other, _)| *other != path);
-                let all = others.chain([(path, *choice)]);
+                let all = chosen.iter().copied().chain([(path, *choice)]);
                 all.map(|(path, choice)| format!("{path}={}", choice.of(self.steps))).collect::<Vec<String>>()
             };
             let scores =
@@ -268,10 +263,7 @@ impl Suggestion {
             4,
         );
         for field in &self.fields {
-            let tried = field
-                .tried
-                .iter()
-                .map(|(value, score)| format!("{value}: {}", score.map_or("diverged".to_string(), number)));
+            let tried = field.tried.iter().map(|(value, score)| format!("{value}: {}", claim::score(*score)));
             let now = if field.now.is_null() { "-".to_string() } else { field.now.to_string() };
             table.row([
                 field.path.to_string(),
@@ -292,7 +284,7 @@ impl Suggestion {
         let mut table = TextTable::with_left_columns(["the whole run with", "NLL of held-out rows"], 1);
         for (set, score) in &self.whole {
             let set = if set.is_empty() { "nothing changed".to_string() } else { set.join(" ") };
-            table.row([set, score.map_or("diverged".to_string(), number)]);
+            table.row([set, claim::score(*score)]);
         }
         table
     }

@@ -25,6 +25,18 @@ pub struct Key {
     pub seed: u64,
 }
 
+/// What makes two studies of whole configurations the same.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Settings {
+    /// Steps of a run.
+    pub steps: u64,
+}
+
+/// The name of IVON or AdamW in tables.
+pub fn title(rule: &str) -> &'static str {
+    if rule == "ivon" { "IVON" } else { "AdamW" }
+}
+
 /// A run to be made.
 #[derive(Clone, Debug)]
 pub struct Job {

@@ -3,8 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use natgrad_ir::DType;
-use natgrad_layers::{NamedModel, Task};
+use natgrad_layers::NamedModel;
 
 use super::TrainError;
 use super::changes::difference;
@@ -310,11 +309,7 @@ impl Run {
             }
             (None, None) => {}
         }
-        // What the loss is the mean over: the numbers of a row are one observation, its tokens are several.
-        let of_row = match config.model.task() {
-            Task::Numbers { noise: _ } => 1,
-            Task::Classes | Task::Tokens | Task::Own => config.model.labels(DType::F32).shape.elements(),
-        };
+        let of_row = config.labels_of_row();
         let batches = match &train {
             Some(train) => Some(Batches::new(train.len(), config.rows_per_step(), config.seed)?),
             None => None,

@@ -5,7 +5,7 @@ use super::{OfRule, OnProblem, Study};
 use crate::compare::Interval;
 use crate::report::{Corner, Line, Page, Panel, Stroke, TextTable};
 use crate::study::Report;
-use crate::study::claim::{Claim, cells, number, verdict};
+use crate::study::claim::{self, cells, number};
 
 impl Report for Study {
     fn text(&self) -> String {
@@ -15,10 +15,7 @@ impl Report for Study {
             text.push_str(&format!("{}\n{}\n", TRIED, tried(problem).text()));
         }
         text.push_str(&format!("{LIMIT}\n{}\n", self.limit_table().text()));
-        for claim in &self.claims {
-            text.push_str(&format!("{}\n", claim.line()));
-        }
-        text.push_str(&format!("{}\n", verdict(&self.claims)));
+        text.push_str(&claim::lines(&self.claims));
         text
     }
 
@@ -30,9 +27,7 @@ impl Report for Study {
              without correlations.",
             self.settings.steps, self.settings.seeds
         ));
-        page.paragraph(&verdict(&self.claims));
-        page.section("Claims");
-        page.remarks(&self.claims.iter().map(Claim::line).collect::<Vec<String>>());
+        claim::section(&mut page, &self.claims);
         for problem in &self.problems {
             page.section(&format!("{}: {}", problem.name, problem.title));
             page.paragraph(&format!(
@@ -92,7 +87,7 @@ fn tried(problem: &OnProblem) -> TextTable {
         std::iter::once("rule".to_string()).chain(rates.iter().map(|(lr, _)| format!("rate {lr}"))),
     );
     for of in &problem.rules {
-        let cell = |(_, end): &(f64, Option<f64>)| end.map_or("diverged".to_string(), number);
+        let cell = |(_, end): &(f64, Option<f64>)| claim::score(*end);
         table.row(std::iter::once(of.rule.title().to_string()).chain(of.tried.iter().map(cell)));
     }
     table

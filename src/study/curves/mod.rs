@@ -9,7 +9,8 @@ use self::task::{Contestant, RULES, Task};
 use super::claim::Claim;
 use super::pool::run_all;
 use super::sweep::{By, axis, judged, score};
-use super::trained::{Job, Key, Trained};
+pub use super::trained::Settings;
+use super::trained::{Job, Key, Trained, title};
 use super::{Kept, Runs, StudyError};
 use crate::compare::Interval;
 use crate::compile::Device;
@@ -22,13 +23,6 @@ use crate::train::held_out;
 const TUNING_SEED: u64 = 0;
 /// How much less accuracy counts as equal.
 const EQUAL: f64 = 0.005;
-
-/// What makes two studies the same.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Settings {
-    /// Steps of a run.
-    pub steps: u64,
-}
 
 /// What a study found.
 #[derive(Clone, Debug, Serialize)]
@@ -159,15 +153,16 @@ impl OnTask {
 
 fn claims(task: &OnTask) -> Vec<Claim> {
     let name = task.name;
-    let [ivon, adamw] = RULES;
-    let (ivon, adamw) = (ivon.to_uppercase(), adamw.replace("adamw", "AdamW"));
+    let [ivon, adamw] = RULES.map(title);
     let claim = |text: String, found: Option<Interval>, range| {
         Claim::new(text, found.unwrap_or(Interval::UNKNOWN), range)
     };
     let nll = task.paired(|one, other| Some(one.nll() / other.nll()));
-    let is_text = task.paired(|one, _| matches!(one, Scores::Tokens { .. }).then_some(1.0)).is_some();
-    if is_text {
-        let perplexity = task.paired(|one, other| Some((one.nll() - other.nll()).exp()));
+    let perplexity = task.paired(|one, other| match one {
+        Scores::Tokens { nll } => Some((nll - other.nll()).exp()),
+        Scores::Classes { .. } | Scores::Numbers { .. } => None,
+    });
+    if perplexity.is_some() {
         let text = format!("{name}: {ivon}'s perplexity is at most 1.02 of {adamw}'s");
         return vec![claim(text, perplexity, [0.0, 1.02])];
     }

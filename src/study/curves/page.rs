@@ -1,10 +1,11 @@
 //! What the study found, as text and as a page.
 
-use super::{OfRule, OnTask, Study};
+use super::{OnTask, Study};
 use crate::compare::Interval;
 use crate::posterior::Scores;
 use crate::report::{Corner, Line, Page, Panel, Stroke, TextTable};
-use crate::study::claim::{Claim, cells, number, verdict};
+use crate::study::claim::{self, cells};
+use crate::study::trained::title;
 use crate::study::{Report, Trained};
 
 impl Report for Study {
@@ -13,10 +14,7 @@ impl Report for Study {
         for task in &self.tasks {
             text.push_str(&format!("{}: {}\n{}\n", task.name, task.title, results(task).text()));
         }
-        for claim in &self.claims {
-            text.push_str(&format!("{}\n", claim.line()));
-        }
-        text.push_str(&format!("{}\n", verdict(&self.claims)));
+        text.push_str(&claim::lines(&self.claims));
         text
     }
 
@@ -28,9 +26,7 @@ impl Report for Study {
              samples, AdamW at its weights.",
             self.settings.steps, self.seeds
         ));
-        page.paragraph(&verdict(&self.claims));
-        page.section("Claims");
-        page.remarks(&self.claims.iter().map(Claim::line).collect::<Vec<String>>());
+        claim::section(&mut page, &self.claims);
         for task in &self.tasks {
             page.section(&format!("{}: {}", task.name, task.title));
             page.table(&results(task));
@@ -45,10 +41,6 @@ impl Report for Study {
     fn made(&self) -> u64 {
         self.made
     }
-}
-
-fn title(of: &OfRule) -> &'static str {
-    if of.rule == "ivon" { "IVON" } else { "AdamW" }
 }
 
 /// A row a rule and way of predicting: medians over seeds.
@@ -76,8 +68,10 @@ fn results(task: &OnTask) -> TextTable {
             let cells = (0..names.len() / 2).flat_map(column);
             table.row([name, of.set.join(", ")].into_iter().chain(cells));
         };
-        row(format!("{} at the mean", title(of)), &|run| run.scores.map(|scores| scores.mean));
-        row(format!("{} over samples", title(of)), &|run| run.scores.and_then(|scores| scores.posterior));
+        row(format!("{} at the mean", title(of.rule)), &|run| run.scores.map(|scores| scores.mean));
+        row(format!("{} over samples", title(of.rule)), &|run| {
+            run.scores.and_then(|scores| scores.posterior)
+        });
     }
     table
 }
@@ -86,7 +80,7 @@ fn tried(task: &OnTask) -> TextTable {
     let mut table = TextTable::with_left_columns(["rule", "with", "NLL"], 2);
     for of in &task.rules {
         for (set, nll) in &of.tried {
-            table.row([title(of).to_string(), set.join(", "), nll.map_or("diverged".to_string(), number)]);
+            table.row([title(of.rule).to_string(), set.join(", "), claim::score(*nll)]);
         }
     }
     table
@@ -99,8 +93,8 @@ fn panels(task: &OnTask) -> Vec<Panel> {
             let [band, median] = band(&rule.runs, of);
             let line = |name: String, points, stroke| Line { name, points, colour, stroke };
             [
-                line(format!("{}, all seeds", title(rule)), band, Stroke::Band),
-                line(title(rule).to_string(), median, Stroke::Plain),
+                line(format!("{}, all seeds", title(rule.rule)), band, Stroke::Band),
+                line(title(rule.rule).to_string(), median, Stroke::Plain),
             ]
         });
         Panel {

@@ -8,7 +8,7 @@ use crate::compare::Interval;
 use crate::report::{Corner, Line, Page, Panel, Stroke, TextTable};
 use crate::rule::Estimator;
 use crate::study::Report;
-use crate::study::claim::{Claim, cells, number, verdict};
+use crate::study::claim::{self, Claim, cells, number, verdict};
 
 /// An estimator's name, as in configurations.
 pub(super) fn estimator(estimator: Estimator) -> &'static str {
@@ -43,10 +43,7 @@ impl Report for Study {
         for (title, table) in tables {
             text.push_str(&format!("{title}\n{}\n", table.text()));
         }
-        for claim in &self.claims {
-            text.push_str(&format!("{}\n", claim.line()));
-        }
-        text.push_str(&format!("{}\n", verdict(&self.claims)));
+        text.push_str(&claim::lines(&self.claims));
         text
     }
 

@@ -4,7 +4,7 @@ use super::Study;
 use crate::compare::Interval;
 use crate::report::{Bar, Bars, Page, TextTable};
 use crate::study::Report;
-use crate::study::claim::{Claim, cells, verdict};
+use crate::study::claim::{self, cells};
 
 const STEPS: &str = "Steps, and their time over AdamW's in the same round";
 const COSTS: &str =
@@ -13,10 +13,7 @@ const COSTS: &str =
 impl Report for Study {
     fn text(&self) -> String {
         let mut text = format!("{STEPS}\n{}\n{COSTS}\n{}\n", self.steps().text(), self.shares().text());
-        for claim in &self.claims {
-            text.push_str(&format!("{}\n", claim.line()));
-        }
-        text.push_str(&format!("{}\n", verdict(&self.claims)));
+        text.push_str(&claim::lines(&self.claims));
         text
     }
 
@@ -28,9 +25,7 @@ impl Report for Study {
              of the rounds' ratios, with their intervals.",
             self.machine
         ));
-        page.paragraph(&verdict(&self.claims));
-        page.section("Claims");
-        page.remarks(&self.claims.iter().map(Claim::line).collect::<Vec<String>>());
+        claim::section(&mut page, &self.claims);
         page.section("Steps");
         page.paragraph(STEPS);
         let bar = |found: &super::Found| Bar {

@@ -8,6 +8,7 @@ use serde_json::json;
 use super::claim::Claim;
 use super::pool::run_all;
 use super::sweep::{Axis, axis, judged};
+pub use super::trained::Settings;
 use super::trained::{Job, Key, Trained};
 use super::{Kept, Runs, StudyError};
 use crate::compare::Interval;
@@ -32,13 +33,6 @@ const MAPS: [(&str, [&str; 2]); 8] = [
 /// A factor of 100 between the ends of both, around rates that are usual for the run.
 const IVON_RATES: &str = "rule.lr=0.1,0.3,1,3,10";
 const ADAMW_RATES: &str = "rule.lr=1e-4,3e-4,1e-3,3e-3,1e-2";
-
-/// What makes two studies the same.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Settings {
-    /// Steps of a run.
-    pub steps: u64,
-}
 
 /// What a study found.
 #[derive(Clone, Debug, Serialize)]
@@ -84,6 +78,12 @@ pub struct Cell {
     pub runs: Vec<Trained>,
 }
 
+/// The paths of a map's two fields, and its combinations, row by row.
+fn grid_of(fields: [&str; 2]) -> ([String; 2], Vec<Vec<String>>) {
+    let axes: Vec<Axis> = fields.into_iter().flat_map(Axis::parse).collect();
+    ([0, 1].map(|at| axes[at].path.clone()), axis::grid(&axes).unwrap_or_default())
+}
+
 /// The configuration that the fields are varied of.
 ///
 /// # Errors
@@ -112,17 +112,16 @@ impl Study {
         let mut jobs: Vec<Job> = Vec::new();
         let mut places = Vec::new();
         for (rule, fields) in MAPS {
-            let axes: Vec<Axis> = fields.iter().copied().flat_map(Axis::parse).collect();
             let base = config(rule, settings.steps)?;
-            for set in axis::grid(&axes).unwrap_or_default() {
-                let config = base.changed(Overrides { flag: "sensitivity", texts: &set })?;
+            for set in grid_of(fields).1 {
+                let changed = base.changed(Overrides { flag: "sensitivity", texts: &set })?;
                 for seed in 0..seeds {
+                    let config = RunConfig { seed, ..changed.clone() };
                     // A cell of usual values is in several maps, and its runs are made once.
-                    let key = Key { of: rule.to_string(), set: set.clone(), seed };
-                    let same = |job: &Job| job.config == (RunConfig { seed, ..config.clone() });
-                    let place = jobs.iter().position(same).unwrap_or(jobs.len());
-                    if place == jobs.len() {
-                        let config = RunConfig { seed, ..config.clone() };
+                    let known = jobs.iter().position(|job| job.config == config);
+                    let place = known.unwrap_or(jobs.len());
+                    if known.is_none() {
+                        let key = Key { of: rule.to_string(), set: set.clone(), seed };
                         jobs.push(Job { key, config, rows: rows.clone() });
                     }
                     places.push(place);
@@ -136,8 +135,7 @@ impl Study {
         let mut places = places.into_iter();
         let mut maps = Vec::new();
         for (rule, fields) in MAPS {
-            let axes: Vec<Axis> = fields.iter().copied().flat_map(Axis::parse).collect();
-            let points = axis::grid(&axes).unwrap_or_default();
+            let (fields, points) = grid_of(fields);
             let across = points.iter().take_while(|set| set[0] == points[0][0]).count();
             let cells: Vec<Cell> = points
                 .into_iter()
@@ -146,17 +144,16 @@ impl Study {
                     Cell { runs: runs.collect(), set }
                 })
                 .collect();
-            let fields = [0, 1].map(|at| axes[at].path.clone());
-            let share = share(&[&cells], seeds, least);
+            let share = Interval::of(parts(&[&cells], seeds, least));
             maps.push(Map { rule, fields, share, cells, across });
         }
-        let of = |rule: &'static str| {
-            let cells: Vec<&[Cell]> =
-                maps.iter().filter(|map| map.rule == rule).map(|map| map.cells.as_slice()).collect();
-            (rule, share(&cells, seeds, least))
+        let of_rule = |rule: &str| {
+            let of_rule = maps.iter().filter(|map| map.rule == rule);
+            parts(&of_rule.map(|map| map.cells.as_slice()).collect::<Vec<_>>(), seeds, least)
         };
-        let shares = vec![of("ivon"), of("adamw")];
-        let claims = claims(&maps, seeds, least);
+        let [ivon, adamw] = ["ivon", "adamw"].map(of_rule);
+        let claims = vec![claim(&ivon, &adamw)];
+        let shares = vec![("ivon", Interval::of(ivon)), ("adamw", Interval::of(adamw))];
         Ok(Study { settings, seeds, claims, least, shares, maps, made })
     }
 }
@@ -176,21 +173,13 @@ fn parts(maps: &[&[Cell]], seeds: u64, least: f64) -> Vec<f64> {
     (0..seeds).map(of).collect()
 }
 
-fn share(maps: &[&[Cell]], seeds: u64, least: f64) -> Interval {
-    Interval::of(parts(maps, seeds, least))
-}
-
-fn claims(maps: &[Map], seeds: u64, least: f64) -> Vec<Claim> {
-    let of = |rule: &str| {
-        let cells: Vec<&[Cell]> =
-            maps.iter().filter(|map| map.rule == rule).map(|map| map.cells.as_slice()).collect();
-        parts(&cells, seeds, least)
-    };
-    let difference = Interval::of(of("ivon").iter().zip(of("adamw")).map(|(ivon, adamw)| ivon - adamw));
+/// What is claimed of the parts of both rules' cells, a number a seed.
+fn claim(ivon: &[f64], adamw: &[f64]) -> Claim {
+    let difference = Interval::of(ivon.iter().zip(adamw).map(|(ivon, adamw)| ivon - adamw));
     let text = format!(
         "at least as much of IVON's grids trains well as of AdamW's (NLL at most {WELL} times the least of all; difference of parts)"
     );
-    vec![Claim::new(text, difference, [0.0, 1.0])]
+    Claim::new(text, difference, [0.0, 1.0])
 }
 
 #[cfg(test)]

@@ -3,9 +3,10 @@
 use super::{Cell, Map, Study, WELL, nll};
 use crate::posterior::Scores;
 use crate::report::{HeatMap, Page, TextTable, heat_maps};
-use crate::study::claim::{Claim, cells, verdict};
+use crate::study::claim::{self, cells};
 use crate::study::sweep::judged;
 use crate::study::sweep::page::{shades, value};
+use crate::study::trained::title;
 use crate::study::{Report, Trained};
 
 /// A number of a run; none if it diverged.
@@ -17,19 +18,14 @@ const ACROSS: usize = 2;
 impl Report for Study {
     fn text(&self) -> String {
         let mut text = format!("{}\n{}\n", self.told(), self.table().text());
-        for claim in &self.claims {
-            text.push_str(&format!("{}\n", claim.line()));
-        }
-        text.push_str(&format!("{}\n", verdict(&self.claims)));
+        text.push_str(&claim::lines(&self.claims));
         text
     }
 
     fn html(&self) -> String {
         let mut page = Page::new("natgrad study sensitivity");
         page.paragraph(&self.told());
-        page.paragraph(&verdict(&self.claims));
-        page.section("Claims");
-        page.remarks(&self.claims.iter().map(Claim::line).collect::<Vec<String>>());
+        claim::section(&mut page, &self.claims);
         page.table(&self.table());
         let drawn: [(&str, Score<'_>); 3] = [
             ("negative log-likelihood of test rows", &nll),
@@ -83,10 +79,6 @@ impl Study {
         }
         table
     }
-}
-
-fn title(rule: &str) -> &'static str {
-    if rule == "ivon" { "IVON" } else { "AdamW" }
 }
 
 /// The mean over seeds; none where a run diverged.

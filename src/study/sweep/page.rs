@@ -2,7 +2,7 @@
 
 use super::{By, Point, Sweep, axis, judged};
 use crate::posterior::Scores;
-use crate::report::{Corner, HeatMap, Line, Page, Panel, Stroke, TextTable, heat_maps};
+use crate::report::{Corner, HeatMap, Line, Page, Panel, Stroke, TextTable, heat_maps, spread};
 use crate::study::claim::number;
 use crate::study::{Report, Trained};
 
@@ -167,13 +167,9 @@ fn means(runs: &[Trained]) -> Option<Vec<String>> {
         .map(|run| judged(run).map(|scores| scores.numbers().into_iter().map(|(_, number)| number).collect()))
         .collect();
     let all = all.filter(|all| !all.is_empty())?;
-    let column = |at: usize| {
-        let mean = all.iter().map(|scores| scores[at]).sum::<f64>() / all.len() as f64;
-        let squares: f64 = all.iter().map(|scores| (scores[at] - mean).powi(2)).sum();
-        match all.len() {
-            1 => format!("{mean:.4}"),
-            count => format!("{mean:.4} ± {:.4}", (squares / (count as f64 - 1.0)).sqrt()),
-        }
+    let column = |at: usize| match spread(&all.iter().map(|scores| scores[at]).collect::<Vec<f64>>()) {
+        (mean, Some(deviation)) => format!("{mean:.4} ± {deviation:.4}"),
+        (mean, None) => format!("{mean:.4}"),
     };
     Some((0..all[0].len()).map(column).collect())
 }
