@@ -14,7 +14,7 @@ use crate::study::pool;
 use crate::study::suggest::Plan;
 use crate::train::{check, held_out};
 
-/// Propose values for the rule's fields, from the data's size, the run's length and short runs, and say why
+/// Propose values for the rule's fields, by short runs and then up to six of the whole length, and say why
 #[derive(Debug, Args)]
 pub(super) struct Suggest {
     /// The configuration; the default run if absent
