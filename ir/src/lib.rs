@@ -20,6 +20,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod attributes;
 pub mod build;
 mod expr;
 mod flops;
@@ -38,6 +39,7 @@ pub mod types;
 pub mod vectorize;
 pub mod verify;
 
+pub use attributes::{Attribute, Attributes};
 pub use build::{BuildError, BuildErrors, Builder};
 pub use expr::{Expr, Operand};
 pub use flops::flops;

@@ -1,10 +1,11 @@
 //! Parses operations with their operands and attributes.
 
 use super::cursor::{Cursor, Parsed};
-use super::lex::{Place, TokenKind};
+use super::lex::{ParseError, Place, TokenKind};
+use crate::attributes::Attributes;
 use crate::graph::FuncId;
 use crate::literal::{Elements, Literal, Scalar, round_to};
-use crate::op::{BinaryOp, CallKind, CompareOp, ConvDims, DotDims, Op, ReduceOp, UnaryOp};
+use crate::op::{CallKind, Op};
 use crate::types::{DType, TensorType};
 
 /// An operation whose names are not resolved yet.
@@ -58,99 +59,68 @@ pub(super) fn operation(cursor: &mut Cursor, results: &[TensorType]) -> Parsed<O
         let count = results.len();
         return Err(start.error(format!("`{name}` defines one value, but {count} are to the left of it")));
     };
-    let op = match attributes(cursor, &name, result)? {
-        Some(op) => op,
-        None => without_attributes(&name).ok_or(unknown)?,
-    };
+    if name == "constant" {
+        let op = constant(cursor, result)?;
+        return Ok(Operation { op, operands, callee: None });
+    }
+    let mut attributes = Written { cursor, any: false };
+    let op = Op::read(&name, result, &mut attributes)?.ok_or(unknown)?;
+    if attributes.any {
+        cursor.expect_mark('}')?;
+    }
     Ok(Operation { op, operands, callee: None })
 }
 
-fn without_attributes(name: &str) -> Option<Op> {
-    UnaryOp::from_name(name)
-        .map(Op::Unary)
-        .or_else(|| BinaryOp::from_name(name).map(Op::Binary))
-        .or_else(|| CompareOp::from_name(name).map(Op::Compare))
-}
-
-/// The operation, if it is one that takes attributes or its result type.
-fn attributes(cursor: &mut Cursor, name: &str, result: &TensorType) -> Parsed<Option<Op>> {
-    let shape = result.shape.clone();
-    let op = match name {
-        "select" => return Ok(Some(Op::Select)),
-        "at" => return Ok(Some(Op::At)),
-        "take" => return Ok(Some(Op::Take)),
-        "scatter_add" => return Ok(Some(Op::ScatterAdd)),
-        "philox" => return Ok(Some(Op::Philox { shape })),
-        "convert" => return Ok(Some(Op::Convert { dtype: result.dtype })),
-        "reshape" => return Ok(Some(Op::Reshape { shape })),
-        "constant" => {
-            cursor.expect_mark('{')?;
-            let elements = if cursor.take_mark('[') {
-                Elements::Dense(cursor.list(']', |cursor| scalar(cursor, result.dtype))?)
-            } else {
-                Elements::Splat(scalar(cursor, result.dtype)?)
-            };
-            Op::Constant(Literal { ty: result.clone(), elements })
-        }
-        "iota" => {
-            Op::Iota { dtype: result.dtype, shape, dim: attribute(cursor, '{', "dim", Cursor::number)? }
-        }
-        "concat" => Op::Concat { dim: attribute(cursor, '{', "dim", Cursor::number)? },
-        "broadcast" => Op::Broadcast { shape, dims: numbers(cursor, '{', "dims")? },
-        "transpose" => Op::Transpose { perm: numbers(cursor, '{', "perm")? },
-        "slice" => Op::Slice {
-            starts: numbers(cursor, '{', "starts")?,
-            limits: numbers(cursor, ',', "limits")?,
-            strides: numbers(cursor, ',', "strides")?,
-        },
-        "pad" => Op::Pad {
-            low: numbers(cursor, '{', "low")?,
-            high: numbers(cursor, ',', "high")?,
-            interior: numbers(cursor, ',', "interior")?,
-        },
-        "reverse" => Op::Reverse { dims: numbers(cursor, '{', "dims")? },
-        "conv" => Op::Conv(ConvDims {
-            strides: numbers(cursor, '{', "strides")?,
-            low: attribute(cursor, ',', "low", Cursor::integers)?,
-            high: attribute(cursor, ',', "high", Cursor::integers)?,
-            lhs_dilation: numbers(cursor, ',', "lhs_dilation")?,
-            rhs_dilation: numbers(cursor, ',', "rhs_dilation")?,
-            groups: attribute(cursor, ',', "groups", Cursor::number)?,
-        }),
-        "dot" => {
-            let (lhs_batch, rhs_batch) = attribute(cursor, '{', "batch", pair)?;
-            let (lhs_contract, rhs_contract) = attribute(cursor, ',', "contract", pair)?;
-            Op::Dot(DotDims { lhs_batch, rhs_batch, lhs_contract, rhs_contract })
-        }
-        _ => match ReduceOp::from_name(name) {
-            Some(op) => Op::Reduce { op, dims: numbers(cursor, '{', "dims")? },
-            None => return Ok(None),
-        },
+fn constant(cursor: &mut Cursor, result: &TensorType) -> Parsed<Op> {
+    cursor.expect_mark('{')?;
+    let elements = if cursor.take_mark('[') {
+        Elements::Dense(cursor.list(']', |cursor| scalar(cursor, result.dtype))?)
+    } else {
+        Elements::Splat(scalar(cursor, result.dtype)?)
     };
     cursor.expect_mark('}')?;
-    Ok(Some(op))
+    Ok(Op::Constant(Literal { ty: result.clone(), elements }))
 }
 
-fn attribute<T>(
-    cursor: &mut Cursor,
-    before: char,
-    name: &str,
-    parse: impl FnOnce(&mut Cursor) -> Parsed<T>,
-) -> Parsed<T> {
-    cursor.expect_mark(before)?;
-    cursor.expect_word(name)?;
-    cursor.expect_mark('=')?;
-    parse(cursor)
+/// Attributes as they are written behind the operands: `{name = value, name = value}`.
+struct Written<'a> {
+    cursor: &'a mut Cursor,
+    /// Whether one has been read.
+    any: bool,
 }
 
-fn numbers(cursor: &mut Cursor, before: char, name: &str) -> Parsed<Vec<usize>> {
-    attribute(cursor, before, name, Cursor::numbers)
+impl Written<'_> {
+    /// What is behind a name.
+    fn value(&mut self, name: &str) -> Parsed<&mut Cursor> {
+        self.cursor.expect_mark(if self.any { ',' } else { '{' })?;
+        self.any = true;
+        self.cursor.expect_word(name)?;
+        self.cursor.expect_mark('=')?;
+        Ok(self.cursor)
+    }
 }
 
-fn pair(cursor: &mut Cursor) -> Parsed<(Vec<usize>, Vec<usize>)> {
-    let left = cursor.numbers()?;
-    cursor.expect_word("x")?;
-    Ok((left, cursor.numbers()?))
+impl Attributes for Written<'_> {
+    type Error = ParseError;
+
+    fn number(&mut self, name: &'static str) -> Parsed<usize> {
+        self.value(name)?.number()
+    }
+
+    fn numbers(&mut self, name: &'static str) -> Parsed<Vec<usize>> {
+        self.value(name)?.numbers()
+    }
+
+    fn integers(&mut self, name: &'static str) -> Parsed<Vec<i64>> {
+        self.value(name)?.integers()
+    }
+
+    fn pair(&mut self, name: &'static str) -> Parsed<(Vec<usize>, Vec<usize>)> {
+        let cursor = self.value(name)?;
+        let left = cursor.numbers()?;
+        cursor.expect_word("x")?;
+        Ok((left, cursor.numbers()?))
+    }
 }
 
 fn scalar(cursor: &mut Cursor, dtype: DType) -> Parsed<Scalar> {

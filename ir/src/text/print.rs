@@ -2,6 +2,7 @@
 
 use std::fmt::{self, Write};
 
+use crate::attributes::Attribute;
 use crate::graph::{FuncId, Function, InstData, Module, Value};
 use crate::literal::{Elements, Literal, Scalar};
 use crate::op::{CallKind, Op};
@@ -93,46 +94,14 @@ impl FunctionText<'_> {
             write!(f, " {operands}")?;
         }
         match &inst.op {
-            Op::Constant(literal) => write!(f, " {{{}}}", elements(literal)),
-            Op::Iota { dim, .. } | Op::Concat { dim } => write!(f, " {{dim = {dim}}}"),
-            Op::Broadcast { dims, .. } | Op::Reduce { dims, .. } | Op::Reverse { dims } => {
-                write!(f, " {{dims = {}}}", list(dims))
-            }
-            Op::Transpose { perm } => write!(f, " {{perm = {}}}", list(perm)),
-            Op::Slice { starts, limits, strides } => {
-                let (starts, limits, strides) = (list(starts), list(limits), list(strides));
-                write!(f, " {{starts = {starts}, limits = {limits}, strides = {strides}}}")
-            }
-            Op::Pad { low, high, interior } => {
-                write!(f, " {{low = {}, high = {}, interior = {}}}", list(low), list(high), list(interior))
-            }
-            Op::Dot(dims) => {
-                let (lhs_batch, rhs_batch) = (list(&dims.lhs_batch), list(&dims.rhs_batch));
-                let (lhs_contract, rhs_contract) = (list(&dims.lhs_contract), list(&dims.rhs_contract));
-                write!(
-                    f,
-                    " {{batch = {lhs_batch} x {rhs_batch}, contract = {lhs_contract} x {rhs_contract}}}"
-                )
-            }
-            Op::Conv(dims) => {
-                write!(f, " {{strides = {}, low = {}", list(&dims.strides), list(&dims.low))?;
-                write!(f, ", high = {}, lhs_dilation = {}", list(&dims.high), list(&dims.lhs_dilation))?;
-                write!(f, ", rhs_dilation = {}, groups = {}}}", list(&dims.rhs_dilation), dims.groups)
-            }
-            Op::Unary(_)
-            | Op::Binary(_)
-            | Op::Compare(_)
-            | Op::Select
-            | Op::Convert { .. }
-            | Op::Reshape { .. }
-            | Op::Take
-            | Op::ScatterAdd
-            | Op::At
-            | Op::Philox { .. }
-            | Op::Call { .. }
-            | Op::Loop { .. } => Ok(()),
-            Op::Foreign(foreign) => write!(f, " {{symbol = {}}}", symbol(&foreign.symbol)),
+            Op::Constant(literal) => return write!(f, " {{{}}}", elements(literal)),
+            Op::Foreign(foreign) => return write!(f, " {{symbol = {}}}", symbol(&foreign.symbol)),
+            _ => {}
         }
+        let attributes = inst.op.attributes();
+        let attributes = attributes.iter().map(|(name, value)| format!("{name} = {}", attribute(value)));
+        let attributes: Vec<String> = attributes.collect();
+        if attributes.is_empty() { Ok(()) } else { write!(f, " {{{}}}", attributes.join(", ")) }
     }
 }
 
@@ -160,6 +129,15 @@ fn displaced(function: &Function) -> Vec<bool> {
 
 fn type_of(function: &Function, value: Value) -> String {
     function.values.get(value.index()).map_or("?".to_string(), |data| data.ty.to_string())
+}
+
+fn attribute(value: &Attribute) -> String {
+    match value {
+        Attribute::Number(number) => number.to_string(),
+        Attribute::Numbers(numbers) => list(numbers),
+        Attribute::Integers(integers) => list(integers),
+        Attribute::Pair(left, right) => format!("{} x {}", list(left), list(right)),
+    }
 }
 
 fn list<T: ToString>(numbers: &[T]) -> String {
