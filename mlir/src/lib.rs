@@ -1,14 +1,14 @@
-//! Two functions of MLIR's C interface that melior lacks, in safe Rust.
+//! Functions of MLIR's C interface that melior lacks, in safe Rust.
 //!
-//! melior reads a module from a `str`, which bytecode is not, and gives it no name for the locations of errors; and it
-//! loads dialects that are described in IRDL, but not the dialect in which they are. This crate is empty without the
-//! feature `llvm`.
+//! melior reads a module from a `str`, which bytecode is not, and gives it no name for the locations of errors; it
+//! loads dialects that are described in IRDL, but not the dialect in which they are; and it takes operations out of a block, but
+//! then nobody owns them. This crate is empty without the feature `llvm`.
 #![cfg(feature = "llvm")]
 
 use melior::Context;
 use melior::dialect::DialectHandle;
-use melior::ir::operation::{Operation, OperationLike};
-use melior::ir::{BlockLike, Module};
+use melior::ir::operation::{Operation, OperationLike, OperationMutLike};
+use melior::ir::{BlockLike, BlockRef, Module};
 use mlir_sys::{MlirStringRef, mlirGetDialectHandle__irdl__, mlirOperationCreateParse};
 
 /// The dialect IRDL, in which others are described.
@@ -44,6 +44,18 @@ pub fn parse<'c>(context: &'c Context, name: &str, source: &[u8]) -> Option<Modu
     Some(module)
 }
 
+/// Takes every operation out of a block of symbols, such as a module's, and frees it.
+pub fn clear(block: BlockRef<'_, '_>) {
+    let mut next = block.first_operation_mut();
+    while let Some(mut operation) = next {
+        next = operation.next_in_block_mut();
+        operation.remove_from_parent();
+        // SAFETY: nothing owns an operation that is in no block, and this was the last use of it; operations of such a
+        // block have no results that others could take.
+        drop(unsafe { Operation::from_raw(operation.to_raw()) });
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -56,6 +68,14 @@ mod tests {
         assert!(bytes.starts_with(b"ML\xefR"));
         let again = parse(&context, "a.mlirbc", &bytes).expect("a module");
         assert_eq!(module.as_operation().to_string(), again.as_operation().to_string());
+    }
+
+    #[test]
+    fn a_block_is_cleared() {
+        let context = Context::new();
+        let module = parse(&context, "a.mlir", b"module { module @a {} module @b {} }").expect("a module");
+        clear(module.body());
+        assert!(module.body().first_operation().is_none());
     }
 
     #[test]

@@ -60,6 +60,9 @@ pub(super) struct Inspect {
 enum What {
     /// natgrad's own IR
     Ir,
+    /// The same as MLIR, in natgrad's own dialect
+    #[cfg(feature = "mlir")]
+    Dialect,
     /// What XLA is given
     Stablehlo,
     /// The same, built and verified by MLIR, in its generic form
@@ -86,7 +89,7 @@ impl What {
         match self {
             What::Ir | What::Stablehlo => true,
             #[cfg(feature = "mlir")]
-            What::Mlir | What::Bytecode => true,
+            What::Dialect | What::Mlir | What::Bytecode => true,
             What::Hlo | What::Fusions | What::Memory | What::Roofline | What::All => false,
         }
     }
@@ -187,7 +190,7 @@ impl Inspect {
             (What::Stablehlo, _) => stablehlo,
             // It need not be text.
             #[cfg(feature = "mlir")]
-            (What::Mlir | What::Bytecode, _) => String::new(),
+            (What::Dialect | What::Mlir | What::Bytecode, _) => String::new(),
             (What::Hlo, _) | (_, None) => optimized.module.to_text(),
             (What::Fusions, Some(report)) => {
                 [report.title(), report.verdict_text(), report.stage_text(), report.kernel_text()].concat()

@@ -16,7 +16,7 @@ struct Tensor {
 /// Checks an operation. What has shapes that are not known before a run is not looked into.
 pub(super) fn operation(name: &str, at: OperationRef<'_, '_>) -> Result<(), String> {
     match name {
-        "stablehlo.constant" => constant(at),
+        "stablehlo.constant" | "natgrad.constant" => constant(at),
         "stablehlo.dot_general" => dot(at),
         "stablehlo.convolution" => convolution(at),
         "stablehlo.gather" => gather(at),

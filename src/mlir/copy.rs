@@ -34,7 +34,7 @@ impl From<String> for Uncopied {
 
 pub(super) struct Copy<'t> {
     context: &'t Context,
-    described: HashMap<&'static str, operations::Operation>,
+    described: HashMap<String, operations::Operation>,
     origin: Origin,
     /// By the value that each is a copy of.
     values: HashMap<usize, Value<'t, 't>>,
@@ -44,7 +44,8 @@ pub(super) struct Copy<'t> {
 
 impl<'t> Copy<'t> {
     pub fn new(context: &'t Context, described: &[operations::Operation], origin: Origin) -> Copy<'t> {
-        let described = described.iter().map(|operation| (operation.name, operation.clone())).collect();
+        let described =
+            described.iter().map(|operation| (operation.name.to_string(), operation.clone())).collect();
         Copy { context, described, origin, values: HashMap::new(), types: HashMap::new(), faults: Vec::new() }
     }
 
@@ -100,7 +101,7 @@ impl<'t> Copy<'t> {
         let results = results.collect::<Result<Vec<_>, String>>()?;
         let mut attributes = Vec::new();
         if let Some(described) = described {
-            for attribute in described.attributes {
+            for attribute in described.attributes.iter() {
                 if let Some(found) = attribute_of(from, attribute.name) {
                     let copied = self.attribute(attribute.kind, &found.to_string())?;
                     attributes.push((Identifier::new(self.context, attribute.name), copied));
@@ -176,7 +177,7 @@ impl<'t> Copy<'t> {
 
     fn attribute(&self, kind: Kind, text: &str) -> Result<Attribute<'t>, String> {
         match kind {
-            Kind::Integer | Kind::Integers | Kind::Constant => self.parse(text),
+            Kind::Integer | Kind::Integers | Kind::Lists | Kind::Constant => self.parse(text),
             Kind::Name { .. } | Kind::Opaque => Ok(StringAttribute::new(self.context, text).into()),
         }
     }
@@ -193,7 +194,7 @@ impl<'t> Copy<'t> {
 }
 
 /// What tells a value from others.
-fn key(value: Value<'_, '_>) -> usize {
+pub(super) fn key(value: Value<'_, '_>) -> usize {
     value.to_raw().ptr as usize
 }
 

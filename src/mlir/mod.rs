@@ -6,13 +6,18 @@
 //! StableHLO's own dialect is not among LLVM's libraries. So a program is kept in a context that takes operations it does
 //! not know, with StableHLO's attributes as they are written; so XLA takes it. To be verified it is copied into a
 //! second context, whose dialects are made of the list of operations that natgrad writes.
+//!
+//! natgrad's own IR is a dialect too: [`Mlir::dialect`] writes it, [`Program::ir`] reads it, and
+//! [`Program::transform`] runs natgrad's passes over it, the one to StableHLO among them.
 
 mod check;
 mod copy;
+mod dialect;
 mod linked;
 mod operations;
 mod properties;
 mod sink;
+mod tensor;
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -20,12 +25,14 @@ use std::rc::Rc;
 use melior::Context;
 use melior::diagnostic::{Diagnostic, DiagnosticSeverity};
 use melior::dialect::DialectHandle;
+use melior::ir::attribute::StringAttribute;
 use melior::ir::operation::{OperationLike, OperationPrintingFlags};
-use melior::ir::{Location, Module};
+use melior::ir::{Attribute, Location, Module};
 use melior::utility::load_irdl_dialects;
 use natgrad_ir::Verified;
 
 use self::copy::Copy;
+pub use self::dialect::passes::Transform;
 pub use self::linked::read_linked_modules;
 pub use self::sink::MlirSink;
 use crate::compile::manner;
@@ -82,16 +89,16 @@ impl Mlir {
         let said = Said::default();
         let operations = operations::all();
         let mlir = Mlir { programs: context(&said), described: context(&said), said, operations };
-        let irdl = Mlir::stablehlo_dialect();
+        let irdl = Mlir::dialects();
         natgrad_mlir::irdl().load_dialect(&mlir.described);
-        let loaded = natgrad_mlir::parse(&mlir.described, "stablehlo.irdl", irdl.as_bytes())
+        let loaded = natgrad_mlir::parse(&mlir.described, "dialects.irdl", irdl.as_bytes())
             .is_some_and(|module| load_irdl_dialects(&module));
         if loaded { Ok(mlir) } else { Err(mlir.refused()) }
     }
 
-    /// The operations that natgrad writes, as a module of IRDL. Dimension numbers and precisions are strings in it, and
-    /// operations of [`Program::verify`]'s own check are not in it.
-    pub fn stablehlo_dialect() -> String {
+    /// The operations that natgrad writes, as a module of IRDL: StableHLO's, and those of its own IR. Dimension numbers and
+    /// precisions of StableHLO's are strings in it, and operations of [`Program::verify`]'s own check are not in it.
+    pub fn dialects() -> String {
         operations::irdl(&operations::all())
     }
 
@@ -131,6 +138,24 @@ impl Mlir {
     pub fn program(&self, program: &step::Program, lowering: Lowering) -> Result<Program<'_>, MlirError> {
         let (donation, lowering) = manner(program, lowering);
         self.lower(&program.module, &donation, lowering)
+    }
+
+    /// Builds a program in natgrad's own dialect, of which [`Program::ir`] makes the same again.
+    ///
+    /// # Errors
+    /// MLIR does not read an attribute, which is a mistake in natgrad.
+    pub fn dialect(&self, program: &step::Program) -> Result<Program<'_>, MlirError> {
+        self.dialect_of(&program.module, &Donation { aliases: program.donation() })
+    }
+
+    /// Builds a module in natgrad's own dialect, whose entry donates these parameters.
+    ///
+    /// # Errors
+    /// As [`Mlir::dialect`].
+    pub fn dialect_of(&self, module: &Verified, donation: &Donation) -> Result<Program<'_>, MlirError> {
+        let module = dialect::write::write(&self.programs, module, donation);
+        let module = module.map_err(|faults| MlirError::Refused([faults, self.take_said()].concat()))?;
+        Ok(Program { mlir: self, module })
     }
 
     /// Reads a module, as text in MLIR's generic form or as bytecode; `name` is the file's, for errors.
@@ -198,6 +223,15 @@ fn told(diagnostic: &Diagnostic<'_>) -> String {
         text.push_str(&format!(" ({})", lines[..lines.len().min(shown)].join(" ")));
     }
     text
+}
+
+/// What is in a string attribute. melior reads an empty one by a pointer to nothing, so its text is asked first.
+///
+/// # Errors
+/// It is another attribute.
+fn string(attribute: Attribute<'_>) -> Result<String, String> {
+    let string = StringAttribute::try_from(attribute).map_err(|error| error.to_string())?;
+    Ok(if attribute.to_string() == "\"\"" { String::new() } else { string.value().to_owned() })
 }
 
 /// A location as natgrad writes it: the path of an operation of the IR, or file, line and column.

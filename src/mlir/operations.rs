@@ -1,15 +1,17 @@
-//! The StableHLO operations that natgrad writes, as a dynamic dialect: MLIR's verifier checks their operands, results,
-//! attributes and regions by it.
+//! The StableHLO operations that natgrad writes, and those of its own IR, as dynamic dialects: MLIR's verifier checks their
+//! operands, results, attributes and regions by them.
 //!
 //! A dialect in IRDL gives each operation a number of operands, results and regions, and constraints: variables that
 //! are types or attributes, of which one that comes again must be the same. It can say neither that the types of a
 //! list differ, nor what the shapes of a product are, nor that an operation ends a block. Those are in
 //! [`check`](super::check).
 
+use std::borrow::Cow;
 use std::fmt::Write;
 
 use natgrad_ir::{BinaryOp, UnaryOp};
 
+use super::dialect;
 use crate::lower::{COMPARISON_TYPES, DIRECTIONS, binary_name, unary_name};
 
 /// What an attribute may be.
@@ -19,6 +21,8 @@ pub(super) enum Kind {
     Integer,
     /// Integers.
     Integers,
+    /// Lists of integers.
+    Lists,
     /// A constant tensor.
     Constant,
     /// One of the names that an attribute `#stablehlo<prefix NAME>` takes.
@@ -41,14 +45,14 @@ pub(super) struct Attribute {
 #[derive(Clone, Debug)]
 pub(super) struct Operation {
     /// With its dialect in front.
-    pub name: &'static str,
+    pub name: Cow<'static, str>,
     pub operands: &'static [&'static str],
     pub results: &'static [&'static str],
-    pub attributes: &'static [Attribute],
+    pub attributes: Cow<'static, [Attribute]>,
     pub regions: &'static [&'static [&'static str]],
 }
 
-const fn required(name: &'static str, kind: Kind) -> Attribute {
+pub(super) const fn required(name: &'static str, kind: Kind) -> Attribute {
     Attribute { name, kind, required: true }
 }
 
@@ -62,6 +66,7 @@ const fn plain(
     results: &'static [&'static str],
     attributes: &'static [Attribute],
 ) -> Operation {
+    let (name, attributes) = (Cow::Borrowed(name), Cow::Borrowed(attributes));
     Operation { name, operands, results, attributes, regions: &[] }
 }
 
@@ -140,21 +145,21 @@ const OTHERS: [Operation; 18] = [
         ],
     ),
     Operation {
-        name: "stablehlo.scatter",
+        name: Cow::Borrowed("stablehlo.scatter"),
         operands: &["t", "i", "u"],
         results: &["t"],
-        attributes: &[
+        attributes: Cow::Borrowed(&[
             required("scatter_dimension_numbers", Kind::Opaque),
             optional("indices_are_sorted", Kind::Integer),
             optional("unique_indices", Kind::Integer),
-        ],
+        ]),
         regions: &[&["s", "s"]],
     },
     Operation {
-        name: "stablehlo.reduce",
+        name: Cow::Borrowed("stablehlo.reduce"),
         operands: &["t", "s"],
         results: &["r"],
-        attributes: &[required("dimensions", Kind::Integers)],
+        attributes: Cow::Borrowed(&[required("dimensions", Kind::Integers)]),
         regions: &[&["s", "s"]],
     },
     plain(
@@ -169,31 +174,33 @@ const OTHERS: [Operation; 18] = [
 ];
 
 /// Operations whose operands differ in type, or that end a block: MLIR knows their values, and natgrad checks their types.
-pub(super) const OPEN: [&str; 6] = [
+pub(super) const OPEN: [&str; 8] = [
     "stablehlo.concatenate",
     "stablehlo.while",
     "stablehlo.optimization_barrier",
     "stablehlo.return",
     "mhlo.fusion",
     "mhlo.return",
+    "natgrad.concat",
+    "natgrad.loop",
 ];
 
 /// Every operation that MLIR checks.
 pub(super) fn all() -> Vec<Operation> {
     let unary = UnaryOp::ALL.iter().map(|&op| plain(unary_name(op), &["t"], &["t"], &[]));
     let binary = BinaryOp::ALL.iter().map(|&op| plain(binary_name(op), &["t", "t"], &["t"], &[]));
-    unary.chain(binary).chain(OTHERS).collect()
+    unary.chain(binary).chain(OTHERS).chain(dialect::operations()).collect()
 }
 
 /// The dialects of the operations, as a module of IRDL.
 pub(super) fn irdl(operations: &[Operation]) -> String {
-    let mut dialects: Vec<&str> = operations.iter().map(|operation| parts(operation.name).0).collect();
+    let mut dialects: Vec<&str> = operations.iter().map(|operation| parts(&operation.name).0).collect();
     dialects.sort_unstable();
     dialects.dedup();
     let mut out = String::from("module {\n");
     for dialect in dialects {
         line(&mut out, format_args!("irdl.dialect @{dialect} {{"));
-        for operation in operations.iter().filter(|operation| parts(operation.name).0 == dialect) {
+        for operation in operations.iter().filter(|operation| parts(&operation.name).0 == dialect) {
             write_operation(&mut out, operation);
         }
         out.push_str("}\n");
@@ -212,7 +219,7 @@ fn line(out: &mut String, text: std::fmt::Arguments<'_>) {
 }
 
 fn write_operation(out: &mut String, operation: &Operation) {
-    line(out, format_args!("  irdl.operation @{} {{", parts(operation.name).1));
+    line(out, format_args!("  irdl.operation @{} {{", parts(&operation.name).1));
     let inside = operation.regions.iter().copied().flatten();
     let mut variables: Vec<&str> =
         operation.operands.iter().chain(operation.results).chain(inside).map(|of| bare(of)).collect();
@@ -262,6 +269,7 @@ fn constraint(out: &mut String, at: usize, kind: Kind) {
     let any: Vec<String> = match kind {
         Kind::Integer => vec!["base \"#builtin.integer\"".to_owned()],
         Kind::Integers => vec!["base \"#builtin.dense_array\"".to_owned()],
+        Kind::Lists => vec!["base \"#builtin.array\"".to_owned()],
         Kind::Opaque => vec!["base \"#builtin.string\"".to_owned()],
         // The second is how others may write large ones.
         Kind::Constant => {

@@ -72,7 +72,7 @@ impl<'c> MlirSink<'c> {
         })
     }
 
-    fn attribute(&mut self, attr: Attr<'_>) -> Attribute<'c> {
+    pub(super) fn attribute(&mut self, attr: Attr<'_>) -> Attribute<'c> {
         let mut text = String::new();
         write_attr(&mut text, attr);
         if matches!(attr, Attr::Literal(_)) {
@@ -113,6 +113,83 @@ impl<'c> MlirSink<'c> {
     fn end(&mut self) -> Region<'c> {
         self.open.pop().map_or_else(Region::new, |(region, _)| region)
     }
+
+    /// A function, all of it but its body.
+    fn header(&mut self, header: &FuncHeader<'_>) -> OperationBuilder<'c> {
+        let params: Vec<Type<'c>> = header.params.iter().map(|param| self.ty(param.ty)).collect();
+        let results: Vec<Type<'c>> = header.results.iter().map(|ty| self.ty(ty)).collect();
+        let visibility = match header.visibility {
+            Visibility::Public => "public",
+            Visibility::Private => "private",
+        };
+        let ty = FunctionType::new(self.context, &params, &results);
+        let mut attributes = vec![
+            (self.identifier("sym_name"), self.string(header.name)),
+            (self.identifier("sym_visibility"), self.string(visibility)),
+            (self.identifier("function_type"), TypeAttribute::new(ty.into()).into()),
+        ];
+        if header.params.iter().any(|param| param.aliased_output.is_some()) {
+            let each = header.params.iter().map(|param| {
+                let entry = param.aliased_output.map(|output| {
+                    (self.identifier("tf.aliasing_output"), self.parse(&format!("{output} : i32")))
+                });
+                DictionaryAttribute::new(self.context, entry.as_slice()).into()
+            });
+            let each: Vec<Attribute<'c>> = each.collect();
+            attributes.push((self.identifier("arg_attrs"), ArrayAttribute::new(self.context, &each).into()));
+        }
+        OperationBuilder::new("func.func", self.location(header.location)).add_attributes(&attributes)
+    }
+
+    /// Declares a function that has no body, with attributes of its own.
+    pub(super) fn declare(&mut self, header: &FuncHeader<'_>, attributes: Vec<(&str, Attribute<'c>)>) {
+        let attributes = self.named(attributes);
+        let declared = self.header(header).add_attributes(&attributes).add_regions([Region::new()]).build();
+        self.add(declared);
+    }
+
+    /// Appends an operation without regions, of any dialect, and gives its results.
+    pub(super) fn append(
+        &mut self,
+        name: &str,
+        operands: &[Value<'c, 'c>],
+        results: &[&TensorType],
+        attributes: Vec<(&str, Attribute<'c>)>,
+        location: &str,
+    ) -> Vec<Value<'c, 'c>> {
+        let results: Vec<Type<'c>> = results.iter().map(|ty| self.ty(ty)).collect();
+        let builder = OperationBuilder::new(name, self.location(location))
+            .add_operands(operands)
+            .add_results(&results)
+            .add_attributes(&self.named(attributes));
+        self.build(builder, location)
+    }
+
+    fn named(&self, attributes: Vec<(&str, Attribute<'c>)>) -> Vec<(Identifier<'c>, Attribute<'c>)> {
+        attributes.into_iter().map(|(name, attribute)| (self.identifier(name), attribute)).collect()
+    }
+
+    /// Appends what is built to the innermost region.
+    fn build(&mut self, builder: OperationBuilder<'c>, location: &str) -> Vec<Value<'c, 'c>> {
+        let Some(&(_, block)) = self.open.last() else { return Vec::new() };
+        match builder.build() {
+            Ok(built) => block.append_operation(built).results().map(Value::from).collect(),
+            Err(error) => {
+                self.faults.push(format!("{location}: {error}"));
+                Vec::new()
+            }
+        }
+    }
+
+    /// Appends a function to the module.
+    fn add(&mut self, function: Result<melior::ir::Operation<'c>, melior::Error>) {
+        match function {
+            Ok(function) => {
+                self.module.body().append_operation(function);
+            }
+            Err(error) => self.faults.push(error.to_string()),
+        }
+    }
 }
 
 impl<'c> Sink for MlirSink<'c> {
@@ -144,44 +221,17 @@ impl<'c> Sink for MlirSink<'c> {
     }
 
     fn begin_func(&mut self, header: &FuncHeader<'_>) -> Vec<Value<'c, 'c>> {
-        let params: Vec<Type<'c>> = header.params.iter().map(|param| self.ty(param.ty)).collect();
-        let results: Vec<Type<'c>> = header.results.iter().map(|ty| self.ty(ty)).collect();
-        let visibility = match header.visibility {
-            Visibility::Public => "public",
-            Visibility::Private => "private",
-        };
-        let ty = FunctionType::new(self.context, &params, &results);
-        let mut attributes = vec![
-            (self.identifier("sym_name"), self.string(header.name)),
-            (self.identifier("sym_visibility"), self.string(visibility)),
-            (self.identifier("function_type"), TypeAttribute::new(ty.into()).into()),
-        ];
-        if header.params.iter().any(|param| param.aliased_output.is_some()) {
-            let each = header.params.iter().map(|param| {
-                let entry = param.aliased_output.map(|output| {
-                    (self.identifier("tf.aliasing_output"), self.parse(&format!("{output} : i32")))
-                });
-                DictionaryAttribute::new(self.context, entry.as_slice()).into()
-            });
-            let each: Vec<Attribute<'c>> = each.collect();
-            attributes.push((self.identifier("arg_attrs"), ArrayAttribute::new(self.context, &each).into()));
-        }
-        let location = self.location(header.location);
-        self.function = Some(OperationBuilder::new("func.func", location).add_attributes(&attributes));
-        let locations = header.params.iter().map(|param| self.location(param.location));
-        let arguments: Vec<(Type<'c>, Location<'c>)> = params.iter().copied().zip(locations).collect();
+        let function = self.header(header);
+        self.function = Some(function);
+        let arguments = header.params.iter().map(|param| (self.ty(param.ty), self.location(param.location)));
+        let arguments: Vec<(Type<'c>, Location<'c>)> = arguments.collect();
         self.begin(&arguments)
     }
 
     fn end_func(&mut self) {
         let body = self.end();
         let Some(function) = self.function.take() else { return };
-        match function.add_regions([body]).build() {
-            Ok(function) => {
-                self.module.body().append_operation(function);
-            }
-            Err(error) => self.faults.push(error.to_string()),
-        }
+        self.add(function.add_regions([body]).build());
     }
 
     fn begin_region(&mut self, params: &[&TensorType], location: &str) -> Vec<Value<'c, 'c>> {
@@ -212,16 +262,6 @@ impl<'c> Sink for MlirSink<'c> {
             .iter()
             .map(|(name, attr)| (self.identifier(name), self.attribute(*attr)))
             .collect();
-        let Some(&(_, block)) = self.open.last() else { return Vec::new() };
-        match builder.add_attributes(&attributes).build() {
-            Ok(built) => {
-                let built = block.append_operation(built);
-                built.results().map(Value::from).collect()
-            }
-            Err(error) => {
-                self.faults.push(format!("{}: {error}", operation.location));
-                Vec::new()
-            }
-        }
+        self.build(builder.add_attributes(&attributes), operation.location)
     }
 }

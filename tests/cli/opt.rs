@@ -72,6 +72,15 @@ fn the_step_of_a_run_is_taken() {
 }
 
 #[test]
+fn the_last_pass_may_be_the_way_to_stablehlo() {
+    let bench = bench();
+    let outcome = bench.ok(&["opt", "m.ir", "--pass", "tidy", "--pass", "to_stablehlo"]);
+    for wanted in ["func.func public @main", "\"stablehlo.tanh\""] {
+        assert!(outcome.stdout.contains(wanted), "no `{wanted}` in {}", outcome.stdout);
+    }
+}
+
+#[test]
 fn mistakes_are_shown_where_they_are() {
     let bench = bench();
     bench.write("wrong.ir", &PROGRAM.replace("tanh %y", "tanh %q"));
@@ -81,12 +90,14 @@ fn mistakes_are_shown_where_they_are() {
     let outcome = bench.run(&["opt", "typed.ir"]);
     refused(&outcome, 2, "error: typed.ir:7:3: function `main`, value %unused (made at line 7): ");
     assert!(outcome.stderr.contains("\n  %unused: f32[3] = exp %y\n  ^\n"), "{}", outcome.stderr);
-    bench.write("mlir.mlir", "module {\n}\n");
-    refused(
-        &bench.run(&["opt", "mlir.mlir"]),
-        2,
-        "this is MLIR; the passes are for programs in natgrad's own IR",
-    );
+    for mlir in
+        ["module {\n}\n", "// a comment\n#loc = loc(unknown)\n", "\"builtin.module\"() ({\n}) : () -> ()"]
+    {
+        bench.write("mlir.mlir", mlir);
+        // A build with the feature reads it: tests/mlir.
+        #[cfg(not(feature = "mlir"))]
+        refused(&bench.run(&["opt", "mlir.mlir"]), 2, "this is MLIR, which natgrad reads where it is built");
+    }
     std::fs::write(bench.path("bytes.ir"), b"module @m\xff").unwrap();
     refused(&bench.run(&["opt", "bytes.ir"]), 2, "bytes.ir: not text in UTF-8 from byte 9 on");
     refused(&bench.run(&["opt", "none.ir"]), 2, "none.ir: No such file");
@@ -101,6 +112,8 @@ fn passes_that_are_not_there_are_wrong_usage() {
         "invalid value 'frobnicate' for '--pass <PASS>'",
     );
     refused(&bench.run(&["opt", "m.ir", "--print-after=x"]), 2, "invalid value 'x'");
+    let behind = ["opt", "m.ir", "--pass", "to_stablehlo", "--pass", "tidy"];
+    refused(&bench.run(&behind), 2, "--pass to_stablehlo: no other can follow");
     let after = ["opt", "m.ir", "--pass", "tidy", "--print-after", "dead_code"];
     refused(&bench.run(&after), 2, "--print-after dead_code: it is not among the --pass");
     refused(&bench.run(&["opt", "m.ir", "--out", "m.ir"]), 2, "which would be replaced");

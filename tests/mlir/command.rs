@@ -119,6 +119,16 @@ fn inspect_prints_mlir_and_bytecode() {
     let read = mlir.read("step.mlirbc", &bytecode).unwrap();
     read.verify(Origin::Natgrad).unwrap();
     assert_eq!(read.text().as_bytes(), text);
+    // The same from natgrad's own dialect, by the passes over it.
+    std::fs::write(folder.path().join("step.mlir"), printed(&["inspect", "own.json", "--what", "dialect"]))
+        .unwrap();
+    let lowered = printed(&["opt", "step.mlir", "--pass", "tidy", "--pass", "to_stablehlo"]);
+    let lowered = String::from_utf8(lowered).unwrap();
+    let text = String::from_utf8(text).unwrap();
+    assert_eq!(super::without_location(&lowered), super::without_location(&text));
+    printed(&["opt", "step.mlir", "--pass", "dead_code", "--out", "step.mlirbc"]);
+    let stored = printed(&["opt", "step.mlirbc", "--pass", "tidy", "--pass", "to_stablehlo"]);
+    assert_eq!(super::without_location(&String::from_utf8(stored).unwrap()), super::without_location(&text));
     // With the functions of a model from elsewhere. Its `predict` is not in the generic form, and not in the step.
     let linked = printed(&["inspect", "run.json", "--what", "mlir"]);
     let linked = String::from_utf8(linked).unwrap();
@@ -126,7 +136,32 @@ fn inspect_prints_mlir_and_bytecode() {
     let pretty = bench(&std::fs::read(fixture("mlp").join(MODULE)).unwrap());
     let output = natgrad(pretty.path(), &["inspect", "run.json", "--what", "mlir"]);
     let said = String::from_utf8_lossy(&output.stderr);
+    let own = String::from_utf8(printed(&["inspect", "run.json", "--what", "dialect"])).unwrap();
+    assert!(own.contains("callee = @model.loss_and_gradient.main"), "{own}");
     let wanted =
         "does not read the functions of `@model.loss_and_gradient.main`, which must be in its generic form";
     assert!(output.status.code() == Some(1) && said.contains(wanted), "{said}");
+}
+
+#[test]
+fn a_wrong_program_of_the_dialect_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let refused = |text: &str, wanted: &str| {
+        std::fs::write(folder.path().join("wrong.mlir"), text).unwrap();
+        let output = natgrad(folder.path(), &["opt", "wrong.mlir"]);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(said.contains(wanted), "no `{wanted}` in {said}");
+    };
+    refused("module {\n  oh\n}\n", "error: wrong.mlir:2:3: ");
+    let function = |body: &str| {
+        format!(
+            "module {{\n  func.func @main(%x: tensor<f32>) -> tensor<f32> {{\n    {body}\n    return %y : tensor<f32>\n  }}\n}}\n"
+        )
+    };
+    let tahn = function("%y = \"natgrad.tahn\"(%x) : (tensor<f32>) -> tensor<f32>");
+    refused(&tahn, "wrong.mlir:3:10: `natgrad.tahn`: natgrad writes no such operation");
+    let typed = function("%y = \"natgrad.tanh\"(%x) : (tensor<f32>) -> tensor<f32>")
+        .replace("tensor<f32>", "tensor<i32>");
+    refused(&typed, "tanh");
 }

@@ -5,6 +5,7 @@
 #[path = "../matrix/choices.rs"]
 mod choices;
 mod command;
+mod dialect;
 #[path = "../own_models/mod.rs"]
 mod own_models;
 #[path = "../own_rules/mod.rs"]

@@ -15,12 +15,16 @@ pub(super) fn written(
     lowering: Lowering,
     config: &RunConfig,
 ) -> Result<Option<Vec<u8>>, Failure> {
-    if !matches!(what, What::Mlir | What::Bytecode) {
-        return Ok(None);
-    }
-    let origin = if config.model.linked().is_some() { Origin::Elsewhere } else { Origin::Natgrad };
-    let mlir = Mlir::new()?;
-    let built = mlir.program(program, lowering)?;
+    let mlir = match what {
+        What::Dialect | What::Mlir | What::Bytecode => Mlir::new()?,
+        _ => return Ok(None),
+    };
+    let is_linked = config.model.linked().is_some();
+    let (built, origin) = match what {
+        What::Dialect => (mlir.dialect(program)?, Origin::Natgrad),
+        _ if is_linked => (mlir.program(program, lowering)?, Origin::Elsewhere),
+        _ => (mlir.program(program, lowering)?, Origin::Natgrad),
+    };
     built.verify(origin)?;
-    Ok(Some(if what == What::Mlir { built.text().into_bytes() } else { built.bytecode() }))
+    Ok(Some(if what == What::Bytecode { built.bytecode() } else { built.text().into_bytes() }))
 }
