@@ -12,6 +12,7 @@ mod own_models;
 mod own_rules;
 #[path = "../matrix/pairs.rs"]
 mod pairs;
+mod renamed;
 mod wrong;
 
 use std::collections::HashSet;

@@ -35,7 +35,8 @@ pub(super) fn adapt(mut prepared: Prepared, prefix: &str) -> Prepared {
     let ((params, given_params), (results, given_results)) =
         (tensors(&prepared.params), tensors(&prepared.results));
     let convert = |out: &mut String, name: &str, from: &str, value: &str, to: &str| {
-        out.push_str(&format!("    %{name} = stablehlo.convert {value} : ({from}) -> {to}\n"));
+        // As MLIR without StableHLO's dialect reads it too.
+        out.push_str(&format!("    %{name} = \"stablehlo.convert\"({value}) : ({from}) -> {to}\n"));
         format!("%{name}")
     };
     let mut body = String::new();

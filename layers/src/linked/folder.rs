@@ -8,7 +8,7 @@ use natgrad_ir::{Foreign, Shape, Signature, TensorType};
 use safetensors::{Dtype, SafeTensors};
 
 use super::described::{Checked, Described, Tensor};
-use super::text::{self, prepare};
+use super::text::{self, Prepared, Symbols, prepare};
 use super::{Linked, LinkedFunction, Port, reader};
 use crate::init::{Init, Param};
 use crate::network::{NAMES, is_name};
@@ -52,7 +52,8 @@ impl Linked {
                 Err((_, error)) => return Err(error),
             };
             let fail = |reason: String| format!("{}: {reason}", folder.join(&name).display());
-            let read = reader::read(&folder.join(&name), &bytes)?;
+            let prefix = format!("model.{stem}");
+            let read = reader::read(&folder.join(&name), &bytes, &prefix)?;
             if read.is_none() && bytes.starts_with(BYTECODE) {
                 return Err(fail(
                     "it is MLIR's bytecode, and must be text: in JAX write what `mlir_module()` of `jax.export.Exported` \
@@ -60,11 +61,16 @@ impl Linked {
                         .to_string(),
                 ));
             }
-            let source = match read {
-                Some(text) => text,
-                None => String::from_utf8(bytes).map_err(|error| fail(format!("not text: {error}")))?,
+            let prepared = match read {
+                Some(renamed) => prepare(&renamed, &prefix, Symbols::Renamed),
+                None => {
+                    let text =
+                        String::from_utf8(bytes).map_err(|error| fail(format!("not text: {error}")))?;
+                    prepare(&text, &prefix, Symbols::Own)
+                }
             };
-            linked_function(&source, stem, &known, wanted, &described, version, &mut told)
+            let prepared = prepared.map_err(fail)?;
+            linked_function(prepared, stem, &known, wanted, &described, version, &mut told)
                 .map(Some)
                 .map_err(fail)
         };
@@ -147,7 +153,7 @@ fn values(tensors: &SafeTensors, name: &str, shape: &Shape) -> Result<Vec<f64>, 
 
 /// A module's `main` as a function to be linked, all of whose parameters and results are known by their names.
 fn linked_function(
-    source: &str,
+    prepared: Prepared,
     stem: &str,
     known: &[(String, Port, TensorType)],
     wanted: &[&str],
@@ -155,7 +161,6 @@ fn linked_function(
     version: Option<[u32; 3]>,
     told: &mut Vec<String>,
 ) -> Result<LinkedFunction, String> {
-    let prepared = prepare(source, &format!("model.{stem}"))?;
     if let Some(call) = prepared.custom_calls.iter().find(|call| !KNOWN_CALLS.contains(&call.as_str())) {
         return Err(format!(
             "it calls `{call}`, which is a function of the framework and not of XLA: such calls cannot be linked"

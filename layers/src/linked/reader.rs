@@ -3,9 +3,10 @@
 use std::path::Path;
 use std::sync::OnceLock;
 
-/// Reads a module of a file and gives it as text in MLIR's generic form; or none, if it is for natgrad itself to read, which
-/// takes text only. The error is for the user, and names the file.
-pub type ModuleReader = fn(file: &Path, module: &[u8]) -> Result<Option<String>, String>;
+/// Reads a module of a file and gives it as text in MLIR's generic form, every symbol of it private and renamed: in front of
+/// its name stand the prefix and a point. Or gives none, if the module is for natgrad itself to read, which takes text only.
+/// The error is for the user, and names the file.
+pub type ModuleReader = fn(file: &Path, module: &[u8], prefix: &str) -> Result<Option<String>, String>;
 
 static READER: OnceLock<ModuleReader> = OnceLock::new();
 
@@ -15,6 +16,6 @@ pub fn read_modules_by(reader: ModuleReader) {
 }
 
 /// What the reader makes of a module, if there is one that takes it.
-pub(super) fn read(file: &Path, module: &[u8]) -> Result<Option<String>, String> {
-    READER.get().map_or(Ok(None), |reader| reader(file, module))
+pub(super) fn read(file: &Path, module: &[u8], prefix: &str) -> Result<Option<String>, String> {
+    READER.get().map_or(Ok(None), |reader| reader(file, module, prefix))
 }

@@ -6,17 +6,19 @@ use super::adapt::in_ir;
 use super::generic::Operation;
 use super::text::{Kind, Port, Token, closing};
 
-/// The parameters and results of the function `main`.
-pub(super) fn of_main(source: &str, body: &[Token]) -> Result<(Vec<Port>, Vec<Port>), String> {
+/// The parameters and results of the function `main`, whose symbol is this one.
+pub(super) fn of_main(source: &str, body: &[Token], symbol: &str) -> Result<(Vec<Port>, Vec<Port>), String> {
     for (at, token) in body.iter().enumerate() {
         let before = |back: usize| at.checked_sub(back).map_or("", |at| body[at].text(source));
         match token.text(source) {
-            "@main" if before(1) == "func.func" || before(2) == "func.func" => {
+            name if name.strip_prefix('@') == Some(symbol)
+                && (before(1) == "func.func" || before(2) == "func.func") =>
+            {
                 return pretty(source, &body[at + 1..]);
             }
             "\"func.func\"" => {
                 if let Some(function) = Operation::at(source, body, at)
-                    && function.symbol(source) == Some("main")
+                    && function.symbol(source) == Some(symbol)
                 {
                     return function.signature(source);
                 }

@@ -40,22 +40,32 @@ pub(super) struct Port {
     pub written: String,
 }
 
+/// The symbols of a text that is made ready.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Symbols {
+    /// Those that it came with.
+    Own,
+    /// They begin with the prefix already.
+    Renamed,
+}
+
 /// Makes a module's text ready; what it defines then has names that begin with `prefix`.
-pub(super) fn prepare(source: &str, prefix: &str) -> Result<Prepared, String> {
+pub(super) fn prepare(source: &str, prefix: &str, symbols: Symbols) -> Result<Prepared, String> {
     if source.trim().is_empty() {
         return Err("the file is empty".to_string());
     }
     let tokens = tokens(source)?;
     let (aliases, module) = split(source, &tokens)?;
     let names: HashSet<&str> = aliases.iter().map(|alias| alias.name).collect();
-    let mut writer = Writer { source, prefix, names, custom_calls: Vec::new() };
+    let mut writer = Writer { source, prefix, symbols, names, custom_calls: Vec::new() };
     let locations =
         aliases.iter().map(|alias| writer.rewrite(&tokens[alias.tokens.clone()]) + "\n").collect();
     let body = &tokens[module];
-    let (params, results) = of_main(source, body)?;
+    let symbol = format!("{prefix}.main");
+    let main = if symbols == Symbols::Own { "main" } else { &symbol };
+    let (params, results) = of_main(source, body, main)?;
     let text = writer.rewrite(body) + "\n";
     let custom_calls = writer.custom_calls;
-    let symbol = format!("{prefix}.main");
     Ok(adapt(Prepared { locations, text, symbol, params, results, custom_calls }, prefix))
 }
 
@@ -272,6 +282,7 @@ pub(super) fn closing(tokens: &[Token], open: usize) -> usize {
 struct Writer<'a> {
     source: &'a str,
     prefix: &'a str,
+    symbols: Symbols,
     names: HashSet<&'a str>,
     custom_calls: Vec<String>,
 }
@@ -291,13 +302,14 @@ impl Writer<'_> {
             };
             out.push_str(&self.source[written..token.at.start]);
             written = token.at.end;
+            let renames = self.symbols == Symbols::Own;
             match token.kind {
                 // A custom call's target looks like a symbol, but is a name that XLA knows.
                 Kind::Symbol if before(1).ends_with("custom_call") => {
                     self.call(text[1..].trim_matches('"'));
                     out.push_str(text);
                 }
-                Kind::Symbol => match text[1..].strip_prefix('"') {
+                Kind::Symbol if renames => match text[1..].strip_prefix('"') {
                     Some(name) => out.push_str(&format!("@\"{}.{name}", self.prefix)),
                     None => out.push_str(&format!("@{}.{}", self.prefix, &text[1..])),
                 },
@@ -309,7 +321,7 @@ impl Writer<'_> {
                     out.push_str(text);
                 }
                 // Of symbols in the generic form.
-                Kind::Text if before(1) == "=" && before(2) == "sym_name" => {
+                Kind::Text if renames && before(1) == "=" && before(2) == "sym_name" => {
                     out.push_str(&format!("\"{}.{}", self.prefix, &text[1..]));
                 }
                 Kind::Text if before(1) == "=" && before(2) == "sym_visibility" => {
