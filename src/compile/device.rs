@@ -1,5 +1,6 @@
 //! The device of a run: a client, a cache of executables, and programs compiled for it.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
@@ -10,8 +11,8 @@ use super::cache::Keyed;
 use super::executables::{Executables, ExecutablesError};
 use super::host;
 use super::listing::{Listed, Listing};
+use super::shared::Shared;
 use super::trial::{self, Trial};
-use super::turns::Turns;
 use super::{Cache, CacheOutcome, DeviceError, MissReason, OpenError, Target, target, versions};
 use crate::lower::{self, Loops, Lowering};
 use crate::phase::{self, Phase};
@@ -34,7 +35,7 @@ pub struct Device {
     counts_ahead: bool,
     /// Whether what the cache has is not used any more, as some of it does not run.
     distrusts_cache: AtomicBool,
-    turns: Turns,
+    shared: Shared,
 }
 
 /// A program compiled for a device.
@@ -42,8 +43,8 @@ pub struct Device {
 pub struct Compiled {
     /// The program.
     pub program: Program,
-    /// Its executable.
-    pub executable: Executable,
+    /// Its executable, which other runs may have too.
+    pub executable: Arc<Executable>,
     /// How its loops were told: those of the device, but for what XLA does not survive so.
     pub loops: Loops,
     /// Whether it came from the cache.
@@ -61,7 +62,7 @@ impl Device {
         let place = client.devices().iter().position(|info| info.addressable).unwrap_or(0);
         let (options, lowering) = (target.options(loops), target.lowering(loops));
         let (counts_ahead, distrusts_cache) = (target.counts_ahead(), AtomicBool::new(false));
-        let turns = Turns::default();
+        let shared = Shared::default();
         Device {
             client,
             place,
@@ -71,13 +72,18 @@ impl Device {
             lowering,
             counts_ahead,
             distrusts_cache,
-            turns,
+            shared,
         }
     }
 
     /// From now on compiles every program anew, in the place of what the cache has: an executable from there did not run.
     pub(crate) fn distrust_cache(&self) {
         self.distrusts_cache.store(true, Ordering::Relaxed);
+    }
+
+    /// From now on keeps every program that it compiles or loads, for further runs that want the same.
+    pub(crate) fn keep_programs(&self) {
+        self.shared.keep();
     }
 
     /// The same device, which compiles nothing: it runs the executables that were compiled before, elsewhere perhaps, and a
@@ -217,7 +223,8 @@ impl Device {
         let is_foreign = versions::foreign(&program).next().is_some();
         let options = program_options(self.target(), &self.options, &program);
         let keyed = cache.keyed(&self.client, &text, &options);
-        if self.distrusts_cache.load(Ordering::Relaxed) {
+        let is_distrusted = self.distrusts_cache.load(Ordering::Relaxed);
+        if is_distrusted {
             cache.forget(&keyed);
         }
         if is_foreign && trial::is_wanted(self.target()) && !cache.holds(&keyed) {
@@ -226,9 +233,9 @@ impl Device {
         let key = keyed.as_ref().ok().map(|(key, _)| *key);
         let compile = || cache.compile_keyed(keyed, &self.client, &text, &options);
         let (executable, outcome) = match key {
-            Some(key) => self.turns.take(key, compile),
-            None => compile(),
-        }?;
+            Some(key) => self.shared.take(key, !is_distrusted, compile)?,
+            None => compile().map(|(executable, outcome)| (Arc::new(executable), outcome))?,
+        };
         let loops = self.lowering.loops;
         Ok(Compiled { program, executable, outcome, loops, seconds: begin.elapsed().as_secs_f64() })
     }
@@ -266,7 +273,7 @@ impl Device {
         })?;
         let seconds = begin.elapsed().as_secs_f64();
         let outcome = CacheOutcome::Given { load_seconds: seconds };
-        Ok(Compiled { program, executable, loops, outcome, seconds })
+        Ok(Compiled { program, executable: Arc::new(executable), loops, outcome, seconds })
     }
 
     /// Compiles a program with functions from elsewhere in another process first, and with loops that XLA chooses where
@@ -313,7 +320,7 @@ impl Device {
                 outcome => outcome,
             };
             let seconds = begin.elapsed().as_secs_f64();
-            return Ok(Compiled { program, executable, outcome, loops, seconds });
+            return Ok(Compiled { program, executable: Arc::new(executable), outcome, loops, seconds });
         }
         Err(DeviceError::Ended { program: name, message: last })
     }

@@ -42,6 +42,12 @@ pub struct KeyParts<'a> {
 }
 
 impl CacheKey {
+    /// Some key, the same for the same number.
+    #[cfg(test)]
+    pub(super) fn of_test(number: u8) -> CacheKey {
+        CacheKey([number; 32])
+    }
+
     /// The key of these parts.
     pub fn of(parts: &KeyParts<'_>) -> CacheKey {
         // Destructured, so that a new part cannot be forgotten here.

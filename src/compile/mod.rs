@@ -23,11 +23,11 @@ pub(crate) mod open;
 mod open_error;
 mod plugin_hash;
 mod refusal;
+mod shared;
 mod target;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod trial;
-mod turns;
 mod versions;
 
 pub use ahead::{AheadDevice, Compiler};

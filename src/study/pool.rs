@@ -20,6 +20,8 @@ pub fn run_all(
     jobs: Vec<Job>,
     workers: usize,
 ) -> Result<Vec<Trained>, StudyError> {
+    // Loading a program takes as long as a hundred steps of a small one.
+    device.keep_programs();
     let mut found: Vec<Option<Trained>> = Vec::new();
     for job in &jobs {
         found.push(runs.kept(&job.key));

@@ -19,7 +19,8 @@ fn a_grid_is_compiled_once_told_and_gone_on_with() {
     let first = bench.ok(&[&SWEEP[..], &model, &files, &["--jobs", "2"]].concat());
     let steps = |how: &str| first.stderr.matches(&format!("program step is {how}")).count();
     let compiled = steps("compiled: there is no entry");
-    assert!(compiled <= 1 && compiled + steps("there: ") == 6, "{}", first.stderr);
+    // The other five runs take what the first has.
+    assert_eq!(compiled + steps("there: "), 1, "{}", first.stderr);
     let found = bench.json("found.json");
     let points = found["points"].as_array().unwrap();
     let scores: Vec<f64> = points.iter().map(|point| point["score"].as_f64().unwrap()).collect();
