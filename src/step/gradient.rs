@@ -190,12 +190,10 @@ fn outer_product(function: &Function, value: Value) -> Option<([Value; 2], DotDi
 
 /// [`Slot::Theta`] of every parameter from the state that it is: in the program's floating-point type.
 pub(super) fn theta(wiring: &mut super::wiring::Wiring, interface: &Interface) {
-    let dtype: DType = interface.dtype;
     for param in 0..interface.params.len() {
         let kind =
             if interface.members[param].frozen { StateKind::MEAN } else { interface.needs.gradient_state() };
         let kept = wiring.get(Slot::State(kind, param));
-        let value = wiring.b.convert(kept, dtype);
-        wiring.set(Slot::Theta(param), value);
+        wiring.set(Slot::Theta(param), kept);
     }
 }

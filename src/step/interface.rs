@@ -124,20 +124,6 @@ impl Interface {
         self.plan.state == StatePlan::Implicit && self.noise == NoiseSource::Counter
     }
 
-    /// The type that samples are kept in: the model's where the mean is kept too, and noise can be computed again.
-    fn sample_type(&self) -> DType {
-        match self.noise {
-            NoiseSource::Counter if !self.is_implicit() => self.plan.compute_type(self.dtype),
-            NoiseSource::Counter | NoiseSource::Input => self.dtype,
-        }
-    }
-
-    /// Whether a sample's offset from the mean comes from the noise again, as theta less the mean would not give it:
-    /// the mean is not kept, or theta is kept in less precision.
-    pub fn offsets_are_regenerated(&self) -> bool {
-        self.is_implicit() || self.sample_type() != self.dtype
-    }
-
     /// Whether the step averages what the rule has each evaluation of the loss contribute.
     pub fn contributes(&self) -> bool {
         self.needs.contributes.is_some() && self.without != Some(Part::Curvature)
@@ -270,7 +256,6 @@ impl Interface {
     pub fn ty(&self, slot: Slot) -> TensorType {
         let of = |dtype: DType, param: usize| TensorType::new(dtype, self.params[param].shape.clone());
         match slot {
-            Slot::State(StateKind::SAMPLE, param) => of(self.sample_type(), param),
             Slot::State(_, param)
             | Slot::Before(_, param)
             | Slot::Prior(_, param)

@@ -8,7 +8,7 @@ use super::gradient::{loss_and_gradient, theta};
 use super::interface::{Interface, NoiseSource};
 use super::part::{self, Part};
 use super::program::{Recipe, keys, recover, resample};
-use super::sample::{Draw, mask_keys, offsets, sample_all};
+use super::sample::{Draw, mask_keys, sample_all};
 use super::slot::{Extent, Metric, Slot};
 use super::stage::{StageFunction, StageKind};
 use super::wiring::{Callee, Wiring, build_stage};
@@ -28,7 +28,7 @@ pub(super) fn one_step(
         wiring.get(slot);
     }
     wiring.get(Slot::Step);
-    let recovers = interface.is_implicit() || (needs.offset && interface.offsets_are_regenerated());
+    let recovers = interface.is_implicit();
     let samples = needs.samples;
     if samples && interface.without == Some(Part::Sampling) {
         part::sample_for_mean(interface, &mut wiring);
@@ -36,7 +36,7 @@ pub(super) fn one_step(
         let slots: &[Slot] = if recovers { &[Slot::Keys, Slot::NextKeys] } else { &[Slot::NextKeys] };
         keys(interface, module, &mut wiring, slots)?;
         if recovers {
-            recover(recipe, interface, module, &mut wiring)?;
+            recover(recipe, module, &mut wiring)?;
         }
     }
     if interface.plan.diagnostics {
@@ -238,8 +238,8 @@ fn further_evaluation(
         })?;
     }
     theta(&mut wiring, interface);
-    if interface.needs.offset && interface.offsets_are_regenerated() {
-        further_offsets(recipe, interface, module, &mut wiring)?;
+    if interface.needs.offset && interface.is_implicit() {
+        further_offsets(module, &mut wiring)?;
     }
     evaluation.call(module, &mut wiring);
     wiring.stage(module, StageKind::Accumulate, |stage| {
@@ -252,23 +252,14 @@ fn further_evaluation(
     wiring.finish(sums.iter().map(|&(_, sum)| sum).chain(replaced()).collect())
 }
 
-/// Offsets of a further sample: theta less the mean where theta is in full precision, or from the noise again.
-fn further_offsets(
-    recipe: &Recipe,
-    interface: &Interface,
-    module: &mut Module,
-    wiring: &mut Wiring,
-) -> Result<(), StepError> {
+/// Offsets of a further sample, of which the step has the mean.
+fn further_offsets(module: &mut Module, wiring: &mut Wiring) -> Result<(), StepError> {
     wiring.stage(module, StageKind::Offset, |stage| {
-        if interface.is_implicit() {
-            return stage.map_trained(|stage, param| {
-                let theta = stage.get(Slot::Theta(param));
-                let mean = stage.get(Slot::State(StateKind::MEAN, param));
-                vec![(Slot::Offset(param), stage.b.sub(theta, mean))]
-            });
-        }
-        let offsets = offsets(recipe.rule, stage, Draw::Further);
-        offsets.into_iter().map(|(param, offset)| (Slot::Offset(param), offset)).collect()
+        stage.map_trained(|stage, param| {
+            let theta = stage.get(Slot::Theta(param));
+            let mean = stage.get(Slot::State(StateKind::MEAN, param));
+            vec![(Slot::Offset(param), stage.b.sub(theta, mean))]
+        })
     })
 }
 

@@ -265,7 +265,7 @@ impl<'a> Recipe<'a> {
         let mut module = Module::new("recover");
         let mut wiring = Wiring::new("main", &interface);
         keys(&interface, &mut module, &mut wiring, &[Slot::Keys])?;
-        recover(self, &interface, &mut module, &mut wiring)?;
+        recover(self, &mut module, &mut wiring)?;
         let outputs = interface.trained().map(|param| Slot::State(StateKind::MEAN, param)).collect();
         Program::new(module, wiring.finish(outputs)?, &interface)
     }
@@ -414,22 +414,14 @@ pub(super) fn resample(recipe: &Recipe, module: &mut Module, wiring: &mut Wiring
     wiring.stage(module, StageKind::Resample, |stage| sample_all(recipe.rule, stage, Draw::Carried, out))
 }
 
-/// The carried sample's offset from the mean, with the noise computed again, and the mean if it is not kept.
-pub(super) fn recover(
-    recipe: &Recipe,
-    interface: &Interface,
-    module: &mut Module,
-    wiring: &mut Wiring,
-) -> Result<(), StepError> {
+/// The mean, which is not kept, and the carried sample's offset from it, with the noise computed again.
+pub(super) fn recover(recipe: &Recipe, module: &mut Module, wiring: &mut Wiring) -> Result<(), StepError> {
     wiring.stage(module, StageKind::Recover, |stage| {
         let mut out = Vec::new();
         for (param, offset) in offsets(recipe.rule, stage, Draw::Carried) {
-            if interface.is_implicit() {
-                let sample = stage.get(Slot::State(StateKind::SAMPLE, param));
-                let mean = stage.scoped_param(param, |stage| stage.b.sub(sample, offset));
-                out.push((Slot::State(StateKind::MEAN, param), mean));
-            }
-            out.push((Slot::Offset(param), offset));
+            let sample = stage.get(Slot::State(StateKind::SAMPLE, param));
+            let mean = stage.scoped_param(param, |stage| stage.b.sub(sample, offset));
+            out.extend([(Slot::State(StateKind::MEAN, param), mean), (Slot::Offset(param), offset)]);
         }
         out
     })

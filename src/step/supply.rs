@@ -94,9 +94,9 @@ impl StageSupply<'_, '_> {
         Hyper::WeightDecay(self.interface().members[self.param].group)
     }
 
-    /// Theta less the mean. Where theta is not kept in full, it comes from the noise again.
+    /// Theta less the mean. Where the mean is not kept, it comes from the noise again.
     fn offset(&self) -> Value {
-        if self.interface().offsets_are_regenerated() {
+        if self.interface().is_implicit() {
             return self.get(Slot::Offset(self.param));
         }
         let mean = self.expr(Slot::State(StateKind::MEAN, self.param));
