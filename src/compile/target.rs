@@ -1,6 +1,6 @@
 //! What natgrad asks of XLA on each platform.
 
-use crate::lower::{KernelGradients, Loops, Lowering, Materialization};
+use crate::lower::{Loops, Lowering, Materialization, WeightGradients};
 use crate::pjrt::{Client, CompileOptions, OptionValue};
 use crate::step::{Placement, Program, Recipe, StatePlan, StepError};
 
@@ -82,7 +82,7 @@ impl Target {
         match self {
             Target::Cpu => Lowering {
                 loops,
-                kernel_gradients: KernelGradients::Products,
+                weight_gradients: WeightGradients::Tuned,
                 ..Lowering::chosen(Materialization::Call)
             },
             Target::Gpu | Target::Tpu | Target::Other => Lowering::chosen(Materialization::Barrier),

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::kernel_gradient::PRODUCTS;
 use super::shape::shape;
+use super::weight_gradient::TURNED;
 
 /// How a program is told to XLA, by what a target honours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,8 +20,8 @@ pub struct Lowering {
     pub loops: Loops,
     /// How exact products and convolutions are.
     pub precision: ProductPrecision,
-    /// How gradients of convolutions' kernels are told.
-    pub kernel_gradients: KernelGradients,
+    /// How gradients of weights are told.
+    pub weight_gradients: WeightGradients,
 }
 
 /// How exact products and convolutions of single precision are: XLA's `precision_config`, which processors do not need.
@@ -49,13 +50,13 @@ impl ProductPrecision {
 }
 
 impl Lowering {
-    /// With [`Loops::Chosen`], the default precision and convolutions as they are.
+    /// With [`Loops::Chosen`], the default precision and gradients as they are.
     pub const fn chosen(materialization: Materialization) -> Lowering {
         Lowering {
             materialization,
             loops: Loops::Chosen,
             precision: ProductPrecision::Default,
-            kernel_gradients: KernelGradients::Convolutions,
+            weight_gradients: WeightGradients::Plain,
         }
     }
 }
@@ -70,25 +71,26 @@ pub enum Materialization {
     Barrier,
 }
 
-/// How the gradients of convolutions' kernels are told.
+/// How the gradients of weights are told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum KernelGradients {
-    /// As the convolutions that they are.
-    Convolutions,
-    /// As products of matrices, where that was measured to be faster in XLA:CPU: most windows of 1 x 1 and 3 x 3.
-    Products,
+pub enum WeightGradients {
+    /// As differentiation writes them.
+    Plain,
+    /// As XLA:CPU was measured to be faster: those of a convolution's kernel as products of matrices, for most windows of
+    /// 1 x 1 and 3 x 3, and products with their left operand turned.
+    Tuned,
 }
 
-impl KernelGradients {
+impl WeightGradients {
     /// The module in which they are as is told here.
     ///
     /// # Errors
     /// A pass is at fault.
     pub(super) fn shape(self, module: &Verified) -> Result<Cow<'_, Verified>, PassError> {
         match self {
-            KernelGradients::Convolutions => Ok(Cow::Borrowed(module)),
-            KernelGradients::Products => {
-                let made = run_one(&PRODUCTS, module)?;
+            WeightGradients::Plain => Ok(Cow::Borrowed(module)),
+            WeightGradients::Tuned => {
+                let made = run_one(&TURNED, &run_one(&PRODUCTS, module)?)?;
                 // What has none keeps its numbering, and so its text.
                 if made == *module { Ok(Cow::Borrowed(module)) } else { run(made).map(Cow::Owned) }
             }

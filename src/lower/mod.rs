@@ -23,6 +23,7 @@ mod stablehlo;
 #[cfg(test)]
 mod tests;
 mod text;
+mod weight_gradient;
 
 use natgrad_ir::Verified;
 use natgrad_ir::pass::{PASSES, Pass};
@@ -30,7 +31,7 @@ use natgrad_ir::pass::{PASSES, Pass};
 #[cfg(feature = "mlir")]
 pub(crate) use attribute::{COMPARISON_TYPES, DIRECTIONS, write_attr, write_type};
 pub use donation::{Donation, LowerError};
-pub use manner::{KernelGradients, Loops, Lowering, Materialization, ProductPrecision};
+pub use manner::{Loops, Lowering, Materialization, ProductPrecision, WeightGradients};
 pub(crate) use shape::SMALL_TENSORS;
 pub use sink::{Attr, ComparisonType, FuncHeader, FuncParam, Operation, Sink, SliceDims, Visibility};
 pub use stablehlo::emit;
@@ -55,7 +56,7 @@ pub fn to_stablehlo(
 
 /// Every pass that there is: those of [`natgrad_ir::pass`] in their order, then those that shape a program for a target.
 pub fn passes() -> impl Iterator<Item = &'static Pass> {
-    PASSES.iter().chain(shape::SHAPING).chain([&kernel_gradient::PRODUCTS])
+    PASSES.iter().chain(shape::SHAPING).chain([&kernel_gradient::PRODUCTS, &weight_gradient::TURNED])
 }
 
 /// Shapes the module, then tells a sink what to make of it.
@@ -68,7 +69,7 @@ pub fn lower<S: Sink>(
     lowering: Lowering,
     sink: &mut S,
 ) -> Result<(), LowerError> {
-    let module = lowering.kernel_gradients.shape(module)?;
+    let module = lowering.weight_gradients.shape(module)?;
     let module = lowering.loops.shape(&module)?;
     emit(&module, donation, lowering, sink)
 }
