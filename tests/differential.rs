@@ -243,6 +243,21 @@ fn gradients_of_kernels() {
     }
 }
 
+/// On the CPU large ones read a copy of their left operand, which lies as the product wants it.
+#[test]
+fn gradients_of_weights() {
+    for dtype in [DType::F32, DType::BF16] {
+        let mut p = Program::new();
+        for (name, [rows, inputs, outputs]) in [("large", [512, 96, 90]), ("small", [512, 3, 5])] {
+            let x = param(&mut p, &halves(dtype, [rows, inputs], 0));
+            let dy = param(&mut p, &halves(dtype, [rows, outputs], 3));
+            let summed = p.builder.dot(x, dy, DotDims::contracting(0, 0));
+            sum(&mut p, format!("{dtype:?} {name}"), summed);
+        }
+        agree(p);
+    }
+}
+
 #[test]
 fn slices_by_index() {
     let mut p = Program::new();

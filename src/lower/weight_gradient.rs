@@ -9,6 +9,13 @@ use natgrad_ir::{
 
 use super::rewrite::rewrite;
 
+/// Multiplications below which a product stays as it is: one more kernel costs as much as is gained.
+const LEAST: usize = 1 << 22;
+/// Rows below which a product of single precision stays as it is, since Eigen is as fast there.
+const LEAST_ROWS: usize = 512;
+/// Bytes of the largest copy. The cotangent of a large vocabulary's logits is more, and memory is dearer than time.
+const MOST_BYTES: usize = 1 << 27;
+
 /// The pass, which changes results by rounding alone: a product adds in another order.
 pub(super) const TURNED: Pass = Pass { name: "weight_gradient", run: with_turned_operands };
 
@@ -58,14 +65,19 @@ fn with_turned_operands(module: &Verified) -> Module {
     })
 }
 
-/// Whether this is `x^T y` of two matrices in a type of which that is slow.
+/// Whether this is `x^T y` of two matrices, of sizes and a type in which that is slow.
 fn is_gradient(function: &Function, inst: &InstData) -> bool {
-    let is_fast = |dtype| matches!(dtype, DType::F32 | DType::BF16);
-    matches!(&inst.op, Op::Dot(dims) if *dims == DotDims::contracting(0, 0))
-        && inst.operands.iter().all(|&operand| {
-            let ty = function.ty(operand);
-            ty.rank() == 2 && is_fast(ty.dtype)
-        })
+    if !matches!(&inst.op, Op::Dot(dims) if *dims == DotDims::contracting(0, 0)) {
+        return false;
+    }
+    let [left, right] = [0, 1].map(|operand| function.ty(inst.operands[operand]));
+    let (&[rows, inputs], &[_, outputs]) = (left.shape.dims(), right.shape.dims()) else { return false };
+    let is_slow = match left.dtype {
+        DType::BF16 => true,
+        DType::F32 => rows >= LEAST_ROWS,
+        DType::F64 | DType::F16 | DType::S32 | DType::U32 | DType::U64 | DType::Bool => false,
+    };
+    is_slow && rows.saturating_mul(inputs).saturating_mul(outputs) >= LEAST && left.size_bytes() <= MOST_BYTES
 }
 
 /// A function that copies a matrix so that its columns lie as rows, all in one row: of a matrix XLA would turn the layout
@@ -89,13 +101,14 @@ mod tests {
     use super::*;
 
     fn program(dtype: &str, contract: &str) -> Verified {
-        let (left, right) = if contract == "[1] x [1]" { ("3,5", "4,5") } else { ("5,3", "5,4") };
+        let (left, right) =
+            if contract == "[1] x [1]" { ("128,512", "128,512") } else { ("512,128", "512,128") };
         let text = format!(
             "module @m
-            func @main(%x: {dtype}[{left}], %y: {dtype}[{right}]) -> ({dtype}[3,4], {dtype}[3,4]) {{
-                %a: {dtype}[3,4] = dot %x, %y {{batch = [] x [], contract = {contract}}} @\"layer/grad\"
+            func @main(%x: {dtype}[{left}], %y: {dtype}[{right}]) -> ({dtype}[128,128], {dtype}[128,128]) {{
+                %a: {dtype}[128,128] = dot %x, %y {{batch = [] x [], contract = {contract}}} @\"layer/grad\"
                 %z: {dtype}[{left}] = add %x, %x
-                %b: {dtype}[3,4] = dot %z, %y {{batch = [] x [], contract = {contract}}}
+                %b: {dtype}[128,128] = dot %z, %y {{batch = [] x [], contract = {contract}}}
                 return %b, %a
             }}"
         );
@@ -129,6 +142,24 @@ mod tests {
             assert_eq!(entry.insts.iter().filter(|inst| inst.scope == "layer/grad").count(), 3);
             assert_eq!(run_one(&TURNED, &made).unwrap(), made);
         }
+    }
+
+    #[test]
+    fn it_depends_on_the_sizes() {
+        let is_turned = |dtype: &str, [rows, inputs, outputs]: [usize; 3]| {
+            let text = format!(
+                "module @m
+                func @main(%x: {dtype}[{rows},{inputs}], %y: {dtype}[{rows},{outputs}]) -> ({dtype}[{inputs},{outputs}]) {{
+                    %a: {dtype}[{inputs},{outputs}] = dot %x, %y {{batch = [] x [], contract = [0] x [0]}}
+                    return %a
+                }}"
+            );
+            let module = verify(parse(&text).unwrap()).unwrap();
+            run_one(&TURNED, &module).unwrap() != module
+        };
+        assert!(is_turned("bf16", [50, 784, 512]) && is_turned("f32", [512, 784, 512]));
+        assert!(!is_turned("bf16", [8, 784, 512]) && !is_turned("f32", [256, 784, 512]));
+        assert!(is_turned("bf16", [1024, 50257, 768]) && !is_turned("bf16", [2048, 50257, 768]));
     }
 
     #[test]
