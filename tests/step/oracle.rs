@@ -136,7 +136,8 @@ fn xla_and_the_interpreter_agree_on_small_tensors() {
     let single = [NamedRule::Ivon(Ivon::default()), NamedRule::Adamw(Default::default())];
     for (rule, dtype, tolerance) in double.chain(single.map(|rule| (rule, DType::F32, 1e-5))) {
         let model = mlp(&[4, 5, 5, 5, 5, 3], Activation::Tanh);
-        let setup = Setup { dtype, rows: 4, ..Setup::new(model, rule.clone()) };
+        // Gradients of 4 rows cancel so far that on one processor rounding alone was 1.3e-5 in single precision; of 8 it is 1.2e-6.
+        let setup = Setup { dtype, rows: 8, ..Setup::new(model, rule.clone()) };
         let (distance, of) = furthest(&setup, 3);
         assert!(distance < tolerance, "{} {dtype}: {of} {distance:e}", rule.name());
     }
