@@ -40,18 +40,28 @@ pub(super) struct Copy<'t> {
     values: HashMap<usize, Value<'t, 't>>,
     types: HashMap<String, Type<'t>>,
     faults: Vec<String>,
+    /// Whether every operation so far has a copy.
+    is_whole: bool,
 }
 
 impl<'t> Copy<'t> {
     pub fn new(context: &'t Context, described: &[operations::Operation], origin: Origin) -> Copy<'t> {
         let described =
             described.iter().map(|operation| (operation.name.to_string(), operation.clone())).collect();
-        Copy { context, described, origin, values: HashMap::new(), types: HashMap::new(), faults: Vec::new() }
+        Copy {
+            context,
+            described,
+            origin,
+            values: HashMap::new(),
+            types: HashMap::new(),
+            faults: Vec::new(),
+            is_whole: true,
+        }
     }
 
-    /// What is wrong that MLIR cannot know, each with its place.
-    pub fn finish(self) -> Vec<String> {
-        self.faults
+    /// What is wrong that MLIR cannot know, each with its place, and whether every operation has a copy.
+    pub fn finish(self) -> (Vec<String>, bool) {
+        (self.faults, self.is_whole)
     }
 
     /// The copy of a module.
@@ -73,6 +83,7 @@ impl<'t> Copy<'t> {
             Ok(made) => Some(made),
             Err(Uncopied::Fault(fault)) => {
                 self.fault(from, &fault);
+                self.is_whole = false;
                 None
             }
             Err(Uncopied::Follows) => None,

@@ -133,6 +133,7 @@ fn what_is_wrong_is_told_with_its_place() {
         assert!(SMALL.contains(from), "{from}");
         let said = refused(&SMALL.replace(from, to));
         assert!(said.contains(wanted), "{to}: no `{wanted}` in {said}");
+        assert!(!said.contains("terminator"), "{said}");
     }
 }
 
