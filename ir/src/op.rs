@@ -280,6 +280,21 @@ pub enum CallKind {
     Fuse,
 }
 
+impl CallKind {
+    /// Every kind.
+    pub const ALL: [CallKind; 4] = [CallKind::Inline, CallKind::Materialize, CallKind::Again, CallKind::Fuse];
+
+    /// The word for it in the forms of a program outside this crate; none for the usual kind.
+    pub const fn word(self) -> Option<&'static str> {
+        match self {
+            CallKind::Inline => None,
+            CallKind::Materialize => Some("materialize"),
+            CallKind::Again => Some("again"),
+            CallKind::Fuse => Some("fuse"),
+        }
+    }
+}
+
 /// An operation with its attributes.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Op {

@@ -54,7 +54,7 @@ pub use layer::embedding::Embedding;
 pub use layer::linear::Linear;
 pub use layer::norm::{FilterResponseNorm, LayerNorm};
 pub use layer::pool::{max_pool, mean_pool, spatial_mean};
-pub use linked::{Linked, LinkedFunction, ModuleReader, Port, read_modules_by};
+pub use linked::{Linked, LinkedFunction, ModuleReader, Port, is_mlir_bytecode, read_modules_by};
 pub use loss::log_softmax;
 pub use model::{Input, InputKind, Model, Task};
 pub use models::gpt2::Gpt2;

@@ -54,6 +54,12 @@ pub fn to_stablehlo(
     Ok(sink.into_text())
 }
 
+/// The name for all passes that make programs smaller, until nothing changes.
+pub(crate) const TIDY: &str = "tidy";
+
+/// The name for what turns a program into StableHLO.
+pub(crate) const TO_STABLEHLO: &str = "to_stablehlo";
+
 /// Every pass that there is: those of [`natgrad_ir::pass`] in their order, then those that shape a program for a target.
 pub fn passes() -> impl Iterator<Item = &'static Pass> {
     PASSES.iter().chain(shape::SHAPING).chain([&kernel_gradient::PRODUCTS, &weight_gradient::TURNED])

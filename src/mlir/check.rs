@@ -5,7 +5,7 @@ use melior::ir::attribute::AttributeLike;
 use melior::ir::operation::{OperationLike, OperationRef};
 use melior::ir::{BlockLike, RegionLike, RegionRef, Value, ValueLike};
 
-use super::copy::attribute_of;
+use super::attributes::attribute_of;
 
 /// A tensor's dimensions and elements.
 struct Tensor {

@@ -13,8 +13,9 @@ use melior::ir::{
     Value, ValueLike,
 };
 
+use super::attributes::{attribute_of, name_of};
 use super::operations::{self, Kind, OPEN};
-use super::{Origin, check, place};
+use super::{Origin, check, operations_of, place};
 
 /// What functions have that is of use to the verifier: their types, and what refers to them.
 const OF_FUNCTIONS: [&str; 4] = ["sym_name", "sym_visibility", "function_type", "callee"];
@@ -67,12 +68,10 @@ impl<'t> Copy<'t> {
     /// The copy of a module.
     pub fn module(&mut self, module: &Module<'_>) -> Module<'t> {
         let copy = Module::new(Location::unknown(self.context));
-        let mut next = module.body().first_operation();
-        while let Some(operation) = next {
+        for operation in operations_of(module.body()) {
             if let Some(made) = self.operation(operation) {
                 copy.body().append_operation(made);
             }
-            next = operation.next_in_block();
         }
         copy
     }
@@ -91,7 +90,7 @@ impl<'t> Copy<'t> {
     }
 
     fn try_operation(&mut self, from: OperationRef<'_, '_>) -> Result<Operation<'t>, Uncopied> {
-        let name = from.name().as_string_ref().as_str().unwrap_or_default().to_owned();
+        let name = name_of(from);
         let described = self.described.get(name.as_str()).cloned();
         let described = described.filter(|described| self.origin == Origin::Natgrad || fits(from, described));
         let is_builtin = name.starts_with("func.") || name.starts_with("builtin.");
@@ -157,15 +156,13 @@ impl<'t> Copy<'t> {
                 self.values.insert(key(argument), copied.into());
             }
         }
-        let mut next = block.first_operation();
-        while let Some(operation) = next {
+        for operation in operations_of(block) {
             if let Some(made) = self.operation(operation) {
                 let made = into.append_operation(made);
                 for (from, to) in operation.results().zip(made.results()) {
                     self.values.insert(key(from.into()), to.into());
                 }
             }
-            next = operation.next_in_block();
         }
         Ok(region)
     }
@@ -198,20 +195,13 @@ impl<'t> Copy<'t> {
     }
 
     fn fault(&mut self, at: OperationRef<'_, '_>, fault: &str) {
-        let name = at.name();
-        let name = name.as_string_ref().as_str().unwrap_or_default();
-        self.faults.push(format!("{}: `{name}`: {fault}", place(at.location())));
+        self.faults.push(format!("{}: `{}`: {fault}", place(at.location()), name_of(at)));
     }
 }
 
 /// What tells a value from others.
 pub(super) fn key(value: Value<'_, '_>) -> usize {
     value.to_raw().ptr as usize
-}
-
-/// An attribute of an operation, wherever it is kept.
-pub(super) fn attribute_of<'c>(operation: OperationRef<'c, '_>, name: &str) -> Option<Attribute<'c>> {
-    operation.inherent_attribute(name).or_else(|_| operation.discardable_attribute(name)).ok()
 }
 
 /// Whether the description is for an operation like this one: StableHLO reduces and scatters several tensors at once too, which

@@ -9,13 +9,10 @@ use melior::ir::attribute::{
 };
 use melior::ir::operation::{OperationLike, OperationMutLike, OperationRefMut};
 use melior::ir::{Attribute, BlockLike, RegionLike};
-use natgrad_layers::read_modules_by;
+use natgrad_layers::{is_mlir_bytecode, read_modules_by};
 
-use super::copy::attribute_of;
-use super::{Mlir, Origin, Program, string};
-
-/// How a module of MLIR's bytecode begins.
-const BYTECODE: &[u8] = b"ML\xefR";
+use super::attributes::{attribute_of, each, string, symbol};
+use super::{Mlir, Origin, Program, operations_of};
 
 /// What is in a module of MLIR's generic form, and in no other.
 const GENERIC: &str = "\"builtin.module\"";
@@ -29,7 +26,7 @@ pub fn read_linked_modules() {
 
 fn read(file: &Path, module: &[u8], prefix: &str) -> Result<Option<String>, String> {
     let is_generic = || std::str::from_utf8(module).is_ok_and(|text| text.contains(GENERIC));
-    if !(module.starts_with(BYTECODE) || is_generic()) {
+    if !(is_mlir_bytecode(module) || is_generic()) {
         return Ok(None);
     }
     let told = |error: super::MlirError| format!("{}: MLIR refuses it: {error}", file.display());
@@ -45,16 +42,13 @@ impl Program<'_> {
     /// Puts the prefix and a point in front of the name of every symbol, there and where it is used, and makes all private.
     /// A custom call's target is no symbol, but a name that XLA knows.
     pub fn rename(&mut self, prefix: &str) {
-        let mut symbols = HashSet::new();
-        let mut next = self.module.body().first_operation();
-        while let Some(operation) = next {
-            symbols.extend(symbol_of(attribute_of(operation, "sym_name")));
-            next = operation.next_in_block();
-        }
+        let named = operations_of(self.module.body());
+        let symbols = named.filter_map(|operation| string(attribute_of(operation, "sym_name")?).ok());
+        let symbols = symbols.collect();
         let renamer = Renamer { context: &self.mlir.programs, symbols, prefix };
         let mut next = self.module.body().first_operation_mut();
         while let Some(mut operation) = next {
-            if let Some(name) = symbol_of(operation.attribute("sym_name").ok()) {
+            if let Some(name) = operation.attribute("sym_name").ok().and_then(|name| string(name).ok()) {
                 operation.set_attribute("sym_name", renamer.string(&format!("{prefix}.{name}")));
                 operation.set_attribute("sym_visibility", renamer.string("private"));
             }
@@ -62,10 +56,6 @@ impl Program<'_> {
             renamer.operation(operation);
         }
     }
-}
-
-fn symbol_of(attribute: Option<Attribute<'_>>) -> Option<String> {
-    string(attribute?).ok()
 }
 
 struct Renamer<'c> {
@@ -106,35 +96,22 @@ impl<'c> Renamer<'c> {
     /// The attribute with other names, if it refers to a symbol.
     fn attribute(&self, attribute: Attribute<'c>) -> Option<Attribute<'c>> {
         if attribute.is_flat_symbol_ref() {
-            let name = FlatSymbolRefAttribute::try_from(attribute).ok()?.value();
+            let name = symbol(attribute).ok().filter(|name| self.symbols.contains(name))?;
             let renamed = format!("{}.{name}", self.prefix);
-            return self
-                .symbols
-                .contains(name)
-                .then(|| FlatSymbolRefAttribute::new(self.context, &renamed).into());
+            return Some(FlatSymbolRefAttribute::new(self.context, &renamed).into());
         }
+        let inside = |element: Attribute<'c>| self.attribute(element).unwrap_or(element);
         if attribute.is_array() {
-            let array = ArrayAttribute::try_from(attribute).ok()?;
-            let each = (0..array.len()).filter_map(|index| array.element(index).ok());
-            let each: Vec<Attribute<'c>> = each.collect();
-            let renamed: Vec<_> = each.iter().map(|&element| self.attribute(element)).collect();
-            let all: Vec<_> =
-                renamed.iter().zip(&each).map(|(renamed, &element)| renamed.unwrap_or(element)).collect();
-            let is_changed = renamed.iter().any(Option::is_some);
-            return is_changed.then(|| ArrayAttribute::new(self.context, &all).into());
+            let renamed: Vec<_> = each(attribute).ok()?.into_iter().map(inside).collect();
+            let renamed = ArrayAttribute::new(self.context, &renamed).into();
+            return (renamed != attribute).then_some(renamed);
         }
         if attribute.is_dictionary() {
             let dictionary = DictionaryAttribute::try_from(attribute).ok()?;
             let each = (0..dictionary.len()).filter_map(|index| dictionary.element(index).ok());
-            let each: Vec<_> = each.collect();
-            let renamed: Vec<_> = each.iter().map(|&(_, element)| self.attribute(element)).collect();
-            let all: Vec<_> = renamed
-                .iter()
-                .zip(&each)
-                .map(|(renamed, &(name, element))| (name, renamed.unwrap_or(element)))
-                .collect();
-            let is_changed = renamed.iter().any(Option::is_some);
-            return is_changed.then(|| DictionaryAttribute::new(self.context, &all).into());
+            let renamed: Vec<_> = each.map(|(name, element)| (name, inside(element))).collect();
+            let renamed = DictionaryAttribute::new(self.context, &renamed).into();
+            return (renamed != attribute).then_some(renamed);
         }
         None
     }

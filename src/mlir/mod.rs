@@ -10,6 +10,7 @@
 //! natgrad's own IR is a dialect too: [`Mlir::dialect`] writes it, [`Program::ir`] reads it, and
 //! [`Program::transform`] runs natgrad's passes over it, the one to StableHLO among them.
 
+mod attributes;
 mod check;
 mod copy;
 mod dialect;
@@ -25,9 +26,8 @@ use std::rc::Rc;
 use melior::Context;
 use melior::diagnostic::{Diagnostic, DiagnosticSeverity};
 use melior::dialect::DialectHandle;
-use melior::ir::attribute::StringAttribute;
-use melior::ir::operation::{OperationLike, OperationPrintingFlags};
-use melior::ir::{Attribute, Location, Module};
+use melior::ir::operation::{OperationLike, OperationPrintingFlags, OperationRef};
+use melior::ir::{BlockLike, BlockRef, Location, Module};
 use melior::utility::load_irdl_dialects;
 use natgrad_ir::Verified;
 
@@ -153,9 +153,10 @@ impl Mlir {
     /// # Errors
     /// As [`Mlir::dialect`].
     pub fn dialect_of(&self, module: &Verified, donation: &Donation) -> Result<Program<'_>, MlirError> {
-        let module = dialect::write::write(&self.programs, module, donation);
-        let module = module.map_err(|faults| MlirError::Refused([faults, self.take_said()].concat()))?;
-        Ok(Program { mlir: self, module })
+        self.build(|sink| {
+            dialect::write::write(sink, module, donation);
+            Ok(())
+        })
     }
 
     /// Reads a module, as text in MLIR's generic form or as bytecode; `name` is the file's, for errors.
@@ -225,13 +226,16 @@ fn told(diagnostic: &Diagnostic<'_>) -> String {
     text
 }
 
-/// What is in a string attribute. melior reads an empty one by a pointer to nothing, so its text is asked first.
-///
-/// # Errors
-/// It is another attribute.
-fn string(attribute: Attribute<'_>) -> Result<String, String> {
-    let string = StringAttribute::try_from(attribute).map_err(|error| error.to_string())?;
-    Ok(if attribute.to_string() == "\"\"" { String::new() } else { string.value().to_owned() })
+/// The operations of a block, in order.
+fn operations_of<'c: 'a, 'a>(block: BlockRef<'c, 'a>) -> impl Iterator<Item = OperationRef<'c, 'a>> {
+    std::iter::successors(block.first_operation(), |operation| operation.next_in_block())
+}
+
+/// Appends copies of all that is in a module to a block.
+fn copy_all<'c>(module: &Module<'c>, into: BlockRef<'c, '_>) {
+    for operation in operations_of(module.body()) {
+        into.append_operation((*operation).clone());
+    }
 }
 
 /// A location as natgrad writes it: the path of an operation of the IR, or file, line and column.

@@ -11,7 +11,7 @@ use melior::ir::{
 };
 use natgrad_ir::{Foreign, TensorType};
 
-use super::parse;
+use super::{copy_all, parse};
 use crate::lower::{Attr, FuncHeader, Operation, Sink, Visibility, write_attr, write_type};
 
 /// A [`Sink`] that builds MLIR's own operations.
@@ -44,6 +44,11 @@ impl<'c> MlirSink<'c> {
         }
     }
 
+    /// Where the module is built.
+    pub(super) fn context(&self) -> &'c Context {
+        self.context
+    }
+
     /// The module built.
     ///
     /// # Errors
@@ -60,7 +65,7 @@ impl<'c> MlirSink<'c> {
         Identifier::new(self.context, name)
     }
 
-    fn string(&self, text: &str) -> Attribute<'c> {
+    pub(super) fn string(&self, text: &str) -> Attribute<'c> {
         StringAttribute::new(self.context, text).into()
     }
 
@@ -213,11 +218,7 @@ impl<'c> Sink for MlirSink<'c> {
                 format!("MLIR does not read the functions of `@{of}`, which must be in its generic form");
             return self.faults.push(fault);
         };
-        let mut next = linked.body().first_operation();
-        while let Some(operation) = next {
-            self.module.body().append_operation((*operation).clone());
-            next = operation.next_in_block();
-        }
+        copy_all(&linked, self.module.body());
     }
 
     fn begin_func(&mut self, header: &FuncHeader<'_>) -> Vec<Value<'c, 'c>> {

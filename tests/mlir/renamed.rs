@@ -11,7 +11,7 @@ fn symbols_are_renamed_where_they_are_used_too() {
 %z = \"stablehlo.custom_call\"(%y) {call_target_name = \"inner\", called_computations = [@inner]}
   : (tensor<f32>) -> tensor<f32>
 %w = \"stablehlo.all\"(%z) ({
-  %v = \"stablehlo.composite\"(%z) {decomposition = @inner, of = {deep = @main, else = @other}}
+  %v = \"stablehlo.composite\"(%z) {decomposition = @inner, of = {deep = @main, else = @other, none = @\"\"}}
     : (tensor<f32>) -> tensor<f32>
   \"stablehlo.return\"(%v) : (tensor<f32>) -> ()
 }) : (tensor<f32>) -> tensor<f32>

@@ -25,19 +25,14 @@ pub(super) fn operation(cursor: &mut Cursor, results: &[TensorType]) -> Parsed<O
     let name = cursor.word("an operation")?;
     let unset = FuncId::from_index(usize::MAX);
     let call = match name.as_str() {
-        "call" if cursor.at_word("materialize") => {
-            cursor.next();
-            Some(Op::Call { callee: unset, kind: CallKind::Materialize })
+        "call" => {
+            let is_next = |kind: &CallKind| kind.word().is_some_and(|word| cursor.at_word(word));
+            let written = CallKind::ALL.into_iter().find(is_next);
+            if written.is_some() {
+                cursor.next();
+            }
+            Some(Op::Call { callee: unset, kind: written.unwrap_or_default() })
         }
-        "call" if cursor.at_word("again") => {
-            cursor.next();
-            Some(Op::Call { callee: unset, kind: CallKind::Again })
-        }
-        "call" if cursor.at_word("fuse") => {
-            cursor.next();
-            Some(Op::Call { callee: unset, kind: CallKind::Fuse })
-        }
-        "call" => Some(Op::Call { callee: unset, kind: CallKind::Inline }),
         "loop" => Some(Op::Loop { body: unset, carried: results.len() }),
         _ => None,
     };

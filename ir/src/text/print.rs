@@ -5,7 +5,7 @@ use std::fmt::{self, Write};
 use crate::attributes::Attribute;
 use crate::graph::{FuncId, Function, InstData, Module, Value};
 use crate::literal::{Elements, Literal, Scalar};
-use crate::op::{CallKind, Op};
+use crate::op::Op;
 use crate::types::DType;
 use crate::verify::valid_name;
 
@@ -82,13 +82,12 @@ impl FunctionText<'_> {
                 Some(function) => symbol(&function.name),
                 None => format!("@?{}", callee.index()),
             };
-            let word = match inst.op {
-                Op::Call { kind: CallKind::Materialize, .. } => " materialize",
-                Op::Call { kind: CallKind::Again, .. } => " again",
-                Op::Call { kind: CallKind::Fuse, .. } => " fuse",
-                _ => "",
-            };
-            return write!(f, "{word} {callee}({operands})");
+            if let Op::Call { kind, .. } = inst.op
+                && let Some(word) = kind.word()
+            {
+                write!(f, " {word}")?;
+            }
+            return write!(f, " {callee}({operands})");
         }
         if !operands.is_empty() {
             write!(f, " {operands}")?;

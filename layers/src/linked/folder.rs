@@ -17,9 +17,6 @@ use crate::network::{NAMES, is_name};
 const KNOWN_CALLS: [&str; 5] =
     ["Sharding", "SPMDFullToShardShape", "SPMDShardToFullShape", "annotate_device_placement", "mhlo.topk"];
 
-/// How a file of MLIR's bytecode begins.
-const BYTECODE: &[u8] = b"ML\xefR";
-
 impl Linked {
     /// Reads a folder.
     ///
@@ -54,7 +51,7 @@ impl Linked {
             let fail = |reason: String| format!("{}: {reason}", folder.join(&name).display());
             let prefix = format!("model.{stem}");
             let read = reader::read(&folder.join(&name), &bytes, &prefix)?;
-            if read.is_none() && bytes.starts_with(BYTECODE) {
+            if read.is_none() && reader::is_mlir_bytecode(&bytes) {
                 return Err(fail(
                     "it is MLIR's bytecode, and must be text: in JAX write what `mlir_module()` of `jax.export.Exported` \
                      gives, and not `mlir_module_serialized`"

@@ -11,7 +11,7 @@ mod text;
 use std::sync::Arc;
 
 use natgrad_ir::{Foreign, TensorType};
-pub use reader::{ModuleReader, read_modules_by};
+pub use reader::{ModuleReader, is_mlir_bytecode, read_modules_by};
 
 use crate::init::Param;
 use crate::model::{Input, Task};

@@ -8,6 +8,11 @@ use std::sync::OnceLock;
 /// The error is for the user, and names the file.
 pub type ModuleReader = fn(file: &Path, module: &[u8], prefix: &str) -> Result<Option<String>, String>;
 
+/// Whether a file is MLIR's bytecode, by how it begins.
+pub fn is_mlir_bytecode(file: &[u8]) -> bool {
+    file.starts_with(b"ML\xefR")
+}
+
 static READER: OnceLock<ModuleReader> = OnceLock::new();
 
 /// From now on has modules of linked models read by this first. Of several, the first is kept.

@@ -1,8 +1,8 @@
 //! Passes over a program in natgrad's dialect of MLIR.
 
-use super::{Opt, STABLEHLO, TIDY, lowering};
+use super::{Opt, lowering};
 use crate::cli::Failure;
-use crate::lower::passes;
+use crate::lower::{TIDY, TO_STABLEHLO, passes};
 use crate::mlir::{Mlir, Origin, Transform};
 
 impl Opt {
@@ -26,7 +26,7 @@ impl Opt {
 fn transform(name: &str) -> Transform {
     match passes().find(|pass| pass.name == name) {
         Some(pass) => Transform::Pass(pass),
-        None if name == STABLEHLO => Transform::Stablehlo(lowering()),
+        None if name == TO_STABLEHLO => Transform::Stablehlo(lowering()),
         None => {
             debug_assert_eq!(name, TIDY, "the command line takes no other");
             Transform::Tidy

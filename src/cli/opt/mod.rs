@@ -19,14 +19,8 @@ use super::Failure;
 use super::output::{Inputs, check};
 use super::print::{last_note, print_bytes, tell_written};
 use crate::compile::{Target, open};
-use crate::lower::{Donation, Lowering, passes, to_stablehlo};
+use crate::lower::{Donation, Lowering, TIDY, TO_STABLEHLO, passes, to_stablehlo};
 use crate::train::write_atomically;
-
-/// The name for all passes that make programs smaller, until nothing changes.
-const TIDY: &str = "tidy";
-
-/// The name for what turns the program into StableHLO.
-const STABLEHLO: &str = "to_stablehlo";
 
 /// Every pass, for `--print-after`.
 const ALL: &str = "all";
@@ -51,7 +45,7 @@ pub(super) struct Opt {
 }
 
 fn pass_names() -> impl Iterator<Item = PossibleValue> {
-    [TIDY].into_iter().chain(passes().map(|pass| pass.name)).chain([STABLEHLO]).map(PossibleValue::new)
+    [TIDY].into_iter().chain(passes().map(|pass| pass.name)).chain([TO_STABLEHLO]).map(PossibleValue::new)
 }
 
 impl Opt {
@@ -61,9 +55,9 @@ impl Opt {
         {
             return Err(Failure::usage(anyhow::anyhow!("--print-after {after}: it is not among the --pass")));
         }
-        let stablehlo = self.passes.iter().position(|pass| pass == STABLEHLO);
+        let stablehlo = self.passes.iter().position(|pass| pass == TO_STABLEHLO);
         if stablehlo.is_some_and(|at| at + 1 < self.passes.len()) {
-            return Err(Failure::usage(anyhow::anyhow!("--pass {STABLEHLO}: no other can follow")));
+            return Err(Failure::usage(anyhow::anyhow!("--pass {TO_STABLEHLO}: no other can follow")));
         }
         let inputs = Inputs::default().with("the program", Some(&self.file));
         check(&[("--out", self.out.as_deref())], &inputs)?;
@@ -89,7 +83,7 @@ impl Opt {
         let mut module =
             program(name, &text).map_err(|message| Failure::Usage(anyhow::Error::msg(message)))?;
         for wanted in &self.passes {
-            if wanted == STABLEHLO {
+            if wanted == TO_STABLEHLO {
                 // The text does not say what is donated.
                 let made = to_stablehlo(&module, &Donation::none(), lowering())?;
                 self.tell(wanted, || made.clone());
@@ -126,7 +120,7 @@ fn lowering() -> Lowering {
 fn is_mlir(source: &[u8]) -> bool {
     let begin = String::from_utf8_lossy(source);
     let first = begin.lines().map(str::trim).find(|line| !(line.is_empty() || line.starts_with("//")));
-    source.starts_with(b"ML\xefR")
+    natgrad_layers::is_mlir_bytecode(source)
         || first.is_some_and(|line| {
             ["#", "\"builtin.module\"", "func.func"].iter().any(|start| line.starts_with(start))
                 || line.starts_with("module") && line.ends_with('{')

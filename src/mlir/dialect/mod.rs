@@ -18,7 +18,7 @@ pub(super) mod write;
 
 use std::convert::Infallible;
 
-use natgrad_ir::{Attributes, CallKind, DType, Op, TensorType};
+use natgrad_ir::{Attributes, DType, Op, TensorType};
 
 use super::operations::{Attribute, Kind, Operation, required};
 
@@ -107,11 +107,3 @@ impl Attributes for Asked {
         Ok((Vec::new(), Vec::new()))
     }
 }
-
-/// Kinds of calls by what the attribute says; none for the usual one.
-const CALL_KINDS: [(CallKind, Option<&str>); 4] = [
-    (CallKind::Inline, None),
-    (CallKind::Materialize, Some("materialize")),
-    (CallKind::Again, Some("again")),
-    (CallKind::Fuse, Some("fuse")),
-];

@@ -7,16 +7,16 @@ use std::rc::Rc;
 
 use melior::ir::operation::{OperationLike, OperationRef};
 use melior::ir::r#type::TypeId;
-use melior::ir::{BlockLike, Module, RegionLike};
+use melior::ir::{Module, RegionLike};
 use melior::pass::{ExternalPass, Pass as MlirPass, PassManager, RunExternalPass, create_external};
 use melior::{Context, ContextRef};
 use natgrad_ir::pass::{Pass, run, run_one};
 use natgrad_ir::{Verified, verify};
 
 use super::super::sink::MlirSink;
-use super::super::{MlirError, Program, Said};
+use super::super::{MlirError, Program, Said, copy_all};
 use super::{read, write};
-use crate::lower::{Donation, Lowering, lower};
+use crate::lower::{Donation, Lowering, TIDY, TO_STABLEHLO, lower};
 
 /// What a pass makes of a program in natgrad's dialect.
 #[derive(Clone, Copy, Debug)]
@@ -34,8 +34,8 @@ impl Transform {
     pub fn name(&self) -> &'static str {
         match self {
             Transform::Pass(pass) => pass.name,
-            Transform::Tidy => "tidy",
-            Transform::Stablehlo(_) => "to_stablehlo",
+            Transform::Tidy => TIDY,
+            Transform::Stablehlo(_) => TO_STABLEHLO,
         }
     }
 }
@@ -108,17 +108,17 @@ impl<'c> RunExternalPass<'c> for OnModule<'c> {
 impl<'c> OnModule<'c> {
     fn made(&self, module: OperationRef<'c, '_>) -> Result<Module<'c>, Vec<String>> {
         let (module, donation) = ir(module)?;
+        let mut sink = MlirSink::new(self.context);
         let told = |error: &dyn std::error::Error| vec![error.to_string()];
-        let module = match self.transform {
-            Transform::Pass(pass) => run_one(pass, &module).map_err(|error| told(&error))?,
-            Transform::Tidy => run(module).map_err(|error| told(&error))?,
+        let mut write = |module: &Verified| write::write(&mut sink, module, &donation);
+        match self.transform {
+            Transform::Pass(pass) => write(&run_one(pass, &module).map_err(|error| told(&error))?),
+            Transform::Tidy => write(&run(module).map_err(|error| told(&error))?),
             Transform::Stablehlo(lowering) => {
-                let mut sink = MlirSink::new(self.context);
                 lower(&module, &donation, lowering, &mut sink).map_err(|error| told(&error))?;
-                return sink.finish();
             }
-        };
-        write::write(self.context, &module, &donation)
+        }
+        sink.finish()
     }
 }
 
@@ -126,9 +126,5 @@ impl<'c> OnModule<'c> {
 fn replace<'c>(module: OperationRef<'c, '_>, made: &Module<'c>) {
     let Some(block) = module.region(0).ok().and_then(|region| region.first_block()) else { return };
     natgrad_mlir::clear(block);
-    let mut next = made.body().first_operation();
-    while let Some(operation) = next {
-        block.append_operation((*operation).clone());
-        next = operation.next_in_block();
-    }
+    copy_all(made, block);
 }

@@ -3,9 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use melior::ir::attribute::{
-    ArrayAttribute, DenseI64ArrayAttribute, FlatSymbolRefAttribute, IntegerAttribute, TypeAttribute,
-};
+use melior::ir::attribute::{DenseI64ArrayAttribute, DictionaryAttribute, IntegerAttribute, TypeAttribute};
 use melior::ir::operation::{OperationLike, OperationRef};
 use melior::ir::r#type::FunctionType;
 use melior::ir::{Attribute, BlockLike, BlockRef, Location, RegionLike, Value as MlirValue, ValueLike};
@@ -15,10 +13,11 @@ use natgrad_ir::{
     TensorType, Value,
 };
 
-use super::super::copy::{attribute_of, key};
+use super::super::attributes::{attribute_of, each, name_of, string, symbol};
+use super::super::copy::key;
 use super::super::tensor::{elements, tensor_type};
-use super::super::{place, string};
-use super::{BODY, CALL, CALL_KINDS, CARRIED, LINKED, NAMES, PREFIX};
+use super::super::{operations_of, place};
+use super::{BODY, CALL, CARRIED, LINKED, NAMES, PREFIX};
 use crate::lower::Donation;
 
 /// The module of the IR, and which parameters of its entry give their memory away. What the IR asks of a module is not
@@ -29,12 +28,11 @@ use crate::lower::Donation;
 pub(in crate::mlir) fn read(module: OperationRef<'_, '_>) -> Result<(Module, Donation), Vec<String>> {
     let name = attribute_of(module, "sym_name").and_then(|name| string(name).ok());
     let mut reader = Reader { module: Module::new(name.unwrap_or_default()), ..Reader::default() };
-    let mut next = module.region(0).ok().and_then(|region| region.first_block()?.first_operation());
-    while let Some(function) = next {
+    let block = module.region(0).ok().and_then(|region| region.first_block());
+    for function in block.into_iter().flat_map(operations_of) {
         if let Err(fault) = reader.function(function) {
             reader.faults.push(fault);
         }
-        next = function.next_in_block();
     }
     if reader.faults.is_empty() { Ok((reader.module, reader.donation)) } else { Err(reader.faults) }
 }
@@ -83,11 +81,9 @@ impl Reader {
         };
         params(at, block, &mut body)?;
         self.donation = donation(at).map_err(|what| fault(at, &what))?;
-        let mut next = block.first_operation();
-        while let Some(operation) = next {
+        for operation in operations_of(block) {
             // Further faults of a function may follow from the first.
             self.operation(operation, &mut body).map_err(|what| fault(operation, &what))?;
-            next = operation.next_in_block();
         }
         self.module.push(body.function);
         Ok(())
@@ -145,17 +141,18 @@ impl Reader {
 
     fn op(&self, at: OperationRef<'_, '_>, name: &str, results: &[TensorType]) -> Result<Op, String> {
         if name == "func.call" {
-            let callee = symbol(at, "callee")?;
-            if let Some(foreign) = self.linked.get(callee) {
+            let callee = symbol(Given(at).attribute("callee")?)?;
+            if let Some(foreign) = self.linked.get(&callee) {
                 return Ok(Op::Foreign(Arc::clone(foreign)));
             }
-            return Ok(Op::Call { callee: self.before(callee)?, kind: call_kind(at)? });
+            return Ok(Op::Call { callee: self.before(&callee)?, kind: call_kind(at)? });
         }
         let plain =
             name.strip_prefix(PREFIX).ok_or_else(|| format!("`{name}` is not of natgrad's dialect"))?;
         if plain == "loop" {
             let carried = Given(at).number(CARRIED)?;
-            return Ok(Op::Loop { body: self.before(symbol(at, BODY)?)?, carried });
+            let body = symbol(Given(at).attribute(BODY)?)?;
+            return Ok(Op::Loop { body: self.before(&body)?, carried });
         }
         let [result] = results else {
             return Err(format!("`{name}` gives {} values, not one", results.len()));
@@ -194,8 +191,7 @@ fn donation(at: OperationRef<'_, '_>) -> Result<Donation, String> {
     let Some(arguments) = attribute_of(at, "arg_attrs") else { return Ok(Donation::none()) };
     let mut donation = Donation::none();
     for (param, argument) in each(arguments)?.into_iter().enumerate() {
-        let marks = melior::ir::attribute::DictionaryAttribute::try_from(argument)
-            .map_err(|error| error.to_string())?;
+        let marks = DictionaryAttribute::try_from(argument).map_err(|error| error.to_string())?;
         if let Some(output) = marks.element_by_name("tf.aliasing_output") {
             let output = IntegerAttribute::try_from(output).map_err(|error| error.to_string())?.value();
             let output =
@@ -239,9 +235,9 @@ fn signature(at: OperationRef<'_, '_>) -> Result<Signature, String> {
 
 fn call_kind(at: OperationRef<'_, '_>) -> Result<CallKind, String> {
     let word = attribute_of(at, CALL).map(string).transpose()?;
-    let found = CALL_KINDS.iter().find(|(_, known)| *known == word.as_deref());
-    found.map(|(kind, _)| *kind).ok_or_else(|| {
-        let known: Vec<&str> = CALL_KINDS.iter().filter_map(|(_, known)| *known).collect();
+    let found = CallKind::ALL.into_iter().find(|kind| kind.word() == word.as_deref());
+    found.ok_or_else(|| {
+        let known: Vec<&str> = CallKind::ALL.into_iter().filter_map(CallKind::word).collect();
         format!("`{CALL}` is `{}`, but must be one of {}", word.unwrap_or_default(), known.join(", "))
     })
 }
@@ -281,23 +277,8 @@ impl Attributes for Given<'_, '_> {
     }
 }
 
-fn name_of(at: OperationRef<'_, '_>) -> String {
-    at.name().as_string_ref().as_str().unwrap_or_default().to_owned()
-}
-
 fn fault(at: OperationRef<'_, '_>, what: &str) -> String {
     format!("{}: {what}", place(at.location()))
-}
-
-fn symbol<'c>(at: OperationRef<'c, '_>, name: &str) -> Result<&'c str, String> {
-    let attribute = Given(at).attribute(name)?;
-    Ok(FlatSymbolRefAttribute::try_from(attribute).map_err(|error| error.to_string())?.value())
-}
-
-/// The elements of an array attribute.
-fn each(attribute: Attribute<'_>) -> Result<Vec<Attribute<'_>>, String> {
-    let array = ArrayAttribute::try_from(attribute).map_err(|error| error.to_string())?;
-    (0..array.len()).map(|index| array.element(index).map_err(|error| error.to_string())).collect()
 }
 
 /// The numbers of a dense array.

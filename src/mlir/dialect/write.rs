@@ -1,26 +1,17 @@
 //! Writes a module of the IR in the dialect.
 
 use melior::Context;
-use melior::ir::attribute::{
-    ArrayAttribute, DenseI64ArrayAttribute, FlatSymbolRefAttribute, StringAttribute,
-};
-use melior::ir::{Attribute, Module, Value};
+use melior::ir::attribute::{ArrayAttribute, DenseI64ArrayAttribute, FlatSymbolRefAttribute};
+use melior::ir::{Attribute, Value};
 use natgrad_ir::{Attribute as Given, Foreign, Function, InstData, Op, Verified};
 
 use super::super::sink::MlirSink;
-use super::{BODY, CALL, CALL_KINDS, CARRIED, LINKED, NAMES, PREFIX};
+use super::{BODY, CALL, CARRIED, LINKED, NAMES, PREFIX};
 use crate::lower::{Attr, Donation, FuncHeader, FuncParam, Sink, Visibility};
 
-/// The module in the dialect.
-///
-/// # Errors
-/// What MLIR does not read, which is a mistake in natgrad.
-pub(in crate::mlir) fn write<'c>(
-    context: &'c Context,
-    module: &Verified,
-    donation: &Donation,
-) -> Result<Module<'c>, Vec<String>> {
-    let mut writer = Writer { context, sink: MlirSink::new(context), declared: Vec::new() };
+/// Tells the sink the module in the dialect.
+pub(in crate::mlir) fn write(sink: &mut MlirSink<'_>, module: &Verified, donation: &Donation) {
+    let mut writer = Writer { context: sink.context(), sink, declared: Vec::new() };
     let module = module.module();
     writer.sink.begin_module(&module.name);
     let called: Vec<&str> = module.functions.iter().map(|function| function.name.as_str()).collect();
@@ -30,17 +21,16 @@ pub(in crate::mlir) fn write<'c>(
         writer.function(function, &called, is_entry, if is_entry { donation } else { &none });
     }
     writer.sink.end_module();
-    writer.sink.finish()
 }
 
-struct Writer<'c> {
+struct Writer<'c, 's> {
     context: &'c Context,
-    sink: MlirSink<'c>,
+    sink: &'s mut MlirSink<'c>,
     /// The symbols of linked functions that are declared.
     declared: Vec<String>,
 }
 
-impl<'c> Writer<'c> {
+impl<'c> Writer<'c, '_> {
     fn function(&mut self, function: &Function, called: &[&str], is_entry: bool, donation: &Donation) {
         for inst in &function.insts {
             if let Op::Foreign(foreign) = &inst.op {
@@ -94,8 +84,7 @@ impl<'c> Writer<'c> {
         let callee = inst.op.callee().and_then(|callee| called.get(callee.index()).copied());
         let name = match &inst.op {
             Op::Call { kind, .. } => {
-                let word = CALL_KINDS.iter().find(|(of, _)| of == kind).and_then(|(_, word)| *word);
-                attributes.extend(word.map(|word| (CALL, self.string(word))));
+                attributes.extend(kind.word().map(|word| (CALL, self.sink.string(word))));
                 attributes.extend(callee.map(|callee| ("callee", self.symbol(callee))));
                 "func.call".to_owned()
             }
@@ -122,7 +111,7 @@ impl<'c> Writer<'c> {
         let names = inst.results.iter().map(|&value| function.value(value).name.as_deref());
         let names: Vec<Option<&str>> = names.collect();
         if names.iter().any(Option::is_some) {
-            let names = names.iter().map(|name| self.string(name.unwrap_or_default()));
+            let names = names.iter().map(|name| self.sink.string(name.unwrap_or_default()));
             let names: Vec<Attribute<'c>> = names.collect();
             attributes.push((NAMES, ArrayAttribute::new(self.context, &names).into()));
         }
@@ -148,17 +137,15 @@ impl<'c> Writer<'c> {
             results: foreign.signature.results.iter().collect(),
             location: &foreign.symbol,
         };
-        let mut attributes =
-            vec![(text_of, self.string(&foreign.text)), (locations, self.string(&foreign.locations))];
+        let mut attributes = vec![
+            (text_of, self.sink.string(&foreign.text)),
+            (locations, self.sink.string(&foreign.locations)),
+        ];
         if let Some(numbers) = foreign.version {
             let numbers = numbers.map(|number| number as usize);
             attributes.push((version, self.sink.attribute(Attr::Indices(&numbers))));
         }
         self.sink.declare(&header, attributes);
-    }
-
-    fn string(&self, text: &str) -> Attribute<'c> {
-        StringAttribute::new(self.context, text).into()
     }
 
     fn symbol(&self, name: &str) -> Attribute<'c> {
