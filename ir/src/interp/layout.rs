@@ -88,8 +88,10 @@ pub(super) fn at(x: &Tensor, index: &Tensor, ty: TensorType) -> Tensor {
 pub(super) fn pad(x: &Tensor, value: &Tensor, ty: TensorType, low: &[usize], interior: &[usize]) -> Tensor {
     let result_strides = ty.shape.strides();
     let base: usize = low.iter().zip(&result_strides).map(|(low, stride)| low * stride).sum();
+    // A lone element has no neighbour, however far that would be.
+    let apart = |between: usize, stride: usize| between.saturating_add(1).saturating_mul(stride);
     let strides: Vec<usize> =
-        interior.iter().zip(&result_strides).map(|(between, stride)| (between + 1) * stride).collect();
+        interior.iter().zip(&result_strides).map(|(&between, &stride)| apart(between, stride)).collect();
     let to: Vec<usize> =
         offsets(x.ty().shape.dims(), &strides).into_iter().map(|offset| base + offset).collect();
     let mut data = value.data().gather(&vec![0; ty.shape.elements()]);

@@ -256,6 +256,13 @@ fn shapes_move_data() {
     });
     assert_eq!(padded.ty().shape.dims(), [3, 6]);
     assert_eq!(padded.to_f64s(), [9., 0., 9., 1., 9., 2., 9., 3., 9., 4., 9., 5., 9., 9., 9., 9., 9., 9.]);
+    // A lone element has no neighbours to stand between.
+    let lone = run_typed(&[f64s(&[1], &[3.0])], |b, p| {
+        let nine = b.scalar(DType::F64, 9.0);
+        let op = Op::Pad { low: vec![1], high: vec![0], interior: vec![usize::MAX] };
+        b.push(op, vec![p[0], nine], None)[0]
+    });
+    assert_eq!(lone.to_f64s(), [9.0, 3.0]);
     let joined = run_typed(&x, |b, p| {
         let iota = b.iota(DType::F64, [2, 1], 0);
         b.push(Op::Concat { dim: 1 }, vec![p[0], iota, p[0]], None)[0]
