@@ -29,6 +29,7 @@
 
 mod artifact;
 mod buffer;
+mod call;
 mod client;
 mod cuda_driver;
 mod device_info;
@@ -50,6 +51,7 @@ mod types;
 
 pub use artifact::{Artifact, MemoryStats};
 pub use buffer::{Buffer, PendingRead};
+pub use call::{Argument, Attribute, Call, Called, Output, Threads};
 pub use client::{Client, WeakClient};
 pub use cuda_driver::{CudaDriver, CudaLibrary, Gpu};
 pub use device_info::{DeviceInfo, DeviceMemory};

@@ -140,6 +140,22 @@ impl Session {
         unsafe { invoke(self.api(), &self.identity, function, call, args) }
     }
 
+    /// Calls a function that is no part of the plugin's table.
+    ///
+    /// # Safety
+    /// The function is the plugin's, and `args` filled in as it asks.
+    pub(super) unsafe fn called<A>(
+        &self,
+        function: unsafe extern "C-unwind" fn(*mut A) -> *mut sys::Error,
+        call: &'static str,
+        args: &mut A,
+    ) -> Result<()> {
+        // SAFETY: the caller's promise.
+        let failure = unsafe { guarded(function, args) };
+        // SAFETY: it was just returned by this plugin.
+        unsafe { outcome(self.api(), &self.identity, call, failure) }
+    }
+
     /// Who is asked, and with which flags of the user's.
     pub(super) fn words(&self) -> String {
         let flags = match std::env::var_os("XLA_FLAGS") {
@@ -273,10 +289,24 @@ unsafe fn invoke<A: Args>(
     };
     // SAFETY: the caller's promise.
     let failure = unsafe { guarded(function, args) };
+    // SAFETY: it was just returned by this plugin.
+    unsafe { outcome(api, plugin, call, failure) }
+}
+
+/// A plugin's error as ours.
+///
+/// # Safety
+/// The error is this plugin's and used nowhere else, or null.
+unsafe fn outcome(
+    api: &sys::Api,
+    plugin: &Arc<Identity>,
+    call: &'static str,
+    failure: *mut sys::Error,
+) -> Result<()> {
     if failure.is_null() {
         return Ok(());
     }
-    // SAFETY: the error was just returned by this plugin and is used nowhere else.
+    // SAFETY: the caller's promise.
     let (code, message) = unsafe { error::take(api, failure) };
     Err(Error::Xla { plugin: plugin.clone(), call, code, message })
 }

@@ -247,7 +247,7 @@ pub(super) struct ApiVersion {
 #[repr(C)]
 pub(super) struct Api {
     pub(super) struct_size: usize,
-    extension_start: *mut c_void,
+    pub(super) extension_start: *mut c_void,
     pub(super) version: ApiVersion,
 
     pub(super) error_destroy: Infallible<ErrorDestroyArgs>,
