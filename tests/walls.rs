@@ -14,13 +14,15 @@ struct Wall {
     tests_need: &'static [&'static str],
 }
 
-const WALLS: [Wall; 7] = [
+const WALLS: [Wall; 8] = [
     Wall { name: "natgrad-assets", needs: &[], tests_need: &[] },
     Wall { name: "natgrad-hlo", needs: &[], tests_need: &[] },
     // With its feature for tests.
     Wall { name: "natgrad-ir", needs: &[], tests_need: &["natgrad-ir"] },
     Wall { name: "natgrad-layers", needs: &["natgrad-ir"], tests_need: &[] },
     Wall { name: "natgrad-mlir", needs: &[], tests_need: &[] },
+    // The library itself.
+    Wall { name: "natgrad-onednn", needs: &[], tests_need: &["natgrad-assets"] },
     // A plugin to run against.
     Wall { name: "natgrad-pjrt", needs: &[], tests_need: &["natgrad-assets"] },
     Wall {
@@ -31,6 +33,7 @@ const WALLS: [Wall; 7] = [
             "natgrad-ir",
             "natgrad-layers",
             "natgrad-mlir",
+            "natgrad-onednn",
             "natgrad-pjrt",
         ],
         tests_need: &["natgrad-ir"],
@@ -125,7 +128,7 @@ fn only_the_bindings_to_c_may_have_unsafe_code() {
     for package in &packages() {
         let manifest = fs::read_to_string(text(package, "manifest_path")).expect("a manifest");
         let has_workspace_lints = manifest.contains("[lints]\nworkspace = true\n");
-        let is_binding = ["natgrad-pjrt", "natgrad-mlir"].contains(&text(package, "name"));
+        let is_binding = ["natgrad-pjrt", "natgrad-mlir", "natgrad-onednn"].contains(&text(package, "name"));
         assert_eq!(has_workspace_lints, !is_binding, "{}", text(package, "name"));
     }
 }

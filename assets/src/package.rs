@@ -18,6 +18,8 @@ pub enum Asset {
     CudaCompiler,
     /// The PJRT plugin for TPUs.
     TpuPlugin,
+    /// oneDNN, which convolutions on a CPU are computed by. It needs `libgomp.so.1`, which comes with GCC.
+    OneDnn,
     /// 5000 digits of MNIST.
     MnistSample,
     /// The text of the King James Bible.
@@ -89,11 +91,12 @@ pub enum Platform {
 
 impl Asset {
     /// Everything that is fetched.
-    pub const ALL: [Asset; 7] = [
+    pub const ALL: [Asset; 8] = [
         Asset::CpuPlugin,
         Asset::CudaPlugin,
         Asset::CudaCompiler,
         Asset::TpuPlugin,
+        Asset::OneDnn,
         Asset::MnistSample,
         Asset::TextSample,
         Asset::Gpt2Encoding,
@@ -106,6 +109,7 @@ impl Asset {
             Asset::CudaPlugin => &pinned::CUDA_PLUGIN,
             Asset::CudaCompiler => &pinned::CUDA_COMPILER_PLUGIN,
             Asset::TpuPlugin => &pinned::TPU_PLUGIN,
+            Asset::OneDnn => &pinned::ONEDNN,
             Asset::MnistSample => &pinned::MNIST_SAMPLE,
             Asset::TextSample => &pinned::TEXT_SAMPLE,
             Asset::Gpt2Encoding => &pinned::GPT2_ENCODING,

