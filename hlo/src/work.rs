@@ -1,5 +1,7 @@
 //! The arithmetic that instructions do, counted from shapes.
 
+mod called;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -164,6 +166,13 @@ fn own(flow: &Flow<'_>, site: Site) -> Work {
                     };
                     let flops = convolution_flops(&convolution, input, kernel, output);
                     Work::convolution(first.element_type, flops)
+                }
+                ([Some(first), Some(second)], None) if called::is_known(&call.target) => {
+                    let config = &instruction.backend_config;
+                    match called::flops(config, [first, second, result]) {
+                        Some(flops) => Work::convolution(first.element_type, flops),
+                        None => Work { unknown: 1, ..Work::default() },
+                    }
                 }
                 (_, None) if moves_only(&call.target) => Work::default(),
                 _ => Work { unknown: 1, ..Work::default() },

@@ -13,7 +13,7 @@ use super::output::{Inputs, check};
 use super::print::{print, print_bytes, tell_written};
 use super::target::{self, TargetArg};
 use super::{Failure, backend};
-use crate::compile::{Compiler, DeviceModel, Target, Unit, Wanted, open, stablehlo};
+use crate::compile::{Compiler, DeviceModel, Target, Unit, Wanted, expect_calls, open, stablehlo};
 use crate::config::RunConfig;
 use crate::inspect::{About, DeviceFigures, Difference, Optimized, Report};
 use crate::step::Program;
@@ -156,6 +156,9 @@ impl Inspect {
         let target = compiler.as_ref().map_or(unopened, Compiler::target);
         let program = self.program.build(&config, target)?;
         let ir = text::print(program.module.module());
+        if compiler.is_none() && !open::is_chosen() {
+            expect_calls();
+        }
         let unopened = target.lowering(open::loops());
         let lowering = compiler.as_ref().map_or(unopened, Compiler::lowering);
         let stablehlo = stablehlo(&program, lowering)?;

@@ -93,6 +93,13 @@ impl PluginCommand {
                 let (asset, name) = open::own_plugin(plugin.target());
                 let path = backend::fetch(asset)?;
                 tell(format_args!("{name} is installed: {}", path.display()));
+                if plugin == PluginName::Cpu {
+                    let path = backend::fetch(Asset::OneDnn)?;
+                    tell(format_args!(
+                        "oneDNN, which computes convolutions, is installed: {}",
+                        path.display()
+                    ));
+                }
             }
             None => list()?,
         }

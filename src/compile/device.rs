@@ -8,6 +8,7 @@ use natgrad_ir::TensorType;
 
 use super::bytes::{element_type, to_bytes};
 use super::cache::Keyed;
+use super::convolution::register_calls;
 use super::executables::{Executables, ExecutablesError};
 use super::host;
 use super::listing::{Listed, Listing};
@@ -18,7 +19,7 @@ use crate::lower::{self, Loops, Lowering};
 use crate::phase::{self, Phase};
 use crate::pjrt::{Arg, Buffer, Client, CompileOptions, Executable};
 use crate::rule::HyperValues;
-use crate::step::{Program, Recipe, Slot, StepError};
+use crate::step::{self, Program, Recipe, Slot, StepError};
 
 /// A device of a client, with a cache of executables.
 #[derive(Debug)]
@@ -58,6 +59,9 @@ impl Device {
     /// that the plugin of a CPU takes ([`Target::lowering`]).
     pub fn new(client: Client, cache: Cache, loops: Loops) -> Device {
         let target = Target::of(&client);
+        if target == Target::Cpu {
+            register_calls(client.plugin());
+        }
         // Where there is none, uploads say so.
         let place = client.devices().iter().position(|info| info.addressable).unwrap_or(0);
         let (options, lowering) = (target.options(loops), target.lowering(loops));
@@ -388,7 +392,12 @@ pub fn stablehlo(program: &Program, lowering: Lowering) -> Result<String, lower:
 
 /// What a program donates, and how it is told where others are told in this way.
 pub(crate) fn manner(program: &Program, lowering: Lowering) -> (lower::Donation, Lowering) {
-    let lowering = Lowering { precision: program.interface.plan.precision, ..lowering };
+    let plan = &program.interface.plan;
+    let convolutions = match plan.convolutions {
+        step::Convolutions::Onednn => lowering.convolutions,
+        step::Convolutions::Xla => lower::Convolutions::Xla,
+    };
+    let lowering = Lowering { precision: plan.precision, convolutions, ..lowering };
     (lower::Donation { aliases: program.donation() }, lowering)
 }
 

@@ -7,6 +7,7 @@ mod ahead;
 pub mod bytes;
 mod cache;
 mod conditions;
+mod convolution;
 pub(crate) mod cuda;
 mod device;
 mod device_error;
@@ -33,6 +34,8 @@ mod versions;
 pub use ahead::{AheadDevice, Compiler};
 pub use cache::{Cache, CacheEntry, CacheOutcome, DEFAULT_MAX, MissReason, Removed};
 pub use conditions::Conditions;
+pub(crate) use convolution::expect_calls;
+pub use convolution::register_calls;
 pub use cuda::CudaError;
 #[cfg(feature = "mlir")]
 pub(crate) use device::manner;

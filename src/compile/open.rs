@@ -346,6 +346,6 @@ pub(crate) fn measured() -> Result<PathBuf, OpenError> {
 }
 
 /// Whether the user chose the plugin.
-fn is_chosen() -> bool {
+pub(crate) fn is_chosen() -> bool {
     std::env::var_os(PLUGIN_VARIABLE).is_some_and(|value| !value.is_empty())
 }

@@ -13,6 +13,7 @@
 
 mod attribute;
 mod constant;
+mod convolution;
 mod donation;
 mod kernel_gradient;
 mod manner;
@@ -30,6 +31,8 @@ use natgrad_ir::pass::{PASSES, Pass};
 
 #[cfg(feature = "mlir")]
 pub(crate) use attribute::{COMPARISON_TYPES, DIRECTIONS, write_attr, write_type};
+pub use convolution::Convolutions;
+pub(crate) use convolution::{TARGET, pass_name};
 pub use donation::{Donation, LowerError};
 pub use manner::{Loops, Lowering, Materialization, ProductPrecision, WeightGradients};
 pub(crate) use shape::SMALL_TENSORS;
@@ -75,7 +78,8 @@ pub fn lower<S: Sink>(
     lowering: Lowering,
     sink: &mut S,
 ) -> Result<(), LowerError> {
-    let module = lowering.weight_gradients.shape(module)?;
+    let module = lowering.convolutions.shape(module)?;
+    let module = lowering.weight_gradients.shape(&module)?;
     let module = lowering.loops.shape(&module)?;
     emit(&module, donation, lowering, sink)
 }

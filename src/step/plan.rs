@@ -47,6 +47,18 @@ pub enum Placement {
     Host,
 }
 
+/// What computes convolutions on a CPU.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Convolutions {
+    /// oneDNN, the library that PyTorch has them from, where it has code for them and the processor; else XLA. It is fetched
+    /// when a model has convolutions.
+    #[default]
+    Onednn,
+    /// XLA.
+    Xla,
+}
+
 /// How a step is carried out.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -70,6 +82,8 @@ pub struct StepPlan {
     pub remat: Remat,
     /// How exact products and convolutions of single precision are.
     pub precision: ProductPrecision,
+    /// What computes convolutions on a CPU.
+    pub convolutions: Convolutions,
     /// Whether every run gives the same bits on a GPU, where this costs time. On a CPU and a TPU every run does.
     pub deterministic: bool,
     /// How normal the noise is.
@@ -92,6 +106,7 @@ impl Default for StepPlan {
             compute: Compute::F32,
             remat: Remat::default(),
             precision: ProductPrecision::Default,
+            convolutions: Convolutions::default(),
             deterministic: false,
             noise: Grade::default(),
             state: StatePlan::Auto,

@@ -14,7 +14,7 @@ use std::ops::Range;
 use std::process::Command;
 
 use natgrad::assets;
-use natgrad::compile::{Target, stablehlo};
+use natgrad::compile::{Target, register_calls, stablehlo};
 use natgrad::config::RunConfig;
 use natgrad::inspect::{HloModule, Opcode};
 use natgrad::lower::Loops;
@@ -81,9 +81,9 @@ fn the_batch_of_a_child() {
         "pairs" => pairs_of_choices(),
         _ => panic!("{list}"),
     };
-    let client =
-        Client::create(&Plugin::load(&TrustedLibrary::at(assets::cpu_plugin().unwrap())).unwrap(), &[])
-            .unwrap();
+    let plugin = Plugin::load(&TrustedLibrary::at(assets::cpu_plugin().unwrap())).unwrap();
+    register_calls(&plugin);
+    let client = Client::create(&plugin, &[]).unwrap();
     for one in &chosen[range] {
         println!("compiling {one}");
         compile(&client, one);

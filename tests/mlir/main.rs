@@ -18,7 +18,7 @@ mod wrong;
 use std::collections::HashSet;
 
 use natgrad::assets;
-use natgrad::compile::{Target, stablehlo};
+use natgrad::compile::{Target, register_calls, stablehlo};
 use natgrad::config::RunConfig;
 use natgrad::inspect::HloModule;
 use natgrad::lower::Loops;
@@ -47,6 +47,8 @@ fn without_location(text: &str) -> &str {
 
 /// Both sinks give the same module, which MLIR verifies, and which bytecode keeps.
 fn check(chosen: &[Chosen]) {
+    // Convolutions become calls, in text of their own.
+    register_calls(&Plugin::load(&TrustedLibrary::at(assets::cpu_plugin().unwrap())).unwrap());
     for chosen in chosen {
         let mlir = Mlir::new().unwrap();
         let program = step(chosen);
@@ -93,6 +95,7 @@ fn both_sinks_give_the_same_module_for_the_matrix() {
 fn xla_makes_the_same_of_bytecode() {
     let mlir = Mlir::new().unwrap();
     let plugin = Plugin::load(&TrustedLibrary::at(assets::cpu_plugin().unwrap())).unwrap();
+    register_calls(&plugin);
     let client = Client::create(&plugin, &[]).unwrap();
     let chosen = first_of_each(pairs_of_choices());
     let chosen = chosen.into_iter().step_by(8).chain(own_models().into_iter().take(1));

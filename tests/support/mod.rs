@@ -3,8 +3,8 @@
 use std::sync::LazyLock;
 
 use natgrad::assets::cpu_plugin;
-use natgrad::compile::Target;
 use natgrad::compile::bytes::{element_type, to_bytes};
+use natgrad::compile::{Target, register_calls};
 use natgrad::lower::{Donation, Loops, Lowering, to_stablehlo};
 use natgrad::pjrt::{Arg, Buffer, Client, Executable, Plugin, TrustedLibrary};
 use natgrad_ir::interp::{Data, Tensor, evaluate};
@@ -12,7 +12,9 @@ use natgrad_ir::{Builder, DType, Module, TensorType, Value, Verified, verify};
 
 /// The one client of the test process.
 pub static CLIENT: LazyLock<Client> = LazyLock::new(|| {
-    Client::create(&Plugin::load(&TrustedLibrary::at(cpu_plugin().unwrap())).unwrap(), &[]).unwrap()
+    let plugin = Plugin::load(&TrustedLibrary::at(cpu_plugin().unwrap())).unwrap();
+    register_calls(&plugin);
+    Client::create(&plugin, &[]).unwrap()
 });
 
 /// How programs are told to the client.

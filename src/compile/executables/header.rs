@@ -23,6 +23,9 @@ pub struct ExecutablesHeader {
     /// Versions of the driver and of the libraries that the code calls, where it was compiled beside them.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub libraries: String,
+    /// The version of oneDNN, where code calls it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub onednn: Option<String>,
     /// The processor, where the code runs on it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host: Option<HostFacts>,

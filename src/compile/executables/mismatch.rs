@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::flags_here;
 use super::header::{ExecutablesHeader, HostFacts};
-use crate::compile::{Device, Target, cuda};
+use crate::compile::{Device, Target, convolution, cuda};
 
 /// The first thing in which a device differs from the one that executables were compiled for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,6 +65,12 @@ pub(super) fn of(header: &ExecutablesHeader, device: &Device, sha256: &str) -> O
         if header.libraries != now {
             return differ("the driver and libraries", &header.libraries, &now, AGAIN);
         }
+    }
+    if let Some(then) = &header.onednn
+        && convolution::version().is_none()
+    {
+        let advice = "its convolutions call it, and natgrad fetches it with pip; or compile it with `step.convolutions` \"xla\"";
+        return differ("oneDNN", then, "", advice);
     }
     let (then, now) = (header.xla_flags.join(" "), flags_here().join(" "));
     if then != now {

@@ -14,9 +14,9 @@ use sha2::{Digest, Sha256};
 
 use super::device::program_options;
 use super::key::lasting_options;
-use super::{Compiler, Device, DeviceError, Target, cuda, host, plugin_hash, stablehlo};
+use super::{Compiler, Device, DeviceError, Target, convolution, cuda, host, plugin_hash, stablehlo};
 use crate::files::{self, hex};
-use crate::lower::Loops;
+use crate::lower::{Convolutions, Loops, Lowering, TARGET};
 use crate::step::Program;
 
 pub use file::FileDamage;
@@ -117,6 +117,7 @@ impl Executables {
             device: device.to_owned(),
             plugin: PluginFacts { file: name, sha256, api, version: version.to_owned() },
             libraries,
+            onednn: None,
             host: (compiler.target() == Target::Cpu).then(HostFacts::here),
             xla_flags: flags_here(),
             run,
@@ -182,7 +183,11 @@ impl Executables {
                 (program, device.lowering().loops, code)
             }
         };
-        let id = id(target, loops, &program)?;
+        let lowering = target.lowering(loops);
+        let id = id(target, lowering, &program)?;
+        if stablehlo(&program, lowering)?.contains(TARGET) {
+            self.header.onednn = convolution::version();
+        }
         self.header.programs.push(ExecutableFacts::of(&program, id, &code));
         self.code.push(code);
         Ok(())
@@ -206,10 +211,14 @@ impl Executables {
         // XLA may not have survived the loops of this device; see `compile::trial`.
         let ways = if loops == Loops::Chosen { vec![loops] } else { vec![loops, Loops::Chosen] };
         for loops in ways {
-            let id = id(target, loops, program)?;
-            let mut programs = self.header.programs.iter().zip(&self.code);
-            if let Some((_, code)) = programs.find(|(facts, _)| facts.id == id) {
-                return Ok(Some((code, loops)));
+            // oneDNN may not have been there where it was compiled.
+            let own = target.lowering(loops);
+            for lowering in [own, Lowering { convolutions: Convolutions::Xla, ..own }] {
+                let id = id(target, lowering, program)?;
+                let mut programs = self.header.programs.iter().zip(&self.code);
+                if let Some((_, code)) = programs.find(|(facts, _)| facts.id == id) {
+                    return Ok(Some((code, loops)));
+                }
             }
         }
         Ok(None)
@@ -237,9 +246,9 @@ fn sha256_of(plugin: &Path, cache_folder: &Path) -> Result<String, ExecutablesEr
 
 /// What a program is found by: its text and options. Which of a client's devices it runs on is no part of it, as a model of
 /// device may have other numbers than the device itself.
-fn id(target: Target, loops: Loops, program: &Program) -> Result<String, DeviceError> {
-    let text = stablehlo(program, target.lowering(loops))?;
-    let options = lasting_options(&program_options(target, &target.options(loops), program));
+fn id(target: Target, lowering: Lowering, program: &Program) -> Result<String, DeviceError> {
+    let text = stablehlo(program, lowering)?;
+    let options = lasting_options(&program_options(target, &target.options(lowering.loops), program));
     let mut hash = Sha256::new();
     for part in [text.as_bytes(), &options] {
         hash.update((part.len() as u64).to_le_bytes());

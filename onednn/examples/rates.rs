@@ -1,0 +1,95 @@
+//! The rates of oneDNN's convolutions on this machine: `cargo run --release -p natgrad-onednn --example rates`.
+
+use std::time::Instant;
+
+use natgrad_onednn::{Convolution, Element, Library, Pass, TrustedLibrary};
+
+/// Images, their side and features, the window's side, features of the outputs, and the step.
+const SHAPES: [[usize; 6]; 9] = [
+    [128, 32, 16, 3, 16, 1],
+    [128, 32, 16, 3, 32, 2],
+    [128, 16, 32, 3, 32, 1],
+    [128, 8, 64, 3, 64, 1],
+    [16, 56, 64, 3, 64, 1],
+    [16, 56, 64, 1, 256, 1],
+    [16, 56, 256, 1, 64, 1],
+    [16, 14, 256, 3, 256, 1],
+    [16, 224, 3, 7, 64, 2],
+];
+
+const ROUNDS: usize = 15;
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let path = natgrad_assets::fetch(natgrad_assets::Asset::OneDnn)?;
+    let library = Library::open(&TrustedLibrary::at(path))?;
+    let threads = std::thread::available_parallelism()?.get();
+    println!("oneDNN {}, {threads} threads: milliseconds, GF/s, code", library.version());
+    for element in [Element::F32, Element::Bf16] {
+        for [examples, side, inputs, window, outputs, stride] in SHAPES {
+            for pass in [Pass::Forward, Pass::Images, Pass::Kernel] {
+                let of = Convolution {
+                    pass,
+                    element,
+                    examples,
+                    image: [side; 2],
+                    inputs,
+                    window: [window; 2],
+                    outputs,
+                    places: [side.div_ceil(stride); 2],
+                    strides: [stride; 2],
+                    low: [(window - 1) / 2; 2],
+                    dilation: [1; 2],
+                    bias: false,
+                };
+                let name = library.implementation(&of).unwrap_or_else(|| "refused".to_owned());
+                if !library.is_fast(&of) {
+                    println!("{of:?}: {name}");
+                    continue;
+                }
+                let ms = 1e3 * median(library, &of, threads)?;
+                let rate = 2.0 * of.products() as f64 / ms / 1e6;
+                println!(
+                    "{element:?} {examples} x {side} x {side} x {inputs} to {outputs}, window {window}, step {stride}, {pass:?}: \
+                     {ms:.2} ms, {rate:.0}, {name}"
+                );
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The median of some rounds, in seconds.
+fn median(
+    library: &'static Library,
+    of: &Convolution,
+    threads: usize,
+) -> Result<f64, Box<dyn std::error::Error>> {
+    let bytes = |elements: usize| vec![0_u8; elements * of.element.size_bytes()];
+    let (left, right, mut result) = match of.pass {
+        Pass::Forward => (bytes(of.images()), bytes(of.kernel()), bytes(of.results())),
+        Pass::Images => (bytes(of.results()), bytes(of.kernel()), bytes(of.images())),
+        Pass::Kernel => (bytes(of.images()), bytes(of.results()), bytes(of.kernel())),
+    };
+    let mut times = Vec::new();
+    for _ in 0..ROUNDS {
+        let begin = Instant::now();
+        library.run(of, &[&left, &right], &mut [&mut result], threads, &|pieces, work| {
+            let next = std::sync::atomic::AtomicUsize::new(0);
+            let all = || loop {
+                match next.fetch_add(1, std::sync::atomic::Ordering::Relaxed) {
+                    piece if piece < pieces => work(piece)?,
+                    _ => return Ok(()),
+                }
+            };
+            std::thread::scope(|scope| {
+                let helpers: Vec<_> = (1..threads).map(|_| scope.spawn(all)).collect();
+                let own = all();
+                let others = helpers.into_iter().map(|helper| helper.join().expect("a thread"));
+                others.fold(own, Result::and)
+            })
+        })?;
+        times.push(begin.elapsed().as_secs_f64());
+    }
+    times.sort_by(f64::total_cmp);
+    Ok(times[ROUNDS / 2])
+}

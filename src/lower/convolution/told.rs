@@ -1,0 +1,170 @@
+//! Which convolution of a model's layer an operation is: the forward pass, or one of its two gradients.
+
+use natgrad_ir::{ConvDims, DType, Function, InstData, Op, Value};
+use natgrad_onednn::{Convolution, Element, Pass};
+
+/// The side of the largest window: what has a larger one is no layer of a model.
+const MOST: usize = 16;
+
+/// A convolution of a program as oneDNN has it.
+pub(super) struct Told {
+    pub(super) convolution: Convolution,
+    pub(super) operands: [Value; 2],
+}
+
+impl Told {
+    /// What an instruction is, if it is a convolution that oneDNN can be asked for.
+    pub(super) fn of(function: &Function, index: usize) -> Option<Told> {
+        let inst = &function.insts[index];
+        let Op::Conv(dims) = &inst.op else { return None };
+        let (&[left, right], &[result]) = (inst.operands.as_slice(), inst.results.as_slice()) else {
+            return None;
+        };
+        let element = match function.ty(result).dtype {
+            DType::F32 => Element::F32,
+            DType::BF16 => Element::Bf16,
+            _ => return None,
+        };
+        if dims.groups != 1 {
+            return None;
+        }
+        let told = kernel_gradient(function, dims, [left, right], result)
+            .or_else(|| image_gradient(function, dims, [left, right], result))
+            .or_else(|| forward(function, dims, [left, right], result))?;
+        let convolution = Convolution { element, ..told.convolution };
+        let is_layer = convolution.window.iter().all(|&side| side <= MOST);
+        (is_layer && convolution.high().is_some()).then_some(Told { convolution, ..told })
+    }
+}
+
+/// Sums over examples: the images and the cotangent with features and examples in each other's place.
+fn kernel_gradient(
+    function: &Function,
+    dims: &ConvDims,
+    [images, cotangent]: [Value; 2],
+    result: Value,
+) -> Option<Told> {
+    let images = transposed(function, images, &[3, 1, 2, 0])?;
+    let cotangent = transposed(function, cotangent, &[1, 2, 0, 3])?;
+    if !is_ones(&dims.lhs_dilation) {
+        return None;
+    }
+    let &[_, height, width, _] = sizes(function, result)?;
+    told(
+        function,
+        Pass::Kernel,
+        [images, cotangent],
+        images,
+        cotangent,
+        [height, width],
+        dims.low.clone(),
+        [&dims.rhs_dilation, &dims.strides],
+    )
+}
+
+/// The cotangent over the kernel turned round, whose inputs and outputs are in each other's place.
+fn image_gradient(
+    function: &Function,
+    dims: &ConvDims,
+    [cotangent, kernel]: [Value; 2],
+    result: Value,
+) -> Option<Told> {
+    let swapped = transposed(function, kernel, &[0, 1, 3, 2])?;
+    let &[height, width, ..] = sizes(function, swapped)?;
+    let kernel = match function.def_inst(swapped) {
+        Some(InstData { op: Op::Reverse { dims }, operands, .. }) if *dims == [0, 1] => operands[0],
+        _ if [height, width] == [1, 1] => swapped,
+        _ => return None,
+    };
+    if !is_ones(&dims.strides) {
+        return None;
+    }
+    let window = [height, width];
+    let low = (0..2).map(|axis| {
+        let reach = (window[axis] as i64 - 1) * i64::try_from(dims.rhs_dilation[axis]).ok()?;
+        Some(reach - dims.low[axis])
+    });
+    let low = low.collect::<Option<Vec<i64>>>()?;
+    told(
+        function,
+        Pass::Images,
+        [cotangent, kernel],
+        result,
+        cotangent,
+        window,
+        low,
+        [&dims.lhs_dilation, &dims.rhs_dilation],
+    )
+}
+
+fn forward(
+    function: &Function,
+    dims: &ConvDims,
+    [images, kernel]: [Value; 2],
+    result: Value,
+) -> Option<Told> {
+    if !is_ones(&dims.lhs_dilation) {
+        return None;
+    }
+    let &[height, width, ..] = sizes(function, kernel)?;
+    told(
+        function,
+        Pass::Forward,
+        [images, kernel],
+        images,
+        result,
+        [height, width],
+        dims.low.clone(),
+        [&dims.strides, &dims.rhs_dilation],
+    )
+}
+
+#[expect(clippy::too_many_arguments, reason = "they are the fields of what it makes")]
+fn told(
+    function: &Function,
+    pass: Pass,
+    operands: [Value; 2],
+    images: Value,
+    outputs: Value,
+    window: [usize; 2],
+    low: Vec<i64>,
+    [strides, dilation]: [&Vec<usize>; 2],
+) -> Option<Told> {
+    let &[examples, height, width, inputs] = sizes(function, images)?;
+    let &[_, rows, columns, outputs] = sizes(function, outputs)?;
+    let low = [usize::try_from(*low.first()?).ok()?, usize::try_from(*low.get(1)?).ok()?];
+    let convolution = Convolution {
+        pass,
+        element: Element::F32,
+        examples,
+        image: [height, width],
+        inputs,
+        window,
+        outputs,
+        places: [rows, columns],
+        strides: strides.as_slice().try_into().ok()?,
+        low,
+        dilation: dilation.as_slice().try_into().ok()?,
+        bias: false,
+    };
+    Some(Told { convolution, operands })
+}
+
+fn is_ones(steps: &[usize]) -> bool {
+    steps.iter().all(|&step| step == 1)
+}
+
+/// What a value is the transpose of, by these axes.
+fn transposed(function: &Function, value: Value, axes: &[usize]) -> Option<Value> {
+    match function.def_inst(value) {
+        Some(InstData { op: Op::Transpose { perm }, operands, .. }) if perm == axes => {
+            operands.first().copied()
+        }
+        _ => None,
+    }
+}
+
+/// The four sizes of images, outputs or a kernel.
+fn sizes(function: &Function, value: Value) -> Option<&[usize; 4]> {
+    function.ty(value).shape.dims().try_into().ok()
+}
