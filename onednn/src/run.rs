@@ -15,6 +15,8 @@ pub type Pieces<'a> = &'a dyn Fn(usize, &(dyn Fn(usize) -> Result<(), String> + 
 const LEAST: usize = 1 << 21;
 /// Pieces a thread, so that one which comes late finds some left.
 const PIECES: usize = 4;
+/// Numbers that the sums of all pieces may have together.
+const MOST_SUMS: usize = 1 << 24;
 
 impl Library {
     /// Computes a convolution by `threads` threads, which `pieces` has: of images, kernel and what is added, or of cotangent and
@@ -45,6 +47,10 @@ impl Library {
         let ([left, right, added @ ..], [result, more @ ..], true) = (operands, results, is_wanted) else {
             return Err(Error::Sizes { bytes, convolution: Box::new(*of) });
         };
+        if of.high().is_none() {
+            let convolution = Box::new(*of);
+            return Err(Error::Refused { call: "sizes that are none", status: 0, convolution });
+        }
         let added = added.first().copied();
         let most = (of.products() / LEAST).clamp(1, of.examples);
         match of.pass {
@@ -53,7 +59,8 @@ impl Library {
                 self.each_example(of, (left, kernel), result, most.min(PIECES * threads.max(1)), pieces)
             }
             Pass::Kernel => {
-                let sums = self.sum(of, (left, right), most.min(threads.max(1)), pieces)?;
+                let by_memory = (MOST_SUMS / of.kernel()).max(1);
+                let sums = self.sum(of, (left, right), most.min(threads.max(1)).min(by_memory), pieces)?;
                 let (kernel, bias) = sums.split_at(of.kernel());
                 write(of.element, kernel, result);
                 more.iter_mut().for_each(|result| write(of.element, bias, result));

@@ -178,6 +178,11 @@ fn what_cannot_be_computed_is_refused() {
     assert!(error.to_string().starts_with("operands of [0, 0, 0] bytes are not those of"), "{error}");
     let none = Convolution { places: [2, 3], strides: [2, 2], ..of };
     assert_eq!(library().implementation(&none), None);
+    assert!(
+        library()
+            .run(&of.of(0), &[&[], &[0; 3 * 3 * 16 * 32 * 4]], &mut [&mut []], 1, &|_, _| Ok(()))
+            .is_err()
+    );
     assert!(!library().is_fast(&none));
     assert!(library().is_fast(&of), "{:?}", library().implementation(&of));
 }

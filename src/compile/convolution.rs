@@ -65,7 +65,14 @@ static OPENED: OnceLock<Result<&'static Library, String>> = OnceLock::new();
 /// The library, once a process.
 fn opened() -> Result<&'static Library, &'static str> {
     let opened = OPENED.get_or_init(|| {
-        let path = assets::fetch(Asset::OneDnn).map_err(|error| error.to_string());
+        let path = match assets::fetch(Asset::OneDnn) {
+            // Nothing that anybody could do.
+            Err(error @ assets::Error::UnsupportedPlatform { .. }) => {
+                tracing::info!("XLA computes convolutions: {error}");
+                return Err(error.to_string());
+            }
+            fetched => fetched.map_err(|error| error.to_string()),
+        };
         let opened =
             path.and_then(|path| Library::open(&TrustedLibrary::at(path)).map_err(|error| error.to_string()));
         match &opened {

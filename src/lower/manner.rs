@@ -8,7 +8,6 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::convolution::Convolutions;
-use super::kernel_gradient::PRODUCTS;
 use super::shape::shape;
 use super::weight_gradient::TURNED;
 
@@ -80,8 +79,7 @@ pub enum Materialization {
 pub enum WeightGradients {
     /// As differentiation writes them.
     Plain,
-    /// As XLA:CPU was measured to be faster: those of a convolution's kernel as products of matrices, for most windows of
-    /// 1 x 1 and 3 x 3, and products with their left operand turned.
+    /// As XLA:CPU was measured to be faster: as products with their left operand turned.
     Tuned,
 }
 
@@ -94,7 +92,7 @@ impl WeightGradients {
         match self {
             WeightGradients::Plain => Ok(Cow::Borrowed(module)),
             WeightGradients::Tuned => {
-                let made = run_one(&TURNED, &run_one(&PRODUCTS, module)?)?;
+                let made = run_one(&TURNED, module)?;
                 // What has none keeps its numbering, and so its text.
                 if made == *module { Ok(Cow::Borrowed(module)) } else { run(made).map(Cow::Owned) }
             }

@@ -15,7 +15,6 @@ mod attribute;
 mod constant;
 mod convolution;
 mod donation;
-mod kernel_gradient;
 mod manner;
 mod rewrite;
 mod shape;
@@ -65,7 +64,7 @@ pub(crate) const TO_STABLEHLO: &str = "to_stablehlo";
 
 /// Every pass that there is: those of [`natgrad_ir::pass`] in their order, then those that shape a program for a target.
 pub fn passes() -> impl Iterator<Item = &'static Pass> {
-    PASSES.iter().chain(shape::SHAPING).chain([&kernel_gradient::PRODUCTS, &weight_gradient::TURNED])
+    PASSES.iter().chain(shape::SHAPING).chain([&weight_gradient::TURNED])
 }
 
 /// Shapes the module, then tells a sink what to make of it.

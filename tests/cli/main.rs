@@ -7,6 +7,7 @@ mod change;
 mod compare;
 mod compile;
 mod config;
+mod convolution;
 mod cuda;
 mod device_data;
 mod diverge;

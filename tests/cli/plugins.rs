@@ -108,6 +108,8 @@ fn where_xla_ends_the_process_the_last_word_names_program_and_flags() {
         "--set",
         "model={\"kind\": \"resnet\", \"depth\": 8, \"image\": [8, 8, 3], \"classes\": 10}",
         "--set",
+        "step.convolutions=xla",
+        "--set",
         "batch=2",
         "--set",
         "step.samples=1",

@@ -12,7 +12,6 @@ use natgrad_ir::Verified;
 use natgrad_ir::pass::run_one;
 use natgrad_ir::testing::{ActError, act, files, same};
 
-use super::super::kernel_gradient::PRODUCTS;
 use super::super::shape::{SHAPING, shape};
 use super::super::weight_gradient::TURNED;
 use super::super::{Donation, Loops, Lowering, Materialization, ProductPrecision, to_stablehlo};
@@ -28,7 +27,6 @@ fn made(line: &str, module: Verified) -> Result<String, ActError> {
     for step in line.split(" then ") {
         let words: Vec<&str> = step.split_whitespace().collect();
         module = match words[..] {
-            ["products"] => run_one(&PRODUCTS, &module)?,
             ["turned"] => run_one(&TURNED, &module)?,
             ["shape"] => same(step, &module, shape(&module)?)?,
             ["lower", ref how @ ..] => {

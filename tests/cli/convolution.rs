@@ -1,0 +1,86 @@
+//! Runs whose convolutions oneDNN computes: resumed, from a file, in bf16, and where oneDNN is not there.
+
+use std::process::Command;
+
+use natgrad::assets::{Asset, fetch};
+
+use crate::compile::same_run;
+use crate::support::{Bench, PLUGIN, run};
+
+/// A small network of images, with 8 of them.
+fn bench() -> Bench {
+    // So that caches of the tests' own have it.
+    fetch(Asset::OneDnn).unwrap();
+    let bench = Bench::cold();
+    let npy = |shape: &str, body: Vec<u8>| {
+        let header = format!("{{'descr': '|u1', 'fortran_order': False, 'shape': {shape}, }}\n");
+        let length = (header.len() as u16).to_le_bytes();
+        [&b"\x93NUMPY\x01\x00"[..], &length, header.as_bytes(), &body].concat()
+    };
+    let pixels = (0..8 * 8 * 8 * 3).map(|at| (at * 37 % 251) as u8).collect();
+    std::fs::write(bench.path("x.npy"), npy("(8, 8, 8, 3)", pixels)).unwrap();
+    std::fs::write(bench.path("y.npy"), npy("(8,)", vec![0, 1, 0, 1, 1, 0, 0, 1])).unwrap();
+    bench.write(
+        "images.json",
+        r#"{"model": {"kind": "resnet", "depth": 8, "width": 4, "image": [8, 8, 3], "classes": 2}, "batch": 4,
+            "rule": {"kind": "ivon", "hess_init": 0.5}, "schedule": {"kind": "constant"}, "length": {"steps": 6},
+            "data": {"kind": "npy", "features": "x.npy", "labels": "y.npy", "test_features": "x.npy",
+                     "test_labels": "y.npy"}, "evaluation": {"samples": 2}}"#,
+    );
+    bench
+}
+
+/// In a cache where oneDNN is not, and cannot be fetched to.
+fn without_onednn(bench: &Bench, args: &[&str]) -> Command {
+    std::fs::create_dir_all(bench.path("no-programs")).unwrap();
+    let mut command = bench.command(args);
+    command.env("NATGRAD_CACHE", bench.path("bare")).env("NATGRAD_PJRT_PLUGIN", &*PLUGIN);
+    command.env("PATH", bench.path("no-programs"));
+    command
+}
+
+#[test]
+fn a_run_that_was_stopped_ends_with_the_same_bits() {
+    let bench = bench();
+    bench.ok(&["train", "images.json", "--out", "whole"]);
+    bench.ok(&["train", "images.json", "--steps", "3", "--out", "parts"]);
+    bench.ok(&["train", "--resume", "parts", "--steps", "6"]);
+    assert!(bench.checkpoint("parts").tensors == bench.checkpoint("whole").tensors);
+    let stablehlo = bench.ok(&["inspect", "images.json", "--what", "stablehlo"]).stdout;
+    assert!(stablehlo.contains("natgrad.convolution"), "{stablehlo}");
+    let set = "step.convolutions=xla";
+    let stablehlo = bench.ok(&["inspect", "images.json", "--set", set, "--what", "stablehlo"]).stdout;
+    assert!(!stablehlo.contains("natgrad.convolution"), "{stablehlo}");
+}
+
+#[test]
+fn a_run_from_a_file_calls_onednn_too() {
+    let bench = bench();
+    same_run(&bench, "images.json", &[]);
+    same_run(&bench, "images.json", &["step.compute=bf16"]);
+    let without = ["train", "images.json", "--executable", "step.natgrad", "--set", "step.compute=bf16"];
+    let outcome = run(&mut without_onednn(&bench, &without));
+    assert_eq!(outcome.code, Some(2), "{outcome:?}");
+    let wanted = "step.natgrad was compiled for oneDNN 3.2.0, and here it is none: its convolutions call it";
+    assert!(outcome.stderr.contains(wanted), "{outcome:?}");
+}
+
+#[test]
+fn without_onednn_xla_computes_them_and_a_warning_says_so() {
+    let bench = bench();
+    let outcome = run(&mut without_onednn(&bench, &["train", "images.json", "--out", "bare-run"]));
+    assert_eq!(outcome.code, Some(0), "{outcome:?}");
+    let warning = "oneDNN, by which convolutions are faster, is not here, so XLA computes them: onednn-cpu-gomp 2023.2.0";
+    assert_eq!(outcome.stderr.matches(warning).count(), 1, "{outcome:?}");
+    assert!(outcome.stderr.contains("`step.convolutions` \"xla\" has no run look for it"), "{outcome:?}");
+    let set = ["train", "images.json", "--set", "step.convolutions=xla", "--out", "asked"];
+    let outcome = run(&mut without_onednn(&bench, &set));
+    assert_eq!((outcome.code, outcome.stderr.contains("oneDNN")), (Some(0), false), "{outcome:?}");
+    // The program is the same.
+    assert!(bench.checkpoint("bare-run").tensors == bench.checkpoint("asked").tensors);
+    // A file that was compiled without it runs where it is.
+    let outcome = run(&mut without_onednn(&bench, &["compile", "images.json", "--out", "bare.natgrad"]));
+    assert_eq!(outcome.code, Some(0), "{outcome:?}");
+    bench.ok(&["train", "images.json", "--executable", "bare.natgrad", "--out", "from-bare"]);
+    assert!(bench.checkpoint("from-bare").tensors == bench.checkpoint("asked").tensors);
+}
