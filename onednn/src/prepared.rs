@@ -167,11 +167,14 @@ impl Prepared {
             )
         })?;
         let mut desc = ptr::null_mut();
-        match of.pass {
-            Pass::Forward => std::mem::swap(&mut desc, &mut forward.1),
-            // SAFETY: as above.
+        let (call, status) = match of.pass {
+            Pass::Forward => {
+                std::mem::swap(&mut desc, &mut forward.1);
+                ("", 0)
+            }
             Pass::Images => {
-                library.check(of, "dnnl_convolution_backward_data_primitive_desc_create", unsafe {
+                // SAFETY: as above.
+                let status = unsafe {
                     (functions.backward_data)(
                         &raw mut desc,
                         engine,
@@ -186,11 +189,12 @@ impl Prepared {
                         forward.1,
                         attributes.1,
                     )
-                })?
+                };
+                ("dnnl_convolution_backward_data_primitive_desc_create", status)
             }
-            // SAFETY: as above.
             Pass::Kernel => {
-                library.check(of, "dnnl_convolution_backward_weights_primitive_desc_create", unsafe {
+                // SAFETY: as above.
+                let status = unsafe {
                     (functions.backward_weights)(
                         &raw mut desc,
                         engine,
@@ -206,9 +210,11 @@ impl Prepared {
                         forward.1,
                         attributes.1,
                     )
-                })?
+                };
+                ("dnnl_convolution_backward_weights_primitive_desc_create", status)
             }
-        }
+        };
+        library.check(of, call, status)?;
         let code = Code::new(library, of, desc)?;
         let mut name: *const c_char = ptr::null();
         // SAFETY: the description is alive; a text goes to this place, which lives as long as the description.
