@@ -14,8 +14,9 @@ use melior::ir::{
 };
 
 use super::attributes::{attribute_of, name_of};
-use super::operations::{self, Kind, OPEN};
+use super::operations::{self, CALL, Kind, OPEN};
 use super::{Origin, check, operations_of, place};
+use crate::lower::TARGET;
 
 /// What functions have that is of use to the verifier: their types, and what refers to them.
 const OF_FUNCTIONS: [&str; 4] = ["sym_name", "sym_visibility", "function_type", "callee"];
@@ -96,6 +97,11 @@ impl<'t> Copy<'t> {
         let is_builtin = name.starts_with("func.") || name.starts_with("builtin.");
         if described.is_none() && !is_builtin && self.origin == Origin::Natgrad && !OPEN.contains(&&*name) {
             return Err("natgrad writes no such operation".to_owned().into());
+        }
+        let called = attribute_of(from, "call_target_name").map(|target| target.to_string());
+        if name == CALL && self.origin == Origin::Natgrad && called != Some(format!("\"{TARGET}\"")) {
+            let called = called.unwrap_or_else(|| "nothing".to_owned());
+            return Err(format!("calls {called}, and natgrad's programs call \"{TARGET}\" alone").into());
         }
         if let Err(fault) = check::operation(&name, from) {
             self.fault(from, &fault);

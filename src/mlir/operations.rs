@@ -173,10 +173,14 @@ const OTHERS: [Operation; 18] = [
     ),
 ];
 
+/// The operation by which a program calls code that is not its own.
+pub(super) const CALL: &str = "stablehlo.custom_call";
+
 /// Operations whose operands differ in type, or that end a block: MLIR knows their values, and natgrad checks their types.
-pub(super) const OPEN: [&str; 8] = [
+pub(super) const OPEN: [&str; 9] = [
     "stablehlo.concatenate",
     "stablehlo.while",
+    CALL,
     "stablehlo.optimization_barrier",
     "stablehlo.return",
     "mhlo.fusion",

@@ -148,6 +148,14 @@ fn operations_that_natgrad_does_not_write_are_a_mistake_in_its_own_programs_only
     read.verify(Origin::Elsewhere).unwrap();
     let error = read.verify(Origin::Natgrad).unwrap_err().to_string();
     assert!(error.contains("b.mlir:2:8: `stablehlo.cbrt`: natgrad writes no such operation"), "{error}");
+    let call = text
+        .replace("stablehlo.cbrt", "stablehlo.custom_call")
+        .replace("result_accuracy = 1 : i64", "call_target_name = \"Sharding\"");
+    let called = mlir.read("c.mlir", call.as_bytes()).unwrap();
+    called.verify(Origin::Elsewhere).unwrap();
+    let error = called.verify(Origin::Natgrad).unwrap_err().to_string();
+    let wanted = "`stablehlo.custom_call`: calls \"Sharding\", and natgrad's programs call \"natgrad.convolution\" alone";
+    assert!(error.contains(wanted), "{error}");
     // What MLIR would keep apart is with the other attributes.
     assert!(
         read.text().contains("\"stablehlo.cbrt\"(%arg0) {result_accuracy = 1 : i64} :"),

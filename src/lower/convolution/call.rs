@@ -71,10 +71,10 @@ pub(super) fn called(of: &Convolution, operands: &[TensorType]) -> Foreign {
     %out{several} = \"stablehlo.custom_call\"({names}) {{api_version = 4 : i32, backend_config = {{{config}}}, \
          call_target_name = \"{TARGET}\", has_side_effect = false, operand_layouts = [{operand_layouts}], \
          result_layouts = [{result_layouts}]}} : ({params}) -> ({outs}) loc(\"conv\")
-    \"func.return\"({returned}) : ({outs}) -> ()
-  }}) {{function_type = ({params}) -> ({outs}), sym_name = \"{symbol}\", sym_visibility = \"private\"}} : () -> ()
+    \"func.return\"({returned}) : ({outs}) -> () loc(unknown)
+  }}) {{function_type = ({params}) -> ({outs}), sym_name = \"{symbol}\", sym_visibility = \"private\"}} : () -> () loc(unknown)
 ",
-        arguments = list(operands, &|at, ty| format!("%arg{at}: {}", written(at, ty))),
+        arguments = list(operands, &|at, ty| format!("%arg{at}: {} loc(unknown)", written(at, ty))),
         several = if results.len() > 1 { format!(":{}", results.len()) } else { String::new() },
         names = list(operands, &|at, _| format!("%arg{at}")),
         config = config.join(", "),
