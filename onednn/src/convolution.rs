@@ -67,7 +67,7 @@ impl Convolution {
     pub fn high(&self) -> Option<[usize; 2]> {
         let sizes = [self.examples, self.inputs, self.outputs];
         let all = sizes.iter().chain(&self.image).chain(&self.window).chain(&self.places);
-        if all.chain(&self.strides).chain(&self.dilation).any(|&size| size == 0) {
+        if all.chain(&self.strides).chain(&self.dilation).any(|&size| size == 0) || !self.fits() {
             return None;
         }
         let of = |axis: usize| {
@@ -79,6 +79,18 @@ impl Convolution {
             (left_over < self.strides[axis]).then_some(wanted.saturating_sub(there))
         };
         Some([of(0)?, of(1)?])
+    }
+
+    /// Whether memory could have operands and results.
+    fn fits(&self) -> bool {
+        let [images, results] = [(self.image, self.inputs), (self.places, self.outputs)]
+            .map(|([height, width], features)| [self.examples, height, width, features]);
+        let kernel = [self.window[0], self.window[1], self.inputs, self.outputs];
+        [images, results, kernel].iter().all(|sizes| {
+            let bytes =
+                sizes.iter().try_fold(self.element.size_bytes(), |bytes, &size| bytes.checked_mul(size));
+            bytes.is_some_and(|bytes| bytes <= isize::MAX as usize)
+        })
     }
 
     /// Elements of the images.
@@ -146,6 +158,8 @@ mod tests {
         // Three rows are read by no window, where one more place would fit.
         assert_eq!(plain(32, 1, 15, 2, 0).high(), None);
         assert_eq!(plain(32, 3, 0, 1, 1).high(), None);
+        assert_eq!(plain(32, 3, 32, 1, 1).of(1 << 60).high(), None);
+        assert_eq!(Convolution { inputs: (1 << 62) + 1, ..plain(2, 1, 2, 1, 0) }.high(), None);
         let dilated = Convolution { dilation: [2; 2], ..plain(8, 3, 8, 1, 2) };
         assert_eq!(dilated.high(), Some([2, 2]));
     }

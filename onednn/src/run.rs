@@ -33,6 +33,10 @@ impl Library {
         pieces: Pieces<'_>,
     ) -> Result<(), Error> {
         let of = convolution;
+        if of.high().is_none() {
+            let convolution = Box::new(*of);
+            return Err(Error::Refused { call: "sizes that are none", status: 0, convolution });
+        }
         let bias = usize::from(of.bias);
         let (wanted_operands, wanted_results) = match of.pass {
             Pass::Forward => (&[of.images(), of.kernel(), of.outputs][..2 + bias], &[of.results()][..]),
@@ -47,10 +51,6 @@ impl Library {
         let ([left, right, added @ ..], [result, more @ ..], true) = (operands, results, is_wanted) else {
             return Err(Error::Sizes { bytes, convolution: Box::new(*of) });
         };
-        if of.high().is_none() {
-            let convolution = Box::new(*of);
-            return Err(Error::Refused { call: "sizes that are none", status: 0, convolution });
-        }
         let added = added.first().copied();
         let most = (of.products() / LEAST).clamp(1, of.examples);
         match of.pass {

@@ -19,7 +19,7 @@ pub fn register_calls(plugin: &Plugin) {
     if plugins.iter().any(|(path, _)| path == plugin.path()) {
         return;
     }
-    let is_taken = match plugin.register::<Convolved>(TARGET, "Host") {
+    let is_taken = match plugin.register::<Convolved>(TARGET) {
         Ok(()) => true,
         Err(error) => {
             tracing::info!("convolutions stay XLA's: {error}");

@@ -5,6 +5,7 @@ use std::ffi::CString;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 
+use super::register::note_version;
 use super::sys::{self, CallFrame, FfiError};
 use super::{Called, Threads};
 
@@ -105,14 +106,20 @@ unsafe fn tell_version(frame: &CallFrame) -> bool {
         // SAFETY: extensions are a list that ends with null; each begins with the same fields.
         let (kind, next) = unsafe { ((*extension).kind, (*extension).next) };
         if kind == sys::METADATA_EXTENSION {
-            // SAFETY: of this kind they have metadata, which is to be written.
-            unsafe {
-                let metadata = (*extension.cast::<sys::MetadataExtension>()).metadata;
-                (*metadata).version.major = sys::API_MAJOR;
-                // Older ones have fewer functions, none of which are used here without looking.
-                (*metadata).version.minor = (*frame.api).version.minor.min(sys::API_MINOR);
-                (*metadata).traits = 0;
+            // SAFETY: the table, if there is one, begins with its version.
+            let version = unsafe { frame.api.as_ref() }.map(|api| (api.version.major, api.version.minor));
+            if let Some((sys::API_MAJOR, minor)) = version {
+                // SAFETY: of this kind they have metadata, which is to be written.
+                unsafe {
+                    let metadata = (*extension.cast::<sys::MetadataExtension>()).metadata;
+                    (*metadata).version.major = sys::API_MAJOR;
+                    // Older ones have fewer functions, none of which are used here without looking.
+                    (*metadata).version.minor = minor.min(sys::API_MINOR);
+                    (*metadata).traits = 0;
+                }
             }
+            // XLA of before this version of calls tells no table here.
+            note_version(matches!(version, Some((sys::API_MAJOR, _))));
             return true;
         }
         extension = next;

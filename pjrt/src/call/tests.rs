@@ -87,22 +87,22 @@ impl Called for Share {
 
 #[test]
 fn a_program_calls_a_function_with_operands_results_and_attributes() {
-    plugin().register::<Scale>("test.scale", "Host").unwrap();
+    plugin().register::<Scale>("test.scale").unwrap();
     assert_eq!(run("test.scale").unwrap(), [3.0, 6.0, 15.0, 20.0]);
 }
 
 #[test]
 fn every_piece_of_shared_work_is_done_once() {
-    plugin().register::<Share>("test.share", "Host").unwrap();
+    plugin().register::<Share>("test.share").unwrap();
     assert_eq!(run("test.share").unwrap(), [3.0, 6.0, 15.0, 20.0]);
 }
 
 #[test]
 fn errors_and_panics_fail_the_run_with_their_words() {
-    plugin().register::<Refuse>("test.refuse", "Host").unwrap();
+    plugin().register::<Refuse>("test.refuse").unwrap();
     let error = run("test.refuse").unwrap_err().to_string();
     assert!(error.contains("no such row"), "{error}");
-    plugin().register::<Panic>("test.panic", "Host").unwrap();
+    plugin().register::<Panic>("test.panic").unwrap();
     let error = run("test.panic").unwrap_err().to_string();
     assert!(error.contains("a panic: in piece"), "{error}");
 }
@@ -111,4 +111,12 @@ fn errors_and_panics_fail_the_run_with_their_words() {
 fn a_function_that_nobody_told_of_is_named() {
     let error = run("test.unknown").unwrap_err().to_string();
     assert!(error.contains("test.unknown"), "{error}");
+}
+
+#[test]
+fn a_name_means_one_function() {
+    plugin().register::<Scale>("test.once").unwrap();
+    plugin().register::<Scale>("test.once").unwrap();
+    let error = plugin().register::<Refuse>("test.once").unwrap_err().to_string();
+    assert!(error.contains("the name means another function already"), "{error}");
 }
