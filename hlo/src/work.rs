@@ -6,7 +6,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::attributes::{Attributes, Convolution, ConvolutionDimensions, DotDimensions, WindowDimension};
+use super::attributes::{
+    Attributes, Convolution, ConvolutionDimensions, CustomCall, DotDimensions, WindowDimension,
+};
 use super::flow::{Flow, Site, trip_count};
 use super::module::Instruction;
 use super::opcode::Opcode;
@@ -142,35 +144,24 @@ fn own(flow: &Flow<'_>, site: Site) -> Work {
         },
         (Opcode::CustomCall, Attributes::CustomCall(call)) => {
             let operands = [operand(0), operand(1)];
-            match (operands, library_call(&call.target)) {
+            match (operands, library_call(&call.target, &instruction.backend_config)) {
                 ([Some(lhs), Some(_)], Some(LibraryCall::Product)) => match product_dimensions(instruction) {
                     Some(dimensions) => Work::dot(lhs.element_type, dot_flops(lhs, &dimensions, result)),
                     None => Work { unknown: 1, ..Work::default() },
                 },
                 ([Some(first), Some(second)], Some(LibraryCall::Convolution(pass))) => {
-                    let (Some(window), Some(dimensions)) = (&call.window, &call.dimensions) else {
-                        return Work { unknown: 1, ..Work::default() };
-                    };
-                    let convolution = Convolution {
-                        window: window.clone(),
-                        dimensions: dimensions.clone(),
-                        feature_groups: call.feature_groups,
-                        batch_groups: call.batch_groups,
-                        precision: call.precision.clone(),
-                    };
                     // Each gradient multiplies the same pairs of numbers as the convolution itself.
                     let (input, kernel, output) = match pass {
                         Pass::Forward => (first, second, result),
                         Pass::InputGradient => (result, second, first),
                         Pass::KernelGradient => (first, result, second),
                     };
-                    let flops = convolution_flops(&convolution, input, kernel, output);
-                    Work::convolution(first.element_type, flops)
-                }
-                ([Some(first), Some(second)], None) if called::is_known(&call.target) => {
-                    let config = &instruction.backend_config;
-                    match called::flops(config, [first, second, result]) {
-                        Some(flops) => Work::convolution(first.element_type, flops),
+                    let own = || called::convolution(&instruction.backend_config, kernel);
+                    match library_convolution(call).or_else(own) {
+                        Some(convolution) => {
+                            let flops = convolution_flops(&convolution, input, kernel, output);
+                            Work::convolution(first.element_type, flops)
+                        }
                         None => Work { unknown: 1, ..Work::default() },
                     }
                 }
@@ -271,7 +262,7 @@ fn meetings(window: &WindowDimension, input: u64, output: u64) -> u64 {
     places.filter(|place| (0..=extent).contains(place) && place % dilation == 0).count() as u64
 }
 
-/// What a library call of XLA computes.
+/// What a library call of XLA, or one of natgrad's, computes.
 enum LibraryCall {
     /// A matrix product.
     Product,
@@ -286,7 +277,7 @@ enum Pass {
     KernelGradient,
 }
 
-fn library_call(target: &str) -> Option<LibraryCall> {
+fn library_call(target: &str, config: &str) -> Option<LibraryCall> {
     Some(match target {
         "__cublas$gemm" | "__cublas$lt$matmul" | "__cublas$lt$matmul$f8" | "__triton_gemm" => {
             LibraryCall::Product
@@ -296,7 +287,19 @@ fn library_call(target: &str) -> Option<LibraryCall> {
         }
         "__cudnn$convBackwardInput" => LibraryCall::Convolution(Pass::InputGradient),
         "__cudnn$convBackwardFilter" => LibraryCall::Convolution(Pass::KernelGradient),
+        called::TARGET => LibraryCall::Convolution(called::pass(config)?),
         _ => return None,
+    })
+}
+
+/// The convolution that a library call of XLA stands for, where it says so.
+fn library_convolution(call: &CustomCall) -> Option<Convolution> {
+    Some(Convolution {
+        window: call.window.clone()?,
+        dimensions: call.dimensions.clone()?,
+        feature_groups: call.feature_groups,
+        batch_groups: call.batch_groups,
+        precision: call.precision.clone(),
     })
 }
 

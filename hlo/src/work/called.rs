@@ -1,24 +1,25 @@
 //! Convolutions that natgrad's programs call by name (`natgrad.convolution`), with their numbers in the call's configuration, as
 //! MLIR writes them: `{dilation = array<i64: 1, 1>, low = array<i64: 1, 1>, pass = "forward", strides = array<i64: 1, 1>}`.
 
-use super::{convolution_flops, size};
+use super::{Pass, size};
 use crate::attributes::{Convolution, ConvolutionDimensions, Precision, WindowDimension};
 use crate::shape::ArrayShape;
 
-/// Whether a call of this name is one.
-pub(super) fn is_known(target: &str) -> bool {
-    target == "natgrad.convolution"
+/// The name of the call.
+pub(super) const TARGET: &str = "natgrad.convolution";
+
+/// Which computation a call is, by its configuration.
+pub(super) fn pass(config: &str) -> Option<Pass> {
+    Some(match text(config, "pass")? {
+        "forward" => Pass::Forward,
+        "images" => Pass::InputGradient,
+        "kernel" => Pass::KernelGradient,
+        _ => return None,
+    })
 }
 
-/// The operations of a call, from its first two operands and its first result; none where the configuration is another.
-pub(super) fn flops(config: &str, [first, second, result]: [&ArrayShape; 3]) -> Option<u64> {
-    // Each gradient multiplies the same pairs of numbers as the convolution itself.
-    let (input, kernel, output) = match text(config, "pass")? {
-        "forward" => (first, second, result),
-        "images" => (result, second, first),
-        "kernel" => (first, result, second),
-        _ => return None,
-    };
+/// The convolution that a call stands for, of its configuration and kernel.
+pub(super) fn convolution(config: &str, kernel: &ArrayShape) -> Option<Convolution> {
     let [strides, low, dilation] = ["strides", "low", "dilation"].map(|name| numbers(config, name));
     let (strides, low, dilation) = (strides?, low?, dilation?);
     let window = (0..2).map(|axis| WindowDimension {
@@ -30,7 +31,7 @@ pub(super) fn flops(config: &str, [first, second, result]: [&ArrayShape; 3]) -> 
         base_dilation: 1,
         reversal: false,
     });
-    let convolution = Convolution {
+    Some(Convolution {
         window: window.collect(),
         dimensions: ConvolutionDimensions {
             input: (0, 3, vec![1, 2]),
@@ -40,8 +41,7 @@ pub(super) fn flops(config: &str, [first, second, result]: [&ArrayShape; 3]) -> 
         feature_groups: 1,
         batch_groups: 1,
         precision: Precision::default(),
-    };
-    Some(convolution_flops(&convolution, input, kernel, output))
+    })
 }
 
 /// What stands behind `name = `.
@@ -67,9 +67,21 @@ fn numbers(config: &str, name: &str) -> Option<[i64; 2]> {
 mod tests {
     use super::*;
     use crate::shape::ElementType;
+    use crate::work::convolution_flops;
+
+    const CONFIG: &str = "{dilation = array<i64: 1, 1>, low = array<i64: 1, 1>, pass = \"forward\", strides = array<i64: 1, 1>}";
 
     #[test]
-    fn padding_is_no_work_in_any_pass() {
+    fn the_configuration_says_which_pass() {
+        let of = |name: &str| pass(&CONFIG.replace("forward", name));
+        assert!(matches!(of("forward"), Some(Pass::Forward)));
+        assert!(matches!(of("images"), Some(Pass::InputGradient)));
+        assert!(matches!(of("kernel"), Some(Pass::KernelGradient)));
+        assert!(of("backward").is_none() && pass("").is_none());
+    }
+
+    #[test]
+    fn padding_is_no_work() {
         let array = |dimensions: [u64; 4]| ArrayShape {
             element_type: ElementType::F32,
             dimensions: dimensions.to_vec(),
@@ -77,18 +89,9 @@ mod tests {
             layout: None,
         };
         let (images, kernel, outputs) = (array([2, 4, 4, 3]), array([3, 3, 3, 5]), array([2, 4, 4, 5]));
-        let of = |pass: &str, shapes| {
-            let config = format!(
-                "{{dilation = array<i64: 1, 1>, low = array<i64: 1, 1>, pass = \"{pass}\", strides = array<i64: 1, 1>}}"
-            );
-            flops(&config, shapes)
-        };
+        let convolution = convolution(CONFIG, &kernel).unwrap();
         // Along 4 rows with a row of zeros at either end the window meets 3 + 3 + 2 + 2 rows.
-        let wanted = Some(2 * 10 * 10 * 2 * 3 * 5);
-        assert_eq!(of("forward", [&images, &kernel, &outputs]), wanted);
-        assert_eq!(of("images", [&outputs, &kernel, &images]), wanted);
-        assert_eq!(of("kernel", [&images, &outputs, &kernel]), wanted);
-        assert_eq!(of("backward", [&images, &outputs, &kernel]), None);
-        assert_eq!(flops("", [&images, &outputs, &kernel]), None);
+        assert_eq!(convolution_flops(&convolution, &images, &kernel, &outputs), 2 * 10 * 10 * 2 * 3 * 5);
+        assert!(super::convolution("", &kernel).is_none());
     }
 }

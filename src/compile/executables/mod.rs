@@ -183,9 +183,9 @@ impl Executables {
                 (program, device.lowering().loops, code)
             }
         };
-        let lowering = target.lowering(loops);
-        let id = id(target, lowering, &program)?;
-        if stablehlo(&program, lowering)?.contains(TARGET) {
+        let text = stablehlo(&program, target.lowering(loops))?;
+        let id = id(target, loops, &text, &program);
+        if text.contains(TARGET) {
             self.header.onednn = convolution::version();
         }
         self.header.programs.push(ExecutableFacts::of(&program, id, &code));
@@ -211,10 +211,14 @@ impl Executables {
         // XLA may not have survived the loops of this device; see `compile::trial`.
         let ways = if loops == Loops::Chosen { vec![loops] } else { vec![loops, Loops::Chosen] };
         for loops in ways {
-            // oneDNN may not have been there where it was compiled.
             let own = target.lowering(loops);
-            for lowering in [own, Lowering { convolutions: Convolutions::Xla, ..own }] {
-                let id = id(target, lowering, program)?;
+            let mut texts = vec![stablehlo(program, own)?];
+            if texts[0].contains(TARGET) {
+                // oneDNN may not have been there where it was compiled.
+                texts.push(stablehlo(program, Lowering { convolutions: Convolutions::Xla, ..own })?);
+            }
+            for text in texts {
+                let id = id(target, loops, &text, program);
                 let mut programs = self.header.programs.iter().zip(&self.code);
                 if let Some((_, code)) = programs.find(|(facts, _)| facts.id == id) {
                     return Ok(Some((code, loops)));
@@ -246,15 +250,14 @@ fn sha256_of(plugin: &Path, cache_folder: &Path) -> Result<String, ExecutablesEr
 
 /// What a program is found by: its text and options. Which of a client's devices it runs on is no part of it, as a model of
 /// device may have other numbers than the device itself.
-fn id(target: Target, lowering: Lowering, program: &Program) -> Result<String, DeviceError> {
-    let text = stablehlo(program, lowering)?;
-    let options = lasting_options(&program_options(target, &target.options(lowering.loops), program));
+fn id(target: Target, loops: Loops, text: &str, program: &Program) -> String {
+    let options = lasting_options(&program_options(target, &target.options(loops), program));
     let mut hash = Sha256::new();
     for part in [text.as_bytes(), &options] {
         hash.update((part.len() as u64).to_le_bytes());
         hash.update(part);
     }
-    Ok(hex(&hash.finalize()))
+    hex(&hash.finalize())
 }
 
 /// The flags of XLA_FLAGS that can change code.
