@@ -1,7 +1,7 @@
 //! oneDNN, as programs on a CPU call it: where it comes from, and what a call asks it for.
 
-use std::path::PathBuf;
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use natgrad_onednn::{Convolution, Element, Library, Pass, Pieces, TrustedLibrary};
 
@@ -9,40 +9,32 @@ use crate::assets::{self, Asset};
 use crate::lower::{TARGET, pass_name};
 use crate::pjrt::{Call, Called, Plugin};
 
-/// The plugins whose programs may call oneDNN, by their paths, and those that refused.
-static PLUGINS: Mutex<Vec<(PathBuf, bool)>> = Mutex::new(Vec::new());
+/// Whether a plugin is in use whose programs may call oneDNN, and whether one is whose programs may not.
+static TAKEN: AtomicBool = AtomicBool::new(false);
+static REFUSED: AtomicBool = AtomicBool::new(false);
 
 /// Lets programs of a CPU's plugin call oneDNN, where the plugin has calls. Every [`Device`](super::Device) does so for its own; who
 /// compiles what [`stablehlo`](super::stablehlo) gives by a client alone calls this first.
 pub fn register_calls(plugin: &Plugin) {
-    let mut plugins = PLUGINS.lock().unwrap_or_else(PoisonError::into_inner);
-    if plugins.iter().any(|(path, _)| path == plugin.path()) {
-        return;
-    }
-    let is_taken = match plugin.register::<Convolved>(TARGET) {
-        Ok(()) => true,
+    match plugin.register::<Convolved>(TARGET) {
+        Ok(()) => TAKEN.store(true, Ordering::Relaxed),
         Err(error) => {
-            tracing::info!("convolutions stay XLA's: {error}");
-            false
+            if !REFUSED.swap(true, Ordering::Relaxed) {
+                tracing::info!("convolutions stay XLA's: {error}");
+            }
         }
-    };
-    plugins.push((plugin.path().to_owned(), is_taken));
+    }
 }
 
 /// Takes it that natgrad's own plugin will be opened, whose programs may call oneDNN: for programs that are only written.
 pub(crate) fn expect_calls() {
-    let mut plugins = PLUGINS.lock().unwrap_or_else(PoisonError::into_inner);
-    if plugins.is_empty() {
-        plugins.push((PathBuf::new(), true));
-    }
+    TAKEN.store(true, Ordering::Relaxed);
 }
 
 /// The library, which is fetched if it is not here yet; none where no plugin is known to call it, or one in use cannot, or it
 /// cannot be had, which is told once.
 pub(super) fn library() -> Option<&'static Library> {
-    let plugins = PLUGINS.lock().unwrap_or_else(PoisonError::into_inner);
-    let is_callable = !plugins.is_empty() && plugins.iter().all(|(_, is_taken)| *is_taken);
-    drop(plugins);
+    let is_callable = TAKEN.load(Ordering::Relaxed) && !REFUSED.load(Ordering::Relaxed);
     if is_callable { opened().ok() } else { None }
 }
 

@@ -48,6 +48,9 @@ fn a_run_that_was_stopped_ends_with_the_same_bits() {
     assert!(bench.checkpoint("parts").tensors == bench.checkpoint("whole").tensors);
     let stablehlo = bench.ok(&["inspect", "images.json", "--what", "stablehlo"]).stdout;
     assert!(stablehlo.contains("natgrad.convolution"), "{stablehlo}");
+    let fusions = bench.ok(&["inspect", "images.json", "--what", "fusions"]).stdout;
+    assert!(fusions.contains("custom-call natgrad.convolution"), "{fusions}");
+    assert!(!fusions.contains("operations that are not counted"), "{fusions}");
     let set = "step.convolutions=xla";
     let stablehlo = bench.ok(&["inspect", "images.json", "--set", set, "--what", "stablehlo"]).stdout;
     assert!(!stablehlo.contains("natgrad.convolution"), "{stablehlo}");
