@@ -55,6 +55,7 @@ macro_rules! args {
         unsafe impl Args for $name {}
     )*};
 }
+pub(super) use args;
 
 args! {
     ErrorDestroyArgs { error: *mut Error }

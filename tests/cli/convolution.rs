@@ -5,21 +5,16 @@ use std::process::Command;
 use natgrad::assets::{Asset, fetch};
 
 use crate::compile::same_run;
-use crate::support::{Bench, PLUGIN, run};
+use crate::support::{Bench, PLUGIN, npy, run};
 
 /// A small network of images, with 8 of them.
 fn bench() -> Bench {
     // So that caches of the tests' own have it.
     fetch(Asset::OneDnn).unwrap();
     let bench = Bench::cold();
-    let npy = |shape: &str, body: Vec<u8>| {
-        let header = format!("{{'descr': '|u1', 'fortran_order': False, 'shape': {shape}, }}\n");
-        let length = (header.len() as u16).to_le_bytes();
-        [&b"\x93NUMPY\x01\x00"[..], &length, header.as_bytes(), &body].concat()
-    };
-    let pixels = (0..8 * 8 * 8 * 3).map(|at| (at * 37 % 251) as u8).collect();
-    std::fs::write(bench.path("x.npy"), npy("(8, 8, 8, 3)", pixels)).unwrap();
-    std::fs::write(bench.path("y.npy"), npy("(8,)", vec![0, 1, 0, 1, 1, 0, 0, 1])).unwrap();
+    let pixels: Vec<u8> = (0..8 * 8 * 8 * 3).map(|at| (at * 37 % 251) as u8).collect();
+    std::fs::write(bench.path("x.npy"), npy("(8, 8, 8, 3)", &pixels)).unwrap();
+    std::fs::write(bench.path("y.npy"), npy("(8,)", &[0, 1, 0, 1, 1, 0, 0, 1])).unwrap();
     bench.write(
         "images.json",
         r#"{"model": {"kind": "resnet", "depth": 8, "width": 4, "image": [8, 8, 3], "classes": 2}, "batch": 4,

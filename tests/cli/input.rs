@@ -1,6 +1,6 @@
 //! Wrong input: exit code 2, a message that names what is wrong and what would be right, and nothing written.
 
-use crate::support::{Bench, exists};
+use crate::support::{Bench, exists, npy};
 
 /// Runs `natgrad train` and expects it to refuse.
 fn refused(bench: &Bench, args: &[&str], wanted: &str) {
@@ -247,14 +247,8 @@ fn tables() {
 #[test]
 fn images_with_channels_first() {
     let bench = Bench::cold();
-    let npy = |shape: &str, count: usize| {
-        let header = format!("{{'descr': '|u1', 'fortran_order': False, 'shape': {shape}, }}\n");
-        let length = (header.len() as u16).to_le_bytes();
-        let body = vec![1u8; count];
-        [&b"\x93NUMPY\x01\x00"[..], &length, header.as_bytes(), &body].concat()
-    };
-    std::fs::write(bench.path("x.npy"), npy("(2, 3, 4, 4)", 96)).unwrap();
-    std::fs::write(bench.path("y.npy"), npy("(2,)", 2)).unwrap();
+    std::fs::write(bench.path("x.npy"), npy("(2, 3, 4, 4)", &[1; 96])).unwrap();
+    std::fs::write(bench.path("y.npy"), npy("(2,)", &[1; 2])).unwrap();
     bench.write(
         "images.json",
         r#"{"model": {"kind": "resnet", "depth": 8, "width": 4, "image": [4, 4, 3], "classes": 2}, "batch": 5,

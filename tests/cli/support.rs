@@ -146,6 +146,13 @@ pub fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     panic!("{what} did not come");
 }
 
+/// A NumPy array of bytes, of a shape as Python writes it.
+pub fn npy(shape: &str, body: &[u8]) -> Vec<u8> {
+    let header = format!("{{'descr': '|u1', 'fortran_order': False, 'shape': {shape}, }}\n");
+    let length = (header.len() as u16).to_le_bytes();
+    [&b"\x93NUMPY\x01\x00"[..], &length, header.as_bytes(), body].concat()
+}
+
 /// Whether `path` is there, also as a link that leads nowhere.
 pub fn exists(path: &Path) -> bool {
     std::fs::symlink_metadata(path).is_ok()

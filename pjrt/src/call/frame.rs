@@ -8,6 +8,7 @@ use std::ptr;
 use super::register::note_version;
 use super::sys::{self, CallFrame, FfiError};
 use super::{Called, Threads};
+use crate::sys::Args;
 
 /// One call of a function of this program.
 #[derive(Debug)]
@@ -228,12 +229,8 @@ unsafe fn text(span: &sys::Span) -> &str {
 /// The frame is XLA's.
 unsafe fn error(frame: &CallFrame, message: &str) -> *mut FfiError {
     let message = CString::new(message.replace('\0', " ")).unwrap_or_default();
-    let mut args = sys::ErrorCreateArgs {
-        struct_size: size_of::<sys::ErrorCreateArgs>(),
-        extension_start: ptr::null(),
-        message: message.as_ptr(),
-        code: sys::INTERNAL,
-    };
+    let mut args = sys::ErrorCreateArgs::new();
+    (args.message, args.code) = (message.as_ptr(), sys::INTERNAL);
     // SAFETY: every version of the table has this function, which copies the message.
     unsafe { (*frame.api).error_create.map_or(ptr::null_mut(), |create| create(&raw mut args)) }
 }

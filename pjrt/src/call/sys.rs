@@ -3,7 +3,7 @@
 
 use std::ffi::{c_char, c_int, c_void};
 
-use crate::sys::{Error, Function};
+use crate::sys::{Args, Error, Function, args};
 
 /// `XLA_FFI_API_MAJOR`: another one has other structs.
 pub(super) const API_MAJOR: c_int = 0;
@@ -105,40 +105,12 @@ pub(super) struct Context {
     _opaque: [u8; 0],
 }
 
-/// `XLA_FFI_Error_Create_Args`.
-#[repr(C)]
-pub(super) struct ErrorCreateArgs {
-    pub(super) struct_size: usize,
-    pub(super) extension_start: *const Extension,
-    pub(super) message: *const c_char,
-    pub(super) code: c_int,
-}
-
-/// `XLA_FFI_Error_Destroy_Args`.
-#[repr(C)]
-pub(super) struct ErrorDestroyArgs {
-    pub(super) struct_size: usize,
-    pub(super) extension_start: *const Extension,
-    pub(super) error: *mut FfiError,
-}
-
-/// `XLA_FFI_ThreadPool_Schedule_Args`.
-#[repr(C)]
-pub(super) struct ScheduleArgs {
-    pub(super) struct_size: usize,
-    pub(super) extension_start: *const Extension,
-    pub(super) context: *mut Context,
-    pub(super) task: unsafe extern "C" fn(*mut c_void),
-    pub(super) data: *mut c_void,
-}
-
-/// `XLA_FFI_ThreadPool_NumThreads_Args`.
-#[repr(C)]
-pub(super) struct NumThreadsArgs {
-    pub(super) struct_size: usize,
-    pub(super) extension_start: *const Extension,
-    pub(super) context: *mut Context,
-    pub(super) num_threads: *mut i64,
+// The arguments of XLA's functions, which begin as those of plugins do.
+args! {
+    ErrorCreateArgs { message: *const c_char, code: c_int }
+    ErrorDestroyArgs { error: *mut FfiError }
+    ScheduleArgs { context: *mut Context, task: Option<unsafe extern "C" fn(*mut c_void)>, data: *mut c_void }
+    NumThreadsArgs { context: *mut Context, num_threads: *mut i64 }
 }
 
 /// `XLA_FFI_Api`, as far as it is read.

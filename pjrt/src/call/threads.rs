@@ -3,12 +3,12 @@
 use std::ffi::c_void;
 use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::ptr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 use super::frame::in_words;
 use super::sys::{self, CallFrame};
+use crate::sys::Args;
 
 /// The threads of a device, for the time of a call.
 #[derive(Debug)]
@@ -29,12 +29,8 @@ impl Threads<'_> {
     /// How many there are, with the one that called; one where that is not told.
     pub fn count(&self) -> usize {
         let mut num_threads = 0;
-        let mut args = sys::NumThreadsArgs {
-            struct_size: size_of::<sys::NumThreadsArgs>(),
-            extension_start: ptr::null(),
-            context: self.context,
-            num_threads: &raw mut num_threads,
-        };
+        let mut args = sys::NumThreadsArgs::new();
+        (args.context, args.num_threads) = (self.context, &raw mut num_threads);
         // SAFETY: the table is XLA's and the call has not ended.
         let is_told = unsafe {
             match (*self.api).num_threads {
@@ -80,13 +76,9 @@ impl Threads<'_> {
 
     fn schedule(&self, state: &Arc<State>) {
         let data = Arc::into_raw(state.clone());
-        let mut args = sys::ScheduleArgs {
-            struct_size: size_of::<sys::ScheduleArgs>(),
-            extension_start: ptr::null(),
-            context: self.context,
-            task: help,
-            data: data.cast_mut().cast(),
-        };
+        let mut args = sys::ScheduleArgs::new();
+        (args.context, args.data) = (self.context, data.cast_mut().cast());
+        args.task = Some(help);
         // SAFETY: the table is XLA's and the call has not ended.
         let is_taken = unsafe {
             match (*self.api).schedule {
@@ -114,11 +106,8 @@ impl Threads<'_> {
         if error.is_null() {
             return true;
         }
-        let mut args = sys::ErrorDestroyArgs {
-            struct_size: size_of::<sys::ErrorDestroyArgs>(),
-            extension_start: ptr::null(),
-            error,
-        };
+        let mut args = sys::ErrorDestroyArgs::new();
+        args.error = error;
         // SAFETY: the error is XLA's and used nowhere else.
         unsafe { (*self.api).error_destroy.map(|destroy| destroy(&raw mut args)) };
         false
