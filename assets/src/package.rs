@@ -18,7 +18,7 @@ pub enum Asset {
     CudaCompiler,
     /// The PJRT plugin for TPUs.
     TpuPlugin,
-    /// oneDNN, which convolutions on a CPU are computed by. It needs `libgomp.so.1`, which comes with GCC.
+    /// oneDNN, which convolutions on a CPU are computed by, and products of bf16. It needs `libgomp.so.1`, which comes with GCC.
     OneDnn,
     /// 5000 digits of MNIST.
     MnistSample,

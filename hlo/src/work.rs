@@ -149,6 +149,10 @@ fn own(flow: &Flow<'_>, site: Site) -> Work {
                     Some(dimensions) => Work::dot(lhs.element_type, dot_flops(lhs, &dimensions, result)),
                     None => Work { unknown: 1, ..Work::default() },
                 },
+                ([Some(lhs), Some(_)], Some(LibraryCall::OwnProduct)) => {
+                    let depth = lhs.dimensions.last().copied().unwrap_or(1);
+                    Work::dot(lhs.element_type, result.elements().saturating_mul(depth).saturating_mul(2))
+                }
                 ([Some(first), Some(second)], Some(LibraryCall::Convolution(pass))) => {
                     // Each gradient multiplies the same pairs of numbers as the convolution itself.
                     let (input, kernel, output) = match pass {
@@ -268,6 +272,8 @@ enum LibraryCall {
     Product,
     /// A convolution or a gradient of one.
     Convolution(Pass),
+    /// Of natgrad's own, which sums over the last dimension of the left operand.
+    OwnProduct,
 }
 
 #[derive(Clone, Copy)]
@@ -287,7 +293,8 @@ fn library_call(target: &str, config: &str) -> Option<LibraryCall> {
         }
         "__cudnn$convBackwardInput" => LibraryCall::Convolution(Pass::InputGradient),
         "__cudnn$convBackwardFilter" => LibraryCall::Convolution(Pass::KernelGradient),
-        called::TARGET => LibraryCall::Convolution(called::pass(config)?),
+        called::PRODUCT => LibraryCall::OwnProduct,
+        called::CONVOLUTION => LibraryCall::Convolution(called::pass(config)?),
         _ => return None,
     })
 }

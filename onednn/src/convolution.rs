@@ -1,5 +1,7 @@
 //! What a convolution is, in sizes.
 
+use crate::Element;
+
 /// Which of three computations of a convolution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Pass {
@@ -9,25 +11,6 @@ pub enum Pass {
     Images,
     /// Images and outputs' cotangent to the kernel's gradient.
     Kernel,
-}
-
-/// The type of all operands and results.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Element {
-    /// Single precision.
-    F32,
-    /// The upper half of a single-precision number; sums are of single precision.
-    Bf16,
-}
-
-impl Element {
-    /// Bytes of an element.
-    pub fn size_bytes(self) -> usize {
-        match self {
-            Element::F32 => 4,
-            Element::Bf16 => 2,
-        }
-    }
 }
 
 /// A convolution over two dimensions, or a gradient of one. Images are `[examples, height, width, inputs]`, outputs

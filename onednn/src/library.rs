@@ -2,67 +2,16 @@
 
 use std::collections::HashMap;
 use std::ffi::c_int;
-use std::path::{Path, PathBuf};
+use std::fmt::Debug;
+use std::hash::Hash;
+use std::path::Path;
 use std::ptr;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::multiply::Multiplying;
 use crate::prepared::Prepared;
 use crate::sys;
-use crate::{Convolution, Element};
-
-/// What can go wrong.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The library cannot be loaded.
-    #[error("{}: {reason}", path.display())]
-    NotLoadable {
-        /// Its file.
-        path: PathBuf,
-        /// What the dynamic linker said.
-        reason: String,
-    },
-    /// It is no oneDNN, or of another version.
-    #[error("{} {reason}: oneDNN 3 is wanted", path.display())]
-    OtherLibrary {
-        /// Its file.
-        path: PathBuf,
-        /// What it lacks.
-        reason: String,
-    },
-    /// A function of the library failed.
-    #[error("oneDNN: {call} gave status {status} for {convolution:?}")]
-    Refused {
-        /// Its name.
-        call: &'static str,
-        /// `dnnl_status_t`.
-        status: i32,
-        /// What was asked for.
-        convolution: Box<Convolution>,
-    },
-    /// The operands do not have the sizes of the convolution.
-    #[error("operands of {bytes:?} bytes are not those of {convolution:?}")]
-    Sizes {
-        /// Operands, then results.
-        bytes: Vec<usize>,
-        /// What was asked for.
-        convolution: Box<Convolution>,
-    },
-    /// A thread failed otherwise.
-    #[error("{0}")]
-    Thread(String),
-}
-
-/// A shared library whose code may run in this process. Whoever makes this value says that the file is oneDNN from a source
-/// that they trust: nothing checks what its code does.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TrustedLibrary(PathBuf);
-
-impl TrustedLibrary {
-    /// The library at this path, which the caller trusts.
-    pub fn at(path: impl Into<PathBuf>) -> TrustedLibrary {
-        TrustedLibrary(path.into())
-    }
-}
+use crate::{Convolution, Element, Error, Product, TrustedLibrary};
 
 /// An opened oneDNN. It stays in the process until that ends.
 pub struct Library {
@@ -71,6 +20,7 @@ pub struct Library {
     pub(super) engine: *mut sys::Engine,
     version: [i32; 3],
     prepared: Mutex<HashMap<Convolution, Arc<Prepared>>>,
+    pub(super) multiplying: Mutex<HashMap<Product, Arc<Multiplying>>>,
 }
 
 // SAFETY: the engine of a processor has no state that changes, and oneDNN's functions may be called from any thread.
@@ -101,15 +51,7 @@ impl Library {
     /// # Errors
     /// It cannot be loaded, or is not version 3 of oneDNN.
     pub fn open(library: &TrustedLibrary) -> Result<&'static Library, Error> {
-        let path = library.0.as_path();
-        // SAFETY: whoever named the library trusts its code, which a TrustedLibrary says.
-        let loaded = unsafe { libloading::Library::new(path) }.map_err(|error| {
-            let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}"));
-            Error::NotLoadable {
-                path: path.to_owned(),
-                reason: format!("{error}{}", cause.unwrap_or_default()),
-            }
-        })?;
+        let (path, loaded) = (library.path(), library.load()?);
         let opened = Library::of(path, &loaded)?;
         // Code that it left in other threads must not vanish.
         std::mem::forget(loaded);
@@ -133,7 +75,14 @@ impl Library {
             return Err(other(format!("has no engine for this processor (status {status})")));
         }
         let threads = sys::Threads::of(loaded);
-        Ok(Library { functions, threads, engine, version, prepared: Mutex::new(HashMap::new()) })
+        Ok(Library {
+            functions,
+            threads,
+            engine,
+            version,
+            prepared: Mutex::default(),
+            multiplying: Mutex::default(),
+        })
     }
 
     /// Its version, such as 3.2.0.
@@ -158,13 +107,23 @@ impl Library {
 
     /// A convolution made ready, once for all.
     pub(super) fn prepared(&'static self, convolution: &Convolution) -> Result<Arc<Prepared>, Error> {
-        let known = |map: &HashMap<Convolution, Arc<Prepared>>| map.get(convolution).cloned();
-        if let Some(prepared) = known(&self.prepared.lock().unwrap_or_else(PoisonError::into_inner)) {
-            return Ok(prepared);
+        self.kept(&self.prepared, convolution, || Prepared::new(self, convolution))
+    }
+
+    /// What is kept in a map, or is made for it.
+    pub(super) fn kept<K: Copy + Eq + Hash, V>(
+        &self,
+        map: &Mutex<HashMap<K, Arc<V>>>,
+        key: &K,
+        make: impl FnOnce() -> Result<V, Error>,
+    ) -> Result<Arc<V>, Error> {
+        let known = map.lock().unwrap_or_else(PoisonError::into_inner).get(key).cloned();
+        if let Some(known) = known {
+            return Ok(known);
         }
-        let made = Arc::new(self.alone(|| Prepared::new(self, convolution))?);
-        let mut prepared = self.prepared.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(prepared.entry(*convolution).or_insert(made).clone())
+        // Meanwhile another thread may make the same.
+        let made = Arc::new(self.alone(make)?);
+        Ok(map.lock().unwrap_or_else(PoisonError::into_inner).entry(*key).or_insert(made).clone())
     }
 
     /// Does something for which oneDNN has no thread but this one.
@@ -188,15 +147,10 @@ impl Library {
     }
 
     /// The result of a call, or an error of what was asked for.
-    pub(super) fn check(
-        &self,
-        convolution: &Convolution,
-        call: &'static str,
-        status: sys::Status,
-    ) -> Result<(), Error> {
+    pub(super) fn check(&self, of: &dyn Debug, call: &'static str, status: sys::Status) -> Result<(), Error> {
         match status {
             0 => Ok(()),
-            status => Err(Error::Refused { call, status, convolution: Box::new(*convolution) }),
+            status => Err(Error::Refused { call, status, what: format!("{of:?}") }),
         }
     }
 }

@@ -2,10 +2,12 @@
 
 use std::cell::RefCell;
 use std::ffi::c_int;
+use std::fmt::Debug;
 use std::ptr;
 
+use crate::Error;
+use crate::Library;
 use crate::sys::{self, Dims};
-use crate::{Convolution, Error, Library};
 
 /// How the elements of a tensor lie.
 pub(super) struct Desc {
@@ -33,7 +35,7 @@ impl Desc {
     /// A tensor with these strides; without, as oneDNN likes it best.
     pub(super) fn new(
         library: &'static Library,
-        convolution: &Convolution,
+        of: &dyn Debug,
         sizes: &[usize],
         element: c_int,
         strides: Option<&[usize]>,
@@ -60,8 +62,39 @@ impl Desc {
                 ),
             }
         };
-        library.check(convolution, call, status)?;
+        library.check(of, call, status)?;
         Ok(Desc { library, raw })
+    }
+}
+
+/// How code is to be made: with scratch that its caller gives.
+pub(super) struct Attributes(&'static Library, *mut sys::Attributes);
+
+impl Drop for Attributes {
+    fn drop(&mut self) {
+        // SAFETY: they were made by this library and are used nowhere else.
+        unsafe { (self.0.functions.attributes_destroy)(self.1) };
+    }
+}
+
+impl Attributes {
+    pub(super) fn new(library: &'static Library, of: &dyn Debug) -> Result<Attributes, Error> {
+        let mut attributes = Attributes(library, ptr::null_mut());
+        let functions = &library.functions;
+        // SAFETY: the handle goes to this place, and then is alive.
+        library.check(of, "dnnl_primitive_attr_create", unsafe {
+            (functions.attributes_create)(&raw mut attributes.1)
+        })?;
+        // SAFETY: they are alive.
+        library.check(of, "dnnl_primitive_attr_set_scratchpad_mode", unsafe {
+            (functions.set_scratchpad_mode)(attributes.1, sys::USER_SCRATCHPAD)
+        })?;
+        Ok(attributes)
+    }
+
+    /// The handle, which lives as long as this.
+    pub(super) fn raw(&self) -> *const sys::Attributes {
+        self.1
     }
 }
 
@@ -84,7 +117,7 @@ impl Memory {
     /// or writes them meanwhile.
     pub(super) unsafe fn new(
         library: &'static Library,
-        convolution: &Convolution,
+        of: &dyn Debug,
         desc: *const sys::MemoryDesc,
         start: *mut u8,
     ) -> Result<Memory, Error> {
@@ -92,7 +125,7 @@ impl Memory {
         // SAFETY: the caller's promise.
         let status =
             unsafe { (library.functions.memory_create)(&raw mut raw, desc, library.engine, start.cast()) };
-        library.check(convolution, "dnnl_memory_create", status)?;
+        library.check(of, "dnnl_memory_create", status)?;
         Ok(Memory { library, raw })
     }
 }

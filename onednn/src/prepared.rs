@@ -1,11 +1,13 @@
 //! A convolution made ready: the code that computes it, and the one that brings kernels into its order.
 
 use std::ffi::{c_char, c_int};
+use std::fmt::Debug;
 use std::ptr;
 
-use crate::memory::{Desc, dims};
+use crate::Library;
+use crate::memory::{Attributes, Desc, dims};
 use crate::sys::{self, Dims};
-use crate::{Convolution, Element, Error, Library, Pass};
+use crate::{Convolution, Element, Error, Pass};
 
 /// Code of oneDNN's.
 pub(super) struct Code {
@@ -32,15 +34,15 @@ impl Drop for Code {
 
 impl Code {
     /// Of a description, which is owned from now on.
-    fn new(
+    pub(super) fn new(
         library: &'static Library,
-        convolution: &Convolution,
+        of: &dyn Debug,
         desc: *mut sys::PrimitiveDesc,
     ) -> Result<Code, Error> {
         let mut code = Code { library, primitive: ptr::null_mut(), desc };
         // SAFETY: the handle goes to this place.
         let status = unsafe { (library.functions.primitive_create)(&raw mut code.primitive, desc) };
-        library.check(convolution, "dnnl_primitive_create", status)?;
+        library.check(of, "dnnl_primitive_create", status)?;
         Ok(code)
     }
 
@@ -48,6 +50,16 @@ impl Code {
     pub(super) fn desc_of(&self, which: c_int) -> *const sys::MemoryDesc {
         // SAFETY: the description is alive.
         unsafe { (self.library.functions.query_desc)(self.desc, which, 0) }
+    }
+
+    /// The name of what computes it.
+    pub(super) fn implementation(&self) -> String {
+        let mut name: *const c_char = ptr::null();
+        // SAFETY: the description is alive; a text goes to this place, which lives as long as the description.
+        unsafe {
+            (self.library.functions.query)(self.desc, sys::QUERY_IMPLEMENTATION, 0, (&raw mut name).cast());
+            sys::text(name).to_owned()
+        }
     }
 
     /// Bytes of what one of its operands is.
@@ -80,16 +92,6 @@ unsafe impl Send for Prepared {}
 // SAFETY: as above.
 unsafe impl Sync for Prepared {}
 
-/// Attributes that are freed when this is dropped.
-struct Attributes(&'static Library, *mut sys::Attributes);
-
-impl Drop for Attributes {
-    fn drop(&mut self) {
-        // SAFETY: they were made by this library and are used nowhere else.
-        unsafe { (self.0.functions.attributes_destroy)(self.1) };
-    }
-}
-
 /// A description that is freed when this is dropped.
 struct Described(&'static Library, *mut sys::PrimitiveDesc);
 
@@ -103,7 +105,7 @@ impl Drop for Described {
 impl Prepared {
     pub(super) fn new(library: &'static Library, convolution: &Convolution) -> Result<Prepared, Error> {
         let of = convolution;
-        let refused = |call| Error::Refused { call, status: 0, convolution: Box::new(*of) };
+        let refused = |call| Error::Refused { call, status: 0, what: format!("{of:?}") };
         let high = of.high().ok_or_else(|| refused("sizes"))?;
         let element = match of.element {
             Element::F32 => sys::F32,
@@ -132,17 +134,8 @@ impl Prepared {
         // Of the forward pass the bias may have another type than its gradient.
         let forward_bias = if of.pass == Pass::Forward { bias_raw } else { ptr::null() };
 
-        let mut attributes = Attributes(library, ptr::null_mut());
+        let attributes = Attributes::new(library, of)?;
         let functions = &library.functions;
-        // SAFETY: the handle goes to this place, and then is alive.
-        library.check(of, "dnnl_primitive_attr_create", unsafe {
-            (functions.attributes_create)(&raw mut attributes.1)
-        })?;
-        // SAFETY: they are alive.
-        library.check(of, "dnnl_primitive_attr_set_scratchpad_mode", unsafe {
-            (functions.set_scratchpad_mode)(attributes.1, sys::USER_SCRATCHPAD)
-        })?;
-
         let lists: [Dims; 4] =
             [dims(&of.strides), dims(&of.dilation.map(|distance| distance - 1)), dims(&of.low), dims(&high)];
         let [strides, dilates, low, high] = lists.each_ref().map(ptr::from_ref);
@@ -163,7 +156,7 @@ impl Prepared {
                 dilates,
                 low,
                 high,
-                attributes.1,
+                attributes.raw(),
             )
         })?;
         let mut desc = ptr::null_mut();
@@ -187,7 +180,7 @@ impl Prepared {
                         low,
                         high,
                         forward.1,
-                        attributes.1,
+                        attributes.raw(),
                     )
                 };
                 ("dnnl_convolution_backward_data_primitive_desc_create", status)
@@ -208,7 +201,7 @@ impl Prepared {
                         low,
                         high,
                         forward.1,
-                        attributes.1,
+                        attributes.raw(),
                     )
                 };
                 ("dnnl_convolution_backward_weights_primitive_desc_create", status)
@@ -216,13 +209,7 @@ impl Prepared {
         };
         library.check(of, call, status)?;
         let code = Code::new(library, of, desc)?;
-        let mut name: *const c_char = ptr::null();
-        // SAFETY: the description is alive; a text goes to this place, which lives as long as the description.
-        let implementation = unsafe {
-            (functions.query)(code.desc, sys::QUERY_IMPLEMENTATION, 0, (&raw mut name).cast());
-            sys::text(name).to_owned()
-        };
-
+        let implementation = code.implementation();
         let liked =
             code.desc_of(if of.pass == Pass::Kernel { sys::QUERY_DIFF_WEIGHTS } else { sys::QUERY_WEIGHTS });
         let (from, to) = match of.pass {
@@ -232,7 +219,7 @@ impl Prepared {
         let mut desc = ptr::null_mut();
         // SAFETY: every handle is alive, and the new one goes to this place.
         library.check(of, "dnnl_reorder_primitive_desc_create", unsafe {
-            (functions.reorder)(&raw mut desc, from, engine, to, engine, attributes.1)
+            (functions.reorder)(&raw mut desc, from, engine, to, engine, attributes.raw())
         })?;
         let reorder = Code::new(library, of, desc)?;
         Ok(Prepared { code, reorder, images, results, kernel, bias, implementation })

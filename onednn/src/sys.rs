@@ -127,6 +127,10 @@ functions! {
         *const MemoryDesc, *const MemoryDesc, *const MemoryDesc, *const MemoryDesc,
         *const Dims, *const Dims, *const Dims, *const Dims, *const PrimitiveDesc, *const Attributes,
     ) -> Status;
+    matmul = "dnnl_matmul_primitive_desc_create": fn(
+        *mut *mut PrimitiveDesc, *mut Engine,
+        *const MemoryDesc, *const MemoryDesc, *const MemoryDesc, *const MemoryDesc, *const Attributes,
+    ) -> Status;
     reorder = "dnnl_reorder_primitive_desc_create": fn(
         *mut *mut PrimitiveDesc, *const MemoryDesc, *mut Engine, *const MemoryDesc, *mut Engine, *const Attributes,
     ) -> Status;

@@ -96,7 +96,7 @@ impl PluginCommand {
                 if plugin == PluginName::Cpu {
                     let path = backend::fetch(Asset::OneDnn)?;
                     tell(format_args!(
-                        "oneDNN, which computes convolutions, is installed: {}",
+                        "oneDNN, which computes products and convolutions, is installed: {}",
                         path.display()
                     ));
                 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Device, Target, convolution, host};
+use super::{Device, Target, host, linear};
 
 /// What a run was computed by, by names: where all of it is the same, results have the same bits.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,7 +26,7 @@ impl Conditions {
         if device.target() == Target::Cpu {
             conditions.push(("processor", host::processor()));
             conditions.push(("threads", host::threads().to_string()));
-            conditions.extend(convolution::used().map(|used| ("convolutions", used)));
+            conditions.extend(linear::used().map(|used| ("products and convolutions", used)));
         }
         Conditions(conditions.into_iter().map(|(name, value)| (name.to_string(), value)).collect())
     }

@@ -8,9 +8,9 @@ use natgrad_ir::TensorType;
 
 use super::bytes::{element_type, to_bytes};
 use super::cache::Keyed;
-use super::convolution::register_calls;
 use super::executables::{Executables, ExecutablesError};
 use super::host;
+use super::linear::register_calls;
 use super::listing::{Listed, Listing};
 use super::shared::Shared;
 use super::trial::{self, Trial};
@@ -393,11 +393,11 @@ pub fn stablehlo(program: &Program, lowering: Lowering) -> Result<String, lower:
 /// What a program donates, and how it is told where others are told in this way.
 pub(crate) fn manner(program: &Program, lowering: Lowering) -> (lower::Donation, Lowering) {
     let plan = &program.interface.plan;
-    let convolutions = match plan.convolutions {
-        step::Convolutions::Onednn => lowering.convolutions,
-        step::Convolutions::Xla => lower::Convolutions::Xla,
+    let linear = match plan.linear {
+        step::Linear::Onednn => lowering.linear,
+        step::Linear::Xla => lower::Linear::Xla,
     };
-    let lowering = Lowering { precision: plan.precision, convolutions, ..lowering };
+    let lowering = Lowering { precision: plan.precision, linear, ..lowering };
     (lower::Donation { aliases: program.donation() }, lowering)
 }
 

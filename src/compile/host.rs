@@ -34,6 +34,11 @@ pub(super) fn processor() -> String {
     model.map_or(std::env::consts::ARCH, |(_, value)| value).to_owned()
 }
 
+/// Whether the processor multiplies matrices of halves (Intel's AMX).
+pub(super) fn has_amx() -> bool {
+    features().split_whitespace().any(|feature| feature == "amx_bf16")
+}
+
 /// The threads of XLA:CPU's pool: as many as NPROC says, else as this process may run on.
 pub(super) fn threads() -> usize {
     let told = std::env::var("NPROC").ok().and_then(|count| count.parse().ok());

@@ -7,7 +7,6 @@ mod ahead;
 pub mod bytes;
 mod cache;
 mod conditions;
-mod convolution;
 pub(crate) mod cuda;
 mod device;
 mod device_error;
@@ -17,6 +16,7 @@ mod executables;
 mod gpu;
 mod host;
 mod key;
+mod linear;
 mod listing;
 mod model;
 mod note;
@@ -34,8 +34,6 @@ mod versions;
 pub use ahead::{AheadDevice, Compiler};
 pub use cache::{Cache, CacheEntry, CacheOutcome, DEFAULT_MAX, MissReason, Removed};
 pub use conditions::Conditions;
-pub(crate) use convolution::expect_calls;
-pub use convolution::register_calls;
 pub use cuda::CudaError;
 #[cfg(feature = "mlir")]
 pub(crate) use device::manner;
@@ -48,6 +46,8 @@ pub use executables::{
     ExecutablesHeader, FileDamage, HostFacts, Mismatch, PluginFacts,
 };
 pub use key::{CacheKey, KeyParts};
+pub(crate) use linear::expect_calls;
+pub use linear::register_calls;
 pub use listing::Listing;
 pub use model::{DeviceModel, Unit, UnknownTarget, Wanted, list as list_targets};
 pub use note::Note;

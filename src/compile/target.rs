@@ -1,7 +1,7 @@
 //! What natgrad asks of XLA on each platform.
 
-use super::convolution;
-use crate::lower::{Convolutions, Loops, Lowering, Materialization, WeightGradients};
+use super::linear;
+use crate::lower::{Linear, Loops, Lowering, Materialization, WeightGradients};
 use crate::pjrt::{Client, CompileOptions, OptionValue};
 use crate::step::{Placement, Program, Recipe, StatePlan, StepError};
 
@@ -84,7 +84,7 @@ impl Target {
             Target::Cpu => Lowering {
                 loops,
                 weight_gradients: WeightGradients::Tuned,
-                convolutions: Convolutions::OneDnn(convolution::library),
+                linear: Linear::OneDnn(linear::library),
                 ..Lowering::chosen(Materialization::Call)
             },
             Target::Gpu | Target::Tpu | Target::Other => Lowering::chosen(Materialization::Barrier),

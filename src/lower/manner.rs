@@ -7,7 +7,7 @@ use natgrad_ir::pass::{PassError, run, run_one};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::convolution::Convolutions;
+use super::linear::Linear;
 use super::shape::shape;
 use super::weight_gradient::TURNED;
 
@@ -22,8 +22,8 @@ pub struct Lowering {
     pub precision: ProductPrecision,
     /// How gradients of weights are told.
     pub weight_gradients: WeightGradients,
-    /// What computes convolutions.
-    pub convolutions: Convolutions,
+    /// What computes products of matrices and convolutions.
+    pub linear: Linear,
 }
 
 /// How exact products and convolutions of single precision are: XLA's `precision_config`, which processors do not need.
@@ -59,7 +59,7 @@ impl Lowering {
             loops: Loops::Chosen,
             precision: ProductPrecision::Default,
             weight_gradients: WeightGradients::Plain,
-            convolutions: Convolutions::Xla,
+            linear: Linear::Xla,
         }
     }
 }

@@ -13,8 +13,8 @@
 
 mod attribute;
 mod constant;
-mod convolution;
 mod donation;
+mod linear;
 mod manner;
 mod rewrite;
 mod shape;
@@ -30,9 +30,9 @@ use natgrad_ir::pass::{PASSES, Pass};
 
 #[cfg(feature = "mlir")]
 pub(crate) use attribute::{COMPARISON_TYPES, DIRECTIONS, write_attr, write_type};
-pub use convolution::Convolutions;
-pub(crate) use convolution::{TARGET, pass_name};
 pub use donation::{Donation, LowerError};
+pub(crate) use linear::{CONVOLUTION, PRODUCT, calls_onednn, pass_name};
+pub use linear::{Kind, Linear};
 pub use manner::{Loops, Lowering, Materialization, ProductPrecision, WeightGradients};
 pub(crate) use shape::SMALL_TENSORS;
 pub use sink::{Attr, ComparisonType, FuncHeader, FuncParam, Operation, Sink, SliceDims, Visibility};
@@ -77,7 +77,7 @@ pub fn lower<S: Sink>(
     lowering: Lowering,
     sink: &mut S,
 ) -> Result<(), LowerError> {
-    let module = lowering.convolutions.shape(module)?;
+    let module = lowering.linear.shape(module)?;
     let module = lowering.weight_gradients.shape(&module)?;
     let module = lowering.loops.shape(&module)?;
     emit(&module, donation, lowering, sink)

@@ -30,7 +30,7 @@ pub use crate::rule::StateKind;
 pub use interface::{DeviceTable, Images, Interface, NoiseSource};
 pub(crate) use linked::evaluation as linked_evaluation;
 pub use part::Part;
-pub use plan::{Compute, Convolutions, Placement, StatePlan, StepPlan};
+pub use plan::{Compute, Linear, Placement, StatePlan, StepPlan};
 pub use program::{Program, Recipe, StepError};
 pub use slot::{Extent, Metric, Slot};
 pub use stage::{Stage, StageKind};

@@ -47,12 +47,12 @@ pub enum Placement {
     Host,
 }
 
-/// What computes convolutions on a CPU.
+/// What computes products of matrices and convolutions on a CPU.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
-pub enum Convolutions {
-    /// oneDNN, the library that PyTorch has them from, where it has code for them and the processor; else XLA. It is fetched
-    /// when a model has convolutions.
+pub enum Linear {
+    /// oneDNN, the library that PyTorch has convolutions from, for convolutions, and on processors with AMX for products of bf16 with 512
+    /// rows or more; XLA for all else. It is fetched when a model has some of these.
     #[default]
     Onednn,
     /// XLA.
@@ -82,8 +82,8 @@ pub struct StepPlan {
     pub remat: Remat,
     /// How exact products and convolutions of single precision are.
     pub precision: ProductPrecision,
-    /// What computes convolutions on a CPU.
-    pub convolutions: Convolutions,
+    /// What computes products of matrices and convolutions on a CPU.
+    pub linear: Linear,
     /// Whether every run gives the same bits on a GPU, where this costs time. On a CPU and a TPU every run does.
     pub deterministic: bool,
     /// How normal the noise is.
@@ -106,7 +106,7 @@ impl Default for StepPlan {
             compute: Compute::F32,
             remat: Remat::default(),
             precision: ProductPrecision::Default,
-            convolutions: Convolutions::default(),
+            linear: Linear::default(),
             deterministic: false,
             noise: Grade::default(),
             state: StatePlan::Auto,

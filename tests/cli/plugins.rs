@@ -108,7 +108,7 @@ fn where_xla_ends_the_process_the_last_word_names_program_and_flags() {
         "--set",
         "model={\"kind\": \"resnet\", \"depth\": 8, \"image\": [8, 8, 3], \"classes\": 10}",
         "--set",
-        "step.convolutions=xla",
+        "step.linear=xla",
         "--set",
         "batch=2",
         "--set",

@@ -154,7 +154,7 @@ fn operations_that_natgrad_does_not_write_are_a_mistake_in_its_own_programs_only
     let called = mlir.read("c.mlir", call.as_bytes()).unwrap();
     called.verify(Origin::Elsewhere).unwrap();
     let error = called.verify(Origin::Natgrad).unwrap_err().to_string();
-    let wanted = "`stablehlo.custom_call`: calls \"Sharding\", and natgrad's programs call \"natgrad.convolution\" alone";
+    let wanted = "`stablehlo.custom_call`: calls \"Sharding\", and natgrad's programs call \"natgrad.convolution\" and \"natgrad.product\" alone";
     assert!(error.contains(wanted), "{error}");
     // What MLIR would keep apart is with the other attributes.
     assert!(

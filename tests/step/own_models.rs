@@ -10,7 +10,7 @@ use natgrad::lower::{Loops, ProductPrecision};
 use natgrad::noise::Grade;
 use natgrad::posterior::Scores;
 use natgrad::rule::{Adam, AdamW, Estimator, Ivon, NamedRule, ParamGroup, Vogn, Von};
-use natgrad::step::{Compute, Convolutions, Extent, Placement, Slot, StatePlan, StepPlan};
+use natgrad::step::{Compute, Extent, Linear, Placement, Slot, StatePlan, StepPlan};
 use natgrad::train::{CallData, CallRows, HostTensor, Run, Session, TrainError};
 use natgrad_ir::DType;
 use natgrad_ir::interp::Tensor;
@@ -67,7 +67,7 @@ const PLAN: StepPlan = StepPlan {
     compute: Compute::F32,
     remat: natgrad_layers::Remat::Cheap,
     precision: ProductPrecision::Default,
-    convolutions: Convolutions::Onednn,
+    linear: Linear::Onednn,
     deterministic: false,
     noise: Grade::Fast,
     state: StatePlan::Explicit,

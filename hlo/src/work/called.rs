@@ -1,12 +1,14 @@
-//! Convolutions that natgrad's programs call by name (`natgrad.convolution`), with their numbers in the call's configuration, as
+//! What natgrad's programs call by name (`natgrad.convolution`, `natgrad.product`), with numbers in the call's configuration, as
 //! MLIR writes them: `{dilation = array<i64: 1, 1>, low = array<i64: 1, 1>, pass = "forward", strides = array<i64: 1, 1>}`.
 
 use super::{Pass, size};
 use crate::attributes::{Convolution, ConvolutionDimensions, Precision, WindowDimension};
 use crate::shape::ArrayShape;
 
-/// The name of the call.
-pub(super) const TARGET: &str = "natgrad.convolution";
+/// The name of a call that computes a convolution.
+pub(super) const CONVOLUTION: &str = "natgrad.convolution";
+/// The name of a call that computes products of matrices.
+pub(super) const PRODUCT: &str = "natgrad.product";
 
 /// Which computation a call is, by its configuration.
 pub(super) fn pass(config: &str) -> Option<Pass> {

@@ -29,6 +29,8 @@ pub struct Argument<'a> {
     pub dims: &'a [i64],
     /// Its elements.
     pub bytes: &'a [u8],
+    /// How many bytes an element has.
+    pub element_bytes: usize,
 }
 
 /// A result of a call.
@@ -38,6 +40,8 @@ pub struct Output<'a> {
     pub dims: &'a [i64],
     /// Its elements, which are any numbers before the call.
     pub bytes: &'a mut [u8],
+    /// How many bytes an element has.
+    pub element_bytes: usize,
 }
 
 /// An attribute of the operation that calls (`backend_config`).
@@ -139,14 +143,14 @@ unsafe fn read<'a>(frame: &'a CallFrame) -> Result<Call<'a>, String> {
     // SAFETY: lists are as long as they say, and what they point to lives as long as the frame.
     unsafe {
         for &buffer in slice(frame.args.buffers, frame.args.size)? {
-            let (dims, data, size) = extent(&*buffer)?;
+            let (dims, data, size, element_bytes) = extent(&*buffer)?;
             let bytes = if size == 0 { &[] } else { std::slice::from_raw_parts(data, size) };
-            arguments.push(Argument { dims, bytes });
+            arguments.push(Argument { dims, bytes, element_bytes });
         }
         for &buffer in slice(frame.rets.buffers, frame.rets.size)? {
-            let (dims, data, size) = extent(&*buffer)?;
+            let (dims, data, size, element_bytes) = extent(&*buffer)?;
             let bytes = if size == 0 { &mut [] } else { std::slice::from_raw_parts_mut(data, size) };
-            results.push(Output { dims, bytes });
+            results.push(Output { dims, bytes, element_bytes });
         }
         let told = &frame.attributes;
         let (types, values) = (slice(told.types, told.size)?, slice(told.values, told.size)?);
@@ -168,11 +172,11 @@ unsafe fn slice<'a, T>(start: *const T, size: i64) -> Result<&'a [T], String> {
     }
 }
 
-/// The dimensions of a buffer, its memory and how many bytes that has.
+/// The dimensions of a buffer, its memory, and how many bytes that and an element have.
 ///
 /// # Safety
 /// The buffer is XLA's, alive as long as it is used.
-unsafe fn extent(buffer: &sys::Buffer) -> Result<(&[i64], *mut u8, usize), String> {
+unsafe fn extent(buffer: &sys::Buffer) -> Result<(&[i64], *mut u8, usize, usize), String> {
     // SAFETY: it has so many dimensions.
     let dims = unsafe { slice(buffer.dims, buffer.rank) }?;
     let each = match buffer.dtype {
@@ -189,7 +193,7 @@ unsafe fn extent(buffer: &sys::Buffer) -> Result<(&[i64], *mut u8, usize), Strin
     if buffer.data.is_null() && bytes > 0 {
         return Err("XLA gave a buffer without memory".to_owned());
     }
-    Ok((dims, buffer.data.cast(), bytes))
+    Ok((dims, buffer.data.cast(), bytes, each))
 }
 
 /// An attribute, of those that are read.

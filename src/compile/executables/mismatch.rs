@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::flags_here;
 use super::header::{ExecutablesHeader, HostFacts};
-use crate::compile::{Device, Target, convolution, cuda};
+use crate::compile::{Device, Target, cuda, linear};
 
 /// The first thing in which a device differs from the one that executables were compiled for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,9 +67,10 @@ pub(super) fn of(header: &ExecutablesHeader, device: &Device, sha256: &str) -> O
         }
     }
     if let Some(then) = &header.onednn
-        && convolution::version().is_none()
+        && linear::version().is_none()
     {
-        let advice = "its convolutions call it, and natgrad fetches it with pip; or compile it with `step.convolutions` \"xla\"";
+        let advice =
+            "its code calls it, and natgrad fetches it with pip; or compile it with `step.linear` \"xla\"";
         return differ("oneDNN", then, "", advice);
     }
     let (then, now) = (header.xla_flags.join(" "), flags_here().join(" "));

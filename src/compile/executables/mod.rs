@@ -14,9 +14,9 @@ use sha2::{Digest, Sha256};
 
 use super::device::program_options;
 use super::key::lasting_options;
-use super::{Compiler, Device, DeviceError, Target, convolution, cuda, host, plugin_hash, stablehlo};
+use super::{Compiler, Device, DeviceError, Target, cuda, host, linear, plugin_hash, stablehlo};
 use crate::files::{self, hex};
-use crate::lower::{Convolutions, Loops, Lowering, TARGET};
+use crate::lower::{Linear, Loops, Lowering, calls_onednn};
 use crate::step::Program;
 
 pub use file::FileDamage;
@@ -185,8 +185,8 @@ impl Executables {
         };
         let text = stablehlo(&program, target.lowering(loops))?;
         let id = id(target, loops, &text, &program);
-        if text.contains(TARGET) {
-            self.header.onednn = convolution::version();
+        if calls_onednn(&text) {
+            self.header.onednn = linear::version();
         }
         self.header.programs.push(ExecutableFacts::of(&program, id, &code));
         self.code.push(code);
@@ -213,9 +213,9 @@ impl Executables {
         for loops in ways {
             let own = target.lowering(loops);
             let mut texts = vec![stablehlo(program, own)?];
-            if texts[0].contains(TARGET) {
+            if calls_onednn(&texts[0]) {
                 // oneDNN may not have been there where it was compiled.
-                texts.push(stablehlo(program, Lowering { convolutions: Convolutions::Xla, ..own })?);
+                texts.push(stablehlo(program, Lowering { linear: Linear::Xla, ..own })?);
             }
             for text in texts {
                 let id = id(target, loops, &text, program);

@@ -11,7 +11,10 @@ use super::told::Told;
 use crate::lower::rewrite::rewrite;
 
 /// The module with a call for each convolution that is fast so.
-pub(super) fn with_calls(module: &Verified, is_fast: &dyn Fn(&Convolution) -> bool) -> Module {
+pub(in crate::lower::linear) fn with_calls(
+    module: &Verified,
+    is_fast: &dyn Fn(&Convolution) -> bool,
+) -> Module {
     rewrite(module, |function, _| {
         let mut planned = Planned::of(&function, is_fast);
         let (mut made, mut map) = function.begin_copy();
@@ -203,7 +206,7 @@ mod tests {
     use natgrad_ir::pass::run;
     use natgrad_ir::{Builder, ConvDims, verify};
 
-    use crate::lower::Convolutions;
+    use crate::lower::Linear;
 
     use super::*;
 
@@ -324,8 +327,8 @@ mod tests {
     fn what_is_not_fast_stays() {
         let module = network(DType::F32, [4, 8, 6, 3], [3, 3, 3, 5], ConvDims::padded(2, 1, 1));
         assert_eq!(run(verify(with_calls(&module, &|_| false)).unwrap()).unwrap(), module);
-        assert_eq!(*Convolutions::Xla.shape(&module).unwrap(), module);
-        assert_eq!(*Convolutions::OneDnn(|| None).shape(&module).unwrap(), module);
+        assert_eq!(*Linear::Xla.shape(&module).unwrap(), module);
+        assert_eq!(*Linear::OneDnn(|_| None).shape(&module).unwrap(), module);
     }
 
     #[test]

@@ -1,18 +1,9 @@
-//! The library against sums written out.
-
-use std::sync::OnceLock;
+//! Convolutions.
 
 use half::bf16;
 
-use super::{Convolution, Element, Error, Library, Pass, TrustedLibrary};
-
-fn library() -> &'static Library {
-    static OPENED: OnceLock<&'static Library> = OnceLock::new();
-    OPENED.get_or_init(|| {
-        let path = natgrad_assets::fetch(natgrad_assets::Asset::OneDnn).unwrap();
-        Library::open(&TrustedLibrary::at(path)).unwrap()
-    })
-}
+use super::{bytes, library, numbers, share, values};
+use crate::{Convolution, Element, Error, Pass};
 
 const PASSES: [Pass; 3] = [Pass::Forward, Pass::Images, Pass::Kernel];
 
@@ -30,25 +21,6 @@ fn convolution(examples: usize, side: usize, window: usize, stride: usize, low: 
         low: [low; 2],
         dilation: [1; 2],
         bias: false,
-    }
-}
-
-/// Small integers, which every type has exactly.
-fn numbers(count: usize, seed: usize) -> Vec<f64> {
-    (0..count).map(|index| ((index * 7 + seed) * 13 % 11) as f64 - 5.0).collect()
-}
-
-fn bytes(element: Element, values: &[f64]) -> Vec<u8> {
-    match element {
-        Element::F32 => values.iter().flat_map(|&value| (value as f32).to_ne_bytes()).collect(),
-        Element::Bf16 => values.iter().flat_map(|&value| bf16::from_f64(value).to_ne_bytes()).collect(),
-    }
-}
-
-fn values(element: Element, bytes: &[u8]) -> Vec<f64> {
-    match element {
-        Element::F32 => bytes.as_chunks().0.iter().map(|bytes| f32::from_ne_bytes(*bytes).into()).collect(),
-        Element::Bf16 => bytes.as_chunks().0.iter().map(|bytes| bf16::from_ne_bytes(*bytes).into()).collect(),
     }
 }
 
@@ -107,12 +79,7 @@ fn run(of: &Convolution, threads: usize) -> Result<(Vec<f64>, Vec<f64>), Error> 
     let more = usize::from(of.bias && of.pass == Pass::Forward);
     let mut results = [out.as_mut_slice(), &mut sums];
     let given = 1 + usize::from(of.bias && of.pass == Pass::Kernel);
-    library().run(of, &operands[..2 + more], &mut results[..given], threads, &|pieces, work| {
-        std::thread::scope(|scope| {
-            let all: Vec<_> = (0..pieces).map(|piece| scope.spawn(move || work(piece))).collect();
-            all.into_iter().try_for_each(|thread| thread.join().unwrap())
-        })
-    })?;
+    library().convolve(of, &operands[..2 + more], &mut results[..given], threads, &share)?;
     let (mut found, mut wanted) = (values(of.element, &out), written_out(of, &left, &right));
     if more == 1 {
         wanted.iter_mut().enumerate().for_each(|(at, wanted)| *wanted += added[at % of.outputs]);
@@ -174,24 +141,15 @@ fn halves_are_added_in_single_precision() {
 #[test]
 fn what_cannot_be_computed_is_refused() {
     let of = convolution(2, 8, 3, 1, 1);
-    let error = library().run(&of, &[&[], &[]], &mut [&mut []], 1, &|_, _| Ok(())).unwrap_err();
+    let error = library().convolve(&of, &[&[], &[]], &mut [&mut []], 1, &|_, _| Ok(())).unwrap_err();
     assert!(error.to_string().starts_with("operands of [0, 0, 0] bytes are not those of"), "{error}");
     let none = Convolution { places: [2, 3], strides: [2, 2], ..of };
     assert_eq!(library().implementation(&none), None);
     assert!(
         library()
-            .run(&of.of(0), &[&[], &[0; 3 * 3 * 16 * 32 * 4]], &mut [&mut []], 1, &|_, _| Ok(()))
+            .convolve(&of.of(0), &[&[], &[0; 3 * 3 * 16 * 32 * 4]], &mut [&mut []], 1, &|_, _| Ok(()))
             .is_err()
     );
     assert!(!library().is_fast(&none));
     assert!(library().is_fast(&of), "{:?}", library().implementation(&of));
-}
-
-#[test]
-fn another_library_is_told_from_it() {
-    let error = Library::open(&TrustedLibrary::at("libnatgrad-has-none.so.9")).unwrap_err().to_string();
-    assert!(error.contains("libnatgrad-has-none.so.9"), "{error}");
-    let error = Library::open(&TrustedLibrary::at("libm.so.6")).unwrap_err().to_string();
-    assert!(error.contains("has no function dnnl_version"), "{error}");
-    assert!(library().version().starts_with("3."));
 }

@@ -1,4 +1,4 @@
-//! Runs whose convolutions oneDNN computes: resumed, from a file, in bf16, and where oneDNN is not there.
+//! Runs whose convolutions and products oneDNN computes: resumed, from a file, in bf16, and where oneDNN is not there.
 
 use std::process::Command;
 
@@ -46,9 +46,33 @@ fn a_run_that_was_stopped_ends_with_the_same_bits() {
     let fusions = bench.ok(&["inspect", "images.json", "--what", "fusions"]).stdout;
     assert!(fusions.contains("custom-call natgrad.convolution"), "{fusions}");
     assert!(!fusions.contains("operations that are not counted"), "{fusions}");
-    let set = "step.convolutions=xla";
+    let set = "step.linear=xla";
     let stablehlo = bench.ok(&["inspect", "images.json", "--set", set, "--what", "stablehlo"]).stdout;
     assert!(!stablehlo.contains("natgrad.convolution"), "{stablehlo}");
+}
+
+#[test]
+fn products_of_halves_are_onednns_where_the_processor_has_amx() {
+    fetch(Asset::OneDnn).unwrap();
+    let bench = Bench::cold();
+    bench.write("text.txt", &"the quick brown fox jumps over the lazy dog\n".repeat(200));
+    bench.write(
+        "text.json",
+        r#"{"model": {"kind": "gpt2", "layers": 1, "heads": 2, "width": 64, "context": 128, "vocabulary": 28},
+            "batch": 4, "step": {"compute": "bf16"}, "schedule": {"kind": "constant"}, "length": {"steps": 4},
+            "data": {"kind": "text", "path": "text.txt", "context": 128}, "evaluation": {"samples": 1}}"#,
+    );
+    bench.ok(&["train", "text.json", "--out", "whole"]);
+    bench.ok(&["train", "text.json", "--steps", "2", "--out", "parts"]);
+    bench.ok(&["train", "--resume", "parts", "--steps", "4"]);
+    assert!(bench.checkpoint("parts").tensors == bench.checkpoint("whole").tensors);
+    let processor = std::fs::read_to_string("/proc/cpuinfo").unwrap();
+    let calls = |set: &str| {
+        let stablehlo = bench.ok(&["inspect", "text.json", "--set", set, "--what", "stablehlo"]).stdout;
+        stablehlo.contains("natgrad.product")
+    };
+    assert_eq!(calls("step.compute=bf16"), processor.contains("amx_bf16"));
+    assert!(!calls("step.linear=xla") && !calls("step.compute=f32"));
 }
 
 #[test]
@@ -59,7 +83,7 @@ fn a_run_from_a_file_calls_onednn_too() {
     let without = ["train", "images.json", "--executable", "step.natgrad", "--set", "step.compute=bf16"];
     let outcome = run(&mut without_onednn(&bench, &without));
     assert_eq!(outcome.code, Some(2), "{outcome:?}");
-    let wanted = "step.natgrad was compiled for oneDNN 3.2.0, and here it is none: its convolutions call it";
+    let wanted = "step.natgrad was compiled for oneDNN 3.2.0, and here it is none: its code calls it";
     assert!(outcome.stderr.contains(wanted), "{outcome:?}");
 }
 
@@ -68,10 +92,10 @@ fn without_onednn_xla_computes_them_and_a_warning_says_so() {
     let bench = bench();
     let outcome = run(&mut without_onednn(&bench, &["train", "images.json", "--out", "bare-run"]));
     assert_eq!(outcome.code, Some(0), "{outcome:?}");
-    let warning = "oneDNN, by which convolutions are faster, is not here, so XLA computes them: onednn-cpu-gomp 2023.2.0";
+    let warning = "oneDNN, by which products and convolutions are faster, is not here, so XLA computes them: onednn-cpu-gomp 2023.2.0";
     assert_eq!(outcome.stderr.matches(warning).count(), 1, "{outcome:?}");
-    assert!(outcome.stderr.contains("`step.convolutions` \"xla\" has no run look for it"), "{outcome:?}");
-    let set = ["train", "images.json", "--set", "step.convolutions=xla", "--out", "asked"];
+    assert!(outcome.stderr.contains("`step.linear` \"xla\" has no run look for it"), "{outcome:?}");
+    let set = ["train", "images.json", "--set", "step.linear=xla", "--out", "asked"];
     let outcome = run(&mut without_onednn(&bench, &set));
     assert_eq!((outcome.code, outcome.stderr.contains("oneDNN")), (Some(0), false), "{outcome:?}");
     // The program is the same.

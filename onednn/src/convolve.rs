@@ -1,18 +1,16 @@
 //! Computing a convolution, in pieces that threads share.
 
+use std::fmt::Debug;
 use std::ptr;
 use std::sync::{Mutex, PoisonError};
 
+use crate::Library;
 use crate::memory::{Memory, Use, with_scratch};
+use crate::pieces::{LEAST, Pieces};
 use crate::prepared::{Code, Prepared};
 use crate::sys;
-use crate::{Convolution, Element, Error, Library, Pass};
+use crate::{Convolution, Element, Error, Pass};
 
-/// Does each of so many pieces of work once, on any threads, and ends when all are done.
-pub type Pieces<'a> = &'a dyn Fn(usize, &(dyn Fn(usize) -> Result<(), String> + Sync)) -> Result<(), String>;
-
-/// Multiplications of which a piece should have as many at least: less is not worth another thread's waking.
-const LEAST: usize = 1 << 21;
 /// Pieces a thread, so that one which comes late finds some left.
 const PIECES: usize = 4;
 /// Numbers that the sums of all pieces may have together.
@@ -24,7 +22,7 @@ impl Library {
     ///
     /// # Errors
     /// oneDNN refuses it, or operands or results have other sizes.
-    pub fn run(
+    pub fn convolve(
         &'static self,
         convolution: &Convolution,
         operands: &[&[u8]],
@@ -34,8 +32,7 @@ impl Library {
     ) -> Result<(), Error> {
         let of = convolution;
         if of.high().is_none() {
-            let convolution = Box::new(*of);
-            return Err(Error::Refused { call: "sizes that are none", status: 0, convolution });
+            return Err(Error::Refused { call: "sizes that are none", status: 0, what: format!("{of:?}") });
         }
         let bias = usize::from(of.bias);
         let (wanted_operands, wanted_results) = match of.pass {
@@ -49,7 +46,7 @@ impl Library {
             wanted_operands.iter().chain(wanted_results).map(|count| count * of.element.size_bytes());
         let is_wanted = operands.len() == wanted_operands.len() && wanted.eq(bytes.iter().copied());
         let ([left, right, added @ ..], [result, more @ ..], true) = (operands, results, is_wanted) else {
-            return Err(Error::Sizes { bytes, convolution: Box::new(*of) });
+            return Err(Error::sizes(bytes, of));
         };
         let added = added.first().copied();
         let most = (of.products() / LEAST).clamp(1, of.examples);
@@ -211,9 +208,9 @@ impl Library {
     ///
     /// # Safety
     /// Operands are what the code takes, and nobody else has those that it writes.
-    unsafe fn execute<'a>(
+    pub(super) unsafe fn execute<'a>(
         &'static self,
-        of: &Convolution,
+        of: &dyn Debug,
         code: &Code,
         operands: impl IntoIterator<Item = (std::ffi::c_int, &'a Memory)>,
     ) -> Result<(), Error> {
