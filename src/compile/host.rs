@@ -36,7 +36,11 @@ pub(super) fn processor() -> String {
 
 /// Whether the processor multiplies matrices of halves (Intel's AMX).
 pub(super) fn has_amx() -> bool {
-    features().split_whitespace().any(|feature| feature == "amx_bf16")
+    has_feature(&features(), "amx_bf16")
+}
+
+fn has_feature(features: &str, name: &str) -> bool {
+    features.split(|letter: char| !letter.is_alphanumeric() && letter != '_').any(|feature| feature == name)
 }
 
 /// The threads of XLA:CPU's pool: as many as NPROC says, else as this process may run on.
@@ -134,5 +138,6 @@ mod tests {
         assert_eq!(told, format!("{};model name=Some CPU;flags=fpu avx2", std::env::consts::ARCH));
         assert_eq!(told, from_cpuinfo(&text.replace("2800.1", "1200.0")));
         assert_ne!(told, from_cpuinfo(&text.replace("avx2", "avx512f")));
+        assert!(has_feature(&told, "avx2") && has_feature(&told, "fpu") && !has_feature(&told, "avx"));
     }
 }
