@@ -5,9 +5,8 @@ use std::ffi::c_int;
 use std::fmt::Debug;
 use std::ptr;
 
-use crate::Error;
-use crate::Library;
 use crate::sys::{self, Dims};
+use crate::{Error, Library};
 
 /// How the elements of a tensor lie.
 pub(super) struct Desc {

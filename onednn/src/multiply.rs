@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::memory::{Attributes, Desc, Memory};
 use crate::pieces::{LEAST, Pieces};
 use crate::prepared::Code;
-use crate::{Element, Error, Library, Product, sys};
+use crate::{Error, Library, Product, sys};
 
 /// Rows of which a piece has as many at least: each piece reads the whole right matrix.
 const ROWS: usize = 64;
@@ -28,10 +28,7 @@ unsafe impl Sync for Multiplying {}
 
 impl Multiplying {
     fn new(library: &'static Library, of: &Product) -> Result<Multiplying, Error> {
-        let element = match of.element {
-            Element::F32 => sys::F32,
-            Element::Bf16 => sys::BF16,
-        };
+        let element = sys::data_type(of.element);
         let lying =
             |sizes: [usize; 2], strides: [usize; 2]| Desc::new(library, of, &sizes, element, Some(&strides));
         let left = lying([of.rows, of.depth], [of.depth, 1])?;

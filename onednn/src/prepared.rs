@@ -7,7 +7,7 @@ use std::ptr;
 use crate::Library;
 use crate::memory::{Attributes, Desc, dims};
 use crate::sys::{self, Dims};
-use crate::{Convolution, Element, Error, Pass};
+use crate::{Convolution, Error, Pass};
 
 /// Code of oneDNN's.
 pub(super) struct Code {
@@ -107,10 +107,7 @@ impl Prepared {
         let of = convolution;
         let refused = |call| Error::Refused { call, status: 0, what: format!("{of:?}") };
         let high = of.high().ok_or_else(|| refused("sizes"))?;
-        let element = match of.element {
-            Element::F32 => sys::F32,
-            Element::Bf16 => sys::BF16,
-        };
+        let element = sys::data_type(of.element);
         // oneDNN tells dimensions in the order examples, features, rows, columns, wherever they lie.
         let nhwc = |[height, width]: [usize; 2], features: usize| {
             let sizes = [of.examples, features, height, width];

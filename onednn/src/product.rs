@@ -33,12 +33,6 @@ impl Product {
         self.rows.saturating_mul(self.depth).saturating_mul(self.columns)
     }
 
-    /// The same of another type.
-    #[must_use]
-    pub fn of_type(self, element: Element) -> Product {
-        Product { element, ..self }
-    }
-
     /// The same of so many rows.
     #[must_use]
     pub fn of(self, rows: usize) -> Product {
@@ -54,7 +48,7 @@ mod tests {
     fn operands_have_sizes_that_memory_has() {
         let of = Product { element: Element::F32, rows: 2, depth: 3, columns: 5, is_turned: false };
         assert_eq!(of.bytes(), Some([24, 60, 40]));
-        assert_eq!(of.of_type(Element::Bf16).bytes(), Some([12, 30, 20]));
+        assert_eq!(Product { element: Element::Bf16, ..of }.bytes(), Some([12, 30, 20]));
         assert_eq!(of.of(0).bytes(), None);
         assert_eq!(of.of(usize::MAX / 8).bytes(), None);
         assert_eq!((of.products(), of.of(usize::MAX).products()), (30, usize::MAX));

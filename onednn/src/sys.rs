@@ -2,6 +2,8 @@
 
 use std::ffi::{c_char, c_int, c_uint, c_void};
 
+use crate::Element;
+
 /// `dnnl_status_t`; zero is success.
 pub(super) type Status = c_int;
 
@@ -13,6 +15,15 @@ pub(super) const DEFAULT_STREAM: c_uint = 1;
 pub(super) const BF16: c_int = 2;
 /// `dnnl_f32`.
 pub(super) const F32: c_int = 3;
+
+/// `dnnl_data_type_t` of a type.
+pub(super) fn data_type(element: Element) -> c_int {
+    match element {
+        Element::F32 => F32,
+        Element::Bf16 => BF16,
+    }
+}
+
 /// `dnnl_format_tag_any`.
 pub(super) const ANY: c_int = 1;
 /// `dnnl_forward_training`.

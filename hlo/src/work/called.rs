@@ -1,4 +1,4 @@
-//! What natgrad's programs call by name (`natgrad.convolution`, `natgrad.product`), with numbers in the call's configuration, as
+//! What natgrad's programs call by name (`natgrad.convolution`, `natgrad.product`). A convolution's numbers are in the call's configuration, as
 //! MLIR writes them: `{dilation = array<i64: 1, 1>, low = array<i64: 1, 1>, pass = "forward", strides = array<i64: 1, 1>}`.
 
 use super::{Pass, size};

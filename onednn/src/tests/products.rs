@@ -44,7 +44,7 @@ fn products_are_the_sums_that_they_stand_for() {
 #[test]
 fn halves_are_added_in_single_precision() {
     for of in SIZES.into_iter().flat_map(|(rows, depth, columns)| both_ways(rows, depth, columns)) {
-        let of = of.of_type(Element::Bf16);
+        let of = Product { element: Element::Bf16, ..of };
         // Not every processor can.
         let Ok([found, wanted]) = run(&of, 2) else { continue };
         for (found, wanted) in found.iter().zip(wanted) {

@@ -1,4 +1,5 @@
-//! Tells products of matrices and convolutions as calls of oneDNN, which computes them faster than XLA:CPU does.
+//! Tells convolutions, and large products of halves where the processor has AMX, as calls of oneDNN: it computes both faster than
+//! XLA:CPU does.
 
 mod call;
 mod convolution;
@@ -19,7 +20,8 @@ pub(crate) use product::PRODUCT;
 pub enum Linear {
     /// XLA itself.
     Xla,
-    /// oneDNN, where it has code for them and the processor. It is asked for when a program has some that are worth a call.
+    /// oneDNN computes those of which it has fast code for the processor, and XLA the others. The function gives the library, and is
+    /// called when a program has some that are worth a call.
     OneDnn(fn(Kind) -> Option<&'static Library>),
 }
 

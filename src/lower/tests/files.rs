@@ -2,7 +2,7 @@
 //! [`natgrad_ir::testing::files`] says how to add one. Beside the steps that it knows, the first line may ask
 //!
 //! - `pass NAME` for one of the passes that shape a program, and `shape` for all of them;
-//! - `products` for gradients of kernels as products, `turned` for products with turned operands, which round otherwise;
+//! - `turned` for products with turned operands, which round otherwise;
 //! - `lower chosen` or `lower merged` for StableHLO, by [`Loops`], with `barrier` behind it where results are stored by
 //!   [`Materialization::Barrier`], and with `donate 0 to 1` for each parameter that gives its memory to an output.
 
