@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use natgrad_onednn::{Convolution, Element, Error, Library, Pass, Product, TrustedLibrary};
+use natgrad_onednn::{Convolution, Element, Error, Library, Pass, Product, TrustedLibrary, Window};
 
 /// Images, their side and features, the window's side, features of the outputs, and the step.
 const SHAPES: [[usize; 6]; 9] = [
@@ -54,20 +54,15 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     for element in [Element::F32, Element::Bf16] {
         for [examples, side, inputs, window, outputs, stride] in SHAPES {
             for pass in [Pass::Forward, Pass::Images, Pass::Kernel] {
-                let of = Convolution {
-                    pass,
-                    element,
-                    examples,
-                    image: [side; 2],
-                    inputs,
-                    window: [window; 2],
-                    outputs,
-                    places: [side.div_ceil(stride); 2],
+                let moved = Window {
+                    sides: [window; 2],
                     strides: [stride; 2],
                     low: [(window - 1) / 2; 2],
                     dilation: [1; 2],
-                    bias: false,
                 };
+                let places = side.div_ceil(stride);
+                let (images, results) = ([examples, side, side, inputs], [examples, places, places, outputs]);
+                let of = Convolution::new(pass, element, images, moved, results);
                 let name = onednn.implementation(&of).unwrap_or_else(|| "refused".to_owned());
                 if !onednn.is_fast(&of) {
                     println!("{of:?}: {name}");

@@ -27,39 +27,68 @@ pub struct Convolution {
     pub image: [usize; 2],
     /// Features of the images.
     pub inputs: usize,
-    /// Height and width of the window.
-    pub window: [usize; 2],
+    /// How the kernel moves over the images.
+    pub window: Window,
     /// Features of the outputs.
     pub outputs: usize,
     /// Rows and columns of the outputs.
     pub places: [usize; 2],
-    /// Steps of the window.
-    pub strides: [usize; 2],
-    /// Zeros before the first row and column.
-    pub low: [usize; 2],
-    /// Distance of neighbouring elements of the window, at least one.
-    pub dilation: [usize; 2],
     /// Whether every output has a number added, the same at all places: then the forward pass has that as a third operand, and
     /// the kernel's gradient its gradient as a second result. The images' gradient knows nothing of it.
     pub bias: bool,
 }
 
+/// How a kernel moves over images: two numbers each, for rows and columns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Window {
+    /// Height and width of the kernel.
+    pub sides: [usize; 2],
+    /// Steps from one output to the next.
+    pub strides: [usize; 2],
+    /// Zeros before the first row and column.
+    pub low: [usize; 2],
+    /// Distance of neighbouring elements, at least one.
+    pub dilation: [usize; 2],
+}
+
 impl Convolution {
+    /// That of images `[examples, height, width, inputs]` and outputs `[examples, rows, columns, outputs]`, without biases.
+    pub fn new(
+        pass: Pass,
+        element: Element,
+        [examples, height, width, inputs]: [usize; 4],
+        window: Window,
+        [_, rows, columns, outputs]: [usize; 4],
+    ) -> Convolution {
+        Convolution {
+            pass,
+            element,
+            examples,
+            image: [height, width],
+            inputs,
+            window,
+            outputs,
+            places: [rows, columns],
+            bias: false,
+        }
+    }
+
     /// Zeros behind the last row and column, so that there are as many outputs as are said; none if no number of zeros gives that
     /// many, or a size is zero.
     pub fn high(&self) -> Option<[usize; 2]> {
         let sizes = [self.examples, self.inputs, self.outputs];
-        let all = sizes.iter().chain(&self.image).chain(&self.window).chain(&self.places);
-        if all.chain(&self.strides).chain(&self.dilation).any(|&size| size == 0) || !self.fits() {
+        let Window { sides, strides, low, dilation } = self.window;
+        let all = sizes.iter().chain(&self.image).chain(&self.places);
+        if all.chain(&sides).chain(&strides).chain(&dilation).any(|&size| size == 0) || !self.fits() {
             return None;
         }
         let of = |axis: usize| {
-            let reach = (self.places[axis] - 1).checked_mul(self.strides[axis])?;
-            let window = (self.window[axis] - 1).checked_mul(self.dilation[axis])?.checked_add(1)?;
-            let (wanted, there) = (reach.checked_add(window)?, self.image[axis].checked_add(self.low[axis])?);
+            let reach = (self.places[axis] - 1).checked_mul(strides[axis])?;
+            let window = (sides[axis] - 1).checked_mul(dilation[axis])?.checked_add(1)?;
+            let (wanted, there) = (reach.checked_add(window)?, self.image[axis].checked_add(low[axis])?);
             // Rows that are left over must not be enough for one more place.
             let left_over = there.saturating_sub(wanted);
-            (left_over < self.strides[axis]).then_some(wanted.saturating_sub(there))
+            (left_over < strides[axis]).then_some(wanted.saturating_sub(there))
         };
         Some([of(0)?, of(1)?])
     }
@@ -68,7 +97,7 @@ impl Convolution {
     fn fits(&self) -> bool {
         let [images, results] = [(self.image, self.inputs), (self.places, self.outputs)]
             .map(|([height, width], features)| [self.examples, height, width, features]);
-        let kernel = [self.window[0], self.window[1], self.inputs, self.outputs];
+        let kernel = [self.window.sides[0], self.window.sides[1], self.inputs, self.outputs];
         [images, results, kernel].iter().all(|sizes| {
             let bytes =
                 sizes.iter().try_fold(self.element.size_bytes(), |bytes, &size| bytes.checked_mul(size));
@@ -83,7 +112,7 @@ impl Convolution {
 
     /// Elements of the kernel.
     pub fn kernel(&self) -> usize {
-        self.window[0] * self.window[1] * self.inputs * self.outputs
+        self.window.sides[0] * self.window.sides[1] * self.inputs * self.outputs
     }
 
     /// Elements of the outputs.
@@ -93,7 +122,7 @@ impl Convolution {
 
     /// Multiplications.
     pub fn products(&self) -> usize {
-        self.results().saturating_mul(self.window[0] * self.window[1] * self.inputs)
+        self.results().saturating_mul(self.window.sides[0] * self.window.sides[1] * self.inputs)
     }
 
     /// The same of another type.
@@ -114,20 +143,8 @@ mod tests {
     use super::*;
 
     fn plain(image: usize, window: usize, places: usize, stride: usize, low: usize) -> Convolution {
-        Convolution {
-            pass: Pass::Forward,
-            element: Element::F32,
-            examples: 2,
-            image: [image; 2],
-            inputs: 3,
-            window: [window; 2],
-            outputs: 4,
-            places: [places; 2],
-            strides: [stride; 2],
-            low: [low; 2],
-            dilation: [1; 2],
-            bias: false,
-        }
+        let window = Window { sides: [window; 2], strides: [stride; 2], low: [low; 2], dilation: [1; 2] };
+        Convolution::new(Pass::Forward, Element::F32, [2, image, image, 3], window, [2, places, places, 4])
     }
 
     #[test]
@@ -143,7 +160,8 @@ mod tests {
         assert_eq!(plain(32, 3, 0, 1, 1).high(), None);
         assert_eq!(plain(32, 3, 32, 1, 1).of(1 << 60).high(), None);
         assert_eq!(Convolution { inputs: (1 << 62) + 1, ..plain(2, 1, 2, 1, 0) }.high(), None);
-        let dilated = Convolution { dilation: [2; 2], ..plain(8, 3, 8, 1, 2) };
-        assert_eq!(dilated.high(), Some([2, 2]));
+        let plain = plain(8, 3, 8, 1, 2);
+        let window = Window { dilation: [2; 2], ..plain.window };
+        assert_eq!(Convolution { window, ..plain }.high(), Some([2, 2]));
     }
 }

@@ -17,7 +17,7 @@ mod sys;
 #[cfg(test)]
 mod tests;
 
-pub use convolution::{Convolution, Pass};
+pub use convolution::{Convolution, Pass, Window};
 pub use element::Element;
 pub use error::{Error, TrustedLibrary};
 pub use library::Library;

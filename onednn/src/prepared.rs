@@ -7,7 +7,7 @@ use std::ptr;
 use crate::Library;
 use crate::memory::{Attributes, Desc, dims};
 use crate::sys::{self, Dims};
-use crate::{Convolution, Error, Pass};
+use crate::{Convolution, Error, Pass, Window};
 
 /// Code of oneDNN's.
 pub(super) struct Code {
@@ -115,8 +115,9 @@ impl Prepared {
             Desc::new(library, of, &sizes, element, Some(&strides))
         };
         let (images, results) = (nhwc(of.image, of.inputs)?, nhwc(of.places, of.outputs)?);
-        let sizes = [of.outputs, of.inputs, of.window[0], of.window[1]];
-        let lying = [1, of.outputs, of.window[1] * of.inputs * of.outputs, of.inputs * of.outputs];
+        let Window { sides: [tall, wide], strides, low, dilation } = of.window;
+        let sizes = [of.outputs, of.inputs, tall, wide];
+        let lying = [1, of.outputs, wide * of.inputs * of.outputs, of.inputs * of.outputs];
         let kernel_element = if of.pass == Pass::Kernel { sys::F32 } else { element };
         let kernel = Desc::new(library, of, &sizes, kernel_element, Some(&lying))?;
         let any = Desc::new(library, of, &sizes, kernel_element, None)?;
@@ -134,7 +135,7 @@ impl Prepared {
         let attributes = Attributes::new(library, of)?;
         let functions = &library.functions;
         let lists: [Dims; 4] =
-            [dims(&of.strides), dims(&of.dilation.map(|distance| distance - 1)), dims(&of.low), dims(&high)];
+            [dims(&strides), dims(&dilation.map(|distance| distance - 1)), dims(&low), dims(&high)];
         let [strides, dilates, low, high] = lists.each_ref().map(ptr::from_ref);
         let engine = library.engine;
         let mut forward = Described(library, ptr::null_mut());

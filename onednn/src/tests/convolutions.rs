@@ -3,25 +3,15 @@
 use half::bf16;
 
 use super::{bytes, library, numbers, share, values};
-use crate::{Convolution, Element, Error, Pass};
+use crate::{Convolution, Element, Error, Pass, Window};
 
 const PASSES: [Pass; 3] = [Pass::Forward, Pass::Images, Pass::Kernel];
 
 fn convolution(examples: usize, side: usize, window: usize, stride: usize, low: usize) -> Convolution {
-    Convolution {
-        pass: Pass::Forward,
-        element: Element::F32,
-        examples,
-        image: [side, side + 2],
-        inputs: 16,
-        window: [window; 2],
-        outputs: 32,
-        places: [side, side + 2].map(|size| (size + 2 * low - window) / stride + 1),
-        strides: [stride; 2],
-        low: [low; 2],
-        dilation: [1; 2],
-        bias: false,
-    }
+    let [rows, columns] = [side, side + 2].map(|size| (size + 2 * low - window) / stride + 1);
+    let window = Window { sides: [window; 2], strides: [stride; 2], low: [low; 2], dilation: [1; 2] };
+    let (images, outputs) = ([examples, side, side + 2, 16], [examples, rows, columns, 32]);
+    Convolution::new(Pass::Forward, Element::F32, images, window, outputs)
 }
 
 /// What a convolution gives, term by term.
@@ -32,21 +22,22 @@ fn written_out(of: &Convolution, left: &[f64], right: &[f64]) -> Vec<f64> {
         Pass::Kernel => of.kernel(),
     };
     let mut result = vec![0.0; count];
+    let Window { sides, strides, low, dilation } = of.window;
     for n in 0..of.examples {
         for row in 0..of.places[0] {
             for column in 0..of.places[1] {
-                for y in 0..of.window[0] {
-                    for x in 0..of.window[1] {
+                for y in 0..sides[0] {
+                    for x in 0..sides[1] {
                         let at = |place: usize, tap: usize, axis: usize| {
-                            (place * of.strides[axis] + tap * of.dilation[axis])
-                                .checked_sub(of.low[axis])
+                            (place * strides[axis] + tap * dilation[axis])
+                                .checked_sub(low[axis])
                                 .filter(|&at| at < of.image[axis])
                         };
                         let (Some(h), Some(w)) = (at(row, y, 0), at(column, x, 1)) else { continue };
                         for i in 0..of.inputs {
                             for o in 0..of.outputs {
                                 let image = ((n * of.image[0] + h) * of.image[1] + w) * of.inputs + i;
-                                let kernel = ((y * of.window[1] + x) * of.inputs + i) * of.outputs + o;
+                                let kernel = ((y * sides[1] + x) * of.inputs + i) * of.outputs + o;
                                 let output =
                                     ((n * of.places[0] + row) * of.places[1] + column) * of.outputs + o;
                                 match of.pass {
@@ -93,13 +84,15 @@ fn run(of: &Convolution, threads: usize) -> Result<(Vec<f64>, Vec<f64>), Error> 
 
 #[test]
 fn convolutions_are_the_sums_that_they_stand_for() {
+    let plain = convolution(2, 8, 3, 1, 1);
+    let dilated = Window { dilation: [2, 1], low: [2, 1], ..plain.window };
     let shapes = [
         convolution(3, 8, 3, 1, 1),
         convolution(2, 8, 3, 2, 1),
         convolution(2, 9, 1, 2, 0),
         convolution(1, 8, 5, 1, 0),
-        Convolution { dilation: [2, 1], places: [8, 10], low: [2, 1], ..convolution(2, 8, 3, 1, 1) },
-        Convolution { inputs: 3, outputs: 5, ..convolution(2, 8, 3, 1, 1) },
+        Convolution { window: dilated, places: [8, 10], ..plain },
+        Convolution { inputs: 3, outputs: 5, ..plain },
     ];
     for shape in shapes {
         for (pass, bias) in PASSES.into_iter().flat_map(|pass| [(pass, false), (pass, true)]) {
@@ -143,7 +136,8 @@ fn what_cannot_be_computed_is_refused() {
     let of = convolution(2, 8, 3, 1, 1);
     let error = library().convolve(&of, &[&[], &[]], &mut [&mut []], 1, &|_, _| Ok(())).unwrap_err();
     assert!(error.to_string().starts_with("operands of [0, 0, 0] bytes are not those of"), "{error}");
-    let none = Convolution { places: [2, 3], strides: [2, 2], ..of };
+    let window = Window { strides: [2, 2], ..of.window };
+    let none = Convolution { places: [2, 3], window, ..of };
     assert_eq!(library().implementation(&none), None);
     assert!(
         library()

@@ -1,6 +1,6 @@
 //! What a call of a convolution asks for.
 
-use natgrad_onednn::{Convolution, Element, Pass, Pieces};
+use natgrad_onednn::{Convolution, Pass, Pieces, Window};
 
 use super::{element, opened};
 use crate::lower::pass_name;
@@ -46,22 +46,14 @@ fn asked_for(call: &Call<'_>) -> Result<Convolution, String> {
         Pass::Images => (result.dims, right.dims, left.dims),
         Pass::Kernel => (left.dims, result.dims, right.dims),
     };
-    let [examples, height, width, inputs] = sizes(images)?;
-    let [window_height, window_width, ..] = sizes(kernel)?;
-    let [_, rows, columns, outputs] = sizes(outputs)?;
-    let convolution = Convolution {
-        pass,
-        element: Element::F32,
-        examples,
-        image: [height, width],
-        inputs,
-        window: [window_height, window_width],
-        outputs,
-        places: [rows, columns],
+    let [height, width, ..] = sizes(kernel)?;
+    let window = Window {
+        sides: [height, width],
         strides: pair("strides")?,
         low: pair("low")?,
         dilation: pair("dilation")?,
-        bias: call.arguments.len() + call.results.len() > 3,
     };
-    Ok(convolution.of_type(element(result.element_bytes)?))
+    let bias = call.arguments.len() + call.results.len() > 3;
+    let element = element(result.element_bytes)?;
+    Ok(Convolution { bias, ..Convolution::new(pass, element, sizes(images)?, window, sizes(outputs)?) })
 }

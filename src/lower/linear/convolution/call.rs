@@ -25,7 +25,7 @@ pub(super) fn called(of: &Convolution, operands: &[TensorType]) -> Foreign {
         match of.pass {
             Pass::Forward => [of.examples, of.places[0], of.places[1], of.outputs],
             Pass::Images => [of.examples, of.image[0], of.image[1], of.inputs],
-            Pass::Kernel => [of.window[0], of.window[1], of.inputs, of.outputs],
+            Pass::Kernel => [of.window.sides[0], of.window.sides[1], of.inputs, of.outputs],
         },
     )];
     if of.bias && of.pass == Pass::Kernel {
@@ -34,10 +34,10 @@ pub(super) fn called(of: &Convolution, operands: &[TensorType]) -> Foreign {
     let pass = pass_name(of.pass);
     let pair = |name: &str, [first, second]: [usize; 2]| format!("{name} = array<i64: {first}, {second}>");
     let config = [
-        pair("dilation", of.dilation),
-        pair("low", of.low),
+        pair("dilation", of.window.dilation),
+        pair("low", of.window.low),
         format!("pass = \"{pass}\""),
-        pair("strides", of.strides),
+        pair("strides", of.window.strides),
     ];
     let sizes = |sizes: &[usize]| sizes.iter().map(usize::to_string).collect::<Vec<_>>().join("x");
     let symbol = [
@@ -45,11 +45,11 @@ pub(super) fn called(of: &Convolution, operands: &[TensorType]) -> Foreign {
         pass,
         dtype.name(),
         &sizes(&[of.examples, of.image[0], of.image[1], of.inputs]),
-        &sizes(&of.window),
+        &sizes(&of.window.sides),
         &sizes(&[of.places[0], of.places[1], of.outputs]),
-        &sizes(&of.strides),
-        &sizes(&of.low),
-        &sizes(&of.dilation),
+        &sizes(&of.window.strides),
+        &sizes(&of.window.low),
+        &sizes(&of.window.dilation),
     ];
     let symbol = symbol.join(".") + if of.bias { ".bias" } else { "" };
     let name = Call { target: CONVOLUTION, symbol, config: config.join(", "), location: "conv" };

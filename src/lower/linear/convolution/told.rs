@@ -1,7 +1,7 @@
 //! Which convolution of a model's layer an operation is: the forward pass, or one of its two gradients.
 
 use natgrad_ir::{ConvDims, DType, Function, InstData, Op, Value};
-use natgrad_onednn::{Convolution, Element, Pass};
+use natgrad_onednn::{Convolution, Element, Pass, Window};
 
 /// The side of the largest window: what has a larger one is no layer of a model.
 const MOST: usize = 16;
@@ -32,7 +32,7 @@ impl Told {
             .or_else(|| image_gradient(function, dims, [left, right], result))
             .or_else(|| forward(function, dims, [left, right], result))?;
         let convolution = Convolution { element, ..told.convolution };
-        let is_layer = convolution.window.iter().all(|&side| side <= MOST);
+        let is_layer = convolution.window.sides.iter().all(|&side| side <= MOST);
         (is_layer && convolution.high().is_some()).then_some(Told { convolution, ..told })
     }
 }
@@ -56,9 +56,7 @@ fn kernel_gradient(
         [images, cotangent],
         images,
         cotangent,
-        [height, width],
-        dims.low.clone(),
-        [&dims.rhs_dilation, &dims.strides],
+        window([height, width], &dims.rhs_dilation, &dims.low, &dims.strides)?,
     )
 }
 
@@ -79,9 +77,8 @@ fn image_gradient(
     if !is_ones(&dims.strides) {
         return None;
     }
-    let window = [height, width];
     let low = (0..2).map(|axis| {
-        let reach = (window[axis] as i64 - 1) * i64::try_from(dims.rhs_dilation[axis]).ok()?;
+        let reach = ([height, width][axis] as i64 - 1) * i64::try_from(dims.rhs_dilation[axis]).ok()?;
         Some(reach - dims.low[axis])
     });
     let low = low.collect::<Option<Vec<i64>>>()?;
@@ -91,9 +88,7 @@ fn image_gradient(
         [cotangent, kernel],
         result,
         cotangent,
-        window,
-        low,
-        [&dims.lhs_dilation, &dims.rhs_dilation],
+        window([height, width], &dims.lhs_dilation, &low, &dims.rhs_dilation)?,
     )
 }
 
@@ -113,41 +108,32 @@ fn forward(
         [images, kernel],
         images,
         result,
-        [height, width],
-        dims.low.clone(),
-        [&dims.strides, &dims.rhs_dilation],
+        window([height, width], &dims.strides, &dims.low, &dims.rhs_dilation)?,
     )
 }
 
-#[expect(clippy::too_many_arguments, reason = "they are the fields of what it makes")]
+/// The convolution of these images and outputs, in single precision until its type is told.
 fn told(
     function: &Function,
     pass: Pass,
     operands: [Value; 2],
     images: Value,
     outputs: Value,
-    window: [usize; 2],
-    low: Vec<i64>,
-    [strides, dilation]: [&Vec<usize>; 2],
+    window: Window,
 ) -> Option<Told> {
-    let &[examples, height, width, inputs] = sizes(function, images)?;
-    let &[_, rows, columns, outputs] = sizes(function, outputs)?;
-    let low = [usize::try_from(*low.first()?).ok()?, usize::try_from(*low.get(1)?).ok()?];
-    let convolution = Convolution {
-        pass,
-        element: Element::F32,
-        examples,
-        image: [height, width],
-        inputs,
-        window,
-        outputs,
-        places: [rows, columns],
-        strides: strides.as_slice().try_into().ok()?,
-        low,
-        dilation: dilation.as_slice().try_into().ok()?,
-        bias: false,
-    };
-    Some(Told { convolution, operands })
+    let (images, outputs) = (*sizes(function, images)?, *sizes(function, outputs)?);
+    Some(Told { convolution: Convolution::new(pass, Element::F32, images, window, outputs), operands })
+}
+
+/// A window as oneDNN has it, which has no fewer than no zeros at its border.
+fn window(sides: [usize; 2], strides: &[usize], low: &[i64], dilation: &[usize]) -> Option<Window> {
+    let low: Option<Vec<usize>> = low.iter().map(|&zeros| usize::try_from(zeros).ok()).collect();
+    Some(Window {
+        sides,
+        strides: strides.try_into().ok()?,
+        low: low?.try_into().ok()?,
+        dilation: dilation.try_into().ok()?,
+    })
 }
 
 fn is_ones(steps: &[usize]) -> bool {
