@@ -4,8 +4,8 @@ use std::fs::File;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
 use crate::files;
@@ -54,7 +54,15 @@ pub enum KeptError {
     },
 }
 
-/// A finished run, as a line of JSON.
+/// Reads a number of a finished run. JSON has no word for a number that is not finite; it stands there as `null`, and becomes NaN.
+///
+/// # Errors
+/// It is neither a number nor `null`.
+pub fn number<'de, D: Deserializer<'de>>(from: D) -> Result<f64, D::Error> {
+    Ok(Option::deserialize(from)?.unwrap_or(f64::NAN))
+}
+
+/// A finished run, as a line of JSON. Fields that may not be finite are read by [`number`].
 pub trait Finished: Clone + Serialize + DeserializeOwned {
     /// What tells it from the study's other runs.
     type Key: PartialEq;
@@ -154,7 +162,6 @@ fn head(study: &str, settings: &impl Serialize) -> Map<String, Value> {
 
 #[cfg(test)]
 mod tests {
-    use serde::Deserialize;
     use serde_json::json;
 
     use super::*;
@@ -163,6 +170,8 @@ mod tests {
     struct Done {
         key: u64,
         found: Vec<f64>,
+        #[serde(deserialize_with = "number")]
+        loss: f64,
     }
 
     impl Finished for Done {
@@ -178,7 +187,7 @@ mod tests {
     }
 
     fn done(key: u64) -> Done {
-        Done { key, found: vec![0.1, 1.0 / 3.0] }
+        Done { key, found: vec![0.1, 1.0 / 3.0], loss: 0.5 }
     }
 
     #[test]
@@ -195,6 +204,19 @@ mod tests {
         assert_eq!(kept.get(&2), None);
         kept.add(done(2)).unwrap();
         assert_eq!(std::fs::read_to_string(&file).unwrap(), text);
+    }
+
+    #[test]
+    fn a_run_whose_number_is_not_finite_is_read_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut kept = open(folder.path(), "study", 10).unwrap();
+        kept.add(Done { loss: f64::INFINITY, ..done(1) }).unwrap();
+        let kept = open(folder.path(), "study", 10).unwrap();
+        assert!(kept.get(&1).unwrap().loss.is_nan());
+        let text = std::fs::read_to_string(folder.path().join(FILE_NAME)).unwrap();
+        std::fs::write(folder.path().join(FILE_NAME), text.replace(",\"loss\":null", "")).unwrap();
+        let error = open(folder.path(), "study", 10).unwrap_err().to_string();
+        assert!(error.contains("line 2: missing field `loss`"), "{error}");
     }
 
     #[test]

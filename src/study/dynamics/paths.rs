@@ -8,6 +8,7 @@ use super::gaussian::{Gaussian, cosine};
 use super::subject::Subject;
 use super::theory::Theory;
 use crate::study::convex::problem::DECAY;
+use crate::study::kept::number;
 use crate::train::TrainError;
 
 /// The mean's rate on a way from the exact posterior.
@@ -46,8 +47,10 @@ pub struct Stays {
 #[serde(deny_unknown_fields)]
 pub struct Away {
     /// The mean, in standard deviations: the root of the mean square.
+    #[serde(deserialize_with = "number")]
     pub mean: f64,
     /// How much greater the precision is: the mean of the parts.
+    #[serde(deserialize_with = "number")]
     pub excess: f64,
 }
 
@@ -71,8 +74,10 @@ pub struct Watched {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<u64>,
     /// The share of the weights that this was so for.
+    #[serde(deserialize_with = "number")]
     pub share: f64,
     /// The least that an update left of any weight's `h + delta`, as a part; where it was not above 0, of the update that made it so.
+    #[serde(deserialize_with = "number")]
     pub least: f64,
 }
 

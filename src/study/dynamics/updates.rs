@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::bench::{Bench, Rates};
 use super::gaussian::{Direction, Expected, Gaussian, along, cosine};
 use super::theory::Theory;
+use crate::study::kept::number;
 use crate::train::TrainError;
 
 /// The rates of mean and precision: so small that hundreds of updates leave the state where it was, and large enough that double
@@ -26,6 +27,7 @@ pub struct Updates {
     /// The Hessian's estimates.
     pub hessian: Estimates,
     /// The greatest standard error of the exact natural gradient, as a part of its length; zero where it is in closed form.
+    #[serde(deserialize_with = "number")]
     pub reference: f64,
 }
 
@@ -43,8 +45,10 @@ pub struct Against {
     pub length: Option<f64>,
     /// How far the average is from the natural gradient, as the root of the mean square: of the mean in standard deviations of the
     /// Gaussian, of the precision as a part of it.
+    #[serde(deserialize_with = "number")]
     pub apart: f64,
     /// The same in standard errors, of elements each: 1 if the updates are the natural gradient on average.
+    #[serde(deserialize_with = "number")]
     pub errors: f64,
 }
 
@@ -53,10 +57,13 @@ pub struct Against {
 #[serde(deny_unknown_fields)]
 pub struct Estimates {
     /// The mean over elements of the average estimate less the exact expectation.
+    #[serde(deserialize_with = "number")]
     pub bias: f64,
     /// The root of its mean square over elements, less what the average's own standard errors make of it.
+    #[serde(deserialize_with = "number")]
     pub biases: f64,
     /// The standard deviation of one estimate: the root of the mean variance.
+    #[serde(deserialize_with = "number")]
     pub deviation: f64,
     /// The sum of average estimates over that of what theory says, where it does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
