@@ -12,9 +12,9 @@ use super::{Failure, backend};
 use crate::config::RunConfig;
 use crate::study::pool;
 use crate::study::suggest::Plan;
-use crate::train::{check, held_out};
+use crate::train::{check, held_out_part};
 
-/// Propose values for the rule's fields, by short runs and then up to six of the whole length, and say why
+/// Propose values for the rule's fields, by short runs and then whole ones, and say why
 #[derive(Debug, Args)]
 pub(super) struct Suggest {
     /// The configuration; the default run if absent
@@ -42,7 +42,7 @@ impl Suggest {
         kept.check("suggest")?;
         let splits = base.load_data(backend::fetch).map_err(Failure::data)?;
         check(&base, &splits.train, Some(&splits.test)).map_err(|error| Failure::training(error, None))?;
-        let rows = held_out(&splits);
+        let rows = [0, 1, 2].map(|part| held_out_part(&splits, part % splits.train.len().max(1)));
         let options = base.device.clone();
         let mut plan = Plan::new(base, splits.train.len(), self.steps);
         let common = plan.common();

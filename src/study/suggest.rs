@@ -16,8 +16,10 @@ use crate::rule::{Group, Hyper};
 use crate::step::StatePlan;
 use crate::study::claim;
 
-/// What a short run must gain over another, as a part of its score, to count as better: less is noise.
+/// What a run must gain over another, as a part of its score, to count as better: less is noise.
 const GAIN: f64 = 0.01;
+/// How often runs of the whole length are made: with further seeds, and judged by other rows. What gains in one of them is noise yet.
+const REPEATS: usize = 3;
 /// The precision of the prior, `ess weight_decay`, of the default run. The prior says what weights are like before any row is
 /// seen, so it does not depend on how many rows there are.
 const PRIOR: f64 = 8.0;
@@ -48,13 +50,38 @@ pub struct Suggestion {
     pub labels: usize,
     /// The fields.
     pub fields: Vec<Field>,
-    /// Runs of the whole length: as the configuration is, then with one more of the fields changed each; none where one diverged.
-    pub whole: Vec<(Vec<String>, Option<f64>)>,
+    /// Runs of the whole length: as the configuration is, with each change alone, and with those that gain most together.
+    pub whole: Vec<Whole>,
     /// What is suggested: the fewest changes of those, whose score is as good as the best.
     pub set: Vec<String>,
     /// Runs that were made now, where others were kept.
     #[serde(skip)]
     pub made: u64,
+}
+
+/// Runs of the whole length with some changes.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Whole {
+    /// The changes.
+    pub set: Vec<String>,
+    /// The score of each; none where it diverged.
+    pub scores: Vec<Option<f64>>,
+    /// Their mean; none if one diverged.
+    pub score: Option<f64>,
+}
+
+impl Whole {
+    fn new(set: &[String], scores: &[Option<f64>]) -> Whole {
+        let sum: Option<f64> = scores.iter().copied().sum();
+        Whole { set: set.to_vec(), scores: scores.to_vec(), score: sum.map(|sum| sum / scores.len() as f64) }
+    }
+
+    /// Whether they gain over others, on average and each time.
+    fn gains_over(&self, other: &Whole) -> bool {
+        let each = self.scores.iter().zip(&other.scores);
+        is_better(self.score, other.score)
+            && each.into_iter().all(|(&own, &other)| comparable(own) < comparable(other))
+    }
 }
 
 /// A field and what was tried for it.
@@ -177,12 +204,13 @@ impl Plan {
     pub fn run(
         &self,
         device: &Device,
-        rows: &Splits,
+        rows: &[Splits; REPEATS],
         kept: &mut Kept<Trained>,
     ) -> Result<Suggestion, StudyError> {
         let stages = self.stages();
         let short: u64 = stages.iter().map(|(_, _, choices)| choices.len() as u64).sum();
-        let mut runs = Runs::new("suggest", kept, short + stages.len() as u64 + 1);
+        let whole = 2 * stages.len() * REPEATS;
+        let mut runs = Runs::new("suggest", kept, short + whole as u64);
         let mut chosen: Vec<(&'static str, Choice)> = Vec::new();
         let mut fields: Vec<Field> = Vec::new();
         for (path, why, choices) in stages {
@@ -190,8 +218,8 @@ impl Plan {
                 let all = chosen.iter().copied().chain([(path, *choice)]);
                 all.map(|(path, choice)| format!("{path}={}", choice.of(self.steps))).collect::<Vec<String>>()
             };
-            let scores =
-                self.scores(device, &mut runs, rows, Some(self.steps), choices.iter().map(set).collect())?;
+            let sets: Vec<Vec<String>> = choices.iter().map(set).collect();
+            let scores = self.scores(device, &mut runs, &rows[..1], Some(self.steps), &sets)?;
             let place = best(&scores);
             chosen.push((path, choices[place]));
             fields.push(Field {
@@ -207,48 +235,86 @@ impl Plan {
                 tried: choices.iter().map(|choice| choice.of(self.total)).zip(scores).collect(),
             });
         }
-        // What is good for a short run may ruin a long one, so each change must prove itself there.
-        let changed: Vec<String> = fields
+        // What is good for a short run may ruin a long one, so each change must prove itself there: alone, then together with
+        // those that gain more.
+        let changes: Vec<String> = fields
             .iter()
             .filter(|field| field.now.as_f64() != Some(field.value))
             .map(|field| format!("{}={}", field.path, field.value))
             .collect();
-        let sets: Vec<Vec<String>> = (0..=changed.len()).map(|count| changed[..count].to_vec()).collect();
-        let scores = self.scores(device, &mut runs, rows, None, sets.clone())?;
-        let set = sets[best(&scores)].clone();
+        let mut made = |sets: &[Vec<String>]| -> Result<Vec<Whole>, StudyError> {
+            let scores = self.scores(device, &mut runs, rows, None, sets)?;
+            Ok(sets.iter().zip(scores.chunks(REPEATS)).map(|(set, scores)| Whole::new(set, scores)).collect())
+        };
+        let alone = changes.into_iter().map(|change| vec![change]);
+        let mut whole = made(&std::iter::once(Vec::new()).chain(alone).collect::<Vec<_>>())?;
+        whole.extend(made(&together(&whole))?);
+        let set = proposed(&whole).to_vec();
         let Plan { steps, total, labels, .. } = *self;
-        let whole = sets.into_iter().zip(scores).collect();
         Ok(Suggestion { steps, total, labels, fields, whole, set, made: runs.made })
     }
 
-    /// The scores of runs of so many steps, or of the whole length.
+    /// The scores of runs of so many steps, or of the whole length: for each set one by each of these rows, whose place is
+    /// added to the seed.
     fn scores(
         &self,
         device: &Device,
         runs: &mut Runs<'_, Trained>,
-        rows: &Splits,
+        rows: &[Splits],
         steps: Option<u64>,
-        sets: Vec<Vec<String>>,
+        sets: &[Vec<String>],
     ) -> Result<Vec<Option<f64>>, StudyError> {
         let mut jobs = Vec::new();
         for set in sets {
-            let config = self.base.changed(Overrides { flag: "suggest", texts: &set })?;
-            let config =
-                RunConfig { length: steps.map_or(config.length, Length::Steps), validation: None, ..config };
+            let config = self.base.changed(Overrides { flag: "suggest", texts: set })?;
+            let length = steps.map_or(config.length, Length::Steps);
             let of = if steps.is_some() { "short" } else { "whole" };
-            let key = Key { of: of.to_string(), set, seed: config.seed };
-            jobs.push(Job { key, config, rows: rows.clone() });
+            for (rows, place) in rows.iter().zip(0..) {
+                let seed = config.seed.wrapping_add(place);
+                let config = RunConfig { length, validation: None, seed, ..config.clone() };
+                jobs.push(Job {
+                    key: Key { of: of.to_string(), set: set.clone(), seed },
+                    config,
+                    rows: rows.clone(),
+                });
+            }
         }
         let found = run_all(device, runs, jobs, self.workers)?;
         Ok(found.iter().map(|run| score(By::Nll, std::slice::from_ref(run))).collect())
     }
 }
 
+/// A score to compare by; greater than all others where a run diverged.
+fn comparable(score: Option<f64>) -> f64 {
+    score.unwrap_or(f64::INFINITY)
+}
+
 /// The first of the scores that are as good as the least.
 fn best(scores: &[Option<f64>]) -> usize {
-    let of = |score: &Option<f64>| score.unwrap_or(f64::INFINITY);
-    let least = scores.iter().map(of).fold(f64::INFINITY, f64::min);
-    scores.iter().position(|score| of(score) <= least + GAIN * least.abs()).unwrap_or(0)
+    let least = scores.iter().copied().map(comparable).fold(f64::INFINITY, f64::min);
+    scores.iter().position(|&score| comparable(score) <= least + GAIN * least.abs()).unwrap_or(0)
+}
+
+/// Whether a score is enough less than another.
+fn is_better(score: Option<f64>, other: Option<f64>) -> bool {
+    let (score, other) = (comparable(score), comparable(other));
+    score < if other.is_finite() { other - GAIN * other.abs() } else { other }
+}
+
+/// Of single changes, behind the runs without any: the two that gain most, the three that gain most, and so on up to all that gain.
+fn together(whole: &[Whole]) -> Vec<Vec<String>> {
+    let mut gaining: Vec<&Whole> =
+        whole[1..].iter().filter(|changed| changed.gains_over(&whole[0])).collect();
+    gaining.sort_by(|a, b| comparable(a.score).total_cmp(&comparable(b.score)));
+    let first = |count: usize| gaining[..count].iter().flat_map(|changed| changed.set.clone()).collect();
+    (2..=gaining.len()).map(first).collect()
+}
+
+/// Of all changes that gain over none, the first that are as good as the best; none if nothing gains.
+fn proposed(whole: &[Whole]) -> &[String] {
+    let gaining: Vec<&Whole> = whole[1..].iter().filter(|changed| changed.gains_over(&whole[0])).collect();
+    let scores: Vec<Option<f64>> = gaining.iter().map(|changed| changed.score).collect();
+    gaining.get(best(&scores)).map_or(&[], |changed| &changed.set)
 }
 
 /// A number in three digits.
@@ -281,17 +347,22 @@ impl Suggestion {
 
     /// A row for each run of the whole length.
     fn wholes(&self) -> TextTable {
-        let mut table = TextTable::with_left_columns(["the whole run with", "NLL of held-out rows"], 1);
-        for (set, score) in &self.whole {
+        let mut table = TextTable::with_left_columns(
+            ["the whole run with", "NLL of held-out rows, each time", "mean"],
+            2,
+        );
+        for Whole { set, scores, score } in &self.whole {
             let set = if set.is_empty() { "nothing changed".to_string() } else { set.join(" ") };
-            table.row([set, claim::score(*score)]);
+            let each: Vec<String> = scores.iter().map(|score| claim::score(*score)).collect();
+            table.row([set, each.join(", "), claim::score(*score)]);
         }
         table
     }
 
     fn told(&self) -> String {
         format!(
-            "short runs have {} steps, the whole run {}. A change must gain {} % or more, in the whole run too",
+            "short runs have {} steps, the whole run {}. A change must gain {} % or more, in the whole run on average, and \
+             something in each of its {REPEATS} repetitions, which have other seeds and held-out rows",
             self.steps,
             self.total,
             100.0 * GAIN
@@ -340,6 +411,35 @@ mod tests {
         assert_eq!(Choice::Forgets(0.1).of(1000), 0.99);
         assert_eq!(Choice::Forgets(1.0).of(100_000), 0.99999);
         assert_eq!(Choice::Forgets(0.02).of(10), 0.5);
+    }
+
+    #[test]
+    fn changes_that_gain_alone_are_tried_together_the_best_first() {
+        let of = |name: &str, scores: [f64; 3]| {
+            let set: Vec<String> = name.split_whitespace().map(str::to_string).collect();
+            Whole::new(&set, &scores.map(|score| Some(score).filter(|score| score.is_finite())))
+        };
+        let alone = [
+            of("", [0.20, 0.22, 0.18]),
+            of("a", [0.19, 0.21, 0.17]),
+            of("b", [0.3, 0.3, 0.3]),
+            of("c", [0.17, 0.19, 0.15]),
+            // Best by far, but not each time.
+            of("d", [0.05, 0.05, 0.181]),
+            of("e", [0.01, f64::NAN, 0.01]),
+            of("f", [0.199, 0.219, 0.179]),
+        ];
+        assert_eq!(together(&alone), [["c", "a"].map(str::to_string)]);
+        assert_eq!(proposed(&alone), ["c"]);
+        let all = [&alone[..], &[of("c a", [0.15, 0.16, 0.14])]].concat();
+        assert_eq!(proposed(&all), ["c", "a"]);
+        // No better than fewer of them.
+        let all = [&alone[..], &[of("c a", [0.169, 0.189, 0.149])]].concat();
+        assert_eq!(proposed(&all), ["c"]);
+        assert!(proposed(&alone[..1]).is_empty() && proposed(&alone[4..6]).is_empty());
+        // Whatever trains is better than what diverges.
+        let diverged = of("", [f64::NAN; 3]);
+        assert_eq!(proposed(&[diverged, of("b", [3.0; 3])]), ["b"]);
     }
 
     #[test]

@@ -59,7 +59,7 @@ pub use source::Source;
 pub use stepper::{State, Stepper};
 pub use tensorboard::{EventFile, FOLDER as EVENT_FOLDER};
 pub use training::Training;
-pub use tune::{Trial, best_rate, held_out, rates, rows_to_tune_on, try_rate, with_rate};
+pub use tune::{Trial, best_rate, held_out, held_out_part, rates, rows_to_tune_on, try_rate, with_rate};
 pub use validation::{Best, Validated};
 
 use crate::compile::DeviceError;

@@ -50,7 +50,12 @@ pub fn with_rate(config: &RunConfig, lr: f64) -> Result<RunConfig, ConfigError> 
 
 /// What trials are trained on, and every tenth training row, by which they are judged. Test rows are not looked at.
 pub fn held_out(splits: &Splits) -> Splits {
-    let (test, train) = splits.train.partition(HELD_OUT_EVERY);
+    held_out_part(splits, 0)
+}
+
+/// As [`held_out`], by other rows for each of the parts 0 to 9.
+pub fn held_out_part(splits: &Splits, part: usize) -> Splits {
+    let (test, train) = splits.train.divide(&|row| row % HELD_OUT_EVERY == part % HELD_OUT_EVERY);
     Splits { train, validation: None, test }
 }
 
