@@ -14,10 +14,10 @@ use crate::network::Network;
 #[serde(rename_all = "kebab-case")]
 pub enum Remat {
     /// Nothing: all that the backward pass reads is stored.
-    #[default]
     None,
     /// What costs little and stores much: over texts of more than 256 tokens, the weights of attention, and normalizations and
     /// nonlinearities of GPT-2; of logits over a large vocabulary, some rows at a time are computed, with their gradients.
+    #[default]
     Cheap,
     /// Whole blocks of a network, of which only what they read is stored: the forward pass once more. And the logits as above.
     Blocks,
