@@ -18,7 +18,7 @@ use crate::study::claim;
 
 /// What a run must gain over another, as a part of its score, to count as better: less is noise.
 const GAIN: f64 = 0.01;
-/// How often runs of the whole length are made: with further seeds, and judged by other rows. What gains in one of them is noise yet.
+/// How often every run is made: with further seeds, and judged by other rows. What gains in one of them may be noise.
 const REPEATS: usize = 3;
 /// The precision of the prior, `ess weight_decay`, of the default run. The prior says what weights are like before any row is
 /// seen, so it does not depend on how many rows there are.
@@ -51,7 +51,7 @@ pub struct Suggestion {
     /// The fields.
     pub fields: Vec<Field>,
     /// Runs of the whole length: as the configuration is, with each change alone, and with those that gain most together.
-    pub whole: Vec<Whole>,
+    pub whole: Vec<Made>,
     /// What is suggested: the fewest changes of those, whose score is as good as the best.
     pub set: Vec<String>,
     /// Runs that were made now, where others were kept.
@@ -59,9 +59,9 @@ pub struct Suggestion {
     pub made: u64,
 }
 
-/// Runs of the whole length with some changes.
+/// Runs with some changes.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Whole {
+pub struct Made {
     /// The changes.
     pub set: Vec<String>,
     /// The score of each; none where it diverged.
@@ -70,14 +70,15 @@ pub struct Whole {
     pub score: Option<f64>,
 }
 
-impl Whole {
-    fn new(set: &[String], scores: &[Option<f64>]) -> Whole {
+impl Made {
+    fn new(set: &[String], scores: Vec<Option<f64>>) -> Made {
         let sum: Option<f64> = scores.iter().copied().sum();
-        Whole { set: set.to_vec(), scores: scores.to_vec(), score: sum.map(|sum| sum / scores.len() as f64) }
+        let score = sum.map(|sum| sum / scores.len() as f64);
+        Made { set: set.to_vec(), scores, score }
     }
 
     /// Whether they gain over others, on average and each time.
-    fn gains_over(&self, other: &Whole) -> bool {
+    fn gains_over(&self, other: &Made) -> bool {
         let each = self.scores.iter().zip(&other.scores);
         is_better(self.score, other.score)
             && each.into_iter().all(|(&own, &other)| comparable(own) < comparable(other))
@@ -95,7 +96,7 @@ pub struct Field {
     pub value: f64,
     /// What the values that were tried come from.
     pub why: String,
-    /// What was tried, for the whole run, with the score of the short one; none where it diverged.
+    /// What was tried, for the whole run, with the mean score of the short ones; none where one diverged.
     pub tried: Vec<(f64, Option<f64>)>,
 }
 
@@ -209,8 +210,8 @@ impl Plan {
     ) -> Result<Suggestion, StudyError> {
         let stages = self.stages();
         let short: u64 = stages.iter().map(|(_, _, choices)| choices.len() as u64).sum();
-        let whole = 2 * stages.len() * REPEATS;
-        let mut runs = Runs::new("suggest", kept, short + whole as u64);
+        let sets = short + 2 * stages.len() as u64;
+        let mut runs = Runs::new("suggest", kept, sets * REPEATS as u64);
         let mut chosen: Vec<(&'static str, Choice)> = Vec::new();
         let mut fields: Vec<Field> = Vec::new();
         for (path, why, choices) in stages {
@@ -219,7 +220,8 @@ impl Plan {
                 all.map(|(path, choice)| format!("{path}={}", choice.of(self.steps))).collect::<Vec<String>>()
             };
             let sets: Vec<Vec<String>> = choices.iter().map(set).collect();
-            let scores = self.scores(device, &mut runs, &rows[..1], Some(self.steps), &sets)?;
+            let scores = self.made(device, &mut runs, rows, Some(self.steps), &sets)?;
+            let scores: Vec<Option<f64>> = scores.into_iter().map(|made| made.score).collect();
             let place = best(&scores);
             chosen.push((path, choices[place]));
             fields.push(Field {
@@ -242,10 +244,7 @@ impl Plan {
             .filter(|field| field.now.as_f64() != Some(field.value))
             .map(|field| format!("{}={}", field.path, field.value))
             .collect();
-        let mut made = |sets: &[Vec<String>]| -> Result<Vec<Whole>, StudyError> {
-            let scores = self.scores(device, &mut runs, rows, None, sets)?;
-            Ok(sets.iter().zip(scores.chunks(REPEATS)).map(|(set, scores)| Whole::new(set, scores)).collect())
-        };
+        let mut made = |sets: &[Vec<String>]| self.made(device, &mut runs, rows, None, sets);
         let alone = changes.into_iter().map(|change| vec![change]);
         let mut whole = made(&std::iter::once(Vec::new()).chain(alone).collect::<Vec<_>>())?;
         whole.extend(made(&together(&whole))?);
@@ -254,16 +253,15 @@ impl Plan {
         Ok(Suggestion { steps, total, labels, fields, whole, set, made: runs.made })
     }
 
-    /// The scores of runs of so many steps, or of the whole length: for each set one by each of these rows, whose place is
-    /// added to the seed.
-    fn scores(
+    /// Runs of so many steps, or of the whole length: with each set one by each of these rows, whose place is added to the seed.
+    fn made(
         &self,
         device: &Device,
         runs: &mut Runs<'_, Trained>,
-        rows: &[Splits],
+        rows: &[Splits; REPEATS],
         steps: Option<u64>,
         sets: &[Vec<String>],
-    ) -> Result<Vec<Option<f64>>, StudyError> {
+    ) -> Result<Vec<Made>, StudyError> {
         let mut jobs = Vec::new();
         for set in sets {
             let config = self.base.changed(Overrides { flag: "suggest", texts: set })?;
@@ -280,7 +278,10 @@ impl Plan {
             }
         }
         let found = run_all(device, runs, jobs, self.workers)?;
-        Ok(found.iter().map(|run| score(By::Nll, std::slice::from_ref(run))).collect())
+        let scores = found
+            .chunks(REPEATS)
+            .map(|runs| runs.iter().map(|run| score(By::Nll, std::slice::from_ref(run))).collect());
+        Ok(sets.iter().zip(scores).map(|(set, scores)| Made::new(set, scores)).collect())
     }
 }
 
@@ -302,17 +303,16 @@ fn is_better(score: Option<f64>, other: Option<f64>) -> bool {
 }
 
 /// Of single changes, behind the runs without any: the two that gain most, the three that gain most, and so on up to all that gain.
-fn together(whole: &[Whole]) -> Vec<Vec<String>> {
-    let mut gaining: Vec<&Whole> =
-        whole[1..].iter().filter(|changed| changed.gains_over(&whole[0])).collect();
+fn together(whole: &[Made]) -> Vec<Vec<String>> {
+    let mut gaining: Vec<&Made> = whole[1..].iter().filter(|changed| changed.gains_over(&whole[0])).collect();
     gaining.sort_by(|a, b| comparable(a.score).total_cmp(&comparable(b.score)));
     let first = |count: usize| gaining[..count].iter().flat_map(|changed| changed.set.clone()).collect();
     (2..=gaining.len()).map(first).collect()
 }
 
 /// Of all changes that gain over none, the first that are as good as the best; none if nothing gains.
-fn proposed(whole: &[Whole]) -> &[String] {
-    let gaining: Vec<&Whole> = whole[1..].iter().filter(|changed| changed.gains_over(&whole[0])).collect();
+fn proposed(whole: &[Made]) -> &[String] {
+    let gaining: Vec<&Made> = whole[1..].iter().filter(|changed| changed.gains_over(&whole[0])).collect();
     let scores: Vec<Option<f64>> = gaining.iter().map(|changed| changed.score).collect();
     gaining.get(best(&scores)).map_or(&[], |changed| &changed.set)
 }
@@ -325,7 +325,7 @@ fn tidy(value: f64) -> f64 {
 impl Suggestion {
     fn table(&self) -> TextTable {
         let mut table = TextTable::with_left_columns(
-            ["field", "now", "best", "tried in short runs, with the NLL of held-out rows"],
+            ["field", "now", "best", "tried in short runs, with the mean NLL of held-out rows"],
             4,
         );
         for field in &self.fields {
@@ -351,7 +351,7 @@ impl Suggestion {
             ["the whole run with", "NLL of held-out rows, each time", "mean"],
             2,
         );
-        for Whole { set, scores, score } in &self.whole {
+        for Made { set, scores, score } in &self.whole {
             let set = if set.is_empty() { "nothing changed".to_string() } else { set.join(" ") };
             let each: Vec<String> = scores.iter().map(|score| claim::score(*score)).collect();
             table.row([set, each.join(", "), claim::score(*score)]);
@@ -361,8 +361,8 @@ impl Suggestion {
 
     fn told(&self) -> String {
         format!(
-            "short runs have {} steps, the whole run {}. A change must gain {} % or more, in the whole run on average, and \
-             something in each of its {REPEATS} repetitions, which have other seeds and held-out rows",
+            "short runs have {} steps, the whole run {}; each is made {REPEATS} times, with other seeds and held-out rows. A change \
+             must gain {} % or more on average, and in whole runs something each time",
             self.steps,
             self.total,
             100.0 * GAIN
@@ -417,7 +417,7 @@ mod tests {
     fn changes_that_gain_alone_are_tried_together_the_best_first() {
         let of = |name: &str, scores: [f64; 3]| {
             let set: Vec<String> = name.split_whitespace().map(str::to_string).collect();
-            Whole::new(&set, &scores.map(|score| Some(score).filter(|score| score.is_finite())))
+            Made::new(&set, scores.map(|score| Some(score).filter(|score| score.is_finite())).to_vec())
         };
         let alone = [
             of("", [0.20, 0.22, 0.18]),
