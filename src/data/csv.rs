@@ -40,7 +40,8 @@ fn read_as(path: &Path, options: &TableFile, taught: Option<&Taught>) -> Result<
         return Err(DataError::content(path, "has no rows".to_string()));
     };
     let first_line = format!("line {}", Lines { bytes, at: 0, line: 1 }.of(first));
-    let cells = |record: &csv::StringRecord| trimmed(record).map(str::to_string).collect::<Vec<String>>();
+    let cells =
+        |record: &csv::StringRecord| record.iter().map(|cell| trimmed(cell).to_string()).collect::<Vec<_>>();
     let lines: Vec<Vec<String>> = head.iter().map(cells).collect();
     let header = match options.header {
         Some(is_there) => dialect::Header { is_there, doubt: None },
@@ -67,6 +68,9 @@ fn read_as(path: &Path, options: &TableFile, taught: Option<&Taught>) -> Result<
     notes.extend(taught.map(|_| layout.said()));
     let known = taught.map_or(&[][..], |taught| &taught.class_names);
     let mut rows = Rows::new(path, options, layout, known);
+    // As many as there are if all take as many bytes as those of the head.
+    let of_head = head.last().and_then(csv::StringRecord::position).map_or(0, csv::Position::byte) as usize;
+    rows.reserve(bytes.len() / (of_head / head.len()).max(width));
     let mut lines = Lines { bytes, at: 0, line: 1 };
     let mut origins = Vec::new();
     let (mut reader, mut record) = (records(bytes, separator), csv::StringRecord::new());
@@ -82,9 +86,9 @@ fn read_as(path: &Path, options: &TableFile, taught: Option<&Taught>) -> Result<
             let reason = format!("{}: {} columns, but the first line has {width}", place(), record.len());
             return Err(DataError::content(path, reason));
         }
-        let row: Vec<Cell> = trimmed(&record).map(Cell::Text).collect();
+        let cell = |column: usize| record.get(column).map_or(Cell::Missing, |cell| Cell::Text(trimmed(cell)));
         let is_doubtful = number == 1 && header.doubt.is_some();
-        rows.push(&row, place).map_err(|error| if is_doubtful { hint(error) } else { error })?;
+        rows.push(cell, place).map_err(|error| if is_doubtful { hint(error) } else { error })?;
         origins.push(u32::try_from(line).unwrap_or(u32::MAX));
     }
     Ok(rows.finish(notes)?.with_lines(origins))
@@ -107,9 +111,12 @@ fn records(bytes: &[u8], separator: u8) -> csv::Reader<&[u8]> {
     reader.from_reader(bytes)
 }
 
-/// The cells of a record. The reader would copy each record to trim it.
-fn trimmed(record: &csv::StringRecord) -> impl Iterator<Item = &str> {
-    record.iter().map(str::trim)
+/// A cell without white space around it. The reader would copy each record to trim it.
+fn trimmed(cell: &str) -> &str {
+    let bytes = cell.as_bytes();
+    // Most cells have none, and are not looked through.
+    let is_bare = [bytes.first(), bytes.last()].iter().all(|end| end.is_some_and(u8::is_ascii_graphic));
+    if is_bare { cell } else { cell.trim() }
 }
 
 /// Lines of records, one after another.

@@ -1,7 +1,7 @@
 //! Files that may be compressed, and how much they may unpack to: a few bytes can say that they are a thousand times as
 //! many, and no memory holds what some files say.
 
-use std::io::{self, BufRead, BufReader, Error, ErrorKind, Read};
+use std::io::{self, BufRead, BufReader, Error, ErrorKind, Read, Seek, SeekFrom};
 use std::path::Path;
 
 use flate2::bufread::MultiGzDecoder;
@@ -24,9 +24,26 @@ pub(crate) fn open(path: &Path) -> io::Result<Box<dyn Read>> {
 
 /// The whole file, decompressed if it is gzip.
 pub(crate) fn read(path: &Path) -> io::Result<Vec<u8>> {
+    // Without room for what is to come, the bytes would be copied again and again.
     let mut bytes = Vec::new();
+    bytes.try_reserve(unpacked(path).unwrap_or(0)).ok();
     open(path)?.read_to_end(&mut bytes)?;
     Ok(bytes)
+}
+
+/// How many bytes a file seems to unpack to, at most a hundred times its own. Gzip keeps the number at the end, without what is
+/// above 32 bits.
+fn unpacked(path: &Path) -> Option<usize> {
+    let mut file = crate::files::open(path).ok()?;
+    let length = file.metadata().ok()?.len();
+    let mut begin = [0; 2];
+    if file.read_exact(&mut begin).is_err() || begin != [0x1f, 0x8b] {
+        return usize::try_from(length).ok();
+    }
+    file.seek(SeekFrom::End(-4)).ok()?;
+    let mut end = [0; 4];
+    file.read_exact(&mut end).ok()?;
+    usize::try_from(u64::from(u32::from_le_bytes(end)).min(length.saturating_mul(TIMES))).ok()
 }
 
 /// What so many packed bytes may unpack to.

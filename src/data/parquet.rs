@@ -70,7 +70,7 @@ fn read_as(path: &Path, options: &TableFile, taught: Option<&Taught>) -> Result<
             })
         };
         let cells = row.get_column_iter().enumerate().map(cell).collect::<Result<Vec<Cell>, DataError>>()?;
-        rows.push(&cells, place)?;
+        rows.push(|column| cells[column], place)?;
     }
     rows.finish(notes)
 }

@@ -67,14 +67,17 @@ impl Cell<'_> {
 
     /// It as a feature: `true` is 1, as NumPy has it.
     fn feature(self) -> Option<f32> {
-        let truth = match self {
-            Cell::Text("true" | "True" | "TRUE") | Cell::Truth(true) => Some(1.0),
-            Cell::Text("false" | "False" | "FALSE") | Cell::Truth(false) => Some(0.0),
-            Cell::Text(text) => whole(text).or_else(|| text.parse().ok()),
+        let number: Option<f32> = match self {
+            Cell::Text(text) => whole(text).or_else(|| match text {
+                "true" | "True" | "TRUE" => Some(1.0),
+                "false" | "False" | "FALSE" => Some(0.0),
+                text => text.parse().ok(),
+            }),
+            Cell::Truth(truth) => Some(f32::from(truth)),
             Cell::Number(number) => Some(number as f32),
             Cell::Missing => None,
         };
-        truth.filter(|number: &f32| number.is_finite())
+        number.filter(|number| number.is_finite())
     }
 
     /// Why it is no such thing.
@@ -110,19 +113,28 @@ impl<'a> Rows<'a> {
         Rows { path, options, layout, known, features: Vec::new(), labels: Found::Nothing, count: 0 }
     }
 
-    /// Appends a row with as many cells as the layout has. `place` says where it is: `line 3`.
-    pub(super) fn push(&mut self, cells: &[Cell], place: impl Fn() -> String) -> Result<(), DataError> {
+    /// Makes room for about so many rows.
+    pub(super) fn reserve(&mut self, rows: usize) {
+        self.features.try_reserve(rows.saturating_mul(self.layout.features.len())).ok();
+    }
+
+    /// Appends a row, whose `cell` is that of a column of the layout. `place` says where it is: `line 3`.
+    pub(super) fn push<'c>(
+        &mut self,
+        cell: impl Fn(usize) -> Cell<'c>,
+        place: impl Fn() -> String,
+    ) -> Result<(), DataError> {
         let wrong = |layout: &Layout, column: usize, reason: String| {
             DataError::content(self.path, format!("{}, {}: {reason}", place(), layout.title(column)))
         };
         for &column in &self.layout.features {
-            let cell = cells[column];
+            let cell = cell(column);
             let number =
                 cell.feature().ok_or_else(|| wrong(&self.layout, column, cell.is_no("finite number")))?;
             self.features.push(number / self.options.scale);
         }
         for &column in &self.layout.labels {
-            let taken = self.labels.take(cells[column], self.options.target, self.known);
+            let taken = self.labels.take(cell(column), self.options.target, self.known);
             taken.map_err(|reason| wrong(&self.layout, column, reason))?;
         }
         self.count += 1;
