@@ -2,8 +2,9 @@
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
-use std::io::{Error, ErrorKind, Read as _, Result, Write as _};
+use std::io::{Error, ErrorKind, Read as _, Result, Seek as _, SeekFrom, Write as _};
 use std::path::Path;
+use std::thread;
 
 use tempfile::NamedTempFile;
 
@@ -93,24 +94,49 @@ fn what(kind: fs::FileType) -> &'static str {
 /// # Errors
 /// What the system said; the old content is then still whole.
 pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
-    write(path, &[bytes], File::sync_all)
+    write(path, |file| file.write_all(bytes), File::sync_all)
 }
 
-/// As [`write_atomically`], of several parts; `before` is called when all is written but its name.
-pub(crate) fn write_after(path: &Path, parts: &[&[u8]], before: impl FnOnce() -> Result<()>) -> Result<()> {
-    write(path, parts, |file| file.sync_all().and_then(|()| before()))
+/// As [`write_atomically`], of a beginning of so many bytes and several parts behind it. `begin` makes the beginning while the
+/// parts are written; `before` is called when all is written but the file's name.
+pub(crate) fn write_after(
+    path: &Path,
+    (length, begin): (usize, impl FnOnce() -> Result<Vec<u8>> + Send),
+    parts: &[&[u8]],
+    before: impl FnOnce() -> Result<()>,
+) -> Result<()> {
+    let fill = |file: &mut File| {
+        let write_parts = |file: &mut File| parts.iter().try_for_each(|part| file.write_all(part));
+        // What is no file, such as a pipe, takes all in order.
+        if !file.metadata()?.is_file() {
+            return begin().and_then(|begin| file.write_all(&begin)).and_then(|()| write_parts(file));
+        }
+        let begin = thread::scope(|scope| {
+            let begin = scope.spawn(begin);
+            file.seek(SeekFrom::Start(length as u64)).and_then(|_| write_parts(file))?;
+            begin.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        })?;
+        if begin.len() != length {
+            return Err(Error::other("its beginning has another length than was said"));
+        }
+        file.seek(SeekFrom::Start(0)).and_then(|_| file.write_all(&begin))
+    };
+    write(path, fill, |file| file.sync_all().and_then(|()| before()))
 }
 
 /// As [`write_atomically`], of several parts, but after a loss of power the file may be damaged.
 pub(crate) fn write_unsynced(path: &Path, parts: &[&[u8]]) -> Result<()> {
-    write(path, parts, |_| Ok(()))
+    write(path, |file| parts.iter().try_for_each(|part| file.write_all(part)), |_| Ok(()))
 }
 
-fn write(path: &Path, parts: &[&[u8]], sync: impl FnOnce(&File) -> Result<()>) -> Result<()> {
+fn write(
+    path: &Path,
+    fill: impl FnOnce(&mut File) -> Result<()>,
+    sync: impl FnOnce(&File) -> Result<()>,
+) -> Result<()> {
     // A file renamed over a device or a pipe would take its place.
     if fs::metadata(path).is_ok_and(|there| !there.is_file() && !there.is_dir()) {
-        let mut there = File::options().write(true).open(path)?;
-        return parts.iter().try_for_each(|part| there.write_all(part));
+        return fill(&mut File::options().write(true).open(path)?);
     }
     let no_folder = || Error::new(ErrorKind::InvalidInput, "is no file in a folder");
     let folder = path.parent().ok_or_else(no_folder)?;
@@ -119,7 +145,7 @@ fn write(path: &Path, parts: &[&[u8]], sync: impl FnOnce(&File) -> Result<()>) -
     remove_abandoned(folder);
     let mut file = temporary(folder)?;
     // Errors of the temporary file itself would name it, and nobody knows that name.
-    parts.iter().try_for_each(|part| file.as_file_mut().write_all(part))?;
+    fill(file.as_file_mut())?;
     sync(file.as_file())?;
     file.persist(path).map_err(|error| error.error)?;
     Ok(())

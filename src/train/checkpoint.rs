@@ -143,12 +143,15 @@ impl Checkpoint {
             return Err(fail(format!("tensor `{name}` has {bytes} bytes, but is {ty}")));
         }
         let tensors: Vec<&[u8]> = tensors.into_iter().map(|tensor| &*tensor.bytes).collect();
-        if !seal::seal(&mut begin_of_file, &tensors) {
-            return Err(fail("its header has no place for the checksum".to_string()));
-        }
-        let parts: Vec<&[u8]> = [&*begin_of_file].into_iter().chain(tensors).collect();
-        crate::files::write_after(&path, &parts, before).map_err(|error| fail(error.to_string()))?;
-        let size = Size(parts.iter().map(|part| part.len() as u64).sum());
+        let length = begin_of_file.len();
+        let size = Size(tensors.iter().map(|part| part.len() as u64).sum::<u64>() + length as u64);
+        // The checksum takes as long as writing, and is computed meanwhile.
+        let begin_of_file = || {
+            let no_place = || std::io::Error::other("its header has no place for the checksum");
+            seal::sealed(begin_of_file, &tensors).ok_or_else(no_place)
+        };
+        let written = crate::files::write_after(&path, (length, begin_of_file), &tensors, before);
+        written.map_err(|error| fail(error.to_string()))?;
         let seconds = begin.elapsed().as_secs_f64();
         tracing::info!(
             "checkpoint of step {}: {}, {size}, in {seconds:.2} s",

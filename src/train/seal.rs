@@ -8,13 +8,13 @@ pub(super) const KEY: &str = "sha256";
 /// What stands in the checksum's place while it is computed.
 pub(super) const BLANK: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 
-/// Puts the checksum in the place of [`BLANK`], given how the file begins, with all of its header, and the rest of it. Whether there
-/// was such a place.
-pub(super) fn seal(begin: &mut [u8], rest: &[&[u8]]) -> bool {
-    let Some(place) = place(begin, BLANK) else { return false };
-    let sum = sum(begin, rest, place);
+/// How a file begins, with the checksum in the place of [`BLANK`], given that beginning, with all of its header, and the rest of the file;
+/// nothing if there is no such place.
+pub(super) fn sealed(mut begin: Vec<u8>, rest: &[&[u8]]) -> Option<Vec<u8>> {
+    let place = place(&begin, BLANK)?;
+    let sum = sum(&begin, rest, place);
     begin[place..place + BLANK.len()].copy_from_slice(sum.as_bytes());
-    true
+    Some(begin)
 }
 
 /// Whether every byte of the file is as it was sealed.
