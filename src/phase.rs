@@ -5,6 +5,7 @@
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
 
 /// Something that may take more than a second.
@@ -159,6 +160,7 @@ pub struct UnderWay {
 
 struct Entry {
     id: u64,
+    thread: ThreadId,
     phase: Phase,
     since: Instant,
     /// What phases within it took.
@@ -178,6 +180,7 @@ struct Clock {
     begin: Instant,
     /// What is over, with its own time, without that of phases within it.
     over: Vec<(Phase, Duration)>,
+    is_side_by_side: bool,
 }
 
 static LIST: Mutex<List> = Mutex::new(List { next: 0, entries: Vec::new(), clock: None });
@@ -209,18 +212,23 @@ pub fn begin(phase: Phase) -> Running {
     let mut list = list();
     let id = list.next;
     list.next += 1;
-    list.entries.push(Entry { id, phase, since: Instant::now(), within: Duration::ZERO, done: 0, of: 0 });
+    let (thread, since) = (thread::current().id(), Instant::now());
+    let is_beside = list.entries.iter().any(|entry| entry.thread != thread);
+    if let Some(clock) = &mut list.clock {
+        clock.is_side_by_side |= is_beside;
+    }
+    list.entries.push(Entry { id, thread, phase, since, within: Duration::ZERO, done: 0, of: 0 });
     Running { id }
 }
 
 /// Times the way to the first step from now on.
 pub fn start_clock() {
-    list().clock = Some(Clock { begin: Instant::now(), over: Vec::new() });
+    list().clock = Some(Clock { begin: Instant::now(), over: Vec::new(), is_side_by_side: false });
 }
 
 /// The way to the first step, where it is timed: asked for once, when that step is over.
 pub fn stop_clock() -> Option<Way> {
-    let Clock { begin, over } = list().clock.take()?;
+    let Clock { begin, over, is_side_by_side } = list().clock.take()?;
     let mut phases: Vec<(String, Duration)> = Vec::new();
     for (phase, took) in over {
         let name = phase.to_string();
@@ -229,7 +237,7 @@ pub fn stop_clock() -> Option<Way> {
             None => phases.push((name, took)),
         }
     }
-    Some(Way { total: begin.elapsed(), phases })
+    Some(Way { total: begin.elapsed(), phases, is_side_by_side })
 }
 
 /// Where the time from the start of a process to its first step went.
@@ -239,6 +247,8 @@ pub struct Way {
     pub total: Duration,
     /// The phases, with their own time.
     pub phases: Vec<(String, Duration)>,
+    /// Whether threads had phases at the same time.
+    pub is_side_by_side: bool,
 }
 
 /// What takes less is part of the rest.
@@ -254,7 +264,11 @@ impl fmt::Display for Way {
             write!(f, "{before}{phase} {}", seconds(*took))?;
             rest = rest.saturating_sub(*took);
         }
-        if rest < self.total { write!(f, ", the rest {}", seconds(rest)) } else { Ok(()) }
+        match rest < self.total {
+            true if self.is_side_by_side => f.write_str(", some of them side by side"),
+            true => write!(f, ", the rest {}", seconds(rest)),
+            false => Ok(()),
+        }
     }
 }
 
@@ -289,8 +303,10 @@ impl Drop for Running {
         let Some(clock) = &mut list.clock else { return };
         let elapsed = entry.since.elapsed();
         clock.over.push((entry.phase, elapsed.saturating_sub(entry.within)));
-        // The one before it began before, and is not over.
-        if let Some(around) = place.checked_sub(1).and_then(|place| list.entries.get_mut(place)) {
+        // The last of its thread that began before is not over.
+        if let Some(around) =
+            list.entries[..place].iter_mut().rev().find(|before| before.thread == entry.thread)
+        {
             around.within += elapsed;
         }
     }
@@ -347,12 +363,12 @@ mod tests {
 
         let ms = Duration::from_millis;
         let phases = vec![("reading".to_string(), ms(30)), ("short".to_string(), ms(0))];
-        let way = Way { total: ms(100), phases };
-        assert_eq!(
-            way.to_string(),
-            "the first step was done 0.100 s after the start: reading 0.030 s, the rest 0.070 s"
-        );
-        let way = Way { total: ms(100), phases: Vec::new() };
+        let way = Way { total: ms(100), phases, is_side_by_side: false };
+        let told = "the first step was done 0.100 s after the start: reading 0.030 s";
+        assert_eq!(way.to_string(), format!("{told}, the rest 0.070 s"));
+        let way = Way { is_side_by_side: true, ..way };
+        assert_eq!(way.to_string(), format!("{told}, some of them side by side"));
+        let way = Way { phases: Vec::new(), ..way };
         assert_eq!(way.to_string(), "the first step was done 0.100 s after the start");
     }
 }

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
+use std::thread::{self, ScopedJoinHandle};
 
 use natgrad_layers::Task;
 
@@ -25,7 +26,7 @@ use crate::compile::{CacheOutcome, Compiled, Conditions, Device};
 use crate::config::{Evaluation, RunConfig};
 use crate::data::{Arrays, Batches, Examples, RowTypes, TableFacts};
 use crate::phase::{self, Phase};
-use crate::posterior::{Judging, Predictor, PredictorError};
+use crate::posterior::{Judging, Predictor};
 use crate::rule::HyperValues;
 use crate::step::Recipe;
 use crate::weights;
@@ -94,8 +95,18 @@ impl<'a> Training<'a> {
         // What is wrong with it is said before anything is compiled.
         let prior = if checkpoint.is_none() { Prior::of(&config, &values, labels)? } else { None };
         let explained = |error| explain(device, &config, recipe.table.as_ref(), error);
-        let mut session =
-            Session::new(device, &recipe, config.batch, &values, config.seed).map_err(explained)?;
+        let judged = [&test, &validation].into_iter().flatten().map(Examples::len).max();
+        let judged = judged.filter(|_| config.model.task() != Task::Own);
+        let draws_means = checkpoint.is_none() && (prior.is_none() || config.init.is_some());
+        // As many rows as are judged, and first weights, are known before the step is compiled: all three are made side by side.
+        let (session, predictor, means) = thread::scope(|scope| {
+            let config = &config;
+            let predictor = judged.map(|rows| scope.spawn(move || predictor_of(device, config, rows)));
+            let means = draws_means.then(|| scope.spawn(|| first_means(config)));
+            let session = Session::new(device, &recipe, config.batch, &values, config.seed);
+            (session, predictor.map(joined), means.map(joined))
+        });
+        let mut session = session.map_err(explained)?;
         if let (Some(_), Some(train)) = (&recipe.table, &train) {
             let all = whole(train)?;
             session.hold(&all.features[0], &all.labels)?;
@@ -110,8 +121,10 @@ impl<'a> Training<'a> {
             (Some(_), _) | (None, None) => None,
             (None, Some(checkpoint)) => checkpoint.header.table.clone(),
         };
+        let predictor = predictor.transpose()?.map(Arc::new);
         let mut tally = CompileTally::default();
-        session.programs().for_each(|program| tally.add(program, observer));
+        let programs = session.programs().chain(predictor.iter().flat_map(|predictor| predictor.programs()));
+        programs.for_each(|program| tally.add(program, observer));
         let rows = RowTypes::of(config.model.model());
         let (step, seconds, saved) = (0, 0.0, None);
         let mut training = Training {
@@ -136,20 +149,14 @@ impl<'a> Training<'a> {
             best_state: None,
             moved: Vec::new(),
             has_run: false,
-            predictor: None,
+            predictor,
             tally,
             source: source.map_or_else(OnceLock::new, OnceLock::from),
         };
-        let judged = [&training.test, &training.validation].into_iter().flatten();
-        if let Some(rows) = judged.map(Examples::len).max()
-            && training.is_scored()
-        {
-            training.predictor(rows, observer)?;
-        }
         match &checkpoint {
             Some(checkpoint) => training.begin(Some(checkpoint))?,
             None => {
-                if let Err(error) = training.begin_anew(prior) {
+                if let Err(error) = training.begin_anew(prior, means.transpose()?) {
                     training.renew(error)?;
                     training.begin(None)?;
                 }
@@ -195,21 +202,21 @@ impl<'a> Training<'a> {
                 self.validated = checkpoint.header.validated;
                 self.moved = checkpoint.header.conditions.changes(&Conditions::of(self.device));
             }
-            None => self.begin_anew(Prior::of(&self.config, &self.values, self.labels)?)?,
+            None => self.begin_anew(Prior::of(&self.config, &self.values, self.labels)?, None)?,
         }
         Ok(())
     }
 
-    /// Puts the state at its start: that of the prior, where the run has one and no initial weights.
-    fn begin_anew(&mut self, prior: Option<Prior>) -> Result<(), TrainError> {
+    /// Puts the state at its start: at these means, if they are given, else at those that it begins with.
+    fn begin_anew(&mut self, prior: Option<Prior>, means: Option<Vec<Vec<f64>>>) -> Result<(), TrainError> {
         let _beginning = phase::begin(Phase::Beginning);
         if let Some(prior) = &prior {
             self.session.set_prior(prior)?;
         }
-        let means = match (&self.config.init, prior) {
-            (Some(path), _) => weights::read(path, &self.config.model)?,
-            (None, Some(prior)) => prior.mean,
-            (None, None) => self.config.model.initial_values(self.config.seed),
+        let means = match (means, prior) {
+            (Some(means), _) => means,
+            (None, Some(prior)) if self.config.init.is_none() => prior.mean,
+            (None, _) => first_means(&self.config)?,
         };
         self.session.begin(&means, &[])?;
         (self.step, self.seconds) = (0, 0.0);
@@ -345,14 +352,11 @@ impl<'a> Training<'a> {
         rows: usize,
         observer: Observer,
     ) -> Result<Arc<Predictor<'a>>, TrainError> {
-        let rows = Predictor::rows_on(self.device, self.config.model.model(), self.config.batch, rows);
-        if let Some(predictor) = self.predictor.as_ref().filter(|predictor| predictor.rows() >= rows) {
+        let wanted = rows_at_a_time(self.device, &self.config, rows);
+        if let Some(predictor) = self.predictor.as_ref().filter(|predictor| predictor.rows() >= wanted) {
             return Ok(Arc::clone(predictor));
         }
-        let explained =
-            |error: PredictorError| explain(self.device, &self.config, None, TrainError::from(error));
-        let predictor = Predictor::new(self.device, &self.recipe(), rows).map_err(explained)?;
-        let predictor = Arc::new(predictor);
+        let predictor = Arc::new(predictor_of(self.device, &self.config, rows)?);
         predictor.programs().for_each(|program| self.tally.add(program, observer));
         Ok(Arc::clone(self.predictor.insert(predictor)))
     }
@@ -400,4 +404,33 @@ impl<'a> Training<'a> {
             reliability: reliability.filter(|found| !found.mean.is_empty()),
         })
     }
+}
+
+/// The weights that a run without a prior begins with: those of a file, or new ones.
+fn first_means(config: &RunConfig) -> Result<Vec<Vec<f64>>, TrainError> {
+    Ok(match &config.init {
+        Some(path) => weights::read(path, &config.model)?,
+        None => config.model.initial_values(config.seed),
+    })
+}
+
+/// What predicts so many rows.
+fn predictor_of<'a>(
+    device: &'a Device,
+    config: &RunConfig,
+    rows: usize,
+) -> Result<Predictor<'a>, TrainError> {
+    let recipe = config.recipe(device.target().state_plan());
+    let predictor = Predictor::new(device, &recipe, rows_at_a_time(device, config, rows));
+    predictor.map_err(|error| explain(device, config, None, TrainError::from(error)))
+}
+
+/// How many of so many rows are predicted at a time.
+fn rows_at_a_time(device: &Device, config: &RunConfig, rows: usize) -> usize {
+    Predictor::rows_on(device, config.model.model(), config.batch, rows)
+}
+
+/// What a thread made. Its panic goes on in this one.
+fn joined<T>(handle: ScopedJoinHandle<'_, T>) -> T {
+    handle.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
