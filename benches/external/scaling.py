@@ -178,13 +178,20 @@ def one(args, entrant, length, vocabulary, timeout):
 
 def run(args):
     report = {"machine": f"{platform.machine()}, {args.threads} threads", "versions": versions(args), "points": []}
+    if args.go_on:
+        before = json.loads(args.json.read_text())
+        kept = {key: before[key] for key in ("machine", "versions")}
+        if kept != {key: report[key] for key in kept}:
+            raise SystemExit(f"{args.json} has numbers of {kept}: measure all anew, without --go-on")
+        report = before
+    known = {tuple(point[key] for key in ("length", "vocabulary", "entrant")) for point in report["points"] if "ms" in point}
     begin, order = time.monotonic(), random.Random(0)
     places = {(length, VOCABULARY) for length in args.lengths} | {(LENGTH, vocabulary) for vocabulary in args.vocabularies}
     cases = [(length, vocabulary, entrant) for length, vocabulary in sorted(places) for entrant in args.entrants]
     # The short first: where time runs out, it is the longest that are left.
     order.shuffle(cases)
     cases.sort(key=lambda case: case[0] ** 2 * 1024 + case[0] * case[1])
-    for length, vocabulary, entrant in cases:
+    for length, vocabulary, entrant in [case for case in cases if case not in known]:
         left = 60 * args.minutes - (time.monotonic() - begin)
         try:
             if left < 5:
@@ -192,7 +199,8 @@ def run(args):
             found = one(args, entrant, length, vocabulary, left)
         except (TooLarge, RuntimeError) as error:
             found = {"error": str(error)}
-        report["points"].append({"length": length, "vocabulary": vocabulary, "entrant": entrant, **found})
+        case = {"length": length, "vocabulary": vocabulary, "entrant": entrant}
+        report["points"] = [point for point in report["points"] if not case.items() <= point.items()] + [{**case, **found}]
         ms = found.get("ms", {}).get("median")
         said = found.get("error") or f"{ms:.1f} ms, {peak(entrant, found) / 1e6:.0f} MB"
         print(f"{time.monotonic() - begin:6.0f} s  length {length}, vocabulary {vocabulary}, {entrant}: {said}", flush=True)
@@ -302,6 +310,7 @@ def main():
     runs = commands.add_parser("run", help="measure all, and write the page")
     runs.add_argument("--natgrad", default="natgrad", help="the program")
     runs.add_argument("--minutes", type=float, default=20, help="after which nothing more is begun")
+    runs.add_argument("--go-on", action="store_true", help="keep the numbers that are in the JSON, and measure what is missing")
     runs.add_argument("--lengths", type=numbers, default=LENGTHS)
     runs.add_argument("--vocabularies", type=numbers, default=VOCABULARIES)
     runs.add_argument("--entrants", type=words, default=ENTRANTS, help="such as 'natgrad adamw cheap,jax adamw'")
