@@ -15,6 +15,7 @@ mod merge;
 mod metrics;
 mod motion;
 mod predict;
+mod prepared;
 mod prior;
 mod programs;
 mod progress;

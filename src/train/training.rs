@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
-use std::thread::{self, ScopedJoinHandle};
 
 use natgrad_layers::Task;
 
@@ -15,6 +14,7 @@ use super::feed::{table_on_device, whole};
 use super::finite::first_not_finite;
 use super::folder::RunFolder;
 use super::motion::motion;
+use super::prepared::{first_means, predictor_of, rows_at_a_time, side_by_side};
 use super::prior::Prior;
 use super::programs::explain;
 use super::progress::{CompileTally, Observer, Progress, RunReport};
@@ -29,7 +29,6 @@ use crate::phase::{self, Phase};
 use crate::posterior::{Judging, Predictor};
 use crate::rule::HyperValues;
 use crate::step::Recipe;
-use crate::weights;
 
 /// A run on its device, from [`Run::start`](super::Run::start).
 ///
@@ -98,14 +97,12 @@ impl<'a> Training<'a> {
         let judged = [&test, &validation].into_iter().flatten().map(Examples::len).max();
         let judged = judged.filter(|_| config.model.task() != Task::Own);
         let draws_means = checkpoint.is_none() && (prior.is_none() || config.init.is_some());
-        // As many rows as are judged, and first weights, are known before the step is compiled: all three are made side by side.
-        let (session, predictor, means) = thread::scope(|scope| {
-            let config = &config;
-            let predictor = judged.map(|rows| scope.spawn(move || predictor_of(device, config, rows)));
-            let means = draws_means.then(|| scope.spawn(|| first_means(config)));
-            let session = Session::new(device, &recipe, config.batch, &values, config.seed);
-            (session, predictor.map(joined), means.map(joined))
-        });
+        let of_run = &config;
+        let (session, predictor, means) = side_by_side(
+            || Session::new(device, &recipe, config.batch, &values, config.seed),
+            judged.map(|rows| move || predictor_of(device, of_run, rows)),
+            draws_means.then_some(|| first_means(of_run)),
+        );
         let mut session = session.map_err(explained)?;
         if let (Some(_), Some(train)) = (&recipe.table, &train) {
             let all = whole(train)?;
@@ -404,33 +401,4 @@ impl<'a> Training<'a> {
             reliability: reliability.filter(|found| !found.mean.is_empty()),
         })
     }
-}
-
-/// The weights that a run without a prior begins with: those of a file, or new ones.
-fn first_means(config: &RunConfig) -> Result<Vec<Vec<f64>>, TrainError> {
-    Ok(match &config.init {
-        Some(path) => weights::read(path, &config.model)?,
-        None => config.model.initial_values(config.seed),
-    })
-}
-
-/// What predicts so many rows.
-fn predictor_of<'a>(
-    device: &'a Device,
-    config: &RunConfig,
-    rows: usize,
-) -> Result<Predictor<'a>, TrainError> {
-    let recipe = config.recipe(device.target().state_plan());
-    let predictor = Predictor::new(device, &recipe, rows_at_a_time(device, config, rows));
-    predictor.map_err(|error| explain(device, config, None, TrainError::from(error)))
-}
-
-/// How many of so many rows are predicted at a time.
-fn rows_at_a_time(device: &Device, config: &RunConfig, rows: usize) -> usize {
-    Predictor::rows_on(device, config.model.model(), config.batch, rows)
-}
-
-/// What a thread made. Its panic goes on in this one.
-fn joined<T>(handle: ScopedJoinHandle<'_, T>) -> T {
-    handle.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
