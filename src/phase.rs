@@ -43,6 +43,8 @@ pub enum Phase {
     },
     /// Data and initial weights are hashed, to tell them from others.
     Hashing,
+    /// The weights that a run begins with are drawn, or read.
+    FirstWeights,
     /// The state is put on the device.
     Beginning,
     /// The first step of a run is computed.
@@ -122,6 +124,7 @@ impl fmt::Display for Phase {
             Phase::Reading { what } => write!(f, "reading {what}"),
             Phase::Checking { rows } => write!(f, "decoding {rows} test images once"),
             Phase::Hashing => f.write_str("hashing the data"),
+            Phase::FirstWeights => f.write_str("making the first weights"),
             Phase::Beginning => f.write_str("putting the state on the device"),
             Phase::FirstStep => f.write_str("computing the first step"),
             Phase::Saving { path } => write!(f, "writing {}", path.display()),
@@ -137,7 +140,7 @@ impl fmt::Display for Phase {
                 write!(f, "{case}: {rounds} rounds, the widest interval {:.1} %", 100.0 * width)
             }
             Phase::Studying { name: "sweep", runs } => write!(f, "a sweep of {runs} runs"),
-            Phase::Studying { name: "suggest", runs } => write!(f, "{runs} short runs"),
+            Phase::Studying { name: "suggest", runs } => write!(f, "up to {runs} runs"),
             Phase::Studying { name, runs } => write!(f, "the study {name}, {runs} runs"),
             Phase::Measuring => f.write_str("measuring what the device does at best"),
             Phase::Replaying { steps } => write!(f, "replaying {steps} steps"),
@@ -150,6 +153,8 @@ impl fmt::Display for Phase {
 pub struct UnderWay {
     /// Tells it from others.
     pub id: u64,
+    /// The thread that does it.
+    pub thread: ThreadId,
     /// What it is.
     pub phase: Phase,
     /// For how long.
@@ -189,10 +194,11 @@ fn list() -> MutexGuard<'static, List> {
     LIST.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// What is under way in this process, the outermost first.
+/// What is under way in this process, of each thread the outermost first.
 pub fn under_way() -> Vec<UnderWay> {
     let told = |entry: &Entry| UnderWay {
         id: entry.id,
+        thread: entry.thread,
         phase: entry.phase.clone(),
         elapsed: entry.since.elapsed(),
         done: (entry.of > 0).then_some((entry.done.min(entry.of), entry.of)),
@@ -303,7 +309,7 @@ impl Drop for Running {
         let Some(clock) = &mut list.clock else { return };
         let elapsed = entry.since.elapsed();
         clock.over.push((entry.phase, elapsed.saturating_sub(entry.within)));
-        // The last of its thread that began before is not over.
+        // The phase of this thread that is around this one is not over.
         if let Some(around) =
             list.entries[..place].iter_mut().rev().find(|before| before.thread == entry.thread)
         {

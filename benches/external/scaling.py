@@ -176,9 +176,17 @@ def one(args, entrant, length, vocabulary, timeout):
     return json.loads(out.splitlines()[-1])
 
 
+def processor():
+    """What Linux calls it, with what makes its products fast."""
+    facts = dict(line.split(":", 1) for line in open("/proc/cpuinfo").read().split("\n\n")[0].splitlines() if ":" in line)
+    facts = {key.strip(): value.strip() for key, value in facts.items()}
+    flags = [flag for flag in ("avx2", "avx512f", "avx512_bf16", "amx_bf16") if flag in facts.get("flags", "").split()]
+    return " ".join([facts.get("model name", platform.machine()), *flags])
+
+
 def run(args):
-    report = {"machine": f"{platform.machine()}, {args.threads} threads", "versions": versions(args), "points": []}
-    if args.go_on:
+    report = {"machine": f"{processor()}, {args.threads} threads", "versions": versions(args), "points": []}
+    if args.go_on and args.json.exists():
         before = json.loads(args.json.read_text())
         kept = {key: before[key] for key in ("machine", "versions")}
         if kept != {key: report[key] for key in kept}:
@@ -261,8 +269,8 @@ def section(report):
         f"A step of GPT-2 of 4 layers and width 256 (`{config}`), one row of tokens, against the tokens of the row (vocabulary "
         f"{VOCABULARY}) and against the vocabulary ({LENGTH} tokens). {versions}; {report['machine']}. Made by "
         "`benches/external/scaling.py run`.",
-        "Each number is of a process of its own, one after another and not in turns: the lines show how cost grows, not differences of "
-        "a few percent. `none`, `cheap` and `blocks` are `step.remat`. `jax-attention` is `jax.nn.dot_product_attention`; PyTorch's "
+        "Each number is of a process of its own, one after another and not in turns, and the machine's speed changes meanwhile: the lines "
+        "show how cost grows. Differences of up to a third mean nothing. `none`, `cheap` and `blocks` are `step.remat`. `jax-attention` is `jax.nn.dot_product_attention`; PyTorch's "
         "attention is `scaled_dot_product_attention`. Memory of natgrad and JAX is XLA's own number: arguments, results and temporaries of a "
         "step. PyTorch has none on a CPU: there it is by how much the process grew beyond what it had after importing. The two numbers are not "
         "quite alike.",

@@ -6,6 +6,9 @@
 /// returns them when they are freed, so that every run would fault in each of its pages again: a sixth of the time of a
 /// training step of GPT with 6 layers. Other C libraries are left as they are.
 ///
+/// All threads share one arena of it then, so that what one thread frees another takes. A program whose own threads allocate much
+/// should have another allocator for itself (`#[global_allocator]`), as the command `natgrad` has.
+///
 /// Call it first in `main`: where other threads run, the allocator is left as it is.
 pub fn keep_freed_memory() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]

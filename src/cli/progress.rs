@@ -153,14 +153,24 @@ struct Line {
     done: Option<(u64, u64)>,
 }
 
-/// What takes long, from the outermost phase, and how far the innermost of them is.
+/// What takes long, of each thread from the outermost phase, and how far the innermost of the first thread is.
 fn line(phases: &[UnderWay]) -> Option<Line> {
-    let shown: Vec<&UnderWay> = phases.iter().filter(|phase| phase.elapsed >= SHOWN_AFTER).collect();
-    let last = shown.last()?;
-    let mut texts: Vec<String> = shown.iter().map(|phase| phase.phase.to_string()).collect();
-    // A phase may have one in it that is told in the same words.
-    texts.dedup();
-    let mut text = format!("{}, elapsed {}", texts.join(": "), duration(last.elapsed));
+    let mut threads: Vec<Vec<&UnderWay>> = Vec::new();
+    for phase in phases.iter().filter(|phase| phase.elapsed >= SHOWN_AFTER) {
+        match threads.iter_mut().find(|of| of[0].thread == phase.thread) {
+            Some(of) => of.push(phase),
+            None => threads.push(vec![phase]),
+        }
+    }
+    let last = *threads.first()?.last()?;
+    let nested = |of: &Vec<&UnderWay>| {
+        let mut texts: Vec<String> = of.iter().map(|phase| phase.phase.to_string()).collect();
+        // A phase may have one in it that is told in the same words.
+        texts.dedup();
+        texts.join(": ")
+    };
+    let texts: Vec<String> = threads.iter().map(nested).collect();
+    let mut text = format!("{}, elapsed {}", texts.join(" and "), duration(last.elapsed));
     let done = last.done.filter(|(done, _)| *done > 0);
     if let Some((done, of)) = done {
         let left = last.elapsed.mul_f64((of - done) as f64 / done as f64);
@@ -212,7 +222,8 @@ mod tests {
     use super::*;
 
     fn phase(phase: Phase, seconds: u64, done: Option<(u64, u64)>) -> UnderWay {
-        UnderWay { id: seconds, phase, elapsed: Duration::from_secs(seconds), done }
+        let thread = std::thread::current().id();
+        UnderWay { id: seconds, thread, phase, elapsed: Duration::from_secs(seconds), done }
     }
 
     #[test]
@@ -227,6 +238,10 @@ mod tests {
         assert_eq!(text(&[trial.clone(), compiling(0)]).as_deref(), Some(alone));
         let both = "adamw at learning rate 0.001, trial 3 of 5: compiling the program step, elapsed 2s";
         assert_eq!(text(&[trial, compiling(2)]).as_deref(), Some(both));
+        let other = std::thread::spawn(|| std::thread::current().id()).join().unwrap();
+        let weights = UnderWay { thread: other, ..phase(Phase::FirstWeights, 3, None) };
+        let beside = "compiling the program step and making the first weights, elapsed 4s";
+        assert_eq!(text(&[compiling(4), weights]).as_deref(), Some(beside));
         let study = phase(Phase::Studying { name: "sweep", runs: 9 }, 30, Some((3, 9)));
         assert_eq!(outermost(vec![study.clone(), compiling(9), compiling(8)]), [study]);
         let once = "compiling the program step, elapsed 62s";

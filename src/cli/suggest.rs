@@ -42,9 +42,11 @@ impl Suggest {
         kept.check("suggest")?;
         let splits = base.load_data(backend::fetch).map_err(Failure::data)?;
         check(&base, &splits.train, Some(&splits.test)).map_err(|error| Failure::training(error, None))?;
-        let rows = [0, 1, 2].map(|part| held_out_part(&splits, part % splits.train.len().max(1)));
+        let count = splits.train.len();
+        let rows = [0, 1, 2].map(|part| held_out_part(&splits, part % count.max(1)));
+        drop(splits);
         let options = base.device.clone();
-        let mut plan = Plan::new(base, splits.train.len(), self.steps);
+        let mut plan = Plan::new(base, count, self.steps);
         let common = plan.common();
         kept.run("suggest", &common, &options, |device, kept| {
             plan.workers =

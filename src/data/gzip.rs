@@ -31,8 +31,7 @@ pub(crate) fn read(path: &Path) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// How many bytes a file seems to unpack to, at most a hundred times its own. Gzip keeps the number at the end, without what is
-/// above 32 bits.
+/// How many bytes a file seems to unpack to, at most a hundred times its own. Gzip's last four bytes are the number modulo 2^32, and may lie.
 fn unpacked(path: &Path) -> Option<usize> {
     let mut file = crate::files::open(path).ok()?;
     let length = file.metadata().ok()?.len();

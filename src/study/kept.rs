@@ -62,7 +62,16 @@ pub fn number<'de, D: Deserializer<'de>>(from: D) -> Result<f64, D::Error> {
     Ok(Option::deserialize(from)?.unwrap_or(f64::NAN))
 }
 
-/// A finished run, as a line of JSON. Fields that may not be finite are read by [`number`].
+/// As [`number`], of numbers that each belong to a count.
+///
+/// # Errors
+/// Something else is there.
+pub fn numbers<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<(usize, f64)>, D::Error> {
+    let found: Vec<(usize, Option<f64>)> = Vec::deserialize(from)?;
+    Ok(found.into_iter().map(|(count, number)| (count, number.unwrap_or(f64::NAN))).collect())
+}
+
+/// A finished run, as a line of JSON. Fields that may not be finite are read by [`number`] and [`numbers`].
 pub trait Finished: Clone + Serialize + DeserializeOwned {
     /// What tells it from the study's other runs.
     type Key: PartialEq;

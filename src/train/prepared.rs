@@ -6,10 +6,11 @@ use super::TrainError;
 use super::programs::explain;
 use crate::compile::Device;
 use crate::config::RunConfig;
+use crate::phase::{self, Phase};
 use crate::posterior::Predictor;
 use crate::weights;
 
-/// Calls all three at the same time.
+/// Calls all three at the same time. Where one fails the others go on to their ends.
 pub(super) fn side_by_side<A, B: Send, C: Send>(
     session: impl FnOnce() -> A,
     predictor: Option<impl FnOnce() -> B + Send>,
@@ -28,8 +29,9 @@ fn joined<T>(handle: ScopedJoinHandle<'_, T>) -> T {
     handle.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
-/// The weights that a run without a prior begins with: those of a file, or new ones.
+/// The weights that a run begins with: those of `init`, or new ones. A run with a prior and no `init` begins at the prior's mean.
 pub(super) fn first_means(config: &RunConfig) -> Result<Vec<Vec<f64>>, TrainError> {
+    let _making = phase::begin(Phase::FirstWeights);
     Ok(match &config.init {
         Some(path) => weights::read(path, &config.model)?,
         None => config.model.initial_values(config.seed),

@@ -42,7 +42,7 @@ pub struct RunReport {
     pub steps: u64,
     /// Seconds of training, over all parts of a resumed run.
     pub seconds: f64,
-    /// Seconds spent compiling, or loading executables from the cache.
+    /// Seconds spent compiling, or loading executables from the cache: the sum over programs, some of which are made side by side.
     pub compile_seconds: f64,
     /// Number of programs that had to be compiled.
     pub compiled: usize,

@@ -204,7 +204,7 @@ impl<'a> Training<'a> {
         Ok(())
     }
 
-    /// Puts the state at its start: at these means, if they are given, else at those that it begins with.
+    /// Puts the state at its start: at these means, or without them at `init`, at the prior's mean, or at new weights.
     fn begin_anew(&mut self, prior: Option<Prior>, means: Option<Vec<Vec<f64>>>) -> Result<(), TrainError> {
         let _beginning = phase::begin(Phase::Beginning);
         if let Some(prior) = &prior {

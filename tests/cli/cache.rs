@@ -29,7 +29,7 @@ fn programs_are_listed_checked_and_dropped() {
     let logged = ok(command(&bench, &train).env("NATGRAD_LOG", "info")).stderr;
     assert!(logged.contains("executable cache: program step is there: "), "{logged}");
     assert_eq!(logged.matches("INFO the first step was done ").count(), 1, "{logged}");
-    // Threads that are very late have no phases beside others.
+    // A thread may begin after the others have ended.
     let ends = [", some of them side by side", ", the rest "];
     assert!(logged.contains(" after the start: ") && ends.iter().any(|end| logged.contains(end)), "{logged}");
     let flags = "--xla_cpu_enable_fast_min_max=true";

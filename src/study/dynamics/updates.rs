@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::bench::{Bench, Rates};
 use super::gaussian::{Direction, Expected, Gaussian, along, cosine};
 use super::theory::Theory;
-use crate::study::kept::number;
+use crate::study::kept::{number, numbers};
 use crate::train::TrainError;
 
 /// The rates of mean and precision: so small that hundreds of updates leave the state where it was, and large enough that double
@@ -36,8 +36,9 @@ pub struct Updates {
 #[serde(deny_unknown_fields)]
 pub struct Against {
     /// The mean cosine of averages over so many updates; none where the natural gradient is zero.
+    #[serde(deserialize_with = "numbers")]
     pub cosines: Vec<(usize, f64)>,
-    /// The cosine of the average of all.
+    /// The cosine of the average of all; none likewise, or, of a kept run, where it was not finite.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cosine: Option<f64>,
     /// The length of that average along the natural gradient, as a part of it.
@@ -219,5 +220,25 @@ mod tests {
         assert!((found.precision.apart - apart).abs() < 1e-12);
         // The variance of a mean of two is 0.04.
         assert!((found.precision.errors - (0.25f64 / 0.04).sqrt()).abs() < 1e-12);
+    }
+
+    #[test]
+    fn updates_that_are_not_finite_are_read_again() {
+        let nan = f64::NAN;
+        let against = Against {
+            cosines: vec![(1, 0.5), (4, nan)],
+            cosine: None,
+            length: None,
+            apart: nan,
+            errors: f64::INFINITY,
+        };
+        let hessian =
+            Estimates { bias: nan, biases: nan, deviation: nan, of_expectation: None, of_variance: None };
+        let updates = Updates { mean: against.clone(), precision: against, hessian, reference: nan };
+        let read: Updates = serde_json::from_str(&serde_json::to_string(&updates).unwrap()).unwrap();
+        assert_eq!(read.mean.cosines[0], (1, 0.5));
+        assert!(
+            read.mean.cosines[1].1.is_nan() && read.precision.errors.is_nan() && read.hessian.bias.is_nan()
+        );
     }
 }

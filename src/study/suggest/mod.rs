@@ -307,7 +307,7 @@ impl Suggestion {
     fn told(&self) -> String {
         format!(
             "short runs have {} steps, the whole run {}; each is made {REPEATS} times, with other seeds and held-out rows. A change \
-             must gain {} % or more on average, and in whole runs something each time",
+             must gain {} % or more on average, and every one of its whole runs must gain",
             self.steps,
             self.total,
             100.0 * GAIN

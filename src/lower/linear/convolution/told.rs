@@ -125,7 +125,7 @@ fn told(
     Some(Told { convolution: Convolution::new(pass, Element::F32, images, window, outputs), operands })
 }
 
-/// A window as oneDNN has it, which has no fewer than no zeros at its border.
+/// A window as oneDNN has it; none if it cuts the images, as oneDNN only adds zeros.
 fn window(sides: [usize; 2], strides: &[usize], low: &[i64], dilation: &[usize]) -> Option<Window> {
     let low: Option<Vec<usize>> = low.iter().map(|&zeros| usize::try_from(zeros).ok()).collect();
     Some(Window {
