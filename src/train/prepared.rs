@@ -10,15 +10,19 @@ use crate::phase::{self, Phase};
 use crate::posterior::Predictor;
 use crate::weights;
 
-/// Calls all three at the same time. Where one fails the others go on to their ends.
+/// As much as a main thread usually has: XLA compiles in it.
+const STACK: usize = 8 << 20;
+
+/// Calls all three at the same time. Where one fails the others go on to their ends; what gets no thread is not made.
 pub(super) fn side_by_side<A, B: Send, C: Send>(
     session: impl FnOnce() -> A,
     predictor: Option<impl FnOnce() -> B + Send>,
     means: Option<impl FnOnce() -> C + Send>,
 ) -> (A, Option<B>, Option<C>) {
     thread::scope(|scope| {
-        let predictor = predictor.map(|predictor| scope.spawn(predictor));
-        let means = means.map(|means| scope.spawn(means));
+        let thread = || thread::Builder::new().stack_size(STACK);
+        let predictor = predictor.and_then(|predictor| thread().spawn_scoped(scope, predictor).ok());
+        let means = means.and_then(|means| thread().spawn_scoped(scope, means).ok());
         let session = session();
         (session, predictor.map(joined), means.map(joined))
     })
