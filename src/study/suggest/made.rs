@@ -48,9 +48,14 @@ fn is_better(score: Option<f64>, other: Option<f64>) -> bool {
     score < if other.is_finite() { other - GAIN * other.abs() } else { other }
 }
 
+/// Those that gain over the first, which has no changes.
+fn gaining(whole: &[Made]) -> Vec<&Made> {
+    whole[1..].iter().filter(|changed| changed.gains_over(&whole[0])).collect()
+}
+
 /// Of single changes, behind the runs without any: the two that gain most, the three that gain most, and so on up to all that gain.
 pub(super) fn together(whole: &[Made]) -> Vec<Vec<String>> {
-    let mut gaining: Vec<&Made> = whole[1..].iter().filter(|changed| changed.gains_over(&whole[0])).collect();
+    let mut gaining = gaining(whole);
     gaining.sort_by(|a, b| comparable(a.score).total_cmp(&comparable(b.score)));
     let first = |count: usize| gaining[..count].iter().flat_map(|changed| changed.set.clone()).collect();
     (2..=gaining.len()).map(first).collect()
@@ -58,7 +63,7 @@ pub(super) fn together(whole: &[Made]) -> Vec<Vec<String>> {
 
 /// Of all changes that gain over none, the first that are as good as the best; none if nothing gains.
 pub(super) fn proposed(whole: &[Made]) -> &[String] {
-    let gaining: Vec<&Made> = whole[1..].iter().filter(|changed| changed.gains_over(&whole[0])).collect();
+    let gaining = gaining(whole);
     let scores: Vec<Option<f64>> = gaining.iter().map(|changed| changed.score).collect();
     gaining.get(best(&scores)).map_or(&[], |changed| &changed.set)
 }
