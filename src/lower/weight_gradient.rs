@@ -22,10 +22,14 @@ pub(super) const TURNED: Pass = Pass { name: "weight_gradient", run: with_turned
 /// Writes each product `x^T y`, as the gradient of a layer's weight is, as one of a copy of `x` that lies as `x^T`. XLA:CPU's
 /// fast library of products takes only left operands of which rows are multiplied; what else there is, Eigen computes, in single
 /// precision alone (`docs/measured.md`).
-fn with_turned_operands(module: &Verified) -> Module {
+fn with_turned_operands(module: &Verified) -> Option<Module> {
+    let has_gradient = |function: &Function| function.insts.iter().any(|inst| is_gradient(function, inst));
+    if !module.module().functions.iter().any(has_gradient) {
+        return None;
+    }
     let mut copies: HashMap<TensorType, FuncId> = HashMap::new();
-    rewrite(module, |function, new| {
-        if !function.insts.iter().any(|inst| is_gradient(&function, inst)) {
+    Some(rewrite(module, |function, new| {
+        if !has_gradient(&function) {
             return function;
         }
         let (mut made, mut map) = function.begin_copy();
@@ -62,7 +66,7 @@ fn with_turned_operands(module: &Verified) -> Module {
         }
         made.results = function.results.iter().map(|result| map[result]).collect();
         made
-    })
+    }))
 }
 
 /// Whether this is `x^T y` of two matrices, of sizes and a type in which that is slow.

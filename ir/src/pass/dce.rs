@@ -5,17 +5,17 @@ use crate::graph::{FuncId, Function, Module};
 use crate::verify::Verified;
 
 /// Removes instructions that no result of their function needs. Parameters stay.
-pub fn dead_code(module: &Verified) -> Module {
+pub fn dead_code(module: &Verified) -> Option<Module> {
     let module = module.module();
-    let functions = module
-        .functions
-        .iter()
-        .map(|function| {
-            let live = live_insts(function);
-            rebuild(function, |inst, _, _| if live[inst.index()] { Fate::Keep } else { Fate::Drop })
-        })
-        .collect();
-    Module { name: module.name.clone(), functions }
+    let live: Vec<Vec<bool>> = module.functions.iter().map(live_insts).collect();
+    if live.iter().flatten().all(|&live| live) {
+        return None;
+    }
+    let without_dead = |(function, live): (&Function, &Vec<bool>)| {
+        rebuild(function, |inst, _, _| if live[inst.index()] { Fate::Keep } else { Fate::Drop })
+    };
+    let functions = module.functions.iter().zip(&live).map(without_dead).collect();
+    Some(Module { name: module.name.clone(), functions })
 }
 
 fn live_insts(function: &Function) -> Vec<bool> {
@@ -36,7 +36,7 @@ fn live_insts(function: &Function) -> Vec<bool> {
 }
 
 /// Removes functions that the entry does not call or repeat, directly or through others.
-pub fn dead_functions(module: &Verified) -> Module {
+pub fn dead_functions(module: &Verified) -> Option<Module> {
     let module = module.module();
     let mut live = vec![false; module.functions.len()];
     if let Some(entry) = live.last_mut() {
@@ -50,6 +50,9 @@ pub fn dead_functions(module: &Verified) -> Module {
                 }
             }
         }
+    }
+    if live.iter().all(|&live| live) {
+        return None;
     }
     let mut next = 0;
     let new_ids: Vec<FuncId> = live
@@ -72,5 +75,5 @@ pub fn dead_functions(module: &Verified) -> Module {
             *callee = new_ids[callee.index()];
         }
     }
-    Module { name: module.name.clone(), functions }
+    Some(Module { name: module.name.clone(), functions })
 }

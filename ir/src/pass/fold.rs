@@ -11,8 +11,9 @@ use crate::verify::Verified;
 
 /// Computes elementwise operations on constants with one element everywhere, where every target computes the same,
 /// and removes operations that change nothing, whatever the operands.
-pub fn fold_constants(module: &Verified) -> Module {
-    rebuild_all(module, fold)
+pub fn fold_constants(module: &Verified) -> Option<Module> {
+    let folds = |function: &Function| function.insts.iter().any(|inst| fold(function, inst) != Fate::Keep);
+    module.module().functions.iter().any(folds).then(|| rebuild_all(module, fold))
 }
 
 fn fold(function: &Function, inst: &InstData) -> Fate {

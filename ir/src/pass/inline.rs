@@ -10,14 +10,14 @@ use crate::verify::Verified;
 /// scope becomes the call's, then the function's name, then their own; their values lose their names.
 ///
 /// The functions stay; [`dead_functions`](super::dead_functions) removes those that nothing calls any more.
-pub fn inline_calls(module: &Verified) -> Module {
+pub fn inline_calls(module: &Verified) -> Option<Module> {
     let module = module.module();
     let mut functions: Vec<Function> = Vec::with_capacity(module.functions.len());
     for function in &module.functions {
         let inlined = inline(function, &functions);
         functions.push(inlined);
     }
-    Module { name: module.name.clone(), functions }
+    Some(Module { name: module.name.clone(), functions })
 }
 
 /// The function without inline calls; those it calls are among `earlier`.

@@ -20,8 +20,8 @@ const MAX_OPERANDS: usize = 19;
 /// Of results that share tensors, those of the commonest type are grouped, all of them or, where they have many operands
 /// together, none. What remains without use is for [`dead_code`](natgrad_ir::pass::dead_code) to remove, and operands that folding
 /// leaves without use for [`trim_fused`]. Calls are not looked into: [`inline_calls`](natgrad_ir::pass::inline_calls) first.
-pub(super) fn fuse_results(module: &Verified) -> Module {
-    rewrite(module, |mut function, new| {
+pub(super) fn fuse_results(module: &Verified) -> Option<Module> {
+    Some(rewrite(module, |mut function, new| {
         for expression in grouped(&function) {
             let callee = new.push(expression.outlined.function);
             let inst = &mut function.insts[expression.inst.index()];
@@ -29,12 +29,12 @@ pub(super) fn fuse_results(module: &Verified) -> Module {
             inst.operands = expression.outlined.operands;
         }
         function
-    })
+    }))
 }
 
 /// Takes out of fused functions the parameters that nothing uses, which XLA refuses; and fused calls of functions
 /// that give an operand back as it is. The body of a loop keeps its parameters, which the loop asks for.
-pub(super) fn trim_fused(module: &Verified) -> Module {
+pub(super) fn trim_fused(module: &Verified) -> Option<Module> {
     let module = module.module();
     let insts = || module.functions.iter().flat_map(|function| &function.insts);
     let mut fused: BTreeSet<FuncId> = insts().filter_map(|inst| inst.op.fused()).collect();
@@ -54,7 +54,8 @@ pub(super) fn trim_fused(module: &Verified) -> Module {
             _ => Fate::Keep,
         })
     };
-    Module { name: module.name.clone(), functions: module.functions.iter().enumerate().map(trim).collect() }
+    let functions = module.functions.iter().enumerate().map(trim).collect();
+    Some(Module { name: module.name.clone(), functions })
 }
 
 /// A call of a fused function without the operands that nothing uses.

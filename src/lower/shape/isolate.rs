@@ -12,8 +12,8 @@ use crate::lower::rewrite::rewrite;
 /// is computed element by element. XLA never merges across functions, so alone in a function an operation is safe.
 /// Nothing is lost: both are stored in any case. Convolutions in `f32` go to a library before loops are merged, together
 /// with what follows them. Calls are not looked into: [`inline_calls`](natgrad_ir::pass::inline_calls) first.
-pub(super) fn isolate(module: &Verified) -> Module {
-    rewrite(module, |mut function, new| {
+pub(super) fn isolate(module: &Verified) -> Option<Module> {
+    Some(rewrite(module, |mut function, new| {
         let is_alone = function.insts.len() == 1;
         for index in 0..function.insts.len() {
             if is_merged_badly(&function, index) && !is_alone {
@@ -22,7 +22,7 @@ pub(super) fn isolate(module: &Verified) -> Module {
             }
         }
         function
-    })
+    }))
 }
 
 /// Whether XLA must not make one loop of this operation and another of its kind.

@@ -17,8 +17,8 @@ use crate::lower::rewrite::rewrite;
 /// the same once. Left alone, XLA computes an element in the loop that reads it, from its place in the array. Elements of 32
 /// bits are handed over in pairs, as a loop may have few operands. Calls are not looked into:
 /// [`inline_calls`](natgrad_ir::pass::inline_calls) first.
-pub(super) fn share_scalars(module: &Verified) -> Module {
-    rewrite(module, |function, new| share(&function, new))
+pub(super) fn share_scalars(module: &Verified) -> Option<Module> {
+    Some(rewrite(module, |function, new| share(&function, new)))
 }
 
 /// The function with the elements of such arrays taken out once.

@@ -26,13 +26,13 @@ pub const SMALL_TENSORS: &str = "small_tensors";
 /// and a device runs one loop instead of many. Formulas may read the same scalars, and elements of one array at different
 /// indices along its dimensions but the last, such as the keys of noise. Calls are not looked into:
 /// [`inline_calls`](natgrad_ir::pass::inline_calls) first.
-pub(super) fn stack_small(module: &Verified) -> Module {
-    rewrite(module, |mut function, new| {
+pub(super) fn stack_small(module: &Verified) -> Option<Module> {
+    Some(rewrite(module, |mut function, new| {
         for (shape, formulas) in formulas(&function) {
             stack(&mut function, new, &shape, &formulas);
         }
         function
-    })
+    }))
 }
 
 /// What computes several results, each of other tensors.
