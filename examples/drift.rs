@@ -35,8 +35,8 @@ impl<'a> Running<'a> {
         let recipe = config.recipe(StatePlan::Explicit);
         let values = recipe.values(splits.train.len(), total);
         let mut session = Session::new(device, &recipe, BATCH, &values, config.seed)?;
-        let mut means = config.model.initial_values(config.seed);
-        means.iter_mut().flatten().for_each(|mean| *mean *= scale);
+        let mut means: Vec<Vec<f32>> = config.model.initial_values(config.seed).collect();
+        means.iter_mut().flatten().for_each(|mean| *mean *= scale as f32);
         session.begin(&means, &[])?;
         let batches = Batches::new(splits.train.len(), BATCH, config.seed)?;
         Ok(Running { session, batches, splits, done: 0 })

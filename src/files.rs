@@ -4,7 +4,6 @@ use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{Error, ErrorKind, Read as _, Result, Seek as _, SeekFrom, Write as _};
 use std::path::Path;
-use std::thread;
 
 use tempfile::NamedTempFile;
 
@@ -97,25 +96,26 @@ pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
     write(path, |file| file.write_all(bytes), File::sync_all)
 }
 
-/// As [`write_atomically`], of a beginning of so many bytes and several parts behind it. `begin` makes the beginning while the
-/// parts are written; `before` is called when all is written but the file's name.
+/// As [`write_atomically`], of a beginning of so many bytes, which `fill` makes when it has put all that is behind it; `before` is
+/// called when all is written but the file's name.
 pub(crate) fn write_after(
     path: &Path,
-    (length, begin): (usize, impl FnOnce() -> Result<Vec<u8>> + Send),
-    parts: &[&[u8]],
+    length: usize,
+    fill: impl FnOnce(&mut dyn FnMut(&[u8]) -> Result<()>) -> Result<Vec<u8>>,
     before: impl FnOnce() -> Result<()>,
 ) -> Result<()> {
     let fill = |file: &mut File| {
-        let write_parts = |file: &mut File| parts.iter().try_for_each(|part| file.write_all(part));
         // What is no file, such as a pipe, takes all in order.
         if !file.metadata()?.is_file() {
-            return begin().and_then(|begin| file.write_all(&begin)).and_then(|()| write_parts(file));
+            let mut rest = Vec::new();
+            let begin = fill(&mut |part| {
+                rest.extend_from_slice(part);
+                Ok(())
+            })?;
+            return file.write_all(&begin).and_then(|()| file.write_all(&rest));
         }
-        let begin = thread::scope(|scope| {
-            let begin = scope.spawn(begin);
-            file.seek(SeekFrom::Start(length as u64)).and_then(|_| write_parts(file))?;
-            begin.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-        })?;
+        file.seek(SeekFrom::Start(length as u64))?;
+        let begin = fill(&mut |part| file.write_all(part))?;
         if begin.len() != length {
             return Err(Error::other("its beginning has another length than was said"));
         }

@@ -122,7 +122,8 @@ fn predictions_are_the_frameworks() {
         ];
         for (param, values) in linked.values.as_ref().unwrap().iter().enumerate() {
             let slot = Slot::State(StateKind::MEAN, param);
-            given.push((slot, upload(&Tensor::from_f64s(interface.ty(slot), values).unwrap())));
+            let values: Vec<f64> = values.iter().map(|&value| value.into()).collect();
+            given.push((slot, upload(&Tensor::from_f64s(interface.ty(slot), &values).unwrap())));
         }
         let find = |slot| given.iter().find(|(known, _)| *known == slot).map(|(_, buffer)| Arg::Keep(buffer));
         let outputs = compiled.run(find).unwrap();

@@ -26,8 +26,9 @@ fn bf16_weights_of_transformers_give_its_probabilities() {
 
     let weights = weights::read(&fixture("model.safetensors"), &model).unwrap();
     let params = model.params().into_iter().zip(&weights);
-    let tensor = |(param, numbers): (natgrad_layers::Param, &Vec<f64>)| {
-        Tensor::from_f64s(TensorType::new(DType::F64, param.shape), numbers).unwrap()
+    let tensor = |(param, values): (natgrad_layers::Param, &Vec<f32>)| {
+        let numbers: Vec<f64> = values.iter().map(|&value| value.into()).collect();
+        Tensor::from_f64s(TensorType::new(DType::F64, param.shape), &numbers).unwrap()
     };
     let mut inputs: Vec<Tensor> = params.map(tensor).collect();
     inputs.push(Tensor::from_u32s([1, 6], &tokens).unwrap());

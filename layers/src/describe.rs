@@ -144,16 +144,13 @@ impl<'m> dyn Model + 'm {
         self.describe().params
     }
 
-    /// The parameters' initial values, in their order; zeros of a linked model that comes without.
-    pub fn initial_values(&self, seed: u64) -> Vec<Vec<f64>> {
-        if let Some(values) = self.linked().and_then(|linked| linked.values.as_ref()) {
-            return values.clone();
-        }
-        let of = |(index, param): (usize, Param)| {
-            let values = param.init.values(seed, index, param.shape.elements());
-            values.into_iter().map(f64::from).collect()
-        };
-        self.params().into_iter().enumerate().map(of).collect()
+    /// The parameters' initial values, in their order, each made when it is asked for; zeros of a linked model that comes without.
+    pub fn initial_values(&self, seed: u64) -> impl Iterator<Item = Vec<f32>> {
+        let linked = self.linked().and_then(|linked| linked.values.as_ref());
+        self.params().into_iter().enumerate().map(move |(index, param)| match linked {
+            Some(values) => values[index].clone(),
+            None => param.init.values(seed, index, param.shape.elements()),
+        })
     }
 
     /// The type of one example's inputs, one by one, in a program whose floating-point type is `dtype`.

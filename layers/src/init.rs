@@ -51,37 +51,33 @@ impl Init {
             Init::Constant(value) => vec![value as f32; elements],
             Init::Uniform { bound } => {
                 let key = key(seed, param);
-                let value = |element| ((2.0 * unit(key, element) - 1.0) * bound) as f32;
-                (0..elements as u64).map(value).collect()
+                drawn(
+                    elements,
+                    #[inline(always)]
+                    |index| (2.0 * unit(key, index) - 1.0) * bound,
+                )
             }
             Init::Normal { std } => {
                 let key = key(seed, param);
-                let mut values = vec![0.0; elements];
-                in_parts(&mut values, |first, part| {
-                    for (place, lanes) in (first..).step_by(LANES).zip(part.chunks_mut(LANES)) {
-                        for (value, normal) in lanes.iter_mut().zip(normals(key, place)) {
-                            *value = (normal * std) as f32;
-                        }
-                    }
-                });
-                values
+                drawn(
+                    elements,
+                    #[inline(always)]
+                    |index| normal(key, index) * std,
+                )
             }
         }
     }
 }
 
-/// Numbers that are computed side by side, for the processor's vectors.
-const LANES: usize = 8;
-
-type Lanes = [f64; LANES];
-
 /// So few numbers are not worth a thread of their own.
 const PART: usize = 1 << 16;
 
-/// Fills numbers in parts, each by a thread and from the index that it is told.
-fn in_parts(values: &mut [f32], fill: impl Fn(u64, &mut [f32]) + Sync) {
+/// So many numbers, each from its index. All threads draw.
+fn drawn(elements: usize, draw: impl Fn(u64) -> f64 + Copy + Sync) -> Vec<f32> {
+    let mut values = vec![0.0; elements];
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let part = values.len().div_ceil(threads).max(PART).next_multiple_of(LANES);
+    let part = elements.div_ceil(threads).max(PART);
+    let fill = |first, values| pulp::Arch::new().dispatch(Fill { first, values, draw });
     std::thread::scope(|scope| {
         let fill = &fill;
         let mut parts = (0u64..).step_by(part).zip(values.chunks_mut(part));
@@ -91,6 +87,28 @@ fn in_parts(values: &mut [f32], fill: impl Fn(u64, &mut [f32]) + Sync) {
         }
         fill(first, own);
     });
+    values
+}
+
+/// Fills numbers in a loop that is compiled for several widths of vectors, of which the processor's widest is taken. No
+/// multiplication is fused with an addition, so that the bits are the same in all of them. What the loop calls must be compiled
+/// into it, hence all that is `inline(always)` here.
+struct Fill<'a, Draw> {
+    /// The index of the first number.
+    first: u64,
+    values: &'a mut [f32],
+    draw: Draw,
+}
+
+impl<Draw: Fn(u64) -> f64> pulp::NullaryFnOnce for Fill<'_, Draw> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        for (at, value) in self.values.iter_mut().enumerate() {
+            *value = (self.draw)(self.first.wrapping_add(at as u64)) as f32;
+        }
+    }
 }
 
 /// The key of a parameter's numbers.
@@ -99,75 +117,61 @@ fn key(seed: u64, param: usize) -> u64 {
 }
 
 /// The uniform number in `[0, 1)` with this index.
+#[inline(always)]
 fn unit(key: u64, index: u64) -> f64 {
     let bits = splitmix64(key.wrapping_add(index.wrapping_mul(GOLDEN)));
     (bits >> 11) as f64 / (1u64 << 53) as f64
 }
 
-/// The standard normal numbers from this index on, by Box and Muller's transform of two uniform ones for each.
-fn normals(key: u64, first: u64) -> Lanes {
-    let index = |lane: usize| first.wrapping_add(lane as u64).wrapping_mul(2);
-    let radius = ln(std::array::from_fn(|lane| 1.0 - unit(key, index(lane))));
-    let angle = cos_turns(std::array::from_fn(|lane| unit(key, index(lane).wrapping_add(1))));
-    std::array::from_fn(|lane| (-2.0 * radius[lane]).sqrt() * angle[lane])
+/// The standard normal number with this index, by Box and Muller's transform of two uniform ones.
+#[inline(always)]
+fn normal(key: u64, index: u64) -> f64 {
+    let index = index.wrapping_mul(2);
+    let radius = (-2.0 * ln(1.0 - unit(key, index))).sqrt();
+    radius * cos_turns(unit(key, index.wrapping_add(1)))
 }
 
-/// The natural logarithms of normal positive numbers, as `e ln 2 + 2 atanh((m - 1) / (m + 1))`: the standard library's
+/// The natural logarithm of a normal positive number, as `e ln 2 + 2 atanh((m - 1) / (m + 1))`: the standard library's
 /// may differ between platforms. Accurate to a few units in the last place.
-fn ln(x: Lanes) -> Lanes {
-    let (mut mantissa, mut exponent) = (x, x);
-    for (mantissa, exponent) in mantissa.iter_mut().zip(&mut exponent) {
-        let bits = mantissa.to_bits();
-        let number = f64::from_bits((bits & ((1 << 52) - 1)) | (1023 << 52));
-        let is_large = number > std::f64::consts::SQRT_2;
-        *mantissa = if is_large { number * 0.5 } else { number };
-        *exponent = f64::from((bits >> 52) as i32 - 1023 + i32::from(is_large));
-    }
-    let ratio = mantissa.map(|mantissa| (mantissa - 1.0) / (mantissa + 1.0));
-    let square = ratio.map(|ratio| ratio * ratio);
-    let mut series = [0.0; LANES];
+#[inline(always)]
+fn ln(x: f64) -> f64 {
+    let bits = x.to_bits();
+    let number = f64::from_bits((bits & ((1 << 52) - 1)) | (1023 << 52));
+    let is_large = number > std::f64::consts::SQRT_2;
+    let mantissa = if is_large { number * 0.5 } else { number };
+    let exponent = f64::from((bits >> 52) as i32 - 1023 + i32::from(is_large));
+    let ratio = (mantissa - 1.0) / (mantissa + 1.0);
+    let square = ratio * ratio;
+    let mut series = 0.0;
     for k in (0..=10).rev() {
-        let coefficient = 1.0 / f64::from(2 * k + 1);
-        for (sum, square) in series.iter_mut().zip(&square) {
-            *sum = *sum * square + coefficient;
-        }
+        series = series * square + 1.0 / f64::from(2 * k + 1);
     }
-    std::array::from_fn(|lane| exponent[lane] * std::f64::consts::LN_2 + 2.0 * ratio[lane] * series[lane])
+    exponent * std::f64::consts::LN_2 + 2.0 * ratio * series
 }
 
-/// The cosines of `turns`, in `[0, 1)`, times a full turn: Taylor's series about the nearest quarter turn.
-fn cos_turns(turns: Lanes) -> Lanes {
-    let quarter = turns.map(|turns| (4.0 * turns + 0.5) as i32);
-    let angle: Lanes =
-        std::array::from_fn(|lane| (turns[lane] - f64::from(quarter[lane]) / 4.0) * std::f64::consts::TAU);
-    let square = angle.map(|angle| angle * angle);
+/// The cosine of `turns`, in `[0, 1)`, times a full turn: Taylor's series about the nearest quarter turn.
+#[inline(always)]
+fn cos_turns(turns: f64) -> f64 {
+    let quarter = (4.0 * turns + 0.5) as i32;
+    let angle = (turns - f64::from(quarter) / 4.0) * std::f64::consts::TAU;
+    let square = angle * angle;
     // Both series alternate: each term is the one before times -angle^2 / (n (n + 1)).
-    let series = |first: u32| {
-        let mut series = [0.0; LANES];
-        for k in (0..8).rev() {
-            let n = f64::from(2 * k + first);
-            for (sum, square) in series.iter_mut().zip(&square) {
-                *sum = 1.0 - *sum * square / (n * (n + 1.0));
-            }
-        }
-        series
-    };
-    let (cos, sin) = (series(1), series(2));
-    std::array::from_fn(|lane| {
-        let (cos, sin) = (cos[lane], angle[lane] * sin[lane]);
-        match quarter[lane] % 4 {
-            0 => cos,
-            1 => -sin,
-            2 => -cos,
-            _ => sin,
-        }
-    })
+    let (mut cos, mut sin) = (0.0, 0.0);
+    for k in (0..8).rev() {
+        let n = f64::from(2 * k + 1);
+        cos = 1.0 - cos * square * (1.0 / (n * (n + 1.0)));
+        sin = 1.0 - sin * square * (1.0 / ((n + 1.0) * (n + 2.0)));
+    }
+    // The cosines of angles that lie 0, 1, 2 and 3 quarters further are cos, -sin, -cos and sin.
+    let size = if quarter % 2 == 0 { cos } else { angle * sin };
+    if matches!(quarter % 4, 0 | 3) { size } else { -size }
 }
 
 /// What SplitMix64 adds to its state for each number: `2^64` over the golden ratio.
 pub const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// The number that SplitMix64 (Steele, Lea and Flood 2014) gives from this state.
+#[inline(always)]
 pub fn splitmix64(key: u64) -> u64 {
     let mut z = key.wrapping_add(GOLDEN);
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -211,24 +215,25 @@ mod tests {
         for index in 0..10_000 {
             let u = unit(9, index);
             for x in [1.0 - u, u * 1e-3 + f64::EPSILON, 1.0 + u * 1e4] {
-                let error = (ln([x; LANES])[0] - x.ln()).abs();
+                let error = (ln(x) - x.ln()).abs();
                 assert!(error <= 1e-15 * (1.0 + x.ln().abs()), "ln {x} is off by {error:e}");
             }
-            let error = (cos_turns([u; LANES])[0] - (u * std::f64::consts::TAU).cos()).abs();
+            let error = (cos_turns(u) - (u * std::f64::consts::TAU).cos()).abs();
             assert!(error < 2e-15, "the cosine of {u} turns is off by {error:e}");
         }
-        let quarters = [0.0, 0.25, 0.5, 0.75, 0.0, 0.25, 0.5, 0.75];
-        assert_eq!(cos_turns(quarters), [1.0, 0.0, -1.0, 0.0, 1.0, 0.0, -1.0, 0.0]);
+        assert_eq!([0.0, 0.25, 0.5, 0.75].map(cos_turns), [1.0, 0.0, -1.0, 0.0]);
     }
 
-    /// Runs begin with the same weights on every machine: the bits of natgrad 0.1.
+    /// Runs begin with the same weights on every machine.
     #[test]
     fn normal_numbers_keep_their_bits_however_many_threads_there_are() {
         let values = Init::Normal { std: 0.02 }.values(7, 3, 3 * PART + 5);
         let bits = |index: usize| values[index].to_bits();
         let found = [bits(0), bits(1), bits(PART), bits(3 * PART + 4)];
         assert_eq!(found, [3_165_317_592, 1_024_748_256, 1_022_428_508, 3_160_131_308]);
-        for count in [0, 1, LANES - 1, PART + 1] {
+        let hash = |hash: u64, value: &f32| hash.wrapping_mul(31).wrapping_add(u64::from(value.to_bits()));
+        assert_eq!(values.iter().fold(0, hash), 8_454_337_652_190_409_571);
+        for count in [0, 1, 7, PART + 1] {
             assert_eq!(Init::Normal { std: 0.02 }.values(7, 3, count), values[..count]);
         }
     }

@@ -60,7 +60,7 @@ pub use error::{Code, Error, Identity, Result};
 pub use executable::{Arg, Executable};
 pub use last_word::install_last_word;
 pub use library::open_library;
-pub use memory::keep_freed_memory;
+pub use memory::{keep_freed_memory, release_freed_memory};
 pub use options::CompileOptions;
 pub use plugin::{ApiVersion, Plugin, TrustedLibrary};
 pub use topology::{Topology, TopologyDevice};

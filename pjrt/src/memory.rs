@@ -1,5 +1,12 @@
 //! How this process gets memory from the system.
 
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Whether freed memory is kept.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+static KEEPS: AtomicBool = AtomicBool::new(false);
+
 /// Keeps freed memory for the next run instead of giving it back to the system.
 ///
 /// XLA:CPU allocates a program's temporaries anew in every run. The GNU C library takes large blocks from the kernel and
@@ -17,5 +24,18 @@ pub fn keep_freed_memory() {
             // SAFETY: sets a number of the allocator's, which checks it; no other thread allocates yet.
             unsafe { libc::mallopt(option, value) };
         }
+        KEEPS.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Gives back to the system what [`keep_freed_memory`] keeps; where that was not called, nothing is done.
+///
+/// The temporaries of a program's first run lie between blocks that stay, and those of the next do not fit into their place: a block
+/// with an alignment wants a little more than an equal one has left. Without this the process would hold both.
+pub fn release_freed_memory() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    if KEEPS.load(Ordering::Relaxed) {
+        // SAFETY: takes the allocator's own locks, and touches nothing that is in use.
+        unsafe { libc::malloc_trim(0) };
     }
 }

@@ -1,20 +1,45 @@
 //! The device that commands run on or compile for, with errors as the command line tells them.
 
 use std::path::PathBuf;
+use std::thread;
 
 use clap::Args;
 
 use super::{Failure, compile, progress};
 use crate::assets::{self, Asset};
 use crate::compile::{
-    Cache, Compiler, Device, DeviceOptions, Executables, Listing, OpenError, Target, Wanted, open,
+    Cache, Compiler, Device, DeviceOptions, Executables, Listing, OpenError, STACK, Target, Wanted, open,
 };
+use crate::config::RunConfig;
 use crate::pjrt::{Client, Plugin};
 use crate::step::Program;
+use crate::train::load_ahead;
 
 /// The device that is wanted, which is the CPU where the user has not chosen a plugin, as a run's options say.
 pub(super) fn open(wanted: Option<Wanted>, options: &DeviceOptions) -> Result<Device, Failure> {
     open::attached_as(wanted, options).map_err(failure)
+}
+
+/// What `read` gives, and the device of a run, opened meanwhile with what trains it loaded from the cache. There is no device where
+/// a plugin would have to be fetched or something is wrong: [`open`] then does it, or says so.
+pub(super) fn open_beside<T>(
+    wanted: Option<Wanted>,
+    config: &RunConfig,
+    read: impl FnOnce() -> T,
+) -> (T, Option<Device>) {
+    if !open::is_at_hand(wanted) {
+        return (read(), None);
+    }
+    let opened = || {
+        let device = open::attached_as(wanted, &config.device).ok()?;
+        load_ahead(&device, config);
+        Some(device)
+    };
+    thread::scope(|scope| {
+        let opened = thread::Builder::new().stack_size(STACK).spawn_scoped(scope, opened).ok();
+        let read = read();
+        (read, opened.and_then(|opened| opened.join().ok()).flatten())
+    })
 }
 
 /// An error where the device that is wanted cannot be used, as far as that is known before data are read or fetched.

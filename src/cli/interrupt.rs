@@ -3,7 +3,8 @@
 
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::thread::{self, ThreadId};
 use std::time::Duration;
 
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -22,6 +23,8 @@ static RECEIVED: AtomicU8 = AtomicU8::new(0);
 static HELD: AtomicBool = AtomicBool::new(false);
 /// What there is to say of what was written, or of what was not.
 static SAFE: Mutex<String> = Mutex::new(String::new());
+/// The thread that the command runs in.
+static MAIN: OnceLock<ThreadId> = OnceLock::new();
 /// The run's folder.
 static FOLDER: Mutex<Option<Weak<RunFolder>>> = Mutex::new(None);
 
@@ -30,8 +33,10 @@ static FOLDER: Mutex<Option<Weak<RunFolder>>> = Mutex::new(None);
 pub(super) struct Interrupt;
 
 impl Interrupt {
-    /// Takes over the signals, which a thread waits for: others may be deep in a call that does not end.
+    /// Takes over the signals, which a thread waits for: others may be deep in a call that does not end. It is the thread of the
+    /// command that calls this.
     pub(super) fn listen() -> io::Result<()> {
+        MAIN.get_or_init(|| thread::current().id());
         let mut signals = Signals::new([SIGINT, SIGTERM])?;
         let listen = move || {
             for signal in signals.forever() {
@@ -40,8 +45,8 @@ impl Interrupt {
                     end(word, code);
                 }
                 RECEIVED.store(code, Ordering::SeqCst);
-                std::thread::spawn(|| {
-                    std::thread::sleep(PATIENCE);
+                thread::spawn(|| {
+                    thread::sleep(PATIENCE);
                     print::note(
                         "stopping after the step under way, with a checkpoint; a second signal ends at once, and what \
                          came after the last checkpoint is lost",
@@ -49,7 +54,7 @@ impl Interrupt {
                 });
             }
         };
-        std::thread::Builder::new().name("signals".to_string()).spawn(listen)?;
+        thread::Builder::new().name("signals".to_string()).spawn(listen)?;
         Ok(())
     }
 
@@ -95,7 +100,9 @@ impl Interrupt {
 /// Ends the process, whatever its other threads do.
 fn end(word: &str, code: u8) -> ! {
     let mut note = word.to_string();
-    if let Some(last) = under_way().last() {
+    let under_way = under_way();
+    let of_main = under_way.iter().rfind(|phase| MAIN.get() == Some(&phase.thread));
+    if let Some(last) = of_main.or(under_way.last()) {
         note.push_str(&format!(" while {}", last.phase));
     }
     let safe = Interrupt.is_safe();

@@ -165,7 +165,7 @@ pub(super) fn begin(
     } else {
         // Changes to this run are not lost.
         write_config()?;
-        training.save_out().map_err(failed)?;
+        training.keep_out().map_err(failed)?;
     }
     if let Some(tokenizer) = tokenizer(examples) {
         write_atomically(&folder.join(text::FILE_NAME), tokenizer.to_json()?.as_bytes())?;

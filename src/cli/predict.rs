@@ -149,7 +149,7 @@ impl Predict {
         let Some(path) = &self.weights else { return Ok(None) };
         let weights = weights::read(path, &trained.config.model).map_err(Failure::usage)?;
         let interface = trained.recipe(device).interface(1)?;
-        let upload = |(param, numbers): (usize, &Vec<f64>)| {
+        let upload = |(param, numbers): (usize, &Vec<f32>)| {
             device.upload_numbers(&interface.ty(Slot::State(StateKind::MEAN, param)), numbers)
         };
         Ok(Some(weights.iter().enumerate().map(upload).collect::<Result<_, _>>()?))

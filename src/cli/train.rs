@@ -157,7 +157,12 @@ impl Train {
         let html: output::Outputs = &[("--html", self.html.as_deref())];
         output::refuse(html, &inputs)?;
         backend::look_for(self.target)?;
-        let splits = config.load_data(backend::fetch).map_err(Failure::data)?;
+        let read = || config.load_data(backend::fetch);
+        let (splits, opened) = match &executables {
+            None => backend::open_beside(self.target, &config, read),
+            Some(_) => (read(), None),
+        };
+        let splits = splits.map_err(Failure::data)?;
         check(&config, &splits.train, Some(&splits.test)).map_err(|error| Failure::training(error, None))?;
         if let (Some(path), None) = (&config.init, &resume) {
             weights::check(path, &config.model).map_err(Failure::usage)?;
@@ -196,7 +201,10 @@ impl Train {
         }
         let mut run = run.out_taken(Arc::clone(&out));
         let out = out.path();
-        let mut device = backend::open(self.target, &config.device)?;
+        let mut device = match opened {
+            Some(device) => device,
+            None => backend::open(self.target, &config.device)?,
+        };
         if let Some(executables) = executables {
             device = device.with_executables(executables).map_err(compile::failure)?;
         }

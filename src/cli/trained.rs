@@ -33,7 +33,7 @@ impl Trained {
     /// Reads the checkpoint of a run folder.
     pub(super) fn load(folder: &Path) -> Result<Trained, Failure> {
         let _reading = phase::begin(Phase::Reading { what: folder.display().to_string() });
-        let (checkpoint, config) = Checkpoint::open(folder).map_err(Failure::usage)?;
+        let (checkpoint, config) = Checkpoint::open_state(folder).map_err(Failure::usage)?;
         Ok(Trained { config, checkpoint })
     }
 

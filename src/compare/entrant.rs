@@ -54,7 +54,7 @@ impl<'a> Entrant<'a> {
         if config.prior.is_some() {
             session.set_prior(&Prior::synthetic(config))?;
         }
-        session.begin(&config.model.initial_values(config.seed), &[])?;
+        session.begin(config.model.initial_values(config.seed), &[])?;
         let per_call = session.steps_per_call();
         let examples = synthetic::examples(config.model.model(), config.rows_per_step() * per_call);
         let rows = CallRows::Given { features: &examples.features, labels: &examples.labels };

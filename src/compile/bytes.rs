@@ -20,11 +20,11 @@ pub fn element_type(dtype: DType) -> ElementType {
 }
 
 /// Numbers as the bytes of an element type, rounded, truncated or wrapped to it.
-pub fn to_bytes(dtype: DType, numbers: &[f64]) -> Vec<u8> {
-    fn each<const N: usize>(numbers: &[f64], convert: impl Fn(f64) -> [u8; N]) -> Vec<u8> {
+pub fn to_bytes<X: Copy + Into<f64>>(dtype: DType, numbers: &[X]) -> Vec<u8> {
+    fn each<X: Copy + Into<f64>, const N: usize>(numbers: &[X], convert: impl Fn(f64) -> [u8; N]) -> Vec<u8> {
         let mut bytes = vec![0; N * numbers.len()];
         for (place, &number) in bytes.as_chunks_mut::<N>().0.iter_mut().zip(numbers) {
-            *place = convert(number);
+            *place = convert(number.into());
         }
         bytes
     }

@@ -67,6 +67,14 @@ pub enum CacheOutcome {
     },
 }
 
+/// What came of a program that the cache has, of whose entry this is kept.
+fn hit(key: &CacheKey, note: &Note, kept: &Note, started: Instant) -> CacheOutcome {
+    let load_seconds = started.elapsed().as_secs_f64();
+    let program = &note.program;
+    tracing::info!("executable cache: program {program} is there: {key}; loaded in {load_seconds:.2} s");
+    CacheOutcome::Hit { load_seconds, compile_seconds: kept.compile_ms.map(|ms| ms as f64 / 1e3) }
+}
+
 impl Cache {
     /// The cache in this folder, which is made if it is not there.
     pub fn open(folder: impl Into<PathBuf>) -> Cache {
@@ -121,6 +129,20 @@ impl Cache {
             || client.compile(stablehlo.as_bytes(), &self.with_autotuning(Target::of(client), options)),
             |executable| executable.serialize(),
         )
+    }
+
+    /// The executable of a program as the cache has it; none where it is not there, or cannot be loaded.
+    pub(super) fn load_keyed(
+        &self,
+        keyed: &Keyed,
+        client: &Client,
+        options: &CompileOptions,
+    ) -> Option<(Executable, CacheOutcome)> {
+        let started = Instant::now();
+        let (key, note) = keyed.as_ref().ok()?;
+        let load = |bytes: &[u8]| client.deserialize(bytes).map_err(|error| error.to_string());
+        let (executable, kept) = self.load(key, note, options, load).ok()?;
+        Some((executable, hit(key, note, &kept, started)))
     }
 
     /// The same options, and where XLA:GPU keeps which algorithms it found fastest: programs that are compiled later take
@@ -196,15 +218,7 @@ impl Cache {
         let (key, reason) = match key() {
             Err(error) => (None, MissReason::NoKey(error.to_string())),
             Ok((key, note)) => match self.load(&key, &note, options, load) {
-                Ok((made, kept)) => {
-                    let load_seconds = started.elapsed().as_secs_f64();
-                    let program = &note.program;
-                    tracing::info!(
-                        "executable cache: program {program} is there: {key}; loaded in {load_seconds:.2} s"
-                    );
-                    let compile_seconds = kept.compile_ms.map(|ms| ms as f64 / 1e3);
-                    return Ok((made, CacheOutcome::Hit { load_seconds, compile_seconds }));
-                }
+                Ok((made, kept)) => return Ok((made, hit(&key, &note, &kept, started))),
                 Err(MissReason::Absent) => {
                     let reason = reason::absent(self, &note);
                     (Some((key, note)), reason)

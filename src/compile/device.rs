@@ -201,6 +201,31 @@ impl Device {
         self.compile_in(&self.cache, program)
     }
 
+    /// Loads a program from the cache, if it is there, for the next who compiles the same one.
+    pub(crate) fn load_ahead(&self, program: &Program) {
+        let Some((options, keyed)) = self.cached(program) else { return };
+        if let Ok((key, _)) = &keyed {
+            self.shared.ahead(*key, || self.cache.load_keyed(&keyed, &self.client, &options));
+        }
+    }
+
+    /// Whether the cache has a program, so that it can be loaded when it is wanted.
+    pub(crate) fn is_cached(&self, program: &Program) -> bool {
+        self.cached(program).is_some()
+    }
+
+    /// What a program of natgrad's own that is in the cache is compiled with, and its key.
+    fn cached(&self, program: &Program) -> Option<(CompileOptions, Keyed)> {
+        let is_own = versions::foreign(program).next().is_none();
+        if !is_own || self.executables.is_some() || self.distrusts_cache.load(Ordering::Relaxed) {
+            return None;
+        }
+        let text = stablehlo(program, self.lowering).ok()?;
+        let options = program_options(self.target(), &self.options, program);
+        let keyed = self.cache.keyed(&self.client, &text, &options);
+        self.cache.holds(&keyed).then_some((options, keyed))
+    }
+
     /// As [`Device::compile`], and lists what came of it.
     ///
     /// # Errors
@@ -371,7 +396,11 @@ impl Device {
     ///
     /// # Errors
     /// As [`Device::upload`].
-    pub fn upload_numbers(&self, ty: &TensorType, numbers: &[f64]) -> Result<Buffer, DeviceError> {
+    pub fn upload_numbers<X: Copy + Into<f64>>(
+        &self,
+        ty: &TensorType,
+        numbers: &[X],
+    ) -> Result<Buffer, DeviceError> {
         self.upload(ty, &to_bytes(ty.dtype, numbers))
     }
 }

@@ -54,3 +54,6 @@ pub use note::Note;
 pub use open_error::OpenError;
 pub use refusal::Refusal;
 pub use target::{Outputs, Target};
+
+/// The stack of a thread that XLA compiles in: as much as a main thread usually has.
+pub(crate) const STACK: usize = 8 << 20;

@@ -181,6 +181,16 @@ pub(crate) fn look_for(wanted: Option<Wanted>) -> Result<(), OpenError> {
     }
 }
 
+/// Whether the plugin of the device that is wanted is at hand, so that opening it fetches nothing.
+pub(crate) fn is_at_hand(wanted: Option<Wanted>) -> bool {
+    match wanted.map_or(Target::Cpu, Wanted::target) {
+        _ if is_chosen() => true,
+        // Others are never fetched.
+        Target::Gpu | Target::Tpu => true,
+        Target::Cpu | Target::Other => assets::look(Asset::CpuPlugin).is_ok_and(|path| path.is_some()),
+    }
+}
+
 /// A device of the platform that is wanted; without a wish, of the plugin that the user chose, else the CPU.
 fn attached(wanted: Option<Target>, index: usize, options: &DeviceOptions) -> Result<Device, OpenError> {
     look_for(wanted.map(|target| Wanted::Attached(target, index)))?;

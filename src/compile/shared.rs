@@ -1,5 +1,5 @@
 //! Programs of many runs on one device: of those that want the same one, the first compiles or loads it, and the others wait
-//! and take it from the first.
+//! and take it from the first. So does a run from whoever loads its programs ahead.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,13 +10,14 @@ use super::CacheOutcome;
 use super::key::CacheKey;
 use crate::pjrt::Executable;
 
-type Place = Arc<Mutex<Option<Arc<Executable>>>>;
+type Place = Arc<Mutex<Option<(Arc<Executable>, CacheOutcome)>>>;
 
 /// A place for each program that was compiled or loaded.
 #[derive(Debug, Default)]
 pub(super) struct Shared {
     places: Mutex<HashMap<CacheKey, Place>>,
-    /// Whether what was made is kept. If not, a place is a lock only, and a program is freed with the last run that has it.
+    /// Whether what was made is kept. If not, a place is a lock, and holds what was made ahead until it is taken; a program is freed
+    /// with the last run that has it.
     keeps: AtomicBool,
 }
 
@@ -35,20 +36,39 @@ impl Shared {
         make: impl FnOnce() -> Result<(Executable, CacheOutcome), E>,
     ) -> Result<(Arc<Executable>, CacheOutcome), E> {
         let begin = Instant::now();
-        let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
-        let place = Arc::clone(places.entry(key).or_default());
-        drop(places);
+        let place = self.place(key);
         let mut place = place.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(executable) = place.as_ref().filter(|_| trusted) {
-            let load_seconds = begin.elapsed().as_secs_f64();
-            return Ok((Arc::clone(executable), CacheOutcome::Hit { load_seconds, compile_seconds: None }));
+        let keeps = self.keeps.load(Ordering::Relaxed);
+        match place.take().filter(|_| trusted) {
+            Some((executable, _)) if keeps => {
+                let load_seconds = begin.elapsed().as_secs_f64();
+                let outcome = CacheOutcome::Hit { load_seconds, compile_seconds: None };
+                *place = Some((Arc::clone(&executable), outcome.clone()));
+                return Ok((executable, outcome));
+            }
+            Some(made_ahead) => return Ok(made_ahead),
+            None => {}
         }
         let (executable, outcome) = make()?;
         let executable = Arc::new(executable);
-        if self.keeps.load(Ordering::Relaxed) {
-            *place = Some(Arc::clone(&executable));
+        if keeps {
+            *place = Some((Arc::clone(&executable), outcome.clone()));
         }
         Ok((executable, outcome))
+    }
+
+    /// Makes the program with this key for whoever takes it next, who waits for it, and makes it where this does not.
+    pub fn ahead(&self, key: CacheKey, make: impl FnOnce() -> Option<(Executable, CacheOutcome)>) {
+        let place = self.place(key);
+        let mut place = place.lock().unwrap_or_else(PoisonError::into_inner);
+        if place.is_none() {
+            *place = make().map(|(executable, outcome)| (Arc::new(executable), outcome));
+        }
+    }
+
+    fn place(&self, key: CacheKey) -> Place {
+        let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(places.entry(key).or_default())
     }
 }
 
@@ -79,6 +99,23 @@ mod tests {
         assert!(!Arc::ptr_eq(&third, &fifth));
         let Ok((other, _)) = shared.take(CacheKey::of_test(2), true, made);
         assert!(!Arc::ptr_eq(&fifth, &other));
+    }
+
+    #[test]
+    fn what_is_made_ahead_is_given_once() {
+        let (shared, key) = (Shared::default(), CacheKey::of_test(1));
+        shared.ahead(key, || made().ok());
+        let Ok((first, outcome)) = shared.take(key, true, || -> Result<_, Infallible> { unreachable!() });
+        assert!(matches!(outcome, CacheOutcome::Miss { .. }));
+        // Nothing else has it.
+        assert_eq!(Arc::strong_count(&first), 1);
+        let Ok((second, _)) = shared.take(key, true, made);
+        assert!(!Arc::ptr_eq(&first, &second));
+        shared.ahead(key, || made().ok());
+        let Ok((third, _)) = shared.take(key, false, made);
+        assert_eq!(Arc::strong_count(&third), 1);
+        shared.ahead(key, || None);
+        assert!(shared.take(key, true, made).is_ok());
     }
 
     #[test]

@@ -153,7 +153,18 @@ impl<'a> Predictor<'a> {
     /// # Errors
     /// See [`PredictorError`].
     pub fn new(device: &'a Device, recipe: &Recipe, rows: usize) -> Result<Predictor<'a>, PredictorError> {
-        let PredictorPrograms { predict, draw } = PredictorPrograms::of(recipe, rows)?;
+        Predictor::of(device, PredictorPrograms::of(recipe, rows)?)
+    }
+
+    /// Compiles what was written.
+    ///
+    /// # Errors
+    /// See [`PredictorError`].
+    pub(crate) fn of(
+        device: &'a Device,
+        programs: PredictorPrograms,
+    ) -> Result<Predictor<'a>, PredictorError> {
+        let PredictorPrograms { predict, draw } = programs;
         let predict = device.compile(predict)?;
         let draw = draw.map(|draw| device.compile(draw)).transpose()?;
         Ok(Predictor { device, predict, draw })

@@ -1,25 +1,20 @@
 //! Checkpoints: everything that a run carries, in one safetensors file with a JSON header.
 
-use std::borrow::Cow;
-use std::cell::RefCell;
 use std::collections::HashMap;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use natgrad_ir::{DType, TensorType};
-use safetensors::View;
-use safetensors::tensor::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
 
+use super::TrainError;
+use super::load::load;
+use super::save::{Elements, Stored, save};
 use super::session::HostTensor;
 use super::source::Source;
 use super::validation::Validated;
-use super::{TrainError, seal};
 use crate::compile::Conditions;
 use crate::config::RunConfig;
 use crate::data::TableFacts;
-use crate::phase::{self, Phase};
-use crate::size::Size;
 
 /// The file's name in the output folder.
 pub const FILE_NAME: &str = "checkpoint.safetensors";
@@ -32,7 +27,7 @@ const KEPT: &str = "checkpoint-";
 const KEPT_END: &str = ".safetensors";
 
 /// The key of the JSON header in the file's metadata.
-const HEADER_KEY: &str = "natgrad";
+pub(super) const HEADER_KEY: &str = "natgrad";
 
 /// What a safetensors file says beside its tensors.
 #[derive(Deserialize)]
@@ -46,7 +41,8 @@ struct Metadata {
 pub struct Checkpoint {
     /// What it belongs to.
     pub header: Header,
-    /// The carried tensors; by name, if the checkpoint was loaded.
+    /// The carried tensors; by name, if the checkpoint was loaded. Of a run's start there are none where the state follows from the
+    /// configuration.
     pub tensors: Vec<HostTensor>,
 }
 
@@ -115,50 +111,14 @@ impl Checkpoint {
     /// # Errors
     /// Names the file and what the system said. The earlier checkpoint is then still whole.
     pub fn save(&self, folder: &Path) -> Result<PathBuf, TrainError> {
-        self.save_after(folder, || Ok(()))
-    }
-
-    /// As [`Checkpoint::save`]; `before` is called when all is written but the file's name.
-    pub(super) fn save_after(
-        &self,
-        folder: &Path,
-        before: impl FnOnce() -> std::io::Result<()>,
-    ) -> Result<PathBuf, TrainError> {
-        let path = folder.join(FILE_NAME);
-        let begin = std::time::Instant::now();
-        let _saving = phase::begin(Phase::Saving { path: path.clone() });
-        let fail = |reason: String| TrainError::Write { path: path.clone(), reason };
-        let header = serde_json::to_string(&self.header).map_err(|error| fail(error.to_string()))?;
-        let metadata =
-            [(HEADER_KEY, header), (seal::KEY, seal::BLANK.to_string())].map(|(k, v)| (k.to_string(), v));
-        // The tensors are written from where they are: together they may be as large as the memory that is free.
-        let order = RefCell::new(Vec::new());
-        let tensors = self.tensors.iter().map(|tensor| (&*tensor.name, Apart { tensor, order: &order }));
-        let mut begin_of_file = safetensors::serialize(tensors, Some(HashMap::from(metadata)))
-            .map_err(|error| fail(error.to_string()))?;
-        begin_of_file.shrink_to_fit();
-        let tensors = order.into_inner();
-        if let Some(tensor) = tensors.iter().find(|tensor| tensor.bytes.len() != tensor.ty.size_bytes()) {
-            let (name, bytes, ty) = (&tensor.name, tensor.bytes.len(), &tensor.ty);
-            return Err(fail(format!("tensor `{name}` has {bytes} bytes, but is {ty}")));
-        }
-        let tensors: Vec<&[u8]> = tensors.into_iter().map(|tensor| &*tensor.bytes).collect();
-        let length = begin_of_file.len();
-        let size = Size(tensors.iter().map(|part| part.len() as u64).sum::<u64>() + length as u64);
-        // The checksum takes as long as writing, and is computed meanwhile.
-        let begin_of_file = || {
-            let no_place = || std::io::Error::other("its header has no place for the checksum");
-            seal::sealed(begin_of_file, &tensors).ok_or_else(no_place)
-        };
-        let written = crate::files::write_after(&path, (length, begin_of_file), &tensors, before);
-        written.map_err(|error| fail(error.to_string()))?;
-        let seconds = begin.elapsed().as_secs_f64();
-        tracing::info!(
-            "checkpoint of step {}: {}, {size}, in {seconds:.2} s",
-            self.header.step,
-            path.display()
-        );
-        Ok(path)
+        let tensors = self.tensors.iter().map(|tensor| Stored {
+            name: (&tensor.name).into(),
+            ty: tensor.ty.clone(),
+            elements: Elements::Here(&tensor.bytes),
+        });
+        // All are here, so that none is looked at.
+        save(folder, &self.header, &tensors.collect::<Vec<_>>(), || Ok(()))?;
+        Ok(folder.join(FILE_NAME))
     }
 
     /// Reads a checkpoint from a folder or file. Every byte of it is what was saved, as its checksum says; one of an
@@ -169,17 +129,52 @@ impl Checkpoint {
     /// has a tensor that is not finite.
     pub fn load(path: &Path) -> Result<Checkpoint, TrainError> {
         let path = file(path);
-        let bytes = crate::files::read(&path)
-            .map_err(|error| TrainError::Read { path: path.clone(), reason: error.to_string() })?;
         let read = || {
-            let header = checked_header(&bytes, &path)?;
-            let checkpoint = Checkpoint { header, tensors: tensors(&bytes)? };
+            let checkpoint = load(&path)?;
             checkpoint.fault().map_or(Ok(checkpoint), Err)
         };
-        read().map_err(|reason| {
+        read().map_err(|reason: String| {
             let reason = format!("{reason}. Take a copy of the file, or train anew: this one is not used");
             TrainError::Read { path: path.clone(), reason }
         })
+    }
+
+    /// Whether it is of a run's start: the run begins anew from its configuration.
+    pub fn is_of_start(&self) -> bool {
+        self.header.step == 0 && self.tensors.is_empty()
+    }
+
+    /// This one, unless it is of a run's start.
+    pub(super) fn with_state(&self) -> Option<&Checkpoint> {
+        (!self.is_of_start()).then_some(self)
+    }
+
+    /// As [`Checkpoint::open`], but not of a run's start.
+    ///
+    /// # Errors
+    /// Those of [`Checkpoint::open`], and that there is no state.
+    pub fn open_state(path: &Path) -> Result<(Checkpoint, RunConfig), TrainError> {
+        let opened = Checkpoint::open(path)?;
+        opened.0.must_have_state(path)?;
+        Ok(opened)
+    }
+
+    /// An error if it is of a run's start.
+    pub(crate) fn must_have_state(&self, path: &Path) -> Result<(), TrainError> {
+        if !self.is_of_start() {
+            return Ok(());
+        }
+        let file = file(path);
+        Err(TrainError::Read { reason: Checkpoint::no_state(&file), path: file })
+    }
+
+    /// Why the checkpoint of a run's start, in this file, cannot be used.
+    pub(crate) fn no_state(file: &Path) -> String {
+        let folder = file.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."));
+        format!(
+            "its run has begun, but none of its steps is saved yet: wait for a checkpoint, or go on by natgrad train --resume {}",
+            folder.display()
+        )
     }
 
     /// As [`Checkpoint::load`], with the configuration of its run, whose model it fits.
@@ -193,31 +188,6 @@ impl Checkpoint {
         misfit.map_or(Ok((checkpoint, config)), |reason| {
             Err(TrainError::Checkpoint(format!("{}: {reason}", file(path).display())))
         })
-    }
-}
-
-/// A tensor of a file whose bytes are written apart: asked for them, it notes that it comes next.
-struct Apart<'a, 'b> {
-    tensor: &'a HostTensor,
-    order: &'b RefCell<Vec<&'a HostTensor>>,
-}
-
-impl View for Apart<'_, '_> {
-    fn dtype(&self) -> Dtype {
-        to_safetensors(self.tensor.ty.dtype)
-    }
-
-    fn shape(&self) -> &[usize] {
-        self.tensor.ty.shape.dims()
-    }
-
-    fn data(&self) -> Cow<'_, [u8]> {
-        self.order.borrow_mut().push(self.tensor);
-        Cow::Borrowed(&[])
-    }
-
-    fn data_len(&self) -> usize {
-        self.tensor.bytes.len()
     }
 }
 
@@ -254,31 +224,8 @@ fn file(path: &Path) -> PathBuf {
     if path.is_dir() { path.join(FILE_NAME) } else { path.to_path_buf() }
 }
 
-/// The header of a file whose checksum holds.
-fn checked_header(bytes: &[u8], path: &Path) -> Result<Header, String> {
-    let (_, metadata) = SafeTensors::read_metadata(bytes)
-        .map_err(|error| format!("not a safetensors file, or cut off: {error}"))?;
-    let no_notes = HashMap::new();
-    let notes = metadata.metadata().as_ref().unwrap_or(&no_notes);
-    if let Some(stored) = notes.get(seal::KEY)
-        && !seal::holds(bytes, stored)
-    {
-        return Err("it is damaged: its bytes are not those that were saved, by its checksum".to_string());
-    }
-    let header = parsed(notes)?;
-    // A damaged `sha256` must not pass for a file that never had one.
-    if let Some(key) = notes.keys().find(|key| ![HEADER_KEY, seal::KEY].contains(&key.as_str())) {
-        return Err(format!("`{key}` is in its metadata, which natgrad does not write: it is damaged"));
-    }
-    if !notes.contains_key(seal::KEY) {
-        let path = path.display();
-        tracing::warn!("{path}: of an older natgrad, without a checksum: damage to it would not be seen");
-    }
-    Ok(header)
-}
-
 /// The header among what the file says beside its tensors.
-fn parsed(notes: &HashMap<String, String>) -> Result<Header, String> {
+pub(super) fn parsed(notes: &HashMap<String, String>) -> Result<Header, String> {
     let header = notes
         .get(HEADER_KEY)
         .ok_or_else(|| format!("no `{HEADER_KEY}` header: not a checkpoint of natgrad"))?;
@@ -288,38 +235,6 @@ fn parsed(notes: &HashMap<String, String>) -> Result<Header, String> {
         return Err(format!("header version {}, but this natgrad reads version 1", header.version));
     }
     Ok(header)
-}
-
-/// The tensors, by name.
-fn tensors(bytes: &[u8]) -> Result<Vec<HostTensor>, String> {
-    let file = SafeTensors::deserialize(bytes).map_err(|error| error.to_string())?;
-    let mut tensors = Vec::new();
-    for (name, view) in file.tensors() {
-        let dtype = from_safetensors(view.dtype())
-            .ok_or_else(|| format!("tensor `{name}` has element type {:?}", view.dtype()))?;
-        let ty = TensorType::new(dtype, view.shape());
-        tensors.push(HostTensor { name, ty, bytes: view.data().to_vec() });
-    }
-    // They come in no particular order.
-    tensors.sort_by(|a, b| a.name.cmp(&b.name));
-    Ok(tensors)
-}
-
-fn to_safetensors(dtype: DType) -> Dtype {
-    match dtype {
-        DType::F64 => Dtype::F64,
-        DType::F32 => Dtype::F32,
-        DType::BF16 => Dtype::BF16,
-        DType::F16 => Dtype::F16,
-        DType::S32 => Dtype::I32,
-        DType::U32 => Dtype::U32,
-        DType::U64 => Dtype::U64,
-        DType::Bool => Dtype::BOOL,
-    }
-}
-
-fn from_safetensors(dtype: Dtype) -> Option<DType> {
-    DType::ALL.into_iter().find(|&known| to_safetensors(known) == dtype)
 }
 
 #[cfg(test)]

@@ -52,6 +52,8 @@ pub(super) fn evaluate(
     judging: Judging,
     data: &Examples,
 ) -> Result<(TestScores, Reliability), TrainError> {
+    // What the steps took, which predictions do not fit into.
+    session.release_freed();
     with_state(session, |state| {
         let (mean, posterior) = predictor.tally(state, data, judging)?;
         let scores = TestScores { mean: mean.scores(), posterior: posterior.as_ref().map(Tally::scores) };

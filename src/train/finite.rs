@@ -7,18 +7,23 @@ use super::session::HostTensor;
 impl HostTensor {
     /// The first element that is NaN or infinite, counted from 0.
     pub fn first_not_finite(&self) -> Option<usize> {
-        // All bits of the exponent are set, which takes no conversion to see.
-        let (words, ones) = match self.ty.dtype {
-            DType::F64 => (self.bytes.chunks_exact(8), [0x7f, 0xf0]),
-            DType::F32 => (self.bytes.chunks_exact(4), [0x7f, 0x80]),
-            DType::BF16 => (self.bytes.chunks_exact(2), [0x7f, 0x80]),
-            DType::F16 => (self.bytes.chunks_exact(2), [0x7c, 0x00]),
-            DType::S32 | DType::U32 | DType::U64 | DType::Bool => return None,
-        };
-        let last = words.clone().next()?.len() - 1;
-        let (high, next) = if cfg!(target_endian = "little") { (last, last - 1) } else { (0, 1) };
-        words.into_iter().position(|word| word[high] & ones[0] == ones[0] && word[next] & ones[1] == ones[1])
+        first_not_finite_of(self.ty.dtype, &self.bytes)
     }
+}
+
+/// The first of these elements that is NaN or infinite.
+pub(super) fn first_not_finite_of(dtype: DType, bytes: &[u8]) -> Option<usize> {
+    // All bits of the exponent are set, which takes no conversion to see.
+    let (words, ones) = match dtype {
+        DType::F64 => (bytes.chunks_exact(8), [0x7f, 0xf0]),
+        DType::F32 => (bytes.chunks_exact(4), [0x7f, 0x80]),
+        DType::BF16 => (bytes.chunks_exact(2), [0x7f, 0x80]),
+        DType::F16 => (bytes.chunks_exact(2), [0x7c, 0x00]),
+        DType::S32 | DType::U32 | DType::U64 | DType::Bool => return None,
+    };
+    let last = words.clone().next()?.len() - 1;
+    let (high, next) = if cfg!(target_endian = "little") { (last, last - 1) } else { (0, 1) };
+    words.into_iter().position(|word| word[high] & ones[0] == ones[0] && word[next] & ones[1] == ones[1])
 }
 
 /// The first tensor with such an element, and the element.

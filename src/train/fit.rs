@@ -2,12 +2,13 @@
 
 use std::collections::VecDeque;
 use std::ops::Range;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use natgrad_layers::Task;
 
 use super::TrainError;
-use super::checkpoint::{Checkpoint, keep_last};
+use super::checkpoint::{Checkpoint, FILE_NAME as CHECKPOINT_FILE, Header, keep_last};
 use super::diverge::{self, Divergence, Symptom};
 use super::evaluate::TestScores;
 use super::feed::{CallBatch, Feed};
@@ -15,6 +16,7 @@ use super::finite::first_not_finite;
 use super::metrics::{Record, Writer};
 use super::progress::{Observer, Progress};
 use super::running_mean::RunningMean;
+use super::save::save;
 use super::save_clock::SaveClock;
 use super::session::{CallData, HostTensor, PendingSteps};
 use super::training::Training;
@@ -22,8 +24,8 @@ use crate::data::Batches;
 use crate::phase::{self, Phase};
 use crate::step::Metric;
 
-/// Calls that may be under way before the oldest one's losses are waited for.
-const CALLS_IN_FLIGHT: usize = 3;
+/// Bytes of the state of step 0 that are looked at, the smallest tensors first: a wrong `rule.ess` is seen in any of them.
+const LOOKED_AT: usize = 64 << 20;
 /// Steps that one record averages over.
 const STEPS_PER_RECORD: u64 = 10;
 
@@ -84,8 +86,11 @@ impl Training<'_> {
         let mut pending: VecDeque<(u64, PendingSteps)> = VecDeque::new();
         let mut mean = RunningMean::default();
         let per_call = self.session.steps_per_call() as u64;
+        let calls_ahead = self.session.calls_ahead();
         let per_record = if self.config.step.diagnostics { 1 } else { STEPS_PER_RECORD };
         let mut step = first;
+        // Of what came before the steps, and then of the first one.
+        self.session.release_freed();
         let mut beginning = Some(phase::begin(Phase::FirstStep));
         while step < self.total && !self.stopped_early() {
             let steps = (self.total - step).min(per_call);
@@ -101,15 +106,16 @@ impl Training<'_> {
             let mut save = ending || saving.is_due(before, step);
             let mut is_best = false;
             // The first is waited for, to say when it was done.
-            let keep = if save || validate || beginning.is_some() { 0 } else { CALLS_IN_FLIGHT };
+            let keep = if save || validate || beginning.is_some() { 0 } else { calls_ahead };
             while pending.len() > keep {
                 let Some((mut done, call)) = pending.pop_front() else { break };
                 let scalars = call.wait()?;
                 self.has_run = true;
-                if beginning.take().is_some()
-                    && let Some(way) = phase::stop_clock()
-                {
-                    tracing::info!("{way}");
+                if beginning.take().is_some() {
+                    if let Some(way) = phase::stop_clock() {
+                        tracing::info!("{way}");
+                    }
+                    self.session.release_freed();
                 }
                 for scalars in scalars {
                     done += 1;
@@ -187,6 +193,24 @@ impl Training<'_> {
         self.replace_out(|| Ok(()))
     }
 
+    /// As [`Training::save_out`], of a run that goes on from the checkpoint in its output folder: that stays, if it says of itself
+    /// what one of now would.
+    ///
+    /// # Errors
+    /// As [`Training::save_out`].
+    pub fn keep_out(&mut self) -> Result<(), TrainError> {
+        if let (None, Some(out)) = (&self.saved, &self.out) {
+            let path = out.path().join(CHECKPOINT_FILE);
+            if Header::read(&path).is_ok_and(|kept| self.header().is_ok_and(|header| header == kept)) {
+                if self.config.checkpoint.keep > 1 && self.step > 0 {
+                    keep_last(&path, self.step, self.config.checkpoint.keep)?;
+                }
+                self.saved = Some((path, self.step));
+            }
+        }
+        self.save_out()
+    }
+
     /// As [`Training::save_out`]; `before` is called when the checkpoint is written but for its name, and may remove what else an
     /// earlier run in the folder has.
     ///
@@ -196,19 +220,36 @@ impl Training<'_> {
         if self.saved.as_ref().is_some_and(|&(_, step)| step == self.step) {
             return Ok(());
         }
-        let (tensors, step) = (self.session.state_to_host()?, self.step);
-        if first_not_finite(&tensors).is_some() {
+        let step = self.step;
+        let is_start = step == 0 && self.begun_anew;
+        if (is_start || self.out.is_none())
+            && !self.session.is_finite(if is_start { LOOKED_AT } else { usize::MAX })?
+        {
             return Err(self.diverged(Symptom::State { step }, None)?);
         }
-        if let Some(out) = &self.out {
-            let checkpoint = Checkpoint { header: self.header()?, tensors };
-            let path = checkpoint.save_after(out.path(), before)?;
-            if self.config.checkpoint.keep > 1 {
-                keep_last(&path, step, self.config.checkpoint.keep)?;
-            }
-            self.saved = Some((path, step));
+        let Some(out) = self.out.clone() else { return Ok(()) };
+        let Some(path) = self.write(out.path(), !is_start, before)? else {
+            return Err(self.diverged(Symptom::State { step }, None)?);
+        };
+        if self.config.checkpoint.keep > 1 && !is_start {
+            keep_last(&path, step, self.config.checkpoint.keep)?;
         }
+        self.saved = Some((path, step));
         Ok(())
+    }
+
+    /// Writes a checkpoint into a folder, with the state or without it. None is the answer, and nothing is changed, if a tensor is
+    /// not finite.
+    pub(super) fn write(
+        &self,
+        folder: &Path,
+        with_state: bool,
+        before: impl FnOnce() -> std::io::Result<()>,
+    ) -> Result<Option<PathBuf>, TrainError> {
+        let header = self.header()?;
+        let recovered = if with_state { self.session.recovered()? } else { Vec::new() };
+        let tensors = if with_state { self.session.stored(&recovered) } else { Vec::new() };
+        save(folder, &header, &tensors, before)
     }
 
     fn record(&self, step: u64, mean: &mut RunningMean, seconds: f64) -> Record {

@@ -7,17 +7,24 @@ use crate::config::RunConfig;
 use crate::size::Size;
 use crate::step::Interface;
 
-/// Bytes of an initial value on the host.
-const INITIAL: u64 = size_of::<f64>() as u64;
-
 /// An error unless a new run's initial values and state can be held.
 ///
 /// # Errors
 /// [`TrainError::Memory`], and whatever is wrong with the step.
 pub fn check_memory(config: &RunConfig, device: &Device) -> Result<(), TrainError> {
     let interface = config.recipe(device.target().state_plan()).interface(config.batch)?;
-    let initial = (interface.elements() as u64).saturating_mul(INITIAL);
-    check(device, &interface, initial)
+    check(device, &interface, initial_bytes(config, &interface))
+}
+
+/// The bytes that the host has of a run's initial values at once: of weights from elsewhere all, of its own those of a tensor, as
+/// numbers and as bytes for the device.
+fn initial_bytes(config: &RunConfig, interface: &Interface) -> u64 {
+    let all = interface.elements() as u64;
+    let largest = interface.params.iter().map(|param| param.shape.elements() as u64).max().unwrap_or(0);
+    // The mean and the weight decay, in double precision.
+    let prior = if config.prior.is_some() { all.saturating_mul(16) } else { 0 };
+    let weights = if config.init.is_some() { all.saturating_mul(4) } else { 0 };
+    prior.saturating_add(weights).saturating_add(largest.saturating_mul(8))
 }
 
 /// An error unless the state can be held, beside so many bytes of initial values on the host.

@@ -62,7 +62,7 @@ pub fn merge(runs: &[PathBuf], base: Option<&Path>) -> Result<(Checkpoint, RunCo
     let base = match base {
         None => None,
         Some(path) => {
-            let (checkpoint, config) = Checkpoint::open(path)?;
+            let (checkpoint, config) = Checkpoint::open_state(path)?;
             if let Some(reason) = other_tensor(&config, &first.config) {
                 return Err(refused(path, format!("as a base it does not fit: {reason}")));
             }

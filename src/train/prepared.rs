@@ -1,30 +1,25 @@
-//! What a run needs before its first step, made side by side: the programs that train, those that predict, and its first weights.
+//! The programs that a run needs before its first step, made side by side: those that train, and those that predict. What trains may
+//! be loaded before, while data are read.
 
 use std::thread::{self, ScopedJoinHandle};
 
 use super::TrainError;
-use super::programs::explain;
-use crate::compile::Device;
+use super::programs::{SessionPrograms, explain, needs_data};
+use crate::compile::{Device, STACK};
 use crate::config::RunConfig;
-use crate::phase::{self, Phase};
-use crate::posterior::Predictor;
-use crate::weights;
+use crate::posterior::{Predictor, PredictorPrograms};
+use crate::step::Recipe;
 
-/// As much as a main thread usually has: XLA compiles in it.
-const STACK: usize = 8 << 20;
-
-/// Calls all three at the same time. Where one fails the others go on to their ends; what gets no thread is not made.
-pub(super) fn side_by_side<A, B: Send, C: Send>(
+/// Calls both at the same time. Where one fails the other goes on to its end; what gets no thread is not made.
+pub(super) fn side_by_side<A, B: Send>(
     session: impl FnOnce() -> A,
     predictor: Option<impl FnOnce() -> B + Send>,
-    means: Option<impl FnOnce() -> C + Send>,
-) -> (A, Option<B>, Option<C>) {
+) -> (A, Option<B>) {
     thread::scope(|scope| {
         let thread = || thread::Builder::new().stack_size(STACK);
         let predictor = predictor.and_then(|predictor| thread().spawn_scoped(scope, predictor).ok());
-        let means = means.and_then(|means| thread().spawn_scoped(scope, means).ok());
         let session = session();
-        (session, predictor.map(joined), means.map(joined))
+        (session, predictor.map(joined))
     })
 }
 
@@ -33,13 +28,36 @@ fn joined<T>(handle: ScopedJoinHandle<'_, T>) -> T {
     handle.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
-/// The weights that a run begins with: those of `init`, or new ones. A run with a prior and no `init` begins at the prior's mean.
-pub(super) fn first_means(config: &RunConfig) -> Result<Vec<Vec<f64>>, TrainError> {
-    let _making = phase::begin(Phase::FirstWeights);
-    Ok(match &config.init {
-        Some(path) => weights::read(path, &config.model)?,
-        None => config.model.initial_values(config.seed),
-    })
+/// Loads what trains a run of this configuration, if the cache has it, so that [`Run::start`](super::Run::start) finds it loaded:
+/// for a thread, while the run's data are read. What is wrong with the run is for `start` to say.
+pub fn load_ahead(device: &Device, config: &RunConfig) {
+    if device.executables().is_some() || needs_data(config, device.target()) || config.model.check().is_err()
+    {
+        return;
+    }
+    let recipe = config.recipe(device.target().state_plan());
+    let step = |recipe: &Recipe<'_>, rows| device.step(recipe, rows);
+    if let Ok(programs) = SessionPrograms::of(&recipe, config.batch, step) {
+        device.load_ahead(&programs.step);
+        device.load_ahead(&programs.start);
+    }
+}
+
+/// What will predict so many rows, compiled before training begins if it is to be compiled: an error is not to come at the end
+/// of a long run. What the cache has is loaded when it is asked for.
+pub(super) fn predictor_unless_cached<'a>(
+    device: &'a Device,
+    config: &RunConfig,
+    rows: usize,
+) -> Result<Option<Predictor<'a>>, TrainError> {
+    let explained = |error| explain(device, config, None, error);
+    let recipe = config.recipe(device.target().state_plan());
+    let programs = PredictorPrograms::of(&recipe, rows_at_a_time(device, config, rows));
+    let programs = programs.map_err(|error| explained(error.into()))?;
+    if [&programs.predict].into_iter().chain(&programs.draw).all(|program| device.is_cached(program)) {
+        return Ok(None);
+    }
+    Predictor::of(device, programs).map(Some).map_err(|error| explained(error.into()))
 }
 
 /// What predicts so many rows.

@@ -45,7 +45,7 @@ impl Left {
     /// That of the run in a folder.
     pub(super) fn read(path: &Path) -> Result<Left, TrainError> {
         let refused = |reason: String| TrainError::Read { path: path.to_path_buf(), reason };
-        let (checkpoint, config) = Checkpoint::open(path)?;
+        let (checkpoint, config) = Checkpoint::open_state(path)?;
         if !config.rule.has_posterior() {
             let rule = config.rule.name();
             let reason = format!("it is of a run by {rule}, which leaves no posterior; take one by ivon");
@@ -139,7 +139,9 @@ impl Prior {
 
     /// One as large as that of a run of this configuration, whatever its numbers: to measure times with.
     pub fn synthetic(config: &RunConfig) -> Prior {
-        let mean = config.model.initial_values(config.seed);
+        let values = config.model.initial_values(config.seed);
+        let mean = values.map(|mean| mean.into_iter().map(f64::from).collect());
+        let mean: Vec<Vec<f64>> = mean.collect();
         let weight_decay = mean.iter().map(|mean| vec![1e-3; mean.len()]).collect();
         Prior { mean, weight_decay }
     }

@@ -299,7 +299,7 @@ impl Run {
             });
             config.loss.balance(then.as_ref().map(|then| &then.loss), &counts);
         }
-        match (&config.init, &checkpoint) {
+        match (&config.init, checkpoint.as_ref().and_then(Checkpoint::with_state)) {
             (_, Some(_)) => {}
             (Some(path), None) => weights::check(path, &config.model)?,
             (None, None) if config.model.linked().is_some_and(|linked| linked.values.is_none()) => {
@@ -315,7 +315,8 @@ impl Run {
             None => None,
         };
         let has_sample = |checkpoint: &Checkpoint| {
-            checkpoint.tensors.iter().any(|tensor| tensor.name.starts_with("sample/"))
+            checkpoint.is_of_start()
+                || checkpoint.tensors.iter().any(|tensor| tensor.name.starts_with("sample/"))
         };
         if let Some(checkpoint) = &checkpoint
             && config.rule.samples()

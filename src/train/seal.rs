@@ -8,18 +8,40 @@ pub(super) const KEY: &str = "sha256";
 /// What stands in the checksum's place while it is computed.
 pub(super) const BLANK: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 
-/// How a file begins, with the checksum in the place of [`BLANK`], given that beginning, with all of its header, and the rest of the file;
-/// nothing if there is no such place.
-pub(super) fn sealed(mut begin: Vec<u8>, rest: &[&[u8]]) -> Option<Vec<u8>> {
-    let place = place(&begin, BLANK)?;
-    let sum = sum(&begin, rest, place);
-    begin[place..place + BLANK.len()].copy_from_slice(sum.as_bytes());
-    Some(begin)
+/// The checksum of a file while it is written.
+pub(super) struct Sum {
+    /// How the file begins.
+    begin: Vec<u8>,
+    place: usize,
+    hash: Sha256,
 }
 
-/// Whether every byte of the file is as it was sealed.
-pub(super) fn holds(file: &[u8], stored: &str) -> bool {
-    stored.len() == BLANK.len() && place(file, stored).is_some_and(|place| sum(file, &[], place) == stored)
+impl Sum {
+    /// That of a file which begins so, with all of its header and this checksum in it; nothing if that has no place for one.
+    pub fn begin(begin: Vec<u8>, stored: &str) -> Option<Sum> {
+        let place = place(&begin, stored).filter(|_| stored.len() == BLANK.len())?;
+        let hash = hash_of_begin(&begin, place);
+        Some(Sum { begin, place, hash })
+    }
+
+    /// Of the file with this part behind it.
+    pub fn with(mut self, part: &[u8]) -> Sum {
+        self.hash.update(part);
+        self
+    }
+
+    /// How the file begins, with the checksum in the place of [`BLANK`].
+    pub fn sealed(mut self) -> Vec<u8> {
+        let place = self.place..self.place + BLANK.len();
+        let mut begin = std::mem::take(&mut self.begin);
+        begin[place].copy_from_slice(self.hex().as_bytes());
+        begin
+    }
+
+    /// The checksum, with [`BLANK`] in its own place, in lower-case hexadecimal.
+    pub fn hex(self) -> String {
+        crate::files::hex(&self.hash.finalize())
+    }
 }
 
 /// Where a value of [`KEY`] begins in the header, which is JSON after eight bytes with its length.
@@ -32,12 +54,11 @@ fn place(file: &[u8], value: &str) -> Option<usize> {
     Some(length.len() + at + entry.len() - value.len() - 1)
 }
 
-/// The sum in lower-case hexadecimal, with [`BLANK`] in its own place.
-fn sum(begin: &[u8], rest: &[&[u8]], place: usize) -> String {
+/// The sum so far of what begins like this, with [`BLANK`] in the checksum's place.
+fn hash_of_begin(begin: &[u8], place: usize) -> Sha256 {
     let mut hash = Sha256::new();
     hash.update(&begin[..place]);
     hash.update(BLANK);
     hash.update(&begin[place + BLANK.len()..]);
-    rest.iter().for_each(|part| hash.update(part));
-    crate::files::hex(&hash.finalize())
+    hash
 }

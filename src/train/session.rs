@@ -5,15 +5,26 @@ mod rows;
 use natgrad_ir::TensorType;
 
 use super::TrainError;
+use super::finite::first_not_finite_of;
 use super::prior::Prior;
 use super::programs::SessionPrograms;
+use super::save::{Elements, Stored};
 use crate::compile::bytes::from_bytes;
-use crate::compile::{Compiled, Device, DeviceError};
-use crate::pjrt::{Arg, Buffer, PendingRead};
+use crate::compile::{Compiled, Device, DeviceError, Target};
+use crate::pjrt::{Arg, Buffer, PendingRead, release_freed_memory};
 use crate::rule::HyperValues;
 use crate::step::{Metric, Program, Recipe, Slot, StateKind};
 
 pub use rows::{CallRows, UploadedRows};
+
+/// Calls that may be under way when the next one is made.
+const MOST_CALLS_AHEAD: usize = 3;
+
+/// Bytes of temporaries that are worth to be given back where they are of no use.
+const MUCH: usize = 1 << 28;
+
+/// Bytes that the temporaries of these calls may take together.
+const TEMPORARIES_AHEAD: usize = 1 << 30;
 
 /// A host copy of one carried tensor.
 #[derive(Clone, Debug, PartialEq)]
@@ -207,6 +218,28 @@ impl<'a> Session<'a> {
         self.step.program.interface.plan.per_call as usize
     }
 
+    /// How many calls may be under way when the next one is made. XLA:CPU gives a call its temporaries when it is made, not when it
+    /// begins, so that large ones would take their memory several times.
+    pub(super) fn calls_ahead(&self) -> usize {
+        (TEMPORARIES_AHEAD / self.temporaries().max(1)).min(MOST_CALLS_AHEAD)
+    }
+
+    /// The bytes of a call's temporaries on a CPU; elsewhere a call waits for those of the one before.
+    fn temporaries(&self) -> usize {
+        if self.device.target() != Target::Cpu {
+            return 0;
+        }
+        let memory = self.step.executable.memory_stats();
+        memory.map_or(0, |memory| usize::try_from(memory.temporaries).unwrap_or(0))
+    }
+
+    /// Gives free memory back to the system, where calls have large temporaries.
+    pub(super) fn release_freed(&self) {
+        if self.temporaries() >= MUCH {
+            release_freed_memory();
+        }
+    }
+
     /// Whether a call takes the numbers of examples that the device holds, and not themselves.
     pub fn takes_numbers(&self) -> bool {
         self.step.program.interface.table.is_some()
@@ -265,22 +298,33 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    /// Begins at step 0 from the mean of each parameter, given in double precision.
+    /// Begins at step 0 from the mean of each parameter.
     ///
     /// `noise` holds the first sample's noise where the program takes noise from outside.
     ///
     /// # Errors
     /// The device fails.
-    pub fn begin(&mut self, means: &[Vec<f64>], noise: &[Vec<f64>]) -> Result<(), TrainError> {
+    pub fn begin<X: Copy + Into<f64>>(
+        &mut self,
+        means: impl IntoIterator<Item: AsRef<[X]>>,
+        noise: &[Vec<f64>],
+    ) -> Result<(), TrainError> {
+        let means = self.upload_all(|param| Slot::State(StateKind::MEAN, param), means)?;
+        self.begin_on(means, &self.upload_all(Slot::Noise, noise)?)
+    }
+
+    /// Puts a tensor a parameter on the device, one after another.
+    fn upload_all<X: Copy + Into<f64>>(
+        &self,
+        slot_of: fn(usize) -> Slot,
+        tensors: impl IntoIterator<Item: AsRef<[X]>>,
+    ) -> Result<Vec<(Slot, Buffer)>, TrainError> {
         let interface = &self.start.program.interface;
-        let upload_all = |slot_of: fn(usize) -> Slot, tensors: &[Vec<f64>]| {
-            let upload = |(slot, numbers): (Slot, &Vec<f64>)| {
-                Ok::<_, DeviceError>((slot, self.device.upload_numbers(&interface.ty(slot), numbers)?))
-            };
-            (0..).map(slot_of).zip(tensors).map(upload).collect::<Result<Vec<_>, _>>()
-        };
-        let means = upload_all(|param| Slot::State(StateKind::MEAN, param), means)?;
-        self.begin_on(means, &upload_all(Slot::Noise, noise)?)
+        let mut uploaded = Vec::new();
+        for (slot, numbers) in (0..).map(slot_of).zip(tensors) {
+            uploaded.push((slot, self.device.upload_numbers(&interface.ty(slot), numbers.as_ref())?));
+        }
+        Ok(uploaded)
     }
 
     /// Begins at step 0 from the mean of each parameter, in the type of the state and row-major.
@@ -432,6 +476,40 @@ impl<'a> Session<'a> {
                 Ok(HostTensor { name: interface.name(slot), ty: interface.ty(slot), bytes })
             })
             .collect()
+    }
+
+    /// Every carried tensor, to be written, and those that are `recovered`.
+    pub(super) fn stored<'b>(&'b self, recovered: &'b [(Slot, Buffer)]) -> Vec<Stored<'b>> {
+        let interface = &self.step.program.interface;
+        let stored = |(slot, buffer): &'b (Slot, Buffer)| Stored {
+            name: interface.name(*slot).into(),
+            ty: interface.ty(*slot),
+            elements: Elements::OnDevice(buffer),
+        };
+        self.state.iter().chain(recovered).chain(&self.prior).map(stored).collect()
+    }
+
+    /// Whether the smallest carried tensors that together have at most so many bytes are finite.
+    ///
+    /// # Errors
+    /// The device fails.
+    pub(super) fn is_finite(&self, most: usize) -> Result<bool, TrainError> {
+        let interface = &self.step.program.interface;
+        let sized = self.state.iter().map(|(slot, buffer)| (interface.ty(*slot), buffer));
+        let mut sized: Vec<(TensorType, &Buffer)> = sized.collect();
+        sized.sort_by_key(|(ty, _)| ty.size_bytes());
+        let mut sum = 0;
+        for (ty, buffer) in sized {
+            sum += ty.size_bytes();
+            if sum > most {
+                break;
+            }
+            let bytes = buffer.to_host().map_err(DeviceError::from)?;
+            if first_not_finite_of(ty.dtype, &bytes).is_some() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 }
 

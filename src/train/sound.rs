@@ -32,6 +32,9 @@ impl Checkpoint {
 
     /// A tensor that the model does not have, or has in another shape; a parameter without its mean.
     pub(super) fn misfit(&self, config: &RunConfig) -> Option<String> {
+        if self.is_of_start() {
+            return None;
+        }
         let params = config.model.params();
         for tensor in self.tensors.iter().filter(|tensor| tensor.name != "step") {
             let is_of = |name: &str| {

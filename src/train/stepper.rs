@@ -270,6 +270,7 @@ impl<'a> Stepper<'a> {
     /// The checkpoint cannot be read, or is of another step: the first difference is named.
     pub fn load(&mut self, path: &Path) -> Result<State, TrainError> {
         let checkpoint = Checkpoint::load(path)?;
+        checkpoint.must_have_state(path)?;
         let Header { step, config, source, .. } = &checkpoint.header;
         if let Some(change) = source.change(&Source::of(&self.config, [None; 3])?) {
             return Err(TrainError::Checkpoint(change));

@@ -11,10 +11,9 @@ use super::checkpoint::{Checkpoint, Header};
 use super::diverge::{Divergence, Symptom};
 use super::evaluate::{Reliability, TestScores, evaluate};
 use super::feed::{table_on_device, whole};
-use super::finite::first_not_finite;
 use super::folder::RunFolder;
 use super::motion::motion;
-use super::prepared::{first_means, predictor_of, rows_at_a_time, side_by_side};
+use super::prepared::{predictor_of, predictor_unless_cached, rows_at_a_time, side_by_side};
 use super::prior::Prior;
 use super::programs::explain;
 use super::progress::{CompileTally, Observer, Progress, RunReport};
@@ -29,6 +28,7 @@ use crate::phase::{self, Phase};
 use crate::posterior::{Judging, Predictor};
 use crate::rule::HyperValues;
 use crate::step::Recipe;
+use crate::weights;
 
 /// A run on its device, from [`Run::start`](super::Run::start).
 ///
@@ -59,6 +59,8 @@ pub struct Training<'a> {
     pub(super) total: u64,
     /// Seconds of training so far.
     pub(super) seconds: f64,
+    /// Whether the state is that of step 0, and follows from the configuration alone.
+    pub(super) begun_anew: bool,
     /// The last checkpoint and its step.
     pub(super) saved: Option<(PathBuf, u64)>,
     /// What validations found so far.
@@ -69,6 +71,8 @@ pub struct Training<'a> {
     pub(super) moved: Vec<String>,
     /// Whether a call of the step has ended well.
     pub(super) has_run: bool,
+    /// The most rows that the run is judged by, which what predicts is for.
+    judged: Option<usize>,
     /// What predicts, by its rows at a time.
     predictor: Option<Arc<Predictor<'a>>>,
     tally: CompileTally,
@@ -84,7 +88,8 @@ impl<'a> Training<'a> {
     ) -> Result<Training<'a>, TrainError> {
         let Ready { config, train, validation, test, batches, labels, total, out, checkpoint, source } =
             ready;
-        if checkpoint.is_none() {
+        let state = checkpoint.as_ref().and_then(Checkpoint::with_state);
+        if state.is_none() {
             check_memory(&config, device)?;
         }
         let target = device.target();
@@ -92,16 +97,14 @@ impl<'a> Training<'a> {
         let recipe = Recipe { table, ..config.recipe(target.state_plan()) };
         let values = recipe.values(labels, total);
         // What is wrong with it is said before anything is compiled.
-        let prior = if checkpoint.is_none() { Prior::of(&config, &values, labels)? } else { None };
+        let prior = if state.is_none() { Prior::of(&config, &values, labels)? } else { None };
         let explained = |error| explain(device, &config, recipe.table.as_ref(), error);
         let judged = [&test, &validation].into_iter().flatten().map(Examples::len).max();
         let judged = judged.filter(|_| config.model.task() != Task::Own);
-        let draws_means = checkpoint.is_none() && (prior.is_none() || config.init.is_some());
         let of_run = &config;
-        let (session, predictor, means) = side_by_side(
+        let (session, predictor) = side_by_side(
             || Session::new(device, &recipe, config.batch, &values, config.seed),
-            judged.map(|rows| move || predictor_of(device, of_run, rows)),
-            draws_means.then_some(|| first_means(of_run)),
+            judged.map(|rows| move || predictor_unless_cached(device, of_run, rows)),
         );
         let mut session = session.map_err(explained)?;
         if let (Some(_), Some(train)) = (&recipe.table, &train) {
@@ -118,7 +121,7 @@ impl<'a> Training<'a> {
             (Some(_), _) | (None, None) => None,
             (None, Some(checkpoint)) => checkpoint.header.table.clone(),
         };
-        let predictor = predictor.transpose()?.map(Arc::new);
+        let predictor = predictor.transpose()?.flatten().map(Arc::new);
         let mut tally = CompileTally::default();
         let programs = session.programs().chain(predictor.iter().flat_map(|predictor| predictor.programs()));
         programs.for_each(|program| tally.add(program, observer));
@@ -141,19 +144,21 @@ impl<'a> Training<'a> {
             step,
             total,
             seconds,
+            begun_anew: false,
             saved,
             validated: Validated::default(),
             best_state: None,
             moved: Vec::new(),
             has_run: false,
+            judged,
             predictor,
             tally,
             source: source.map_or_else(OnceLock::new, OnceLock::from),
         };
-        match &checkpoint {
+        match state {
             Some(checkpoint) => training.begin(Some(checkpoint))?,
             None => {
-                if let Err(error) = training.begin_anew(prior, means.transpose()?) {
+                if let Err(error) = training.begin_anew(prior) {
                     training.renew(error)?;
                     training.begin(None)?;
                 }
@@ -191,31 +196,46 @@ impl<'a> Training<'a> {
 
     /// Puts the state at its start, or at a checkpoint.
     pub(super) fn begin(&mut self, checkpoint: Option<&Checkpoint>) -> Result<(), TrainError> {
-        match checkpoint {
+        match checkpoint.and_then(Checkpoint::with_state) {
             Some(checkpoint) => {
                 let _beginning = phase::begin(Phase::Beginning);
+                self.begun_anew = false;
                 self.session.restore(&checkpoint.tensors)?;
                 (self.step, self.seconds) = (checkpoint.header.step, checkpoint.header.seconds);
                 self.validated = checkpoint.header.validated;
                 self.moved = checkpoint.header.conditions.changes(&Conditions::of(self.device));
             }
-            None => self.begin_anew(Prior::of(&self.config, &self.values, self.labels)?, None)?,
+            None => self.begin_anew(Prior::of(&self.config, &self.values, self.labels)?)?,
         }
         Ok(())
     }
 
-    /// Puts the state at its start: at these means, or without them at `init`, at the prior's mean, or at new weights.
-    fn begin_anew(&mut self, prior: Option<Prior>, means: Option<Vec<Vec<f64>>>) -> Result<(), TrainError> {
+    /// Puts the state at its start: at the weights of `init`, at the prior's mean, or at new weights.
+    fn begin_anew(&mut self, prior: Option<Prior>) -> Result<(), TrainError> {
         let _beginning = phase::begin(Phase::Beginning);
         if let Some(prior) = &prior {
             self.session.set_prior(prior)?;
         }
-        let means = match (means, prior) {
-            (Some(means), _) => means,
-            (None, Some(prior)) if self.config.init.is_none() => prior.mean,
-            (None, _) => first_means(&self.config)?,
-        };
-        self.session.begin(&means, &[])?;
+        match (&self.config.init, prior) {
+            (Some(path), _) => {
+                let making = phase::begin(Phase::FirstWeights);
+                let weights = weights::read(path, &self.config.model)?;
+                drop(making);
+                self.session.begin(weights, &[])?;
+            }
+            (None, Some(prior)) => self.session.begin(prior.mean, &[])?,
+            (None, None) => {
+                let mut values = self.config.model.initial_values(self.config.seed);
+                let making = || {
+                    let _making = phase::begin(Phase::FirstWeights);
+                    values.next()
+                };
+                self.session.begin(std::iter::from_fn(making), &[])?;
+            }
+        }
+        // Weights from elsewhere may not be there when the run goes on.
+        let config = &self.config;
+        self.begun_anew = config.init.is_none() && config.prior.is_none() && config.model.linked().is_none();
         (self.step, self.seconds) = (0, 0.0);
         self.validated = Validated::default();
         Ok(())
@@ -324,15 +344,14 @@ impl<'a> Training<'a> {
     /// The device fails, the state is not finite, or the folder cannot be written.
     pub fn save(&self, folder: impl AsRef<Path>) -> Result<(), TrainError> {
         let folder = folder.as_ref();
-        let checkpoint = self.checkpoint()?;
-        if first_not_finite(&checkpoint.tensors).is_some() {
+        let is_own = self.out.as_ref().is_some_and(|out| out.is(folder));
+        let _taken = if is_own { None } else { Some(RunFolder::take(folder)?) };
+        if self.write(folder, true, || Ok(()))?.is_none() {
             let symptom = Symptom::State { step: self.step };
             let divergence = Divergence::seen(symptom, self.saved.clone());
             return Err(TrainError::Diverged(Box::new(divergence)));
         }
-        let is_own = self.out.as_ref().is_some_and(|out| out.is(folder));
-        let _taken = if is_own { None } else { Some(RunFolder::take(folder)?) };
-        checkpoint.save(folder).map(drop)
+        Ok(())
     }
 
     /// The carried tensors by name, such as `mean/layers.0.weight` and `hess/layers.0.weight`.
@@ -349,6 +368,8 @@ impl<'a> Training<'a> {
         rows: usize,
         observer: Observer,
     ) -> Result<Arc<Predictor<'a>>, TrainError> {
+        // One for all that there is to judge by, whether it was compiled at the start or is loaded now.
+        let rows = rows.max(self.judged.unwrap_or(0));
         let wanted = rows_at_a_time(self.device, &self.config, rows);
         if let Some(predictor) = self.predictor.as_ref().filter(|predictor| predictor.rows() >= wanted) {
             return Ok(Arc::clone(predictor));

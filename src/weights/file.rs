@@ -14,7 +14,7 @@ use crate::compile::bytes::from_bytes;
 use crate::files;
 
 /// The largest header that safetensors allow.
-pub(super) const MAX_HEADER: u64 = 100_000_000;
+pub(crate) const MAX_HEADER: u64 = 100_000_000;
 /// Bytes of the header's length.
 const LENGTH: u64 = 8;
 

@@ -37,7 +37,7 @@ pub fn check(path: &Path, model: &NamedModel) -> Result<(), WeightsError> {
 ///
 /// # Errors
 /// Names the file, the tensor, its shape and what would be right.
-pub fn read(path: &Path, model: &NamedModel) -> Result<Vec<Vec<f64>>, WeightsError> {
+pub fn read(path: &Path, model: &NamedModel) -> Result<Vec<Vec<f32>>, WeightsError> {
     let set = WeightsSet::open(path)?;
     let matched = matched(&set, model)?;
     if is_checkpoint(&set) {
@@ -57,9 +57,10 @@ pub fn read(path: &Path, model: &NamedModel) -> Result<Vec<Vec<f64>>, WeightsErr
                 fill_with_mean(&mut numbers, param.shape.dims()[1], wanted);
             }
             numbers.truncate(wanted);
-            match numbers.iter().position(|number| !number.is_finite()) {
+            let values: Vec<f32> = numbers.iter().map(|&number| number as f32).collect();
+            match values.iter().position(|value| !value.is_finite()) {
                 Some(at) => Err(tensor.wrong(format!("has {} at element {at}", numbers[at]))),
-                None => Ok(numbers),
+                None => Ok(values),
             }
         })
         .collect()
@@ -97,7 +98,7 @@ struct Matched<'a> {
 fn matched<'a>(set: &'a WeightsSet, model: &NamedModel) -> Result<Matched<'a>, WeightsError> {
     let is_checkpoint = is_checkpoint(set);
     if is_checkpoint {
-        check_run(&set.path, model)?;
+        check_run(set, model)?;
     } else {
         check_description(&set.path, model)?;
     }
@@ -150,9 +151,13 @@ fn is_checkpoint(set: &WeightsSet) -> bool {
 }
 
 /// Compares what shapes do not tell of the model of a checkpoint.
-fn check_run(path: &Path, model: &NamedModel) -> Result<(), WeightsError> {
+fn check_run(set: &WeightsSet, model: &NamedModel) -> Result<(), WeightsError> {
+    let path = &set.path;
     let failed = |reason: String| WeightsError::Read { path: path.to_path_buf(), reason };
     let header = Header::read(path).map_err(failed)?;
+    if header.step == 0 && set.tensors().next().is_none() {
+        return Err(failed(Checkpoint::no_state(path)));
+    }
     let wanted = serde_json::to_value(model).unwrap_or_default();
     let Some((kind, wanted)) = wanted.as_object().and_then(|choice| choice.iter().next()) else {
         return Ok(());

@@ -14,6 +14,7 @@ mod tests;
 use std::path::PathBuf;
 
 pub use export::export;
+pub(crate) use file::MAX_HEADER;
 pub use init::{check, digest, read};
 
 /// Why weights cannot be used.

@@ -72,8 +72,8 @@ fn write_index(folder: &tempfile::TempDir, index: serde_json::Value) -> PathBuf 
     path
 }
 
-fn as_f64(tensors: &Tensors) -> Vec<Vec<f64>> {
-    tensors.iter().map(|(_, _, numbers)| numbers.iter().map(|&number| f64::from(number)).collect()).collect()
+fn numbers(tensors: &Tensors) -> Vec<Vec<f32>> {
+    tensors.iter().map(|(_, _, numbers)| numbers.clone()).collect()
 }
 
 #[test]
@@ -88,8 +88,8 @@ fn weights_of_each_type_are_read_with_and_without_prefix() {
         stored.push((format!("{prefix}h.0.attn.masked_bias"), vec![], vec![-1e4]));
         let path = write(&folder, &stored, dtype);
         check(&path, &model).unwrap();
-        assert_eq!(read(&path, &model).unwrap(), as_f64(&wanted));
-        assert_eq!(read(folder.path(), &model).unwrap(), as_f64(&wanted));
+        assert_eq!(read(&path, &model).unwrap(), numbers(&wanted));
+        assert_eq!(read(folder.path(), &model).unwrap(), numbers(&wanted));
     }
 }
 
@@ -111,24 +111,26 @@ fn what_was_exported_is_read_bit_for_bit() {
     ] {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("model.safetensors");
-        let weights = model.initial_values(3);
-        let written = export(&path, &model, &weights).unwrap();
+        let weights: Vec<Vec<f32>> = model.initial_values(3).collect();
+        let as_f64 = |values: &Vec<f32>| values.iter().map(|&value| value.into()).collect();
+        let exported: Vec<Vec<f64>> = weights.iter().map(as_f64).collect();
+        let written = export(&path, &model, &exported).unwrap();
         assert_eq!(read(&path, &model).unwrap(), weights);
         let beside = folder.path().join("config.json");
         let is_gpt2 = matches!(model, NamedModel::Gpt2(_));
         let files = if is_gpt2 { vec![path.clone(), beside.clone()] } else { vec![path.clone()] };
         assert_eq!(written, files);
         // A second time replaces both; what describes something else stays.
-        export(&path, &model, &weights).unwrap();
+        export(&path, &model, &exported).unwrap();
         if is_gpt2 {
             std::fs::write(&beside, r#"{"batch": 3}"#).unwrap();
-            let message = export(&path, &model, &weights).unwrap_err().to_string();
+            let message = export(&path, &model, &exported).unwrap_err().to_string();
             let wanted = "it is there already and describes no GPT-2; choose another folder";
             assert_eq!(message, format!("cannot write {}: {wanted}", beside.display()));
             assert_eq!(std::fs::read_to_string(&beside).unwrap(), r#"{"batch": 3}"#);
             std::fs::remove_file(&beside).unwrap();
             std::fs::create_dir(&beside).unwrap();
-            let message = export(&path, &model, &weights).unwrap_err().to_string();
+            let message = export(&path, &model, &exported).unwrap_err().to_string();
             let wanted = "what is there already cannot be read: is a folder, but must be a file";
             assert_eq!(message, format!("cannot write {}: {wanted}", beside.display()));
         }
@@ -142,10 +144,11 @@ fn more_tokens_get_the_mean_and_more_positions_are_cut_off() {
     let path = write(&folder, &stored, Dtype::F32);
     let model = NamedModel::Gpt2(Gpt2 { vocabulary: 7, context: 2, ..tiny() });
     let found = read(&path, &model).unwrap();
-    let wanted = as_f64(&stored);
+    let wanted = numbers(&stored);
     assert_eq!(found[0][..20], wanted[0]);
     for column in 0..4 {
-        let mean = (0..5).map(|row| wanted[0][4 * row + column]).sum::<f64>() / 5.0;
+        let mean = (0..5).map(|row| f64::from(wanted[0][4 * row + column])).sum::<f64>() / 5.0;
+        let mean = mean as f32;
         assert_eq!([found[0][20 + column], found[0][24 + column]], [mean; 2]);
     }
     assert_eq!(found[1], wanted[1][..8]);
@@ -161,13 +164,13 @@ fn weights_in_several_files_are_those_in_one() {
     stored.pop();
     let model = NamedModel::Gpt2(tiny());
     check(&index, &model).unwrap();
-    assert_eq!(read(&index, &model).unwrap(), as_f64(&stored));
-    assert_eq!(read(folder.path(), &model).unwrap(), as_f64(&stored));
+    assert_eq!(read(&index, &model).unwrap(), numbers(&stored));
+    assert_eq!(read(folder.path(), &model).unwrap(), numbers(&stored));
     // Where a folder has one file of all weights as well, that counts.
     stored[0].2[0] = 0.5;
     stored[0].2[1] = -0.5;
     write(&folder, &stored, Dtype::F32);
-    assert_eq!(read(folder.path(), &model).unwrap(), as_f64(&stored));
+    assert_eq!(read(folder.path(), &model).unwrap(), numbers(&stored));
     // What shapes do not tell is in the description beside the index.
     std::fs::write(folder.path().join("config.json"), r#"{"model_type": "gpt2", "n_head": 4}"#).unwrap();
     let message = check(&index, &model).unwrap_err().to_string();

@@ -108,11 +108,48 @@ fn a_continued_run_ends_as_one_that_never_stopped() {
     let test = |folder: &str| bench.json(&format!("{folder}/summary.json"))["test"].clone();
     assert_eq!(test("part"), test("straight"));
 
-    // Once more there is nothing left to do but to judge the model.
+    // Once more there is nothing left to do but to judge the model: not even a checkpoint is written.
+    let saved = || std::fs::metadata(bench.path("part/checkpoint.safetensors")).unwrap().modified().unwrap();
+    let before = saved();
     let outcome = bench.ok(&["train", "--resume", "part/checkpoint.safetensors"]);
+    assert_eq!(saved(), before);
     assert!(outcome.stdout.contains("continuing after step 30\n"), "{outcome:?}");
     assert_eq!(test("part"), test("straight"));
     assert_eq!(bench.checkpoint("part").tensors, straight.tensors);
+}
+
+/// At its start a run writes what it begins with, and no state: that follows from the configuration.
+#[test]
+fn a_run_that_ends_before_its_first_step_is_saved_begins_anew() {
+    let bench = Bench::new();
+    bench.ok(&["train", "run.json", "--out", "straight"]);
+    let config = RunConfig::from_json("config.json", bench.json("straight/config.json")).unwrap();
+    let splits = DataConfig::Csv(data::TableFile::new(bench.path("table.csv"))).load(assets::fetch).unwrap();
+    let out = bench.path("out");
+    let run = Run::of(config).splits(splits).out(&out);
+    let mut training = run.start(&DEVICE).unwrap();
+    training.save_out().unwrap();
+    let state = training.state().unwrap();
+    drop(training);
+    let start = Checkpoint::load(&out).unwrap();
+    assert!(start.is_of_start(), "{start:?}");
+    // In a program of one's own it is a run at step 0.
+    assert_eq!(Run::load(&out).unwrap().start(&DEVICE).unwrap().state().unwrap(), state);
+    for command in [
+        &["predict", "out", "--data", "table.csv"][..],
+        &["eval", "out"],
+        &["posterior", "out"],
+        &["export", "out", "--out", "weights.safetensors"],
+        &["train", "run.json", "--out", "next", "--set", "prior.run=out"],
+        &["train", "run.json", "--out", "next", "--set", "init=out"],
+    ] {
+        let outcome = bench.run(command);
+        let told = outcome.stderr.contains("none of its steps is saved yet: wait for a checkpoint, or go on");
+        assert!(outcome.code == Some(2) && told, "{command:?}: {outcome:?}");
+    }
+    assert!(bench.ok(&["runs", "out"]).stdout.contains("0 of 30"));
+    bench.ok(&["train", "--resume", "out"]);
+    assert_eq!(bench.checkpoint("out").tensors, bench.checkpoint("straight").tensors);
 }
 
 /// Every rule, with samples, micro-batches and loops of three steps, which a run of 20 steps does not divide into; the

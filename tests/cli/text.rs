@@ -22,10 +22,11 @@ fn trained(more: &[&str]) -> Bench {
     bench
 }
 
-fn means(checkpoint: &Checkpoint, model: &NamedModel) -> Vec<Vec<f64>> {
+fn means(checkpoint: &Checkpoint, model: &NamedModel) -> Vec<Vec<f32>> {
     let of = |param: natgrad_layers::Param| {
         let name = format!("mean/{}", param.name);
-        checkpoint.tensors.iter().find(|tensor| tensor.name == name).unwrap().numbers()
+        let tensor = checkpoint.tensors.iter().find(|tensor| tensor.name == name).unwrap();
+        tensor.numbers().into_iter().map(|number| number as f32).collect()
     };
     model.params().into_iter().map(of).collect()
 }

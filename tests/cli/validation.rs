@@ -3,7 +3,7 @@
 use natgrad::train::{Checkpoint, Record};
 
 use crate::resume::{checkpoint_beyond, end, send, start};
-use crate::support::{Bench, exists};
+use crate::support::{Bench, PLUGIN, exists};
 
 const HELD_OUT: [&str; 5] =
     ["train", "run.json", "--set", "validation.fraction=0.25", "--set=validation.every={\"steps\": 4}"];
@@ -54,6 +54,24 @@ fn the_best_checkpoint_is_kept_and_judged() {
          out/best.safetensors\n"
     );
     assert!(predicted.contains(&wanted), "{predicted}");
+}
+
+/// What predicts is loaded when it is asked for: the program that was compiled at the start, for all rows that there are to judge by.
+#[test]
+fn a_run_that_is_judged_by_fewer_rows_compiles_nothing_the_second_time() {
+    let bench = Bench::new();
+    let fewer =
+        ["--set", "validation.examples=5", "--set", "evaluation.examples=7", "--out", "out", "--force"];
+    let run = [&HELD_OUT[..], &fewer].concat();
+    let summary = || {
+        let mut command = bench.command(&run);
+        command.env("NATGRAD_CACHE", bench.path("cache")).env("NATGRAD_PJRT_PLUGIN", &*PLUGIN);
+        assert!(command.output().unwrap().status.success());
+        bench.json("out/summary.json")
+    };
+    let (first, second) = (summary(), summary());
+    assert_eq!((&first["programs_compiled"], &second["programs_compiled"]), (&4.into(), &0.into()));
+    assert_eq!(first["test"], second["test"]);
 }
 
 /// A run ends when it waited long enough; it goes on if it is told to wait longer, as if it had never ended.

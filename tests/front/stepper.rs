@@ -25,8 +25,8 @@ fn stepper(config: RunConfig) -> Stepper<'static> {
 }
 
 fn means(stepper: &Stepper) -> Vec<Vec<u8>> {
-    let values = stepper.config().model.initial_values(0);
-    let bytes = |value: &f64| (*value as f32).to_ne_bytes();
+    let values: Vec<Vec<f32>> = stepper.config().model.initial_values(0).collect();
+    let bytes = |value: &f32| value.to_ne_bytes();
     values.iter().map(|values| values.iter().flat_map(bytes).collect()).collect()
 }
 

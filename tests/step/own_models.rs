@@ -168,7 +168,7 @@ fn a_loop_of_steps_has_the_masks_of_the_steps() {
 fn session(setup: &Setup, seed: u64, from: Option<&[HostTensor]>, steps: Range<u64>) -> Vec<HostTensor> {
     let mut session = Session::new(&DEVICE, &setup.recipe(), setup.rows, &setup.hypers(), seed).unwrap();
     match from {
-        None => session.begin(&setup.model.initial_values(setup.seed), &[]).unwrap(),
+        None => session.begin(setup.model.initial_values(setup.seed), &[]).unwrap(),
         Some(state) => session.restore(state).unwrap(),
     }
     for step in steps {

@@ -72,7 +72,7 @@ fn a_session_of_whole_calls_ends_with_a_shorter_one() {
             Session::new(device, &setup.recipe(), setup.rows, &setup.hypers(), setup.seed).unwrap();
         let params = 0..setup.model.params().len();
         let means = params.map(|param| floats(&values, Slot::State(StateKind::MEAN, param)));
-        session.begin(&means.collect::<Vec<_>>(), &[]).unwrap();
+        session.begin(means.collect::<Vec<_>>(), &[]).unwrap();
         for (call, steps) in [3, 2, 3, 1].into_iter().enumerate() {
             let (features, labels) = setup.bytes(call as u64);
             let part = |bytes: &[u8]| bytes[..bytes.len() / 3 * steps].to_vec();

@@ -33,7 +33,7 @@ use crate::verify::{Verified, Violations, verify};
 pub struct Pass {
     /// The name.
     pub name: &'static str,
-    /// What it makes of a module; none where it finds nothing to change, so that nothing is copied.
+    /// What it makes of a module; none where it finds nothing to change, so that [`run`] copies nothing.
     pub run: fn(&Verified) -> Option<Module>,
 }
 

@@ -126,19 +126,27 @@ impl Linked {
     }
 }
 
-/// A tensor's numbers.
-fn values(tensors: &SafeTensors, name: &str, shape: &Shape) -> Result<Vec<f64>, String> {
+/// A tensor's numbers, in the type that parameters are trained in.
+fn values(tensors: &SafeTensors, name: &str, shape: &Shape) -> Result<Vec<f32>, String> {
     let tensor = tensors.tensor(name).map_err(|_| format!("the tensor `{name}` is missing"))?;
     if tensor.shape() != shape.dims() {
         return Err(format!("the tensor `{name}` is {:?}, but must be {shape}", tensor.shape()));
     }
     let data = tensor.data();
-    let numbers: Vec<f64> = match tensor.dtype() {
-        Dtype::F64 => data.as_chunks().0.iter().map(|&bytes| f64::from_le_bytes(bytes)).collect(),
-        Dtype::F32 => data.as_chunks().0.iter().map(|&bytes| f64::from(f32::from_le_bytes(bytes))).collect(),
+    let numbers: Vec<f32> = match tensor.dtype() {
+        Dtype::F64 => {
+            let numbers = data.as_chunks().0.iter().map(|&bytes| f64::from_le_bytes(bytes));
+            if let Some((at, number)) =
+                numbers.clone().enumerate().find(|(_, number)| !(*number as f32).is_finite())
+            {
+                return Err(format!("the tensor `{name}` has {number} at element {at}"));
+            }
+            numbers.map(|number| number as f32).collect()
+        }
+        Dtype::F32 => data.as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect(),
         Dtype::BF16 => {
             let wide = |&bytes: &[u8; 2]| f32::from_bits(u32::from(u16::from_le_bytes(bytes)) << 16);
-            data.as_chunks().0.iter().map(|bytes| f64::from(wide(bytes))).collect()
+            data.as_chunks().0.iter().map(wide).collect()
         }
         other => return Err(format!("the tensor `{name}` is {other:?}, but must be F64, F32 or BF16")),
     };

@@ -26,7 +26,7 @@ pub struct Linked {
     /// The parameters that are trained, then the tensors that are not.
     pub params: Vec<Param>,
     /// The initial values of both, if they come with the model.
-    pub values: Option<Vec<Vec<f64>>>,
+    pub values: Option<Vec<Vec<f32>>>,
     /// How many of the parameters are trained. Each evaluation of the loss replaces the others, such as the averages of
     /// batch normalization.
     pub trained: usize,

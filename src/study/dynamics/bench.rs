@@ -137,7 +137,7 @@ impl<'a> Bench<'a> {
             }
             tensors
         };
-        self.session.begin(&tensors(&at.mean), &[])?;
+        self.session.begin(tensors(&at.mean), &[])?;
         // The rule begins with one `h` for all. The sample is as many of the new standard deviations from the mean as it was of the old.
         let sample = self.read(StateKind::SAMPLE)?;
         let moved = sample.iter().zip(&at.mean).zip(&at.hess);

@@ -281,7 +281,10 @@ fn start(subject: &Subject, seed: u64) -> Gaussian {
     let [of_network, of_convex] = HESS_INIT;
     let (mean, hess) = match &subject.exact {
         Some(exact) => (normals(seed, 0, exact.mean.len()), of_convex),
-        None => (subject.model.initial_values(seed).concat(), of_network),
+        None => {
+            let values = subject.model.initial_values(seed).flatten();
+            (values.map(f64::from).collect(), of_network)
+        }
     };
     Gaussian { hess: vec![hess; mean.len()], mean, ess: subject.rows() as f64 }
 }

@@ -1,4 +1,8 @@
+use natgrad_ir::{DType, TensorType};
+use safetensors::SafeTensors;
+
 use super::*;
+use crate::train::seal;
 
 /// A bit that is flipped: the byte, and the bit in it.
 type Flip = (usize, u8);
@@ -95,4 +99,24 @@ fn what_contradicts_itself_is_refused() {
             format!("the tensor `hess/w` has {name} at element 1, counted from 0, but must be finite");
         assert!(refused(folder.path()).contains(&wanted));
     }
+}
+
+/// A run begins anew from it, and nothing else can be done with it.
+#[test]
+fn the_checkpoint_of_a_start_has_no_state() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut start = small();
+    start.header.step = 0;
+    start.tensors.clear();
+    start.save(folder.path()).unwrap();
+    let loaded = Checkpoint::load(folder.path()).unwrap();
+    assert!(loaded.is_of_start() && loaded == start && !small().is_of_start());
+    let (file, folder) = (folder.path().join(FILE_NAME), folder.path().display());
+    let wanted = format!(
+        "cannot read {}: its run has begun, but none of its steps is saved yet: wait for a checkpoint, or go on by natgrad train \
+         --resume {folder}",
+        file.display()
+    );
+    assert_eq!(loaded.must_have_state(&file).unwrap_err().to_string(), wanted);
+    small().must_have_state(&file).unwrap();
 }
