@@ -22,6 +22,8 @@ const BYTES_OF_A_PREDICTION: usize = 24;
 /// The most rows that a prediction takes at once, and the most bytes of their features.
 const MOST_ROWS: usize = 500;
 const MOST_BYTES: usize = 8 << 20;
+/// The most bytes of the logits that a prediction of tokens makes at once, but for those of one row.
+const MOST_LOGITS: usize = 1 << 28;
 
 /// Why a prediction failed.
 #[derive(Debug, thiserror::Error)]
@@ -176,13 +178,17 @@ impl<'a> Predictor<'a> {
     }
 
     /// How many rows to predict at a time, of so many, with a model that is trained on batches of `batch` rows. Of
-    /// tokens it is as many as a batch has: activations are large beside them.
+    /// tokens it is at most as many as a batch has, as activations are large beside them, and fewer where their logits would be large.
     pub fn rows_at_a_time(model: &dyn Model, batch: usize, examples: usize) -> usize {
         if let Some(linked) = model.linked() {
             return linked.rows;
         }
         let most = match model.task() {
-            Task::Tokens => batch,
+            Task::Tokens => {
+                let tokens = model.labels(DType::F32).shape.elements();
+                let logits = tokens.saturating_mul(model.classes()).saturating_mul(size_of::<f32>());
+                batch.min(MOST_LOGITS / logits.max(1)).max(1)
+            }
             Task::Classes | Task::Numbers { noise: _ } | Task::Own => {
                 let row: usize = model.features(DType::F32).iter().map(TensorType::size_bytes).sum();
                 (MOST_BYTES / row.max(1)).clamp(1, MOST_ROWS)
