@@ -52,7 +52,7 @@ fn a_model_that_no_memory_can_hold() {
     std::fs::create_dir(bench.path("out")).unwrap();
     bench.write("out/summary.json", "an earlier run's");
     let model = r#"model={"kind": "mlp", "sizes": [2, 10000000000, 3]}"#;
-    let wanted = "the model's 60000000003 parameters need at least 1.4 TB for state and initial values, but this \
+    let wanted = "the model's 60000000003 parameters need at least 1.2 TB for state and initial values, but this \
                   machine has ";
     refused(&bench, &["run.json", "--set", model, "--out", "out", "--force"], wanted);
     assert_eq!(bench.list("out"), ["summary.json"]);
