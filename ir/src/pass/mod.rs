@@ -2,7 +2,7 @@
 //!
 //! A pass is a plain function; [`PASSES`] lists those that make programs smaller in the order that they run in. They
 //! keep the parameters of every function, the names of parameters and results, and scope and origin of every instruction
-//! that stays. They number values anew, in the order of definition.
+//! that stays. [`run`] numbers values anew, in the order of definition.
 //!
 //! What a target asks of a program is for passes outside this crate, made of the same parts: [`rebuild()`] copies a
 //! function with another [`Fate`] for some instructions, [`Function::append`] writes one anew, [`run_one`] verifies what a
@@ -25,7 +25,7 @@ pub use fold::fold_constants;
 pub use inline::inline_calls;
 pub use rebuild::{Fate, rebuild};
 
-use crate::graph::Module;
+use crate::graph::{Function, Module};
 use crate::verify::{Verified, Violations, verify};
 
 /// A pass with its name.
@@ -63,7 +63,8 @@ pub struct PassError {
 /// # Errors
 /// As [`run_one`], of the first pass that fails.
 pub fn run(module: Verified) -> Result<Verified, PassError> {
-    let mut module = module;
+    let is_in_order = module.module().functions.iter().all(is_in_order);
+    let mut module = if is_in_order { module } else { run_one(&NUMBER, &module)? };
     for _ in 0..MAX_ROUNDS {
         let mut changed = false;
         for pass in PASSES {
@@ -78,6 +79,16 @@ pub fn run(module: Verified) -> Result<Verified, PassError> {
         }
     }
     Ok(module)
+}
+
+/// Numbers values anew, which the others do only where they change something.
+const NUMBER: Pass =
+    Pass { name: "number", run: |module| Some(rebuild::rebuild_all(module, |_, _| Fate::Keep)) };
+
+/// Whether values are numbered in the order of definition, parameters first.
+fn is_in_order(function: &Function) -> bool {
+    let results = function.insts.iter().flat_map(|inst| &inst.results);
+    function.params.iter().chain(results).enumerate().all(|(index, value)| value.index() == index)
 }
 
 /// Runs one pass.

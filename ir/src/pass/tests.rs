@@ -128,3 +128,19 @@ fn origins_and_scopes_stay() {
     let inst = &module.functions[0].insts[0];
     assert_eq!((inst.origin.to_string().as_str(), inst.scope.as_str()), ("line 3", ""));
 }
+
+/// A builder numbers a parameter that comes after an instruction behind it.
+#[test]
+fn values_are_numbered_in_the_order_of_definition() {
+    let mut b = crate::Builder::new("main");
+    let ty = crate::TensorType::scalar(crate::DType::F32);
+    let x = b.param("x", ty.clone());
+    let y = b.tanh(x);
+    let z = b.param("z", ty);
+    let sum = b.add(y, z);
+    let mut module = crate::Module::new("m");
+    module.push(b.finish(&[sum]).unwrap());
+    assert!(!super::is_in_order(&module.functions[0]));
+    let module = super::run(crate::verify(module).unwrap()).unwrap();
+    assert!(super::is_in_order(&module.module().functions[0]));
+}
