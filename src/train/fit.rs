@@ -89,7 +89,7 @@ impl Training<'_> {
         let calls_ahead = self.session.calls_ahead();
         let per_record = if self.config.step.diagnostics { 1 } else { STEPS_PER_RECORD };
         let mut step = first;
-        // Of what came before the steps, and then of the first one.
+        // What the preparations took; and after the first step, what that one alone took.
         self.session.release_freed();
         let mut beginning = Some(phase::begin(Phase::FirstStep));
         while step < self.total && !self.stopped_early() {

@@ -125,7 +125,7 @@ pub(super) fn save(
                 if bytes != ty.size_bytes() {
                     return Err(Error::other(format!("tensor `{name}` has {bytes} bytes, but is {ty}")));
                 }
-                // It ends only when there is nothing more to come.
+                // The thread of the checksum ends only when all was sent.
                 read.send(part.clone()).ok();
                 put(&part)?;
             }
