@@ -143,6 +143,21 @@ fn xla_and_the_interpreter_agree_on_small_tensors() {
     }
 }
 
+/// Biases of several lengths: in the tensor that they are computed as, the longer ones are three rows. One step of double
+/// precision, as the gradients of this model cancel.
+#[test]
+fn xla_and_the_interpreter_agree_on_small_tensors_of_several_rows() {
+    for rule in [NamedRule::Ivon(Ivon::default()), NamedRule::Adamw(Default::default())] {
+        for accumulation in [1, 2] {
+            let model = mlp(&[3, 64, 192, 64, 192, 2], Activation::Tanh);
+            let mut setup = Setup { dtype: DType::F64, rows: 8, ..Setup::new(model, rule.clone()) };
+            setup.plan.accumulation = accumulation;
+            let (distance, of) = furthest(&setup, 1);
+            assert!(distance < 1e-11, "{} {accumulation}: {of} {distance:e}", rule.name());
+        }
+    }
+}
+
 /// Every rule that can have a prior, in each plan of state, several steps a call. In bf16 the model alone is computed, to 8 bits; XLA
 /// rounds less often than the interpreter.
 #[test]

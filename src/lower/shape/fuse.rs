@@ -134,8 +134,8 @@ impl Expression {
     fn of(function: &Function, result: Value) -> Option<Expression> {
         let Def::Result { inst, .. } = function.value(result).def else { return None };
         let name = format!("{}.loop{}", function.name, inst.index());
-        let outlined = outline(function, result, name)?;
         let shape = &function.ty(result).shape;
+        let outlined = outline(function, result, name, shape.clone())?;
         let operands = outlined.operands.iter().copied();
         let tensors = operands.filter(|&operand| function.ty(operand).shape == *shape).collect();
         Some(Expression { result, inst, outlined, tensors })

@@ -6,29 +6,28 @@ use natgrad_ir::{BinaryOp, DType, Elements, Function, InstData, Literal, Op, Sha
 
 /// A function from tensors and scalars to one result, elementwise.
 pub(super) struct Outlined {
-    /// The function.
+    /// The function, whose tensors have the shape that was asked for.
     pub function: Function,
-    /// What it reads, by its parameters, in the function that it was taken from.
+    /// What it reads, by its parameters, in the function that it was taken from: scalars, and tensors of the result's shape.
     pub operands: Vec<Value>,
 }
 
-/// The expression of a result, as far as it is elementwise; none if nothing is: it is a parameter, has
-/// a single element or all of them along one of several dimensions, or is the result of another operation.
+/// The expression of a result, as far as it is elementwise, of tensors of this shape in the place of the result's. None if nothing
+/// is: the result is a parameter, has a single element, or is that of another operation.
 ///
 /// It has no operation but elementwise ones, broadcasts of scalars, constants and indices: an index into the flat tensor is
 /// computed from those of the dimensions. A movement such as a reshape could not stand in a fusion that is not XLA's own,
-/// which lacks layouts.
-pub(super) fn outline(function: &Function, result: Value, name: String) -> Option<Outlined> {
+/// which lacks layouts. XLA makes such a reshape of the broadcast of a scalar to one element, and of an index along the only long one of several dimensions.
+pub(super) fn outline(function: &Function, result: Value, name: String, tensor: Shape) -> Option<Outlined> {
     let is_root = function.def_inst(result).is_some_and(|inst| inst.op.is_elementwise());
-    // XLA makes reshapes of broadcasts that repeat nothing: of a scalar, or of the index along the only long dimension.
-    let shape = &function.ty(result).shape;
-    let is_line = shape.dims().contains(&shape.elements());
-    if shape.elements() < 2 || (is_line && shape.rank() > 1) || !is_root {
+    let is_line = tensor.dims().contains(&tensor.elements());
+    if tensor.elements() < 2 || (is_line && tensor.rank() > 1) || !is_root {
         return None;
     }
-    let shape = function.ty(result).shape.clone();
+    let shape = &function.ty(result).shape;
     let new = Function { name, ..Function::default() };
-    let mut outliner = Outliner { from: function, shape, new, operands: Vec::new(), whole: HashMap::new() };
+    let mut outliner =
+        Outliner { from: function, shape, tensor, new, operands: Vec::new(), whole: HashMap::new() };
     let root = outliner.whole(result);
     outliner.new.results = vec![root];
     Some(Outlined { function: outliner.new, operands: outliner.operands })
@@ -37,7 +36,9 @@ pub(super) fn outline(function: &Function, result: Value, name: String) -> Optio
 struct Outliner<'a> {
     from: &'a Function,
     /// The result's shape.
-    shape: Shape,
+    shape: &'a Shape,
+    /// The shape of tensors in the new function.
+    tensor: Shape,
     new: Function,
     operands: Vec<Value>,
     /// Values, as the new function has them.
@@ -69,45 +70,46 @@ impl Outliner<'_> {
                 _ => None,
             };
         }
-        if ty.shape != self.shape {
+        if ty.shape != *self.shape {
             return None;
         }
+        let ty = self.ty(ty);
         match &inst.op {
             op if op.is_elementwise() => {
                 let operands = inst.operands.iter().map(|&operand| self.whole(operand)).collect();
-                Some(self.push(inst, op.clone(), operands, ty.clone()))
+                Some(self.push(inst, op.clone(), operands, ty))
             }
-            // Of such an index, too, XLA makes a reshape.
-            Op::Iota { dim, .. } if ty.shape.dims()[*dim] == 1 => {
-                let zero = Op::Constant(Literal::splat(ty.clone(), 0.0));
-                Some(self.push(inst, zero, Vec::new(), ty.clone()))
-            }
-            Op::Constant(Literal { elements: Elements::Splat(_), .. }) | Op::Iota { .. } => {
-                Some(self.push(inst, inst.op.clone(), Vec::new(), ty.clone()))
+            Op::Constant(Literal { elements: Elements::Splat(number), .. }) => {
+                let splat = Op::Constant(Literal { ty: ty.clone(), elements: Elements::Splat(*number) });
+                Some(self.push(inst, splat, Vec::new(), ty))
             }
             Op::Broadcast { .. } if from.ty(inst.operands[0]).rank() == 0 => {
                 let scalar = self.whole(inst.operands[0]);
-                Some(self.push(inst, inst.op.clone(), vec![scalar], ty.clone()))
+                let repeat = Op::Broadcast { shape: self.tensor.clone(), dims: Vec::new() };
+                Some(self.push(inst, repeat, vec![scalar], ty))
             }
-            Op::Reshape { .. } => match from.def_inst(inst.operands[0])?.op {
-                Op::Iota { dtype, ref shape, .. } if shape.rank() == 1 && is_integer(dtype) => {
-                    Some(self.flat_index(inst, dtype))
-                }
-                _ => None,
-            },
+            // Of such an index, too, XLA makes a reshape.
+            Op::Iota { dim, .. } if ty.shape == *self.shape && ty.shape.dims()[*dim] == 1 => {
+                let zero = Op::Constant(Literal::splat(ty.clone(), 0.0));
+                Some(self.push(inst, zero, Vec::new(), ty))
+            }
+            Op::Iota { .. } if ty.shape == *self.shape => {
+                Some(self.push(inst, inst.op.clone(), Vec::new(), ty))
+            }
+            _ if is_flat_index(from, value) => Some(self.flat_index(inst, ty.dtype)),
             _ => None,
         }
     }
 
     /// The index of each element in the flat tensor.
     fn flat_index(&mut self, at: &InstData, dtype: DType) -> Value {
-        let ty = TensorType::new(dtype, self.shape.clone());
+        let ty = TensorType::new(dtype, self.tensor.clone());
         let mut sum = None;
-        for (dim, stride) in self.shape.strides().into_iter().enumerate() {
-            if self.shape.dims()[dim] == 1 {
+        for (dim, stride) in self.tensor.strides().into_iter().enumerate() {
+            if self.tensor.dims()[dim] == 1 {
                 continue;
             }
-            let iota = Op::Iota { dtype, shape: self.shape.clone(), dim };
+            let iota = Op::Iota { dtype, shape: self.tensor.clone(), dim };
             let mut index = self.push(at, iota, Vec::new(), ty.clone());
             if stride != 1 {
                 let stride = Op::Constant(Literal::splat(ty.clone(), stride as f64));
@@ -123,11 +125,18 @@ impl Outliner<'_> {
         sum.unwrap_or_else(|| self.push(at, zero, Vec::new(), ty))
     }
 
+    /// The type in the new function.
+    fn ty(&self, ty: &TensorType) -> TensorType {
+        let shape = if ty.shape == *self.shape { &self.tensor } else { &ty.shape };
+        TensorType::new(ty.dtype, shape.clone())
+    }
+
     /// A value that is handed in.
     fn operand(&mut self, value: Value) -> Value {
         let name = format!("operand{}", self.operands.len());
         self.operands.push(value);
-        self.new.add_param(self.from.ty(value).clone(), Some(name))
+        let ty = self.ty(self.from.ty(value));
+        self.new.add_param(ty, Some(name))
     }
 
     /// An operation, made where `at` was.
@@ -135,6 +144,16 @@ impl Outliner<'_> {
         let (scope, origin) = (at.scope.clone(), at.origin);
         let inst = InstData { op, operands, results: Vec::new(), scope, origin };
         self.new.append(inst, [(ty, None)])[0]
+    }
+}
+
+/// Whether a value is the index of each element in the flat tensor.
+fn is_flat_index(function: &Function, value: Value) -> bool {
+    let ty = function.ty(value);
+    match function.def_inst(value).map(|inst| (&inst.op, inst.operands.as_slice())) {
+        Some((Op::Iota { .. }, _)) => ty.rank() == 1 && is_integer(ty.dtype),
+        Some((Op::Reshape { .. }, &[line])) => is_flat_index(function, line),
+        _ => false,
     }
 }
 

@@ -1,9 +1,10 @@
-//! Computes what small tensors of one shape have in common at once.
+//! Computes what small tensors have in common at once.
 
 use std::collections::{BTreeSet, HashMap};
 
 use natgrad_ir::{
-    CallKind, Function, InstData, Literal, Module, Op, Origin, Shape, TensorType, Value, Verified,
+    BinaryOp, CallKind, DType, Function, InstData, Literal, Module, Op, Origin, Shape, TensorType, Value,
+    Verified,
 };
 
 use super::outline::{Outlined, outline};
@@ -13,14 +14,17 @@ use crate::lower::rewrite::rewrite;
 /// The most elements of a tensor that is stacked: so few that moving them costs nothing beside a loop of its own.
 const MAX_ELEMENTS: usize = 1 << 13;
 
+/// The fewest elements of a row, where a tensor is several: a shorter row's loop costs more than it saves.
+const MIN_ROW: usize = 64;
+
 /// The fewest tensors that make a stack.
 const MIN_TENSORS: usize = 4;
 
 /// The name of stacked tensors in the paths of operations, in the place of a parameter's.
 pub const SMALL_TENSORS: &str = "small_tensors";
 
-/// Computes results that are elementwise by the same formula, in different small tensors of one shape, as one tensor with a
-/// dimension more, by a function called with [`CallKind::Materialize`].
+/// Computes results that are elementwise by the same formula, in different small tensors, as one table, by a
+/// function called with [`CallKind::Materialize`]. A tensor is a row of the table, or several: 768, 2304 and 3072 elements are one, three and four rows.
 ///
 /// A network has many biases and scales, and few elements in them. So a program says their update's formula once instead of for each,
 /// and a device runs one loop instead of many. Formulas may read the same scalars, and elements of one array at different
@@ -28,8 +32,8 @@ pub const SMALL_TENSORS: &str = "small_tensors";
 /// [`inline_calls`](natgrad_ir::pass::inline_calls) first.
 pub(super) fn stack_small(module: &Verified) -> Option<Module> {
     Some(rewrite(module, |mut function, new| {
-        for (shape, formulas) in formulas(&function) {
-            stack(&mut function, new, &shape, &formulas);
+        for (row, formulas) in formulas(&function) {
+            stack(&mut function, new, row, &formulas);
         }
         function
     }))
@@ -37,11 +41,11 @@ pub(super) fn stack_small(module: &Verified) -> Option<Module> {
 
 /// What computes several results, each of other tensors.
 struct Formula {
-    /// How the first of them is computed.
+    /// How a row of the first of them is computed.
     outlined: Outlined,
     /// What its parameters are.
     reads: Vec<Read>,
-    /// The results.
+    /// The results, the shortest first.
     members: Vec<Member>,
 }
 
@@ -61,22 +65,40 @@ struct Member {
     result: Value,
     /// What is handed over for the formula's parameters.
     operands: Vec<Value>,
+    /// How many rows it is.
+    rows: usize,
 }
 
-/// The formulas of a function's results that are shared by enough tensors, by the tensors' shape.
-fn formulas(function: &Function) -> Vec<(Shape, Vec<Formula>)> {
-    let mut found: Vec<(Shape, Vec<Formula>)> = Vec::new();
+impl Formula {
+    /// Runs of members with the same number of rows, as how many they are and that number.
+    fn runs(&self) -> impl Iterator<Item = (usize, usize)> {
+        self.members.chunk_by(|one, next| one.rows == next.rows).map(|run| (run.len(), run[0].rows))
+    }
+
+    fn rows(&self) -> usize {
+        self.members.iter().map(|member| member.rows).sum()
+    }
+}
+
+/// The formulas of a function's results that are shared by enough tensors, by the length of their rows.
+fn formulas(function: &Function) -> Vec<(usize, Vec<Formula>)> {
+    let elements = |result: Value| function.ty(result).shape.elements();
     let results: BTreeSet<Value> = function.results.iter().copied().collect();
+    let mut results: Vec<Value> =
+        results.into_iter().filter(|&result| elements(result) <= MAX_ELEMENTS).collect();
+    results.sort_by_key(|&result| elements(result));
+
+    let mut found: Vec<(usize, Vec<Formula>)> = Vec::new();
     for result in results {
-        let shape = &function.ty(result).shape;
-        if shape.elements() > MAX_ELEMENTS {
-            continue;
-        }
-        let Some(outlined) = outline(function, result, String::new()) else { continue };
+        let length = elements(result);
+        let is_whole = |row: usize| row == length || (row >= MIN_ROW && length.is_multiple_of(row));
+        let known = found.iter().position(|&(row, _)| is_whole(row));
+        let row = known.map_or(length, |known| found[known].0);
+        let Some(outlined) = outline(function, result, String::new(), Shape::new([row])) else { continue };
         let reads: Vec<Read> = outlined.operands.iter().map(|&operand| read(function, operand)).collect();
-        let member = Member { result, operands: outlined.operands.clone() };
-        let at = found.iter().position(|(known, _)| known == shape).unwrap_or_else(|| {
-            found.push((shape.clone(), Vec::new()));
+        let member = Member { result, operands: outlined.operands.clone(), rows: length / row };
+        let at = known.unwrap_or_else(|| {
+            found.push((row, Vec::new()));
             found.len() - 1
         });
         let formulas = &mut found[at].1;
@@ -124,8 +146,8 @@ fn element(function: &Function, scalar: Value) -> Option<(Value, usize, usize)> 
     (shape.rank() > 1).then_some((array, at / columns, at % columns))
 }
 
-/// Computes the results of these formulas, all of tensors of this shape, by one call at the function's end.
-fn stack(function: &mut Function, module: &mut Module, shape: &Shape, formulas: &[Formula]) {
+/// Computes the results of these formulas, all of rows of this length, by one call at the function's end.
+fn stack(function: &mut Function, module: &mut Module, row: usize, formulas: &[Formula]) {
     let name = format!("{}.stacked{}", function.name, function.insts.len());
     let mut stacks = Stacks {
         caller: function,
@@ -133,7 +155,7 @@ fn stack(function: &mut Function, module: &mut Module, shape: &Shape, formulas: 
         operands: Vec::new(),
         params: HashMap::new(),
         tables: HashMap::new(),
-        shape,
+        row,
     };
     let results = formulas.iter().map(|formula| stacks.formula(formula)).collect();
     let Stacks { mut callee, operands, .. } = stacks;
@@ -146,10 +168,14 @@ fn stack(function: &mut Function, module: &mut Module, shape: &Shape, formulas: 
 
     let mut parts: HashMap<Value, Value> = HashMap::new();
     for (formula, stacked) in formulas.iter().zip(stacked) {
-        for (row, member) in formula.members.iter().enumerate() {
+        let mut row = 0;
+        for member in &formula.members {
             let name = function.values[member.result.index()].name.take();
             let scope = function.def_inst(member.result).map_or(String::new(), |inst| of_stack(&inst.scope));
-            let part = Writer { function, scope: &scope }.part(stacked, row, shape);
+            let shape = function.ty(member.result).shape.clone();
+            let part = Writer { function, scope: &scope }.slice(stacked, 0, row, row + member.rows);
+            let part = Writer { function, scope: &scope }.reshape(part, shape);
+            row += member.rows;
             function.values[part.index()].name = name;
             parts.insert(member.result, part);
         }
@@ -167,17 +193,17 @@ struct Stacks<'a> {
     operands: Vec<Value>,
     /// The parameters, by what was stacked for them.
     params: HashMap<Vec<Value>, Value>,
-    /// Rows of arrays, by the array and their numbers.
+    /// Rows of arrays, by the array, and their numbers, each as often as the table has it.
     tables: HashMap<(Value, Vec<usize>), Value>,
-    /// The shape of one tensor.
-    shape: &'a Shape,
+    /// The length of a row.
+    row: usize,
 }
 
 impl Stacks<'_> {
     /// The formula in the callee, of all its members.
     fn formula(&mut self, formula: &Formula) -> Value {
         let from = &formula.outlined.function;
-        let count = formula.members.len();
+        let count = formula.rows();
         let mut map: HashMap<Value, Value> = HashMap::new();
         let scope_of = |caller: &Function, value: Value| {
             caller.def_inst(value).map_or(String::new(), |inst| of_stack(&inst.scope))
@@ -191,7 +217,7 @@ impl Stacks<'_> {
                 Read::Element { array, column } => {
                     let scope = scope_of(self.caller, formula.outlined.operands[index]);
                     let row = |scalar| element(self.caller, scalar).map(|(_, row, _)| row);
-                    let table = self.table(array, operands.filter_map(row).collect(), &scope);
+                    let table = self.table(array, operands.filter_map(row).collect(), formula, &scope);
                     Writer { function: &mut self.callee, scope: &scope }.column(table, column)
                 }
             };
@@ -202,7 +228,12 @@ impl Stacks<'_> {
             let mut writer = Writer { function: &mut self.callee, scope: &scope };
             let operands = inst.operands.iter().map(|operand| map[operand]).collect();
             let &[result] = inst.results.as_slice() else { continue };
-            let value = writer.stacked(&inst.op, operands, from.ty(result), count);
+            let mut value = writer.stacked(&inst.op, operands, from.ty(result), count);
+            if let Op::Iota { dtype, .. } = inst.op
+                && formula.members.iter().any(|member| member.rows > 1)
+            {
+                value = writer.continued(value, dtype, formula, self.row);
+            }
             map.insert(result, value);
         }
         map[&from.results[0]]
@@ -219,14 +250,19 @@ impl Stacks<'_> {
         })
     }
 
-    /// These rows of an array of the caller, in the callee.
-    fn table(&mut self, array: Value, rows: Vec<usize>, scope: &str) -> Value {
-        if let Some(&table) = self.tables.get(&(array, rows.clone())) {
+    /// These rows of an array of the caller, one for each row of the formula's members, in the callee.
+    fn table(&mut self, array: Value, rows: Vec<usize>, formula: &Formula, scope: &str) -> Value {
+        let each = rows.iter().zip(&formula.members);
+        let each = each.flat_map(|(&row, member)| std::iter::repeat_n(row, member.rows)).collect();
+        let key = (array, each);
+        if let Some(&table) = self.tables.get(&key) {
             return table;
         }
         let param = self.param(vec![array], array);
-        let table = Writer { function: &mut self.callee, scope }.rows(param, &rows);
-        self.tables.insert((array, rows), table);
+        let mut writer = Writer { function: &mut self.callee, scope };
+        let table = writer.rows(param, &rows);
+        let table = writer.repeated(table, formula);
+        self.tables.insert(key, table);
         table
     }
 
@@ -235,19 +271,14 @@ impl Stacks<'_> {
         if let Some(&param) = self.params.get(&tensors) {
             return param;
         }
-        let one = with_rows(1, self.shape);
-        let dtype = self.caller.ty(tensors[0]).dtype;
+        let row = self.row;
         let mut writer = Writer { function: self.caller, scope };
-        let line = |tensor: &Value| {
-            writer.push(
-                Op::Reshape { shape: one.clone() },
-                vec![*tensor],
-                TensorType::new(dtype, one.clone()),
-            )
+        let table = |&tensor: &Value| {
+            let rows = writer.function.ty(tensor).shape.elements() / row;
+            writer.reshape(tensor, Shape::new([rows, row]))
         };
-        let lines: Vec<Value> = tensors.iter().map(line).collect();
-        let whole = TensorType::new(dtype, with_rows(tensors.len(), self.shape));
-        let stack = writer.push(Op::Concat { dim: 0 }, lines, whole);
+        let tables: Vec<Value> = tensors.iter().map(table).collect();
+        let stack = writer.concat(tables);
         self.param(tensors, stack)
     }
 }
@@ -264,7 +295,55 @@ impl Writer<'_> {
         self.function.append(InstData { op, operands, results: Vec::new(), scope, origin }, [(ty, None)])[0]
     }
 
-    /// An operation of a formula, of as many tensors: of scalars that differ as a vector, and of all else with a dimension more.
+    fn reshape(&mut self, value: Value, shape: Shape) -> Value {
+        let dtype = self.function.ty(value).dtype;
+        self.push(Op::Reshape { shape: shape.clone() }, vec![value], TensorType::new(dtype, shape))
+    }
+
+    /// Tables on each other.
+    fn concat(&mut self, tables: Vec<Value>) -> Value {
+        if let &[table] = tables.as_slice() {
+            return table;
+        }
+        let TensorType { dtype, shape } = self.function.ty(tables[0]).clone();
+        let rows = tables.iter().map(|&table| self.function.ty(table).shape.dims()[0]).sum();
+        let dims: Vec<usize> = [rows].into_iter().chain(shape.dims()[1..].iter().copied()).collect();
+        self.push(Op::Concat { dim: 0 }, tables, TensorType::new(dtype, Shape::new(dims)))
+    }
+
+    /// A table of a row a member, with each as often as the member has rows.
+    fn repeated(&mut self, table: Value, formula: &Formula) -> Value {
+        let TensorType { dtype, shape } = self.function.ty(table).clone();
+        let columns = shape.dims()[1];
+        let mut first = 0;
+        let mut parts = Vec::new();
+        for (members, rows) in formula.runs() {
+            let part = self.slice(table, 0, first, first + members);
+            first += members;
+            if rows == 1 {
+                parts.push(part);
+                continue;
+            }
+            let repeat = Op::Broadcast { shape: Shape::new([members, rows, columns]), dims: vec![0, 2] };
+            let part = self.push(repeat, vec![part], TensorType::new(dtype, [members, rows, columns]));
+            parts.push(self.reshape(part, Shape::new([members * rows, columns])));
+        }
+        self.concat(parts)
+    }
+
+    /// The indices of elements in their tensors, from those in their rows.
+    fn continued(&mut self, in_row: Value, dtype: DType, formula: &Formula, row: usize) -> Value {
+        let starts = formula.members.iter().flat_map(|member| (0..member.rows).map(|at| (at * row) as f64));
+        let starts = Literal::dense(dtype, [formula.rows()], &starts.collect::<Vec<f64>>());
+        let ty = starts.ty.clone();
+        let starts = self.push(Op::Constant(starts), Vec::new(), ty);
+        let ty = self.function.ty(in_row).clone();
+        let repeat = Op::Broadcast { shape: ty.shape.clone(), dims: vec![0] };
+        let starts = self.push(repeat, vec![starts], ty.clone());
+        self.push(Op::Binary(BinaryOp::Add), vec![in_row, starts], ty)
+    }
+
+    /// An operation of a formula, of as many rows: of scalars that differ as a vector, and of all else with a dimension more.
     fn stacked(&mut self, op: &Op, mut operands: Vec<Value>, ty: &TensorType, count: usize) -> Value {
         let rank = |function: &Function, value: &Value| function.ty(*value).rank();
         let is_scalar = ty.rank() == 0;
@@ -311,30 +390,22 @@ impl Writer<'_> {
         )
     }
 
-    /// One of the tensors that are stacked.
-    fn part(&mut self, stack: Value, row: usize, shape: &Shape) -> Value {
-        let dtype = self.function.ty(stack).dtype;
-        let part = self.slice(stack, 0, row, row + 1);
-        self.push(Op::Reshape { shape: shape.clone() }, vec![part], TensorType::new(dtype, shape.clone()))
-    }
-
     /// These rows of an array, the indices along whose dimensions but the last are one.
     fn rows(&mut self, array: Value, rows: &[usize]) -> Value {
-        let TensorType { dtype, shape } = self.function.ty(array).clone();
+        let shape = self.function.ty(array).shape.clone();
         let columns = shape.dims().last().copied().unwrap_or(1);
         let flat = Shape::new([shape.elements() / columns.max(1), columns]);
-        let table = self.push(Op::Reshape { shape: flat.clone() }, vec![array], TensorType::new(dtype, flat));
+        let table = self.reshape(array, flat);
         let runs = rows.chunk_by(|row, next| row + 1 == *next);
-        let parts: Vec<Value> = runs.map(|run| self.slice(table, 0, run[0], run[0] + run.len())).collect();
-        self.push(Op::Concat { dim: 0 }, parts, TensorType::new(dtype, [rows.len(), columns]))
+        let parts = runs.map(|run| self.slice(table, 0, run[0], run[0] + run.len())).collect();
+        self.concat(parts)
     }
 
     /// A column of a table, as a vector.
     fn column(&mut self, table: Value, column: usize) -> Value {
-        let TensorType { dtype, shape } = self.function.ty(table).clone();
+        let shape = self.function.ty(table).shape.clone();
         let column = self.slice(table, 1, column, column + 1);
-        let shape = Shape::new([shape.dims()[0]]);
-        self.push(Op::Reshape { shape: shape.clone() }, vec![column], TensorType::new(dtype, shape))
+        self.reshape(column, Shape::new([shape.dims()[0]]))
     }
 }
 

@@ -83,12 +83,17 @@ fn tensors_of_one_shape_have_the_same_loops() {
     }
 }
 
-/// The biases of a deep perceptron, each of which has noise of its own.
+/// The biases of deep perceptrons, each of which has noise of its own; in the second they are one row or three.
 #[test]
 fn small_tensors_are_stacked_and_computed_bit_by_bit() {
-    let model = Mlp { sizes: vec![3, 5, 5, 5, 5, 5, 2], activation: Activation::Tanh, noise: None };
+    for sizes in [vec![3, 5, 5, 5, 5, 5, 2], vec![2, 64, 192, 64, 192, 2]] {
+        stacks_small_tensors(&Mlp { sizes, activation: Activation::Tanh, noise: None });
+    }
+}
+
+fn stacks_small_tensors(model: &Mlp) {
     for rule in NamedRule::all() {
-        let step = Recipe::new(&model, rule.rule()).step(2).unwrap();
+        let step = Recipe::new(model, rule.rule()).step(2).unwrap();
         let stacked = shape(&step.module).unwrap();
         let has_stack = stacked.module().functions.iter().any(|function| function.name.contains(".stacked"));
         assert!(has_stack, "{}", rule.name());
