@@ -12,22 +12,23 @@ pub(super) struct Outlined {
     pub operands: Vec<Value>,
 }
 
-/// The expression of a result, as far as it is elementwise, of tensors of this shape in the place of the result's. None if nothing
-/// is: the result is a parameter, has a single element, or is that of another operation.
+/// The expression of a result, as far as it is elementwise, with its tensors in the shape `to`: the result's own, or one dimension of
+/// as many elements or of a whole part of them, in which indices count from its start. None if the result is not elementwise, or `to`
+/// has a single element, or all of them along one of several dimensions.
 ///
 /// It has no operation but elementwise ones, broadcasts of scalars, constants and indices: an index into the flat tensor is
 /// computed from those of the dimensions. A movement such as a reshape could not stand in a fusion that is not XLA's own,
-/// which lacks layouts. XLA makes such a reshape of the broadcast of a scalar to one element, and of an index along the only long one of several dimensions.
-pub(super) fn outline(function: &Function, result: Value, name: String, tensor: Shape) -> Option<Outlined> {
+/// which lacks layouts. XLA makes such a reshape of the broadcast of a scalar to one element, and of an index along a dimension of one element.
+pub(super) fn outline(function: &Function, result: Value, name: String, to: Shape) -> Option<Outlined> {
     let is_root = function.def_inst(result).is_some_and(|inst| inst.op.is_elementwise());
-    let is_line = tensor.dims().contains(&tensor.elements());
-    if tensor.elements() < 2 || (is_line && tensor.rank() > 1) || !is_root {
+    let is_line = to.dims().contains(&to.elements());
+    if to.elements() < 2 || (is_line && to.rank() > 1) || !is_root {
         return None;
     }
     let shape = &function.ty(result).shape;
     let new = Function { name, ..Function::default() };
     let mut outliner =
-        Outliner { from: function, shape, tensor, new, operands: Vec::new(), whole: HashMap::new() };
+        Outliner { from: function, shape, to, new, operands: Vec::new(), whole: HashMap::new() };
     let root = outliner.whole(result);
     outliner.new.results = vec![root];
     Some(Outlined { function: outliner.new, operands: outliner.operands })
@@ -38,7 +39,7 @@ struct Outliner<'a> {
     /// The result's shape.
     shape: &'a Shape,
     /// The shape of tensors in the new function.
-    tensor: Shape,
+    to: Shape,
     new: Function,
     operands: Vec<Value>,
     /// Values, as the new function has them.
@@ -85,15 +86,14 @@ impl Outliner<'_> {
             }
             Op::Broadcast { .. } if from.ty(inst.operands[0]).rank() == 0 => {
                 let scalar = self.whole(inst.operands[0]);
-                let repeat = Op::Broadcast { shape: self.tensor.clone(), dims: Vec::new() };
+                let repeat = Op::Broadcast { shape: self.to.clone(), dims: Vec::new() };
                 Some(self.push(inst, repeat, vec![scalar], ty))
             }
-            // Of such an index, too, XLA makes a reshape.
-            Op::Iota { dim, .. } if ty.shape == *self.shape && ty.shape.dims()[*dim] == 1 => {
+            Op::Iota { dim, .. } if self.to == *self.shape && ty.shape.dims()[*dim] == 1 => {
                 let zero = Op::Constant(Literal::splat(ty.clone(), 0.0));
                 Some(self.push(inst, zero, Vec::new(), ty))
             }
-            Op::Iota { .. } if ty.shape == *self.shape => {
+            Op::Iota { .. } if self.to == *self.shape => {
                 Some(self.push(inst, inst.op.clone(), Vec::new(), ty))
             }
             _ if is_flat_index(from, value) => Some(self.flat_index(inst, ty.dtype)),
@@ -103,13 +103,13 @@ impl Outliner<'_> {
 
     /// The index of each element in the flat tensor.
     fn flat_index(&mut self, at: &InstData, dtype: DType) -> Value {
-        let ty = TensorType::new(dtype, self.tensor.clone());
+        let ty = TensorType::new(dtype, self.to.clone());
         let mut sum = None;
-        for (dim, stride) in self.tensor.strides().into_iter().enumerate() {
-            if self.tensor.dims()[dim] == 1 {
+        for (dim, stride) in self.to.strides().into_iter().enumerate() {
+            if self.to.dims()[dim] == 1 {
                 continue;
             }
-            let iota = Op::Iota { dtype, shape: self.tensor.clone(), dim };
+            let iota = Op::Iota { dtype, shape: self.to.clone(), dim };
             let mut index = self.push(at, iota, Vec::new(), ty.clone());
             if stride != 1 {
                 let stride = Op::Constant(Literal::splat(ty.clone(), stride as f64));
@@ -127,7 +127,7 @@ impl Outliner<'_> {
 
     /// The type in the new function.
     fn ty(&self, ty: &TensorType) -> TensorType {
-        let shape = if ty.shape == *self.shape { &self.tensor } else { &ty.shape };
+        let shape = if ty.shape == *self.shape { &self.to } else { &ty.shape };
         TensorType::new(ty.dtype, shape.clone())
     }
 

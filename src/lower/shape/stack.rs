@@ -24,7 +24,8 @@ const MIN_TENSORS: usize = 4;
 pub const SMALL_TENSORS: &str = "small_tensors";
 
 /// Computes results that are elementwise by the same formula, in different small tensors, as one table, by a
-/// function called with [`CallKind::Materialize`]. A tensor is a row of the table, or several: 768, 2304 and 3072 elements are one, three and four rows.
+/// function called with [`CallKind::Materialize`]. A tensor is a row of the table, or several rows of 64 elements or more: with 768, 2304
+/// and 3072 elements tensors are one, three and four rows. Tensors whose rows would differ in length are in different tables.
 ///
 /// A network has many biases and scales, and few elements in them. So a program says their update's formula once instead of for each,
 /// and a device runs one loop instead of many. Formulas may read the same scalars, and elements of one array at different
@@ -32,8 +33,8 @@ pub const SMALL_TENSORS: &str = "small_tensors";
 /// [`inline_calls`](natgrad_ir::pass::inline_calls) first.
 pub(super) fn stack_small(module: &Verified) -> Option<Module> {
     Some(rewrite(module, |mut function, new| {
-        for (row, formulas) in formulas(&function) {
-            stack(&mut function, new, row, &formulas);
+        for (length, formulas) in formulas(&function) {
+            stack(&mut function, new, length, &formulas);
         }
         function
     }))
@@ -75,6 +76,11 @@ impl Formula {
         self.members.chunk_by(|one, next| one.rows == next.rows).map(|run| (run.len(), run[0].rows))
     }
 
+    /// Whether a member is several rows.
+    fn has_long(&self) -> bool {
+        self.members.iter().any(|member| member.rows > 1)
+    }
+
     fn rows(&self) -> usize {
         self.members.iter().map(|member| member.rows).sum()
     }
@@ -91,8 +97,8 @@ fn formulas(function: &Function) -> Vec<(usize, Vec<Formula>)> {
     let mut found: Vec<(usize, Vec<Formula>)> = Vec::new();
     for result in results {
         let length = elements(result);
-        let is_whole = |row: usize| row == length || (row >= MIN_ROW && length.is_multiple_of(row));
-        let known = found.iter().position(|&(row, _)| is_whole(row));
+        let is_of_rows = |row: usize| row == length || (row >= MIN_ROW && length.is_multiple_of(row));
+        let known = found.iter().position(|&(row, _)| is_of_rows(row));
         let row = known.map_or(length, |known| found[known].0);
         let Some(outlined) = outline(function, result, String::new(), Shape::new([row])) else { continue };
         let reads: Vec<Read> = outlined.operands.iter().map(|&operand| read(function, operand)).collect();
@@ -147,7 +153,7 @@ fn element(function: &Function, scalar: Value) -> Option<(Value, usize, usize)> 
 }
 
 /// Computes the results of these formulas, all of rows of this length, by one call at the function's end.
-fn stack(function: &mut Function, module: &mut Module, row: usize, formulas: &[Formula]) {
+fn stack(function: &mut Function, module: &mut Module, length: usize, formulas: &[Formula]) {
     let name = format!("{}.stacked{}", function.name, function.insts.len());
     let mut stacks = Stacks {
         caller: function,
@@ -155,7 +161,7 @@ fn stack(function: &mut Function, module: &mut Module, row: usize, formulas: &[F
         operands: Vec::new(),
         params: HashMap::new(),
         tables: HashMap::new(),
-        row,
+        length,
     };
     let results = formulas.iter().map(|formula| stacks.formula(formula)).collect();
     let Stacks { mut callee, operands, .. } = stacks;
@@ -193,10 +199,10 @@ struct Stacks<'a> {
     operands: Vec<Value>,
     /// The parameters, by what was stacked for them.
     params: HashMap<Vec<Value>, Value>,
-    /// Rows of arrays, by the array, and their numbers, each as often as the table has it.
+    /// Tables of rows of an array, by the array and the number of every row in the table.
     tables: HashMap<(Value, Vec<usize>), Value>,
     /// The length of a row.
-    row: usize,
+    length: usize,
 }
 
 impl Stacks<'_> {
@@ -230,9 +236,9 @@ impl Stacks<'_> {
             let &[result] = inst.results.as_slice() else { continue };
             let mut value = writer.stacked(&inst.op, operands, from.ty(result), count);
             if let Op::Iota { dtype, .. } = inst.op
-                && formula.members.iter().any(|member| member.rows > 1)
+                && formula.has_long()
             {
-                value = writer.continued(value, dtype, formula, self.row);
+                value = writer.continued(value, dtype, formula, self.length);
             }
             map.insert(result, value);
         }
@@ -250,7 +256,7 @@ impl Stacks<'_> {
         })
     }
 
-    /// These rows of an array of the caller, one for each row of the formula's members, in the callee.
+    /// A table in the callee of rows of the caller's array: from one row for each member of the formula, one for each of the member's rows.
     fn table(&mut self, array: Value, rows: Vec<usize>, formula: &Formula, scope: &str) -> Value {
         let each = rows.iter().zip(&formula.members);
         let each = each.flat_map(|(&row, member)| std::iter::repeat_n(row, member.rows)).collect();
@@ -271,11 +277,11 @@ impl Stacks<'_> {
         if let Some(&param) = self.params.get(&tensors) {
             return param;
         }
-        let row = self.row;
+        let length = self.length;
         let mut writer = Writer { function: self.caller, scope };
         let table = |&tensor: &Value| {
-            let rows = writer.function.ty(tensor).shape.elements() / row;
-            writer.reshape(tensor, Shape::new([rows, row]))
+            let rows = writer.function.ty(tensor).shape.elements() / length;
+            writer.reshape(tensor, Shape::new([rows, length]))
         };
         let tables: Vec<Value> = tensors.iter().map(table).collect();
         let stack = writer.concat(tables);
@@ -311,8 +317,11 @@ impl Writer<'_> {
         self.push(Op::Concat { dim: 0 }, tables, TensorType::new(dtype, Shape::new(dims)))
     }
 
-    /// A table of a row a member, with each as often as the member has rows.
+    /// From a table with one row for each member, the table that repeats it for each of the member's rows.
     fn repeated(&mut self, table: Value, formula: &Formula) -> Value {
+        if !formula.has_long() {
+            return table;
+        }
         let TensorType { dtype, shape } = self.function.ty(table).clone();
         let columns = shape.dims()[1];
         let mut first = 0;
@@ -332,8 +341,9 @@ impl Writer<'_> {
     }
 
     /// The indices of elements in their tensors, from those in their rows.
-    fn continued(&mut self, in_row: Value, dtype: DType, formula: &Formula, row: usize) -> Value {
-        let starts = formula.members.iter().flat_map(|member| (0..member.rows).map(|at| (at * row) as f64));
+    fn continued(&mut self, in_row: Value, dtype: DType, formula: &Formula, length: usize) -> Value {
+        let starts =
+            formula.members.iter().flat_map(|member| (0..member.rows).map(|at| (at * length) as f64));
         let starts = Literal::dense(dtype, [formula.rows()], &starts.collect::<Vec<f64>>());
         let ty = starts.ty.clone();
         let starts = self.push(Op::Constant(starts), Vec::new(), ty);

@@ -83,7 +83,7 @@ fn tensors_of_one_shape_have_the_same_loops() {
     }
 }
 
-/// The biases of deep perceptrons, each of which has noise of its own; in the second they are one row or three.
+/// The biases of deep perceptrons, each of which has noise of its own; in the second, biases and small weights are one row or several.
 #[test]
 fn small_tensors_are_stacked_and_computed_bit_by_bit() {
     for sizes in [vec![3, 5, 5, 5, 5, 5, 2], vec![2, 64, 192, 64, 192, 2]] {
