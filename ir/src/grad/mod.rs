@@ -335,6 +335,9 @@ fn backward_with(
 /// whole tensors. The other way round it could be of a small tensor spread out, cheap enough to be computed again in
 /// every use, and with it the sum of all later blocks in each block.
 fn total(e: &mut Emitter, parts: &[Value]) -> Option<Value> {
+    if let Some(joined) = shape::joined(e, parts) {
+        return Some(joined);
+    }
     parts.iter().rev().copied().reduce(|sum, part| e.accumulate(sum, part))
 }
 

@@ -53,6 +53,47 @@ pub(super) fn slice(
     e.emit(Op::Pad { low, high, interior }, vec![dy, zero])
 }
 
+/// The cotangent of a value that is taken apart into slices along one dimension: their cotangents side by side, instead of each
+/// padded with zeros and all added. None where the parts are anything else.
+pub(super) fn joined(e: &mut Emitter, parts: &[Value]) -> Option<Value> {
+    let mut pieces = parts.iter().map(|&part| Piece::of(e, part)).collect::<Option<Vec<Piece>>>()?;
+    pieces.sort_by_key(|piece| piece.start);
+    let (dim, whole) = (pieces.first()?.dim, e.ty(parts[0]).shape.dims()[pieces[0].dim]);
+    let mut end = 0;
+    for piece in &pieces {
+        if piece.dim != dim || piece.start != end {
+            return None;
+        }
+        end += piece.size;
+    }
+    (end == whole).then(|| e.emit(Op::Concat { dim }, pieces.iter().map(|piece| piece.value).collect()))
+}
+
+/// The cotangent of a slice, and where along which dimension it lies.
+struct Piece {
+    value: Value,
+    dim: usize,
+    start: usize,
+    size: usize,
+}
+
+impl Piece {
+    /// What a value is padded from, if with zeros, and along one dimension alone.
+    fn of(e: &Emitter, padded: Value) -> Option<Piece> {
+        let inst = e.function.def_inst(padded)?;
+        let (Op::Pad { low, high, interior }, &[value, filling]) = (&inst.op, inst.operands.as_slice())
+        else {
+            return None;
+        };
+        if e.splat_of(filling) != Some(0.0) || interior.iter().any(|&count| count > 0) {
+            return None;
+        }
+        let mut dims = (0..low.len()).filter(|&dim| low[dim] + high[dim] > 0);
+        let (Some(dim), None) = (dims.next(), dims.next()) else { return None };
+        Some(Piece { value, dim, start: low[dim], size: e.ty(value).shape.dims()[dim] })
+    }
+}
+
 /// Of the operand of `at`: zero except for the slice taken.
 pub(super) fn at(e: &mut Emitter, operand: &TensorType, index: Value, dy: Value) -> Value {
     let shape = operand.shape.clone();

@@ -161,6 +161,14 @@ const SHAPE: &[Case] = &[
         let right = slice(b, p[0], &[1], &[4], &[1]);
         b.mul(left, right)
     }),
+    // Taken apart and nothing left over, in another order: the cotangents are put side by side.
+    case("slice", Signed, &[&[2, 6]], |b, p| {
+        let last = slice(b, p[0], &[0, 4], &[2, 6], &[1, 1]);
+        let first = slice(b, p[0], &[0, 0], &[2, 2], &[1, 1]);
+        let middle = slice(b, p[0], &[0, 2], &[2, 4], &[1, 1]);
+        let product = b.mul(last, first);
+        b.mul(product, middle)
+    }),
     case("pad", Signed, &[&[2, 3], &[]], |b, p| pad(b, [p[0], p[1]], &[1, 0], &[0, 2], &[0, 0])),
     case("pad", Signed, &[&[2, 3], &[]], |b, p| pad(b, [p[0], p[1]], &[0, 1], &[2, 0], &[2, 1])),
     case("pad", Signed, &[&[3]], |b, p| {

@@ -1,6 +1,7 @@
 //! What the generated IR looks like.
 
 use super::*;
+use crate::graph::Module;
 use crate::op::DotDims;
 
 /// Names of the operations after the first `primal`.
@@ -74,6 +75,41 @@ fn batched_products_contract_an_innermost_dimension() {
         let transposes = appended(&gradient, &function).iter().filter(|&&op| op == "transpose").count();
         assert!(transposes <= 3, "{dims:?}: {transposes}");
     }
+}
+
+/// Operations of the gradient of the product of slices `[start, limit)` of six columns.
+fn of_slices(slices: &[(usize, usize)]) -> Vec<&'static str> {
+    let mut b = Builder::new("f");
+    let x = b.param("x", f64_type(&[3, 6]));
+    let sums: Vec<Value> = slices
+        .iter()
+        .map(|&(start, limit)| {
+            let slice = Op::Slice { starts: vec![0, start], limits: vec![3, limit], strides: vec![1, 1] };
+            let slice = b.push(slice, vec![x], None)[0];
+            let square = b.square(slice);
+            b.sum(square, &[0, 1])
+        })
+        .collect();
+    let loss = sums.into_iter().reduce(|product, sum| b.mul(product, sum)).unwrap();
+    let function = b.finish(&[loss]).unwrap();
+    let gradient = value_and_grad(&function, &[0]).unwrap();
+    let module = Module { name: "m".to_string(), functions: vec![gradient] };
+    let live = crate::pass::run(crate::verify(module).unwrap()).unwrap();
+    live.module().entry().unwrap().insts.iter().map(|inst| inst.op.name()).collect()
+}
+
+#[test]
+fn slices_of_all_have_their_gradients_side_by_side() {
+    let count = |slices: &[(usize, usize)]| {
+        let ops = of_slices(slices);
+        ["pad", "concat"].map(|wanted| ops.iter().filter(|&&op| op == wanted).count())
+    };
+    assert_eq!(count(&[(0, 2), (2, 5), (5, 6)]), [0, 1]);
+    assert_eq!(count(&[(2, 6), (0, 2)]), [0, 1]);
+    // A gap, an overlap, and more than all.
+    assert_eq!(count(&[(0, 2), (3, 6)]), [2, 0]);
+    assert_eq!(count(&[(0, 4), (2, 6)]), [2, 0]);
+    assert_eq!(count(&[(0, 2), (0, 3), (2, 6)]), [3, 0]);
 }
 
 #[test]
