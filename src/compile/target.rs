@@ -22,6 +22,11 @@ pub enum Target {
 /// ([`Loops::Merged`]).
 const MERGING_OPTION: &str = "xla_cpu_use_multi_output_fusion";
 
+/// The option of LLVM's that says of how many rounds the longest loop is that is written out round by round, and how many. LLVM
+/// does so before it makes loops of vectors, and of what is written out it makes none. Without this, loops over 16 channels are
+/// computed element by element. Eight 64-bit numbers are a vector; what is shorter may as well be written out.
+const UNROLLING_OPTION: (&str, &str) = ("-unroll-full-max-count", "8");
+
 /// What a target makes of computations that share inputs and have several outputs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outputs {
@@ -138,7 +143,11 @@ impl Target {
     pub fn options(self, loops: Loops) -> CompileOptions {
         match (self, loops) {
             (Target::Cpu, Loops::Chosen) => Target::cpu_options(),
-            (Target::Cpu, Loops::Merged) => Target::cpu_options().backend_option(MERGING_OPTION, "true"),
+            // LLVM ends the process over an option that it does not know, so only natgrad's own plugin gets these.
+            (Target::Cpu, Loops::Merged) => {
+                let (unrolling, rounds) = UNROLLING_OPTION;
+                Target::cpu_options().backend_option(MERGING_OPTION, "true").backend_option(unrolling, rounds)
+            }
             (Target::Gpu | Target::Tpu | Target::Other, _) => CompileOptions::new(),
         }
     }
