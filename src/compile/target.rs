@@ -1,7 +1,7 @@
 //! What natgrad asks of XLA on each platform.
 
 use super::linear;
-use crate::lower::{Linear, Loops, Lowering, Materialization, WeightGradients};
+use crate::lower::{Halves, Linear, Loops, Lowering, Materialization, WeightGradients};
 use crate::pjrt::{Client, CompileOptions, OptionValue};
 use crate::step::{Placement, Program, Recipe, StatePlan, StepError};
 
@@ -89,6 +89,7 @@ impl Target {
             Target::Cpu => Lowering {
                 loops,
                 weight_gradients: WeightGradients::Tuned,
+                halves: Halves::Wide,
                 linear: Linear::OneDnn(linear::library),
                 ..Lowering::chosen(Materialization::Call)
             },

@@ -7,6 +7,7 @@ use natgrad_ir::pass::{PassError, run, run_one};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::halves::WIDE;
 use super::linear::Linear;
 use super::shape::shape;
 use super::weight_gradient::TURNED;
@@ -22,6 +23,8 @@ pub struct Lowering {
     pub precision: ProductPrecision,
     /// How gradients of weights are told.
     pub weight_gradients: WeightGradients,
+    /// How bfloat16 is computed elementwise.
+    pub halves: Halves,
     /// What computes products of matrices and convolutions.
     pub linear: Linear,
 }
@@ -59,6 +62,7 @@ impl Lowering {
             loops: Loops::Chosen,
             precision: ProductPrecision::Default,
             weight_gradients: WeightGradients::Plain,
+            halves: Halves::Plain,
             linear: Linear::Xla,
         }
     }
@@ -94,6 +98,31 @@ impl WeightGradients {
             WeightGradients::Tuned => {
                 let made = run_one(&TURNED, module)?;
                 // What has none keeps its numbering, and so its text.
+                if made == *module { Ok(Cow::Borrowed(module)) } else { run(made).map(Cow::Owned) }
+            }
+        }
+    }
+}
+
+/// How bfloat16 is computed elementwise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Halves {
+    /// As the program says, each result rounded, where the target does not leave roundings out by itself.
+    Plain,
+    /// In single precision, and rounded where it is stored.
+    Wide,
+}
+
+impl Halves {
+    /// The module in which it is as is told here.
+    ///
+    /// # Errors
+    /// The pass is at fault.
+    pub(super) fn shape(self, module: &Verified) -> Result<Cow<'_, Verified>, PassError> {
+        match self {
+            Halves::Plain => Ok(Cow::Borrowed(module)),
+            Halves::Wide => {
+                let made = run_one(&WIDE, module)?;
                 if made == *module { Ok(Cow::Borrowed(module)) } else { run(made).map(Cow::Owned) }
             }
         }

@@ -14,6 +14,7 @@
 mod attribute;
 mod constant;
 mod donation;
+mod halves;
 mod linear;
 mod manner;
 mod rewrite;
@@ -33,7 +34,7 @@ pub(crate) use attribute::{COMPARISON_TYPES, DIRECTIONS, write_attr, write_type}
 pub use donation::{Donation, LowerError};
 pub(crate) use linear::{CONVOLUTION, PRODUCT, calls_onednn, pass_name};
 pub use linear::{Kind, Linear};
-pub use manner::{Loops, Lowering, Materialization, ProductPrecision, WeightGradients};
+pub use manner::{Halves, Loops, Lowering, Materialization, ProductPrecision, WeightGradients};
 pub(crate) use shape::SMALL_TENSORS;
 pub use sink::{Attr, ComparisonType, FuncHeader, FuncParam, Operation, Sink, SliceDims, Visibility};
 pub use stablehlo::emit;
@@ -64,7 +65,7 @@ pub(crate) const TO_STABLEHLO: &str = "to_stablehlo";
 
 /// Every pass that there is: those of [`natgrad_ir::pass`] in their order, then those that shape a program for a target.
 pub fn passes() -> impl Iterator<Item = &'static Pass> {
-    PASSES.iter().chain(shape::SHAPING).chain([&weight_gradient::TURNED])
+    PASSES.iter().chain(shape::SHAPING).chain([&weight_gradient::TURNED, &halves::WIDE])
 }
 
 /// Shapes the module, then tells a sink what to make of it.
@@ -79,6 +80,7 @@ pub fn lower<S: Sink>(
 ) -> Result<(), LowerError> {
     let module = lowering.linear.shape(module)?;
     let module = lowering.weight_gradients.shape(&module)?;
+    let module = lowering.halves.shape(&module)?;
     let module = lowering.loops.shape(&module)?;
     emit(&module, donation, lowering, sink)
 }
