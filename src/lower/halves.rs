@@ -3,14 +3,14 @@
 use std::collections::HashMap;
 
 use natgrad_ir::pass::Pass;
-use natgrad_ir::{DType, Function, InstData, Module, Op, TensorType, Value, Verified};
+use natgrad_ir::{DType, Function, InstData, Module, Op, ReduceOp, TensorType, Value, Verified};
 
 use super::rewrite::rewrite;
 
 /// The pass, which changes results by rounding alone: what only the next operation reads is not rounded to bfloat16.
 pub(super) const WIDE: Pass = Pass { name: "wide_halves", run: with_wide_halves };
 
-/// Writes elementwise operations on bfloat16 as ones on single precision. XLA:CPU computes them so in any case, and rounds each
+/// Writes elementwise operations on bfloat16, and sums, as ones on single precision. XLA:CPU computes them so in any case, and rounds each
 /// result; but it writes comparisons and selections of bfloat16 in a way that LLVM does not vectorize (`docs/measured.md`).
 fn with_wide_halves(module: &Verified) -> Option<Module> {
     let has_some = |function: &Function| function.insts.iter().any(|inst| computes(function, inst));
@@ -20,11 +20,15 @@ fn with_wide_halves(module: &Verified) -> Option<Module> {
     Some(rewrite(module, |function, _| if has_some(&function) { widened(&function) } else { function }))
 }
 
-/// Whether an instruction computes elementwise from bfloat16, or to it.
+/// Whether an instruction computes from bfloat16, or to it: elementwise, or a sum.
 fn computes(function: &Function, inst: &InstData) -> bool {
     let is_half = |value: &Value| function.ty(*value).dtype == DType::BF16;
-    let converts = matches!(inst.op, Op::Convert { .. });
-    !converts && inst.op.is_elementwise() && inst.operands.iter().chain(&inst.results).any(is_half)
+    let computes = match inst.op {
+        Op::Convert { .. } => false,
+        Op::Reduce { op: ReduceOp::Sum, .. } => true,
+        _ => inst.op.is_elementwise(),
+    };
+    computes && inst.operands.iter().chain(&inst.results).any(is_half)
 }
 
 fn widened(function: &Function) -> Function {
@@ -38,32 +42,32 @@ fn widened(function: &Function) -> Function {
     copy.new
 }
 
-/// How many instructions read each value, and how many of them elementwise; a result of the function is read too.
+/// How many instructions read each value, and how many of them as is told here; a result of the function is read too.
 struct Readers {
     all: Vec<usize>,
-    elementwise: Vec<usize>,
+    computing: Vec<usize>,
 }
 
 impl Readers {
     fn of(function: &Function) -> Readers {
         let zero = vec![0; function.values.len()];
-        let (mut all, mut elementwise) = (zero.clone(), zero);
+        let (mut all, mut computing) = (zero.clone(), zero);
         for inst in &function.insts {
             let computes = usize::from(computes(function, inst));
             for (place, operand) in inst.operands.iter().enumerate() {
                 if !inst.operands[..place].contains(operand) {
                     all[operand.index()] += 1;
-                    elementwise[operand.index()] += computes;
+                    computing[operand.index()] += computes;
                 }
             }
         }
         function.results.iter().for_each(|result| all[result.index()] += 1);
-        Readers { all, elementwise }
+        Readers { all, computing }
     }
 
-    /// Whether one operation alone reads a value, elementwise, so that a loop holds both and nothing is stored between.
+    /// Whether one such operation alone reads a value, so that a loop holds both and nothing is stored between.
     fn is_between(&self, value: Value) -> bool {
-        (self.all[value.index()], self.elementwise[value.index()]) == (1, 1)
+        (self.all[value.index()], self.computing[value.index()]) == (1, 1)
     }
 }
 

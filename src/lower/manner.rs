@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::halves::WIDE;
 use super::linear::Linear;
 use super::shape::shape;
+use super::sums::APART;
 use super::weight_gradient::TURNED;
 
 /// How a program is told to XLA, by what a target honours.
@@ -109,7 +110,7 @@ impl WeightGradients {
 pub enum Halves {
     /// As the program says, each result rounded, where the target does not leave roundings out by itself.
     Plain,
-    /// In single precision, and rounded where it is stored.
+    /// In single precision, and rounded where it is stored; large sums apart, so that they read what is stored.
     Wide,
 }
 
@@ -117,12 +118,12 @@ impl Halves {
     /// The module in which it is as is told here.
     ///
     /// # Errors
-    /// The pass is at fault.
+    /// A pass is at fault.
     pub(super) fn shape(self, module: &Verified) -> Result<Cow<'_, Verified>, PassError> {
         match self {
             Halves::Plain => Ok(Cow::Borrowed(module)),
             Halves::Wide => {
-                let made = run_one(&WIDE, module)?;
+                let made = run_one(&WIDE, &run_one(&APART, module)?)?;
                 if made == *module { Ok(Cow::Borrowed(module)) } else { run(made).map(Cow::Owned) }
             }
         }

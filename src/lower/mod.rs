@@ -21,6 +21,7 @@ mod rewrite;
 mod shape;
 mod sink;
 mod stablehlo;
+mod sums;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -65,7 +66,7 @@ pub(crate) const TO_STABLEHLO: &str = "to_stablehlo";
 
 /// Every pass that there is: those of [`natgrad_ir::pass`] in their order, then those that shape a program for a target.
 pub fn passes() -> impl Iterator<Item = &'static Pass> {
-    PASSES.iter().chain(shape::SHAPING).chain([&weight_gradient::TURNED, &halves::WIDE])
+    PASSES.iter().chain(shape::SHAPING).chain([&weight_gradient::TURNED, &sums::APART, &halves::WIDE])
 }
 
 /// Shapes the module, then tells a sink what to make of it.

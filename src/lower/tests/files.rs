@@ -2,6 +2,7 @@
 //! [`natgrad_ir::testing::files`] says how to add one. Beside the steps that it knows, the first line may ask
 //!
 //! - `pass NAME` for one of the passes that shape a program, and `shape` for all of them;
+//! - `sums` for large sums of bfloat16 apart, with what is left without use taken away;
 //! - `turned` for products with turned operands, and `wide` for bfloat16 in single precision, which round otherwise;
 //! - `lower chosen` or `lower merged` for StableHLO, by [`Loops`], with `barrier` behind it where results are stored by
 //!   [`Materialization::Barrier`], and with `donate 0 to 1` for each parameter that gives its memory to an output.
@@ -9,11 +10,12 @@
 use std::path::Path;
 
 use natgrad_ir::Verified;
-use natgrad_ir::pass::run_one;
+use natgrad_ir::pass::{run, run_one};
 use natgrad_ir::testing::{ActError, act, files, same};
 
 use super::super::halves::WIDE;
 use super::super::shape::{SHAPING, shape};
+use super::super::sums::APART;
 use super::super::weight_gradient::TURNED;
 use super::super::{Donation, Loops, Lowering, Materialization, ProductPrecision, to_stablehlo};
 
@@ -30,6 +32,7 @@ fn made(line: &str, module: Verified) -> Result<String, ActError> {
         module = match words[..] {
             ["turned"] => run_one(&TURNED, &module)?,
             ["wide"] => run_one(&WIDE, &module)?,
+            ["sums"] => same(step, &module, run(run_one(&APART, &module)?)?)?,
             ["shape"] => same(step, &module, shape(&module)?)?,
             ["lower", ref how @ ..] => {
                 let (lowering, donation) = manner(how).ok_or_else(|| ActError::Unknown(step.to_string()))?;
