@@ -1,6 +1,6 @@
 //! Compile options, as the serialized `CompileOptionsProto` (`xla/pjrt/proto/compile_options.proto`).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use prost::Message;
 
@@ -35,7 +35,8 @@ impl CompileOptions {
 
     /// Sets an option of a backend: an entry of the map `xla_backend_extra_options`, such as
     /// `xla_cpu_use_multi_output_fusion`. One that the user has given in `XLA_FLAGS` stays as it is. XLA passes over those
-    /// that it does not know.
+    /// that it does not know. XLA:CPU hands names that do not begin with `xla_` to LLVM, with the dash that they begin with; LLVM ends
+    /// the process over one that it does not know.
     pub fn backend_option(mut self, name: impl Into<String>, value: impl Into<String>) -> CompileOptions {
         self.backend_options.insert(name.into(), value.into());
         self
@@ -115,7 +116,10 @@ impl DebugOptions {
     fn with(self, backend_options: &BTreeMap<String, String>) -> Vec<u8> {
         // What cannot be read is for XLA to refuse.
         let given = BackendOptions::decode(&*self.0).unwrap_or_default().map;
-        let added = backend_options.iter().filter(|(name, _)| !given.contains_key(*name));
+        // LLVM takes its options with one dash or two, and ends the process over one that is given twice.
+        let plain = |name: &str| name.trim_start_matches('-').to_owned();
+        let known: BTreeSet<String> = given.keys().map(|name| plain(name)).collect();
+        let added = backend_options.iter().filter(|(name, _)| !known.contains(&plain(name)));
         let added =
             BackendOptions { map: added.map(|(name, value)| (name.clone(), value.clone())).collect() };
         // Messages one after the other are one message with the fields of both.
@@ -278,6 +282,16 @@ mod tests {
         let both = given.with(&map(&[("a", "program"), ("c", "program")]));
         let both = BackendOptions::decode(&*both).unwrap().map;
         assert_eq!(both, map(&[("a", "user"), ("b", "user"), ("c", "program")]));
+    }
+
+    /// LLVM takes both spellings, and ends the process over an option that is given twice.
+    #[test]
+    fn an_option_of_llvm_is_given_once() {
+        let map = |name: &str, value: &str| BTreeMap::from([(name.to_owned(), value.to_owned())]);
+        let given = BackendOptions { map: map("--unroll-full-max-count", "4") };
+        let given = DebugOptions(given.encode_to_vec());
+        let both = given.with(&map("-unroll-full-max-count", "8"));
+        assert_eq!(BackendOptions::decode(&*both).unwrap().map, map("--unroll-full-max-count", "4"));
     }
 
     #[test]

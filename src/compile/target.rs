@@ -22,9 +22,8 @@ pub enum Target {
 /// ([`Loops::Merged`]).
 const MERGING_OPTION: &str = "xla_cpu_use_multi_output_fusion";
 
-/// The option of LLVM's that says of how many rounds the longest loop is that is written out round by round, and how many. LLVM
-/// does so before it makes loops of vectors, and of what is written out it makes none. Without this, loops over 16 channels are
-/// computed element by element. Eight 64-bit numbers are a vector; what is shorter may as well be written out.
+/// LLVM's option for the most rounds of a loop that it writes out round by round, and their number. LLVM does so before it makes loops
+/// of vectors, and makes none of what is written out. Without this option, loops over 16 channels are computed element by element.
 const UNROLLING_OPTION: (&str, &str) = ("-unroll-full-max-count", "8");
 
 /// What a target makes of computations that share inputs and have several outputs.

@@ -17,13 +17,17 @@ const INNER_SCOPES: [&str; 5] = [GRADIENT_SCOPE, "noise", "signs", "key", "mask"
 const AGAIN: &str = "again.";
 
 /// How the functions are called that lowering makes of parts of another, such as `main.elements12`, behind its name.
-const OF_LOWERING: [&str; 2] = ["elements", "product"];
+const OF_LOWERING: [&str; 3] = ["elements", "product", "sum"];
+
+/// How the functions are called that copy matrices, before their type.
+const TURNED: &str = "turned.";
 
 /// Whether a scope is a function of natgrad's passes: no layer has its name.
 fn is_of_pass(scope: &str) -> bool {
     let last = scope.rsplit_once('.').map_or("", |(_, last)| last);
     let kind = last.trim_end_matches(|byte: char| byte.is_ascii_digit());
-    (kind.len() < last.len() && OF_LOWERING.contains(&kind)) || scope.starts_with(AGAIN)
+    let is_part = kind.len() < last.len() && OF_LOWERING.contains(&kind);
+    is_part || scope.starts_with(AGAIN) || scope.starts_with(TURNED)
 }
 
 /// How JAX's names of operations of the backward pass begin, in linked models.
@@ -258,6 +262,10 @@ mod tests {
         assert_eq!(origin("main/loss_and_gradient/a/b/dot"), Some((Phase::Forward, "a/b".to_owned())));
         let product = "main/loss_and_gradient/conv/grad/loss_and_gradient.product347/dot";
         assert_eq!(origin(product), Some((Phase::Backward, "conv".to_owned())));
+        let sum = "main/loss_and_gradient/frn1/grad/loss_and_gradient.sum3/reduce_sum";
+        assert_eq!(origin(sum), Some((Phase::Backward, "frn1".to_owned())));
+        let turned = "main/loss_and_gradient/c_fc/grad/turned.1024x64.bf16/transpose";
+        assert_eq!(origin(turned), Some((Phase::Backward, "c_fc".to_owned())));
         let elements = "main/key/main.elements12/slice";
         assert_eq!(origin(elements), Some((Phase::Before(Stage::Key), String::new())));
         assert_eq!(

@@ -5,13 +5,13 @@ use std::collections::HashMap;
 use natgrad_ir::pass::Pass;
 use natgrad_ir::{DType, Function, InstData, Module, Op, ReduceOp, TensorType, Value, Verified};
 
-use super::rewrite::rewrite;
+use super::rewrite::{all_readers, readers, rewrite};
 
 /// The pass, which changes results by rounding alone: what only the next operation reads is not rounded to bfloat16.
 pub(super) const WIDE: Pass = Pass { name: "wide_halves", run: with_wide_halves };
 
-/// Writes elementwise operations on bfloat16, and sums, as ones on single precision. XLA:CPU computes them so in any case, and rounds each
-/// result; but it writes comparisons and selections of bfloat16 in a way that LLVM does not vectorize (`docs/measured.md`).
+/// Writes elementwise operations on bfloat16, and sums, as ones on single precision. XLA:CPU computes them so in any case, but rounds
+/// each result, by seven instructions (`docs/measured.md`).
 fn with_wide_halves(module: &Verified) -> Option<Module> {
     let has_some = |function: &Function| function.insts.iter().any(|inst| computes(function, inst));
     if !module.module().functions.iter().any(has_some) {
@@ -20,7 +20,7 @@ fn with_wide_halves(module: &Verified) -> Option<Module> {
     Some(rewrite(module, |function, _| if has_some(&function) { widened(&function) } else { function }))
 }
 
-/// Whether an instruction computes from bfloat16, or to it: elementwise, or a sum.
+/// Whether an instruction computes from bfloat16, or to it: elementwise, but no conversion, or a sum.
 fn computes(function: &Function, inst: &InstData) -> bool {
     let is_half = |value: &Value| function.ty(*value).dtype == DType::BF16;
     let computes = match inst.op {
@@ -32,43 +32,21 @@ fn computes(function: &Function, inst: &InstData) -> bool {
 }
 
 fn widened(function: &Function) -> Function {
-    let readers = Readers::of(function);
+    let between = between(function);
     let (new, map) = function.begin_copy();
     let mut copy = Copy { from: function, new, map, wide: HashMap::new() };
     for inst in &function.insts {
-        copy.append(inst, &readers);
+        copy.append(inst, &between);
     }
     copy.new.results = function.results.iter().map(|result| copy.map[result]).collect();
     copy.new
 }
 
-/// How many instructions read each value, and how many of them as is told here; a result of the function is read too.
-struct Readers {
-    all: Vec<usize>,
-    computing: Vec<usize>,
-}
-
-impl Readers {
-    fn of(function: &Function) -> Readers {
-        let zero = vec![0; function.values.len()];
-        let (mut all, mut computing) = (zero.clone(), zero);
-        for inst in &function.insts {
-            let computes = usize::from(computes(function, inst));
-            for (place, operand) in inst.operands.iter().enumerate() {
-                if !inst.operands[..place].contains(operand) {
-                    all[operand.index()] += 1;
-                    computing[operand.index()] += computes;
-                }
-            }
-        }
-        function.results.iter().for_each(|result| all[result.index()] += 1);
-        Readers { all, computing }
-    }
-
-    /// Whether one such operation alone reads a value, so that a loop holds both and nothing is stored between.
-    fn is_between(&self, value: Value) -> bool {
-        (self.all[value.index()], self.computing[value.index()]) == (1, 1)
-    }
+/// Which values one operation alone reads that computes so: a loop holds both, and nothing is stored between. What a comparison reads
+/// is rounded in any case, so that it equals what was rounded elsewhere.
+fn between(function: &Function) -> Vec<bool> {
+    let computing = readers(function, |inst| computes(function, inst) && !matches!(inst.op, Op::Compare(_)));
+    all_readers(function).into_iter().zip(computing).map(|counts| counts == (1, 1)).collect()
 }
 
 /// A copy of a function under way.
@@ -81,7 +59,7 @@ struct Copy<'a> {
 }
 
 impl Copy<'_> {
-    fn append(&mut self, inst: &InstData, readers: &Readers) {
+    fn append(&mut self, inst: &InstData, between: &[bool]) {
         let &[result] = inst.results.as_slice() else {
             return self.new.append_copy(self.from, inst, &mut self.map);
         };
@@ -98,7 +76,7 @@ impl Copy<'_> {
         }
         made.results.clear();
         let wide = self.new.append(made, [(single(&data.ty), None)])[0];
-        if readers.is_between(result) {
+        if between[result.index()] {
             self.wide.insert(result, wide);
             return;
         }

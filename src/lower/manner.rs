@@ -108,9 +108,9 @@ impl WeightGradients {
 /// How bfloat16 is computed elementwise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Halves {
-    /// As the program says, each result rounded, where the target does not leave roundings out by itself.
+    /// As the program says, each result rounded. XLA leaves roundings out by itself on some targets.
     Plain,
-    /// In single precision, and rounded where it is stored; large sums apart, so that they read what is stored.
+    /// In single precision, and rounded where it is stored or read more than once; large sums apart, so that they read what is stored.
     Wide,
 }
 

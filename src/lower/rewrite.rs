@@ -1,6 +1,6 @@
-//! The helper that passes are made of which take parts of functions out into functions of their own.
+//! Helpers of passes that write functions anew.
 
-use natgrad_ir::{FuncId, Function, Module, Verified};
+use natgrad_ir::{FuncId, Function, InstData, Module, Verified};
 
 /// The module with every function as `rewrite` makes it, which may add functions before it. Calls in what it is given are of
 /// the new module's functions.
@@ -20,4 +20,22 @@ pub(super) fn rewrite(
         ids.push(new.push(made));
     }
     new
+}
+
+/// How many instructions that pass the test read each value.
+pub(super) fn readers(function: &Function, test: impl Fn(&InstData) -> bool) -> Vec<usize> {
+    let mut readers = vec![0; function.values.len()];
+    for inst in function.insts.iter().filter(|inst| test(inst)) {
+        for (place, operand) in inst.operands.iter().enumerate() {
+            readers[operand.index()] += usize::from(!inst.operands[..place].contains(operand));
+        }
+    }
+    readers
+}
+
+/// How often each value is read: by how many instructions, and once for each result of the function that it is.
+pub(super) fn all_readers(function: &Function) -> Vec<usize> {
+    let mut readers = readers(function, |_| true);
+    function.results.iter().for_each(|result| readers[result.index()] += 1);
+    readers
 }

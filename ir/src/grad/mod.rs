@@ -329,7 +329,7 @@ fn backward_with(
     Ok(())
 }
 
-/// The sum of a cotangent's parts, that of the first use first.
+/// The sum of a cotangent's parts, that of the first use first. Where they are of slices that make up the value, they lie side by side.
 ///
 /// So what a block adds to the residual stream's cotangent is summed before it is added, and the last addition is of two
 /// whole tensors. The other way round it could be of a small tensor spread out, cheap enough to be computed again in
