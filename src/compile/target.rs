@@ -23,8 +23,9 @@ pub enum Target {
 const MERGING_OPTION: &str = "xla_cpu_use_multi_output_fusion";
 
 /// LLVM's option for the most rounds of a loop that it writes out round by round, and their number. LLVM does so before it makes loops
-/// of vectors, and makes none of what is written out. Without this option, loops over 16 channels are computed element by element.
-const UNROLLING_OPTION: (&str, &str) = ("-unroll-full-max-count", "8");
+/// of vectors, and makes none of what is written out. Without this option, loops over 16 channels are computed element by element. Loops
+/// of fewer rounds than a vector of 512 bits has numbers in single precision stay as they are.
+const UNROLLING_OPTION: (&str, &str) = ("-unroll-full-max-count", "15");
 
 /// What a target makes of computations that share inputs and have several outputs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
