@@ -42,8 +42,8 @@ fn widened(function: &Function) -> Function {
     copy.new
 }
 
-/// Which values one operation alone reads that computes so: a loop holds both, and nothing is stored between. What a comparison reads
-/// is rounded in any case, so that it equals what was rounded elsewhere.
+/// Which values are read by one operation alone, and by one that [`computes`]: a loop holds both operations, and nothing is stored between.
+/// What a comparison reads is always rounded, so that equal numbers stay equal where one of them is stored.
 fn between(function: &Function) -> Vec<bool> {
     let computing = readers(function, |inst| computes(function, inst) && !matches!(inst.op, Op::Compare(_)));
     all_readers(function).into_iter().zip(computing).map(|counts| counts == (1, 1)).collect()

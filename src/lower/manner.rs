@@ -96,11 +96,7 @@ impl WeightGradients {
     pub(super) fn shape(self, module: &Verified) -> Result<Cow<'_, Verified>, PassError> {
         match self {
             WeightGradients::Plain => Ok(Cow::Borrowed(module)),
-            WeightGradients::Tuned => {
-                let made = run_one(&TURNED, module)?;
-                // What has none keeps its numbering, and so its text.
-                if made == *module { Ok(Cow::Borrowed(module)) } else { run(made).map(Cow::Owned) }
-            }
+            WeightGradients::Tuned => tidied(module, run_one(&TURNED, module)?),
         }
     }
 }
@@ -122,12 +118,14 @@ impl Halves {
     pub(super) fn shape(self, module: &Verified) -> Result<Cow<'_, Verified>, PassError> {
         match self {
             Halves::Plain => Ok(Cow::Borrowed(module)),
-            Halves::Wide => {
-                let made = run_one(&WIDE, &run_one(&APART, module)?)?;
-                if made == *module { Ok(Cow::Borrowed(module)) } else { run(made).map(Cow::Owned) }
-            }
+            Halves::Wide => tidied(module, run_one(&WIDE, &run_one(&APART, module)?)?),
         }
     }
+}
+
+/// What passes made of a module, made smaller. A module that they left as it was keeps its numbering, and so its text.
+fn tidied(module: &Verified, made: Verified) -> Result<Cow<'_, Verified>, PassError> {
+    if made == *module { Ok(Cow::Borrowed(module)) } else { run(made).map(Cow::Owned) }
 }
 
 /// What becomes of results that are elementwise in the same tensors, such as the state that a step replaces.

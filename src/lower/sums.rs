@@ -16,10 +16,9 @@ const LEAST: usize = 1 << 16;
 /// The pass, which changes nothing that is computed.
 pub(super) const APART: Pass = Pass { name: "sum_halves", run: with_sums_apart };
 
-/// Writes each large sum of bfloat16, with the conversions, products, sums and differences that it alone needs, as a call of a function
-/// that is not looked into. XLA:CPU's fast library
-/// of sums converts what it reads, but only what it alone reads: converted for several sums, or for a sum and something else, a tensor
-/// is written out in single precision and read again (`docs/measured.md`).
+/// Writes each large sum of bfloat16, with the conversions, products, sums and differences that the sum alone needs, as a call of a
+/// function that XLA does not inline. XLA:CPU's fast library of sums converts a tensor as it reads, but only where nothing else wants
+/// the converted tensor. Converted for two sums, the tensor is written out in single precision and read again (`docs/measured.md`).
 fn with_sums_apart(module: &Verified) -> Option<Module> {
     let has_some = |function: &Function| {
         let readers = all_readers(function);
@@ -104,7 +103,7 @@ impl Taking<'_> {
         }
         let made = match self.from.def_inst(value) {
             Some(inst) if self.goes_with(value, inst) => {
-                // What is converted for others too is stored as it is, and handed in.
+                // Where others read a converted tensor too, the tensor is handed in as it was before the conversion.
                 let is_shared = self.readers[value.index()] > 1;
                 let taken = |&operand| if is_shared { self.operand(operand) } else { self.value(operand) };
                 let operands = inst.operands.iter().map(taken).collect::<Option<Vec<Value>>>()?;
@@ -116,7 +115,8 @@ impl Taking<'_> {
         Some(made)
     }
 
-    /// Whether a value is computed in the new function: a conversion, whatever else reads it, and what nothing else reads.
+    /// Whether a value is computed in the new function. A conversion is, whatever else reads its result; a product, sum or difference is
+    /// where nothing else reads its result.
     fn goes_with(&self, value: Value, inst: &InstData) -> bool {
         let is_read_once = self.readers[value.index()] == 1;
         match &inst.op {
